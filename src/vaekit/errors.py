@@ -1,0 +1,23 @@
+"""The errors vaekit raises on purpose, each one sentence that names what is wrong and the mend."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
+
+
+class NotALikelihood(UserError):
+    """The model does not bound log p(x); `reason` says why.
+
+    >>> str(NotALikelihood("q(z|x) is a point mass"))
+    'this model does not bound log p(x): q(z|x) is a point mass'
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"this model does not bound log p(x): {reason}")
+
+
+class TrainingFailed(RuntimeError):
+    """Training ended early for the reason given. The command line exits with 1."""
