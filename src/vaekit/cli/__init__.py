@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""The command line: arguments to experiment calls, no logic."""

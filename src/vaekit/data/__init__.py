@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Data: sources, known sets, checks, splits and preprocessing."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Figures: functions that return Matplotlib figures."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Moving through a latent space: interpolation, traversal, arithmetic, manifolds."""

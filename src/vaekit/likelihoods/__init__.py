@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Likelihoods p(x|z), one file a family."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Metrics: what a trained model is worth, each number with its unit and its standard error."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Models: the only makers of traces."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Networks: features only, no probability."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Objectives: sums of terms, one sum a player."""

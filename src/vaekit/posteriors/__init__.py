@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Posteriors q(z|x), one file a family."""

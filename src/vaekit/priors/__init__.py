@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Priors p(z) and p(z|c), one file a family."""

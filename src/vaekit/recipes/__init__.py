@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Recipes: the only place that names variants."""

@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""The report: one self-contained HTML file a run."""

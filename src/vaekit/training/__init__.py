@@ -1,1 +1,1 @@
-"""TODO-doc"""
+"""Training: fit, stages and players, checkpoints, logs."""
