@@ -1,0 +1,120 @@
+"""Conditional: the one type behind priors, posteriors and likelihoods, a module that returns a distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.distributions.base import Measure
+from vaekit.nets.base import Net
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Samples of a latent: `z` for the decoder, `code` as q and p score it, log q(code) where known, extras."""
+
+    z: Tensor
+    code: Tensor
+    log_q: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Conditional(nn.Module):
+    """p(a | context): calling it with its context gives a distribution of batch shape (B,) or (K, B).
+
+    A subclass turns a network's output into a distribution in `family`. Leading axes of the first context beyond the
+    network's own input are flattened before the network and put back after it, so networks see one batch axis only.
+    `takes_label` says whether a label y is among the context.
+    """
+
+    net: Net | None
+    measure: Measure = "density"
+
+    def __init__(self, net: Net | None = None, params: int = 1) -> None:
+        super().__init__()
+        self.net = net.widen(params) if net is not None else None
+
+    @property
+    def takes_label(self) -> bool:
+        """Whether a label is part of the context."""
+        return self.net is not None and self.net.context > 0
+
+    def family(self, params: Tensor) -> Distribution:
+        """Turn (..., params, *out_shape) into a distribution."""
+        raise TypeError(f"{type(self).__name__} has no family of its own")
+
+    def forward(self, *context: Any) -> Distribution:
+        """Return the distribution given the context."""
+        if self.net is None:
+            raise TypeError(f"{type(self).__name__} has no network")
+        return self.family(apply_net(self.net, *context))
+
+
+def apply_net(net: Net, first: Any, *rest: Any) -> Tensor:
+    """Call `net` with every leading axis of `first` folded into one; unfold them on its output."""
+    if not isinstance(first, Tensor) or net.in_shape is None:
+        return net(first, *rest)
+    lead = first.shape[: first.dim() - len(net.in_shape)]
+    rest = tuple(_label(r, net.context, first.dtype) for r in rest)
+    if len(lead) == 1:
+        return net(first, *rest)
+    flat = first.reshape(-1, *net.in_shape)
+    rest = tuple(r.expand(*lead, r.shape[-1]).reshape(-1, r.shape[-1]) for r in rest)
+    return net(flat, *rest).unflatten(0, lead)
+
+
+def _label(y: Any, size: int, dtype: torch.dtype) -> Tensor:
+    """Give a label its vector form: class numbers become one-hot, vectors stay."""
+    if y is None:
+        raise ValueError("this model is conditioned on a label: pass y")
+    if not y.dtype.is_floating_point:
+        y = torch.nn.functional.one_hot(y.long(), size)
+    return y.to(dtype)
+
+
+class Posterior(Conditional):
+    """q(z|x). `draw` gives samples; families with codes, relaxations or known log-densities refine it."""
+
+    latent_shape: tuple[int, ...]
+
+    def __init__(self, net: Net | None = None, params: int = 1) -> None:
+        super().__init__(net, params)
+        if net is not None:
+            self.latent_shape = net.out_shape
+
+    def draw(self, q: Distribution, k: int, hard: bool = False) -> Draw:
+        """Draw `k` samples of each example's latent: tensors of shape (K, B, ...).
+
+        `hard` asks for samples of the posterior itself where training uses a relaxation of it.
+        """
+        both = getattr(q, "rsample_and_log_prob", None)
+        if both is not None:
+            code, log_q = both(torch.Size((k,)))
+            return Draw(code, code, log_q)
+        code = q.rsample(torch.Size((k,)))
+        return Draw(code, code)
+
+    def mean(self, q: Distribution) -> Tensor:
+        """Return the feature of each example, (B, ...): the posterior mean, as the decoder would take it."""
+        return q.mean
+
+
+class Prior(Conditional):
+    """p(z) or p(z|c). Called without context when unconditional; the batch shape is then empty."""
+
+
+class Likelihood(Conditional):
+    """p(x|z).
+
+    `wants` says which data the family is a distribution of: "binary", "unit" (continuous in [0, 1]), "levels" (a grid
+    of grey levels), "counts", "real" or "any". The data loader prepares or refuses accordingly.
+    """
+
+    wants: str = "any"
+
+    def start_from(self, mean: Tensor) -> None:
+        """Set the output's bias so that the first predictions are the training data's mean; default: nothing."""

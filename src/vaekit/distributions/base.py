@@ -1,0 +1,98 @@
+"""What every family says of itself: its measure, whether it is a point mass or relaxed, and its support."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
+
+SCALAR = torch.Size()
+Measure = Literal["mass", "density", "none"]
+
+
+class Family(Distribution):
+    """Base of vaekit's own families: batch shape (B,) or (K, B), one event an example, log-densities summed over it.
+
+    Subclasses set `measure` ("mass": probabilities of a discrete event, "density": with respect to Lebesgue measure,
+    "none": the value is a score, not a log-probability), and may set `point_mass` (all mass on one value) or `relaxed`
+    (a continuous stand-in for a discrete variable; its density is not the discrete variable's).
+    Arguments are not validated on construction, since distributions are built every step.
+    """
+
+    measure: Measure = "density"
+    point_mass: bool = False
+    relaxed: bool = False
+    has_rsample = True
+    domain: constraints.Constraint = constraints.real_vector
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """None: arguments are not validated."""
+        return {}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The values the family can give, as torch names them."""
+        return self.domain
+
+    def __init__(self, batch_shape: torch.Size, event_shape: torch.Size) -> None:
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    def in_support(self, x: Tensor) -> Tensor:
+        """Return, for each example of `x` (..., *event), whether the family can give it: (...,) bool."""
+        return sum_event(torch.isfinite(x).to(torch.float32) - 1, len(self.event_shape)) == 0
+
+
+def sum_event(x: Tensor, dims: int) -> Tensor:
+    """Sum over the last `dims` axes: from elementwise values to one value an example.
+
+    >>> sum_event(torch.ones(2, 3, 4), 2)
+    tensor([12., 12.])
+    """
+    return x.flatten(-dims).sum(-1) if dims else x
+
+
+def _innermost(d: Distribution) -> Distribution:
+    while isinstance(d, Independent | TransformedDistribution):
+        d = d.base_dist
+    return d
+
+
+def measure_of(d: Distribution) -> Measure:
+    """Return what `d.log_prob` is the logarithm of: a probability mass, a density, or neither.
+
+    >>> from torch.distributions import Poisson, Normal
+    >>> measure_of(Poisson(1.0)), measure_of(Normal(0.0, 1.0))
+    ('mass', 'density')
+    """
+    own = getattr(d, "measure", None)
+    if own is not None:
+        return own
+    inner = _innermost(d)
+    own = getattr(inner, "measure", None)
+    if own is not None:
+        return own
+    support = getattr(inner, "support", None)
+    return "mass" if support is not None and support.is_discrete else "density"
+
+
+def is_point_mass(d: Distribution) -> bool:
+    """Return whether all of `d`'s mass is on one value."""
+    return bool(getattr(_innermost(d), "point_mass", False))
+
+
+def is_relaxed(d: Distribution) -> bool:
+    """Return whether `d` is a continuous stand-in for a discrete variable."""
+    return bool(getattr(_innermost(d), "relaxed", False))
+
+
+def in_support(d: Distribution, x: Tensor) -> Tensor:
+    """Return, for each example of `x`, whether `d` can give it: bool of shape x.shape without the event axes."""
+    if isinstance(d, Family):
+        return d.in_support(x)
+    support = d.support
+    ok = support.check(x) if support is not None else torch.isfinite(x)
+    missing = ok.dim() - (x.dim() - len(d.event_shape))
+    return ok.flatten(-missing).all(-1) if missing > 0 else ok

@@ -1,0 +1,82 @@
+"""Bernoulli families on logits: the real one, for binary data, and the soft one that is no likelihood."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+from torch.nn.functional import softplus
+from torch.types import _size
+
+from vaekit.distributions.base import SCALAR, Family, sum_event
+
+
+class Bernoulli(Family):
+    """Independent bits with log-odds `logits` over the last `event_dims` axes.
+
+    log p(x) = Σ_j x_j l_j - log(1 + exp l_j), nats an example.
+
+    >>> Bernoulli(torch.zeros(1, 4), 1).log_prob(torch.ones(1, 4)).item()
+    -2.7725...
+    """
+
+    measure = "mass"
+    has_rsample = False
+    domain = constraints.boolean
+
+    def __init__(self, logits: Tensor, event_dims: int = 1) -> None:
+        self.logits = logits
+        split = logits.dim() - event_dims
+        super().__init__(logits.shape[:split], logits.shape[split:])
+
+    @property
+    def mean(self) -> Tensor:
+        """P(x_j = 1)."""
+        return torch.sigmoid(self.logits)
+
+    @property
+    def mode(self) -> Tensor:
+        """The likelier value of each bit."""
+        return (self.logits > 0).to(self.logits.dtype)
+
+    @property
+    def variance(self) -> Tensor:
+        """P(x_j = 1) P(x_j = 0)."""
+        p = self.mean
+        return p * (1 - p)
+
+    def sample(self, sample_shape: _size = SCALAR) -> Tensor:
+        """Draw bits, as floats."""
+        with torch.no_grad():
+            return torch.bernoulli(self.mean.expand(self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-mass, nats an example."""
+        dims = len(self.event_shape)
+        return sum_event(value * self.logits - softplus(self.logits), dims)
+
+    def log_prob_elements(self, value: Tensor) -> Tensor:
+        """Return the log-mass of each bit, shaped as the logits."""
+        return value * self.logits - softplus(self.logits)
+
+    def entropy(self) -> Tensor:
+        """Return the entropy, nats an example."""
+        return sum_event(softplus(self.logits) - self.mean * self.logits, len(self.event_shape))
+
+    def in_support(self, x: Tensor) -> Tensor:
+        """Whether every element of each example is 0 or 1."""
+        return ((x == 0) | (x == 1)).flatten(-len(self.event_shape)).all(-1)
+
+
+class SoftBernoulli(Bernoulli):
+    """The Bernoulli cross-entropy on grey values in [0, 1]: Σ_j x_j l_j - log(1 + exp l_j).
+
+    It is common in tutorials and is *not* a log-probability: over x in [0, 1] its exponential does not integrate to 1.
+    """
+
+    measure = "none"
+    domain = constraints.unit_interval
+
+    def in_support(self, x: Tensor) -> Tensor:
+        """Whether every element of each example lies in [0, 1]."""
+        return ((x >= 0) & (x <= 1)).flatten(-len(self.event_shape)).all(-1)

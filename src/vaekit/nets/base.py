@@ -1,0 +1,88 @@
+"""What every network offers: an input shape, an output shape, and a last layer that can be widened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Activation = Literal["relu", "silu", "gelu", "tanh", "elu", "softplus"]
+
+
+def activation(name: str) -> nn.Module:
+    """Return a fresh activation module."""
+    table: dict[str, Callable[[], nn.Module]] = {
+        "relu": nn.ReLU,
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+        "tanh": nn.Tanh,
+        "elu": nn.ELU,
+        "softplus": nn.Softplus,
+    }
+    return table[name]()
+
+
+class Net(nn.Module):
+    """Features (N, *in_shape) [, label (N, context)] → (N, n, *out_shape) with n values for each output element.
+
+    Families ask for as many values an element as they have parameters (`widen`): a diagonal normal for two, a
+    256-way categorical for 256. `in_shape` None means the input is not one tensor (sequences with masks, graphs) and
+    is passed on untouched. Subclasses implement `features` and `make_head`.
+    """
+
+    head: nn.Module
+
+    def __init__(self, in_shape: tuple[int, ...] | None, out_shape: tuple[int, ...], context: int = 0) -> None:
+        super().__init__()
+        self.in_shape = in_shape
+        self.out_shape = out_shape
+        self.context = context
+        self.values = 1
+
+    def features(self, x: Any, context: Tensor | None) -> Tensor:
+        """Everything before the last layer."""
+        raise TypeError(f"{type(self).__name__} defines no features")
+
+    def make_head(self, values: int) -> nn.Module:
+        """Return a last layer with `values` outputs for each output element, element by element within a value."""
+        raise TypeError(f"{type(self).__name__} defines no head")
+
+    def widen(self, values: int) -> Net:
+        """Give every output element `values` values; returns the network itself."""
+        if values != self.values:
+            self.values = values
+            self.head = self.make_head(values)
+        return self
+
+    def forward(self, x: Any, context: Tensor | None = None) -> Tensor:
+        """Return (N, values, *out_shape)."""
+        if (context is None) != (self.context == 0):
+            raise ValueError("a network with a context takes a label, one without takes none")
+        out = self.head(self.features(x, context))
+        return out.reshape(out.shape[0], self.values, *self.out_shape)
+
+    def set_bias(self, value: int, bias: Tensor) -> None:
+        """Set the last layer's bias of the value numbered `value` to `bias` (one an output element), in place.
+
+        Where the layer shares its bias over positions (convolutions), the mean over them is used.
+        """
+        layer = self.head if hasattr(self.head, "bias") else list(self.head.children())[-1]
+        own = layer.bias
+        if not isinstance(own, Tensor):
+            return
+        with torch.no_grad():
+            target = own.view(self.values, -1)[value]
+            shared = bias.reshape(target.numel(), -1).mean(1) if bias.numel() != target.numel() else bias.flatten()
+            target.copy_(shared)
+
+
+def size(shape: tuple[int, ...]) -> int:
+    """Return the number of elements of a shape.
+
+    >>> size((1, 28, 28))
+    784
+    """
+    return math.prod(shape)

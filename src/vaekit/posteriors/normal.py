@@ -1,0 +1,50 @@
+"""Normal posteriors: diagonal and full covariance."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vaekit.distributions.normal import DiagonalNormal as DiagonalNormalFamily
+from vaekit.distributions.normal import FullNormal as FullNormalFamily
+from vaekit.distributions.normal import bounded_log_scale
+from vaekit.nets.base import Net, size
+from vaekit.posteriors.base import POSTERIORS, Posterior
+
+
+@POSTERIORS.register("diagonal-normal", reference="Kingma & Welling 2014, arXiv:1312.6114")
+class DiagonalNormal(Posterior):
+    """q(z|x) = N(μ(x), diag σ²(x)); log σ is bounded to (-7, 7).
+
+    >>> import torch; from vaekit.nets.mlp import mlp
+    >>> DiagonalNormal(mlp(784, 20))(torch.zeros(3, 784)).mean.shape
+    torch.Size([3, 20])
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net, params=2)
+
+    def family(self, params: Tensor) -> DiagonalNormalFamily:
+        """Split mean and log standard deviation."""
+        axis = params.dim() - 1 - len(self.latent_shape)
+        loc, raw = params.unbind(axis)
+        return DiagonalNormalFamily(loc, bounded_log_scale(raw), len(self.latent_shape))
+
+
+@POSTERIORS.register("full-normal", reference="Kingma & Welling 2019, arXiv:1906.02691, §2.5.1")
+class FullNormal(Posterior):
+    """q(z|x) = N(μ(x), L(x) L(x)ᵀ) with L lower triangular and a positive, bounded diagonal.
+
+    >>> import torch; from vaekit.nets.mlp import mlp
+    >>> FullNormal(mlp(784, 5))(torch.zeros(3, 784)).covariance.shape
+    torch.Size([3, 5, 5])
+    """
+
+    def __init__(self, net: Net) -> None:
+        if len(net.out_shape) != 1:
+            raise ValueError(f"a full covariance needs a flat latent, not one of shape {net.out_shape}")
+        super().__init__(net, params=2 + size(net.out_shape))
+
+    def family(self, params: Tensor) -> FullNormalFamily:
+        """Split mean, log-diagonal and the strictly lower rows of L."""
+        loc, raw, rows = params[..., 0, :], params[..., 1, :], params[..., 2:, :]
+        return FullNormalFamily(loc, bounded_log_scale(raw), rows)

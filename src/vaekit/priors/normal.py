@@ -1,0 +1,65 @@
+"""Normal priors: standard, and conditional on a label."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
+from vaekit.distributions.normal import StandardNormal as StandardNormalFamily
+from vaekit.nets.base import Net
+from vaekit.nets.mlp import Shape, as_shape
+from vaekit.priors.base import PRIORS, Prior
+
+
+@PRIORS.register("standard-normal", reference="Kingma & Welling 2014, arXiv:1312.6114")
+class StandardNormal(Prior):
+    """p(z) = N(0, I).
+
+    >>> StandardNormal(20)().event_shape
+    torch.Size([20])
+    """
+
+    like: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("like", torch.zeros(as_shape(shape)), persistent=False)
+
+    def forward(self) -> StandardNormalFamily:
+        """Return N(0, I)."""
+        return StandardNormalFamily(self.like)
+
+
+@PRIORS.register("conditional-normal", reference="Sohn et al. 2015, 'Learning structured output representation'")
+class ConditionalNormal(Prior):
+    """p(z|c) = N(μ(c), diag σ²(c)); also p(z1|z2) in a hierarchy.
+
+    >>> from vaekit.nets.mlp import mlp
+    >>> ConditionalNormal(mlp(10, 20, (32,)))(torch.zeros(3, 10)).batch_shape
+    torch.Size([3])
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net, params=2)
+        self.event_dims = len(net.out_shape)
+
+    @property
+    def takes_label(self) -> bool:
+        """Always: the context is the label."""
+        return True
+
+    def forward(self, context: Tensor) -> DiagonalNormal:
+        """Return N(μ(c), diag σ²(c)); class numbers are made one-hot."""
+        net = self.net
+        assert net is not None and net.in_shape is not None
+        if not context.dtype.is_floating_point:
+            context = torch.nn.functional.one_hot(context.long(), net.in_shape[-1]).to(torch.get_default_dtype())
+        distribution = super().forward(context)
+        assert isinstance(distribution, DiagonalNormal)
+        return distribution
+
+    def family(self, params: Tensor) -> DiagonalNormal:
+        """Split mean and log standard deviation."""
+        loc, raw = params.unbind(params.dim() - 1 - self.event_dims)
+        return DiagonalNormal(loc, bounded_log_scale(raw), self.event_dims)
