@@ -1,1 +1,31 @@
-"""Figures: functions that return Matplotlib figures."""
+"""Figures: pure functions from numpy arrays to `matplotlib.figure.Figure`, in one legible style.
+
+>>> from vaekit import figures
+>>> figures.png(figures.kl_per_dimension([1.5, 0.002]))[1:4]
+b'PNG'
+"""
+
+from vaekit.figures.images import images, interpolation, manifold, reconstructions, samples, traversals
+from vaekit.figures.latents import aggregate_posterior, kl_per_dimension, latent_map
+from vaekit.figures.plots import histogram_scores, rate_distortion, roc, study
+from vaekit.figures.style import png, save
+from vaekit.figures.training import curves
+
+__all__ = [
+    "aggregate_posterior",
+    "curves",
+    "histogram_scores",
+    "images",
+    "interpolation",
+    "kl_per_dimension",
+    "latent_map",
+    "manifold",
+    "png",
+    "rate_distortion",
+    "reconstructions",
+    "roc",
+    "samples",
+    "save",
+    "study",
+    "traversals",
+]

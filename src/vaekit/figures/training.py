@@ -1,0 +1,188 @@
+"""Training curves from a run's log records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaekit.errors import UserError
+from vaekit.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NOT_CURVES = {"step", "epoch", "stage", "time", "seconds", "eta", "seed", "examples", "batch_size"}
+_FIRST = ("elbo", "loss", "log_px", "kl")
+_LAST = ("lr", "grad_norm", "skipped")
+_NAMES = {
+    "elbo": ("ELBO, training and held-out", "nats an example"),
+    "loss": ("Training loss", "nats an example"),
+    "log_px": ("Reconstruction, E log p(x|z)", "nats an example"),
+    "kl": ("KL(q(z|x) ‖ p(z))", "nats an example"),
+    "lr": ("Learning rate", ""),
+    "grad_norm": ("Gradient norm", ""),
+    "skipped": ("Steps skipped", "count"),
+    "active_units": ("Active units", "count"),
+}
+_MOST_PANELS = 10
+
+
+def curves(records: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
+    """Loss terms, held-out ELBO and learning rate against training steps.
+
+    Each record is a mapping with `step` and, where known, `epoch` (epochs done, possibly a fraction), `stage`, and any
+    of `elbo`, `loss`, `log_px`, `kl` (nats an example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
+    the panel of NAME. Other numeric keys get a small panel each. Records may lack keys. A step count that starts again
+    in a later stage is carried on from the stage before. The first steps of a run are left off scale when they would
+    flatten the rest.
+
+    Raises:
+        UserError: when no record holds a finite number to draw.
+
+    >>> fig = curves([{"step": 1, "elbo": -120.0, "kl": 8.0}, {"step": 2, "elbo": -110.0, "valid.elbo": -112.0}])
+    >>> [ax.get_title(loc="left") for ax in fig.axes]
+    ['ELBO, training and held-out', 'KL(q(z|x) ‖ p(z))']
+    """
+    steps, borders = _steps(records)
+    series = _series(records, steps)
+    if not series:
+        raise UserError("the training log has no finite numbers to draw; train for at least one step")
+    panels = _panels(series)
+    rest = panels[1:]
+    columns = min(3, len(rest)) or 1
+    rows = math.ceil(len(rest) / columns)
+    fig = style.figure(height=3.4 + 2.1 * rows)
+    spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.6] + [1.0] * rows)
+    main = fig.add_subplot(spec[0, :])
+    for ax, name in [(main, panels[0])] + [
+        (fig.add_subplot(spec[1 + i // columns, i % columns]), name) for i, name in enumerate(rest)
+    ]:
+        _panel(ax, name, series, borders, large=ax is main)
+    _epochs(main, records, steps, borders)
+    style.heading(fig, title)
+    return fig
+
+
+def _steps(records: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    """The x of each record, rising over stages, and where stages begin (x, name)."""
+    xs: list[float] = []
+    borders: list[tuple[float, str]] = []
+    offset = previous = 0.0
+    stage: Any = None
+    for i, record in enumerate(records):
+        raw = _number(record.get("step", record.get("epoch", i)))
+        raw = float(i) if math.isnan(raw) else raw
+        if i and record.get("stage", stage) != stage:
+            if raw + offset < previous:
+                offset = previous
+            borders.append((previous, str(record["stage"])))
+        stage = record.get("stage", stage)
+        previous = raw + offset
+        xs.append(previous)
+    if borders:
+        first = next((str(r["stage"]) for r in records if "stage" in r), "")
+        borders.insert(0, (xs[0], first))
+    return np.asarray(xs, dtype=float), borders
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return math.nan
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def _series(records: Sequence[Mapping[str, Any]], steps: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name → (x, y), finite points alone, in order of x."""
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for key in dict.fromkeys(k for r in records for k in r):
+        name = key.removeprefix("train.")
+        if name.removeprefix("valid.") in _NOT_CURVES or "second" in name or name.endswith("time"):
+            continue
+        y = np.array([_number(r.get(key)) for r in records])
+        keep = np.isfinite(y)
+        if keep.any():
+            order = np.argsort(steps[keep], kind="stable")
+            found[name] = (steps[keep][order], y[keep][order])
+    if "skipped" in found and not found["skipped"][1].any():
+        del found["skipped"]
+    return found
+
+
+def _panels(series: Mapping[str, Any]) -> list[str]:
+    bases = list(dict.fromkeys(name.removeprefix("valid.") for name in series))
+    first = [n for n in _FIRST if n in bases]
+    last = [n for n in _LAST if n in bases]
+    middle = [n for n in bases if n not in first and n not in last]
+    return first + middle[: max(0, _MOST_PANELS - len(first) - len(last))] + last
+
+
+def _panel(ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tuple[float, str]], large: bool) -> None:
+    train, valid = series.get(name), series.get(f"valid.{name}")
+    both = train is not None and valid is not None
+    if train is not None:
+        _line(ax, *train, label="training")
+    if valid is not None:
+        ax.plot(*valid, color=style.RED, linewidth=1.6, marker="o", markersize=4 if large else 2.5, label="held-out")
+    title, unit = _NAMES.get(name, (name, ""))
+    if name == "elbo" and not both:
+        title = "ELBO, training" if valid is None else "ELBO, held-out"
+    style.dress(ax, title, "step" if large else "", unit)
+    if not large:
+        ax.title.set_fontsize(style.LABEL)
+        ax._left_title.set_fontsize(style.LABEL)  # type: ignore[attr-defined]
+    cut = _limits(ax, [s for s in (train, valid) if s is not None])
+    if cut and large:
+        where = {"x": 0.995, "y": 0.03, "ha": "right", "va": "bottom"}
+        ax.text(s="first steps lie off the scale", transform=ax.transAxes, color=style.MUTED, fontsize=8.5, **where)
+    for i, (x, stage) in enumerate(borders):
+        if i:
+            ax.axvline(x, color=style.MUTED, linewidth=0.9, linestyle=":")
+        if large:
+            mark = ax.annotate(style.plain(stage), (x, 1), xycoords=("data", "axes fraction"))
+            mark.set(fontsize=8.5, color=style.MUTED, va="top", position=(x, 0.985))
+    if both or large:
+        style.legend(ax, loc="best" if not large else "center right")
+
+
+def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str) -> None:
+    """Few points as they are; many as a pale trace under their running mean."""
+    window = len(y) // 60
+    if window < 3:
+        few = len(y) < 25
+        ax.plot(x, y, color=style.BLUE, linewidth=1.6, marker="o" if few else "", markersize=3, label=label)
+        return
+    ax.plot(x, y, color=style.BLUE, linewidth=0.6, alpha=0.35)
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    high = np.minimum(np.arange(len(y)) + window, len(y))
+    low = np.maximum(np.arange(len(y)) - window + 1, 0)
+    ax.plot(x, (total[high] - total[low]) / (high - low), color=style.BLUE, linewidth=1.8, label=f"{label} (smoothed)")
+
+
+def _limits(ax: Axes, lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Scale y by what follows the first tenth of each line; True if that leaves points out."""
+    late = np.concatenate([y[len(y) // 10 :] if len(y) >= 10 else y for _, y in lines])
+    every = np.concatenate([y for _, y in lines])
+    low, high = float(late.min()), float(late.max())
+    span = high - low
+    if span <= 0 or np.ptp(every) <= 2 * span:
+        return False
+    ax.set_ylim(low - 0.06 * span, high + 0.06 * span)
+    return True
+
+
+def _epochs(ax: Axes, records: Sequence[Mapping[str, Any]], steps: np.ndarray, borders: Sequence[Any]) -> None:
+    """Epochs along the top, where one ratio of steps to epochs holds."""
+    known = [(x, e) for x, r in zip(steps, records, strict=True) if (e := _number(r.get("epoch"))) > 0 and x > 0]
+    if borders or not known or "step" not in records[-1]:
+        if "step" not in records[-1]:
+            ax.set_xlabel("epoch" if "epoch" in records[-1] else "record")
+        return
+    ratio = known[-1][0] / known[-1][1]
+    top = ax.secondary_xaxis("top", functions=(lambda x: x / ratio, lambda e: e * ratio))
+    top.set_xlabel("epoch", fontsize=style.TICK, color=style.MUTED)
+    top.tick_params(labelsize=8.5, colors=style.MUTED, length=3)
+    top.spines["top"].set_visible(False)
