@@ -1,0 +1,59 @@
+"""A normal whose one variance is fitted to what it scores: the σ-VAE's likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormal
+
+_FLOOR = math.exp(-2 * LOG_SCALE_BOUND)
+
+
+def log_scale_of(mean_square: Tensor) -> Tensor:
+    """Return ½ log σ² with σ ≥ exp(-7).
+
+    >>> log_scale_of(torch.tensor([1.0, 0.0]))
+    tensor([ 0., -7.])
+    """
+    return 0.5 * torch.log(mean_square.clamp_min(_FLOOR))
+
+
+class FittedNormal(DiagonalNormal):
+    """N(loc, σ² I) with σ² the mean squared error of whatever `log_prob` is given, over elements and batch.
+
+    σ² is the maximum-likelihood variance of the batch (Rybkin et al. 2021, arXiv:2006.13202), held constant for
+    the gradient: by the envelope theorem the batch's gradient is the same either way. `observe` is told each σ².
+    Until something is scored, `log_scale` is the one given. One example's log_prob depends on the others', so this is
+    for training steps alone; a bound to report takes a fixed σ.
+
+    >>> d = FittedNormal(torch.zeros(2, 1), torch.zeros(()), 1)
+    >>> _ = d.log_prob(torch.tensor([[3.0], [-3.0]])); d.scale[0].item()
+    3.0
+    """
+
+    def __init__(
+        self, loc: Tensor, log_scale: Tensor, event_dims: int = 1, observe: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        super().__init__(loc, log_scale, event_dims)
+        self._observe = observe
+
+    def _fit(self, value: Tensor) -> None:
+        with torch.no_grad():
+            mean_square = (value - self.loc).square().mean()
+            if self._observe is not None:
+                mean_square = self._observe(mean_square)
+            self.log_scale = log_scale_of(mean_square)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Fit σ to `value`, then return the log-density, nats an example."""
+        self._fit(value)
+        return super().log_prob(value)
+
+    def log_prob_elements(self, value: Tensor) -> Tensor:
+        """Fit σ to `value`, then return the log-density of each element."""
+        self._fit(value)
+        return super().log_prob_elements(value)
