@@ -31,6 +31,8 @@ def mosaic(x: np.ndarray, columns: int) -> np.ndarray:
     n, _, h, w = x.shape
     gap, rows = gap_of(x), math.ceil(n / columns)
     out = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), style.GAP)
+    if n % columns:
+        out[(rows - 1) * (h + gap) - gap :, (n % columns) * (w + gap) - gap :] = 1.0
     for i, image in enumerate(rgb(x)):
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         out[top : top + h, left : left + w] = image
@@ -77,9 +79,9 @@ def images(x: Any, columns: int | None = None, title: str | None = None) -> Figu
     if made.ndim == 2:
         return _vectors(made, columns or 4, title)
     n, _, h, w = made.shape
-    columns = min(n, columns or _columns(n, h / w))
-    picture = mosaic(made, columns)
-    fig = _picture_figure(picture, columns)
+    across = min(n, columns or _columns(n, h / w))
+    picture = mosaic(made, across)
+    fig = _picture_figure(picture, across)
     ax = style.bare(fig.add_subplot())
     ax.imshow(picture)
     style.heading(fig, title)
@@ -114,7 +116,7 @@ def reconstructions(x: Any, recon: Any, limit: int = 12, title: str | None = Non
     if a.ndim == 2:
         return _vectors(a, 3, title, b)
     n, _, h, w = a.shape
-    cell = min(1.3, style.WIDTH * 0.86 / n)
+    cell = min(1.3, (style.WIDTH - 1.7) / n)
     fig = style.figure(max(5.0, n * cell + 1.6), 3 * cell * h / w + 0.8)
     spec = fig.add_gridspec(3, 2, width_ratios=[1, 0.018])
     axes = [style.bare(fig.add_subplot(spec[i, 0])) for i in range(3)]
@@ -212,14 +214,14 @@ def manifold(
     if (len(up), len(across)) != (n, m):
         raise UserError(f"the grid is {n} × {m} but ys and xs have {len(up)} and {len(across)} values")
     picture = mosaic(made[::-1].reshape(n * m, *made.shape[2:]), m)
-    width = min(style.WIDTH, 7.5)
-    fig = style.figure(width, width * picture.shape[0] / picture.shape[1] + 0.4)
+    width = 6.8
+    fig = style.figure(width + 0.75, width * picture.shape[0] / picture.shape[1] + 0.85)
     ax = style.bare(fig.add_subplot())
     ax.imshow(picture)
     gap = gap_of(made)
     for axis, coordinates, size in ((ax.xaxis, across, w), (ax.yaxis, up[::-1], h)):
-        shown = np.unique(np.linspace(0, len(coordinates) - 1, min(len(coordinates), 9)).round().astype(int))
-        axis.set_ticks(shown * (size + gap) + (size - 1) / 2, [_tick(coordinates[i]) for i in shown])
+        shown = np.arange(0, len(coordinates), math.ceil(len(coordinates) / 9))
+        axis.set_ticks(shown * (size + gap) + (size - 1) / 2, [_tick(float(coordinates[i])) for i in shown])
     ax.set_xlabel(style.plain(f"{names[0]} (latent units)"), fontsize=style.LABEL, color=style.INK)
     ax.set_ylabel(style.plain(f"{names[1]} (latent units)"), fontsize=style.LABEL, color=style.INK)
     style.heading(fig, title or "The decoded latent plane")
@@ -250,13 +252,14 @@ def _rows(
 
 
 def _columns(n: int, aspect: float) -> int:
-    """Columns that make the grid about three wide to two high."""
-    return max(1, min(n, 16, math.ceil(math.sqrt(1.5 * n * aspect))))
+    """Columns that make the grid about three wide to two high, without a short last row if that can be had nearby."""
+    about = max(1, min(n, 16, math.ceil(math.sqrt(1.5 * n * aspect))))
+    return next((c for c in range(about, max(1, about * 2 // 3), -1) if n % c == 0), about)
 
 
 def _picture_figure(picture: np.ndarray, columns: int, extra: float = 0.0) -> Figure:
     """A figure that a picture fills: cells of at most 0.9 inch, at most full width, never taller than twice that."""
-    width = min(style.WIDTH, max(3.0, 0.9 * columns))
+    width = min(style.WIDTH - extra, max(3.0, 0.9 * columns))
     height = width * picture.shape[0] / picture.shape[1]
     if height > 2 * style.WIDTH:
         width, height = width * 2 * style.WIDTH / height, 2 * style.WIDTH

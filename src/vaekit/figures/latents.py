@@ -66,7 +66,7 @@ def _density(fig: Figure, ax: Axes, z: np.ndarray) -> None:
     drawn.set_norm(LogNorm(1, top))
     drawn.set_rasterized(True)
     bar = fig.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02)
-    style.log_ticks(bar.ax.yaxis)
+    style.log_ticks(bar.ax.yaxis, 1, top)
     bar.set_label("examples in a cell", fontsize=style.TICK, color=style.INK)
     bar.ax.tick_params(labelsize=8.5, labelcolor=style.INK)
 
@@ -183,15 +183,18 @@ def _bars(ax: Axes, values: np.ndarray, active: np.ndarray, names: Sequence[str]
     used = values[active & (values > 0)]
     if len(used) and used.max() > 100 * used.min():
         ax.set_yscale("log")
-        ax.set_ylim(bottom=min(threshold, float(used.min())) / 3)
-        style.log_ticks(ax.yaxis)
+        low = max(float(values[values > 0].min()), threshold / 100) / 2
+        ax.set_ylim(bottom=min(low, threshold / 2))
+        style.log_ticks(ax.yaxis, low, float(used.max()))
         ax.axhline(threshold, color=style.MUTED, linestyle="--", linewidth=0.9)
     long = max(len(n) for n in names) > 4
     most = 20 if long else 40
     shown = place if len(place) <= most else place[:: math.ceil(len(place) / most)]
     turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if long else {}
-    ax.set_xticks(shown, [style.plain(names[i]) for i in shown], **turned)
+    ax.set_xticks(shown, [style.plain(names[int(i)]) for i in shown], **turned)
     if active.any() and not active.all():
+        if (np.diff(values) > 0).any():
+            ax.margins(y=0.2)
         from matplotlib.patches import Patch
 
         style.legend(
@@ -258,9 +261,10 @@ def _marginal(ax: Axes, mu: np.ndarray, sd: np.ndarray | None) -> None:
     low, high = min(-3.5, float((mu - spread).min())), max(3.5, float((mu + spread).max()))
     x = np.linspace(low, high, 400)
     if sd is None:
+        bins: Any = np.linspace(low, high, int(np.clip(len(mu) ** 0.5, 15, 60)))
         ax.hist(
             mu,
-            bins=np.linspace(low, high, int(np.clip(len(mu) ** 0.5, 15, 60))),
+            bins=bins,
             density=True,
             color=style.BLUE,
             alpha=0.55,

@@ -56,7 +56,7 @@ def rate_distortion(points: Sequence[Mapping[str, Any]], title: str | None = Non
     ax.margins(0.12)
     _iso_elbo(ax)
     if groups != [None]:
-        style.legend(ax, loc="upper right")
+        style.legend(ax, loc="upper right").get_frame().set_alpha(1)
     style.heading(fig, title or "Rate and distortion; dotted lines have equal ELBO")
     return fig
 
@@ -74,9 +74,11 @@ def _iso_elbo(ax: Axes) -> None:
             continue
         ax.plot([left, right], [y0, y1], color=style.GREY, linestyle=":", linewidth=1, zorder=0, label="_iso")
         # Named where the line enters: on the left edge, or on the top edge.
-        at, align = ((left, y0), "left") if y0 < top else ((total - top, top), "left")
+        at = (left, y0) if y0 < top else (total - top, top)
+        if at[0] > right - 0.12 * (right - left):
+            continue
         text = f" ELBO {-total:g}".replace("-", "−")
-        ax.text(*at, text, fontsize=8, color=style.MUTED, ha=align, va="top", clip_on=True)
+        ax.text(*at, text, fontsize=8, color=style.MUTED, ha="left", va="top", clip_on=True)
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
 
@@ -110,7 +112,7 @@ def study(
     if not rows:
         raise UserError(f"column {y!r} holds no number to draw")
     numeric = all(_finite(r[x]) for r in rows)
-    places = sorted({float(r[x]) for r in rows}) if numeric else list(dict.fromkeys(str(r[x]) for r in rows))
+    places: list[Any] = sorted({float(r[x]) for r in rows}) if numeric else list(dict.fromkeys(str(r[x]) for r in rows))
     fig = style.figure(8.2, 4.6)
     ax = style.dress(fig.add_subplot(), "", x, y_label or y)
     hues = list(dict.fromkeys(r.get(hue) for r in rows)) if hue else [None]
@@ -127,7 +129,9 @@ def study(
         ax.margins(x=0.08)
     elif min(places) > 0 and max(places) > 30 * min(places):
         ax.set_xscale("log")
-        style.log_ticks(ax.xaxis)
+        style.log_ticks(ax.xaxis, min(places), max(places))
+        if len(places) <= 12:
+            ax.set_xticks(places, [f"{p:g}" for p in places])
     if hue:
         style.legend(ax, loc="best")
     style.heading(fig, title or f"{y} by {x} (bars: ±1 standard error)")
@@ -178,8 +182,9 @@ def histogram_scores(
     x_label: str = "anomaly score",
     title: str | None = None,
 ) -> Figure:
-    """Densities of anomaly scores, one histogram a label on shared bins (outermost 0.5% of the range left in the end
-    bins).
+    """Densities of anomaly scores, one histogram a label on shared bins.
+
+    Scores further than six interquartile ranges from the middle half are counted in the end bins.
 
     Args:
         scores: (N,), or a mapping from a name to its scores (then `labels` is not used).
@@ -202,7 +207,9 @@ def histogram_scores(
     every = np.concatenate(list(groups.values()))
     if not np.isfinite(every).all():
         raise UserError(f"{int((~np.isfinite(every)).sum())} scores are not finite; remove or mend them first")
-    low, high = np.quantile(every, [0.005, 0.995]) if len(every) > 200 else (every.min(), every.max())
+    first, third = np.quantile(every, [0.25, 0.75])
+    reach = 6 * (third - first) or np.ptp(every)
+    low, high = max(every.min(), first - reach), min(every.max(), third + reach)
     edges = np.linspace(low, high if high > low else low + 1, int(np.clip(2 * len(every) ** 0.4, 10, 60)))
     fig = style.figure(8.2, 4.2)
     ax = style.dress(fig.add_subplot(), "", x_label, "density", "y")

@@ -22,6 +22,7 @@ from vaekit.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 #: Ten colours that stay apart under the common colour-vision deficiencies (Petroff 2021, arXiv:2107.02270).
 PALETTE = (
@@ -55,6 +56,7 @@ def figure(width: float = WIDTH, height: float = 4.0) -> Figure:
 
     made = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white", edgecolor="white")
     FigureCanvasAgg(made)
+    made.get_layout_engine().set(w_pad=0.06, h_pad=0.07)  # type: ignore[union-attr, call-arg]
     return made
 
 
@@ -67,7 +69,7 @@ def dress(ax: Axes, title: str = "", x: str = "", y: str = "", grid: str = "both
     """Give `ax` its title, its axis labels, quiet spines and a light grid (`both`, `x`, `y` or `none`)."""
     ax.set_facecolor("white")
     if title:
-        ax.set_title(plain(title), fontsize=TITLE, color=INK, loc="left", fontweight="semibold")
+        ax.set_title(plain(title), fontsize=TITLE, color=INK, loc="left", fontweight="bold")
     ax.set_xlabel(plain(x), fontsize=LABEL, color=INK)
     ax.set_ylabel(plain(y), fontsize=LABEL, color=INK)
     ax.tick_params(labelsize=TICK, colors=MUTED, labelcolor=INK, length=3)
@@ -97,20 +99,21 @@ def bare(ax: Axes) -> Axes:
 def heading(fig: Figure, text: str | None) -> None:
     """A title over the whole figure."""
     if text:
-        fig.suptitle(plain(text), fontsize=TITLE + 0.5, color=INK, fontweight="semibold", x=0.01, ha="left")
+        fig.suptitle(plain(text), fontsize=TITLE + 0.5, color=INK, fontweight="bold", x=0.01, ha="left")
 
 
-def legend(ax: Axes, **options: Any) -> None:
+def legend(ax: Axes, **options: Any) -> Legend:
     """A legend in the shared type, without a frame that hides data."""
     made = ax.legend(fontsize=TICK, labelcolor=INK, frameon=True, framealpha=0.85, edgecolor="none", **options)
     made.get_frame().set_facecolor("white")
+    return made
 
 
-def log_ticks(axis: Any) -> None:
-    """Write a logarithmic axis's ticks as plain numbers (0.01, 1, 100), with no mathematical type set."""
+def log_ticks(axis: Any, low: float, high: float) -> None:
+    """Write the ticks of a logarithmic axis over `low` … `high` as plain numbers (0.01, 1, 100)."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(base=10, numticks=7))
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 150 * low else (1,), numticks=9))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

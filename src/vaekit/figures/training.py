@@ -136,16 +136,15 @@ def _panel(ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tup
         ax._left_title.set_fontsize(style.LABEL)  # type: ignore[attr-defined]
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:
-        where = {"x": 0.995, "y": 0.03, "ha": "right", "va": "bottom"}
-        ax.text(s="first steps lie off the scale", transform=ax.transAxes, color=style.MUTED, fontsize=8.5, **where)
+        ax.set_xlabel("step (the first lie off the scale)")
     for i, (x, stage) in enumerate(borders):
         if i:
             ax.axvline(x, color=style.MUTED, linewidth=0.9, linestyle=":")
         if large:
             mark = ax.annotate(style.plain(stage), (x, 1), xycoords=("data", "axes fraction"))
             mark.set(fontsize=8.5, color=style.MUTED, va="top", position=(x, 0.985))
-    if both or large:
-        style.legend(ax, loc="best" if not large else "center right")
+    if large:
+        style.legend(ax, loc="lower right" if name == "elbo" else "upper right")
 
 
 def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str) -> None:
@@ -177,7 +176,7 @@ def _limits(ax: Axes, lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
 def _epochs(ax: Axes, records: Sequence[Mapping[str, Any]], steps: np.ndarray, borders: Sequence[Any]) -> None:
     """Epochs along the top, where one ratio of steps to epochs holds."""
     known = [(x, e) for x, r in zip(steps, records, strict=True) if (e := _number(r.get("epoch"))) > 0 and x > 0]
-    if borders or not known or "step" not in records[-1]:
+    if borders or not known or len(records) < 2 or "step" not in records[-1]:
         if "step" not in records[-1]:
             ax.set_xlabel("epoch" if "epoch" in records[-1] else "record")
         return

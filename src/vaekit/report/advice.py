@@ -97,9 +97,9 @@ def collapse(
     if active is not None and dimensions and active < dimensions / 2:
         return Warning_(
             f"{active} of {dimensions} latent dimensions are active",
-            "The rest have a KL near zero: they cost nothing but carry nothing. That is the model choosing its own size; "
-            "it is a fault only where you expected more from the latents.",
-            (f"set the latent dimension nearer {max(active, 1)} for the same bound with a smaller model", *_COLLAPSE),
+            "The rest have a KL near zero: they cost nothing but carry nothing. That is the model choosing its own "
+            "size; it is a fault only where you expected more from the latents.",
+            (f"set the latent dimension nearer {max(active, 1)}, for a smaller model", *_COLLAPSE),
         )
     return None
 
