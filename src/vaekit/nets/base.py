@@ -67,16 +67,21 @@ class Net(nn.Module):
     def set_bias(self, value: int, bias: Tensor) -> None:
         """Set the last layer's bias of the value numbered `value` to `bias` (one an output element), in place.
 
-        Where the layer shares its bias over positions (convolutions), the mean over them is used.
+        Where the layer shares its bias over positions (convolutions), the mean over them is used; a layer with a bias a
+        position as well (`position`, which belongs to value 0) takes the rest there, so that nothing is lost.
         """
         layer = self.head if hasattr(self.head, "bias") else list(self.head.children())[-1]
         own = layer.bias
         if not isinstance(own, Tensor):
             return
+        bias = bias.reshape(self.out_shape) if bias.numel() == size(self.out_shape) else bias.expand(self.out_shape)
         with torch.no_grad():
             target = own.view(self.values, -1)[value]
-            shared = bias.reshape(target.numel(), -1).mean(1) if bias.numel() != target.numel() else bias.flatten()
+            shared = bias.reshape(target.numel(), -1).mean(1)
             target.copy_(shared)
+            position = getattr(layer, "position", None)
+            if value == 0 and isinstance(position, Tensor):
+                position.copy_(bias - shared.view(-1, *[1] * (bias.dim() - 1)))
 
 
 def size(shape: tuple[int, ...]) -> int:
