@@ -29,7 +29,7 @@ def raw_log_mean(mean: Tensor) -> Tensor:
     return LOG_MEAN_BOUND * torch.atanh(log_mean / LOG_MEAN_BOUND)
 
 
-@LIKELIHOODS.register("poisson", reference="Poisson 1837; for counts of genes, Lopez et al. 2018, doi:10.1038/s41592-018-0229-2")
+@LIKELIHOODS.register("poisson", reference="Poisson 1837; for counts of genes: Lopez et al. 2018, arXiv:1709.02082")
 class Poisson(Likelihood):
     """p(x|z) = Π_j Poisson(x_j; exp η_j(z)), for counts; η is bounded to (-15, 15).
 
