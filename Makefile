@@ -1,41 +1,66 @@
-# Two commands set vaekit up: `make demo` and `make test`. Each makes its own environment in .venv.
+# Two commands set vaekit up on a fresh machine: `make demo` and `make test`.
+# Each makes its own environment in .venv; nothing is installed outside it and root is not needed.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= auto
+ARGS ?=
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# One thread a worker: several workers with several threads each wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test quick lint format clean
+.PHONY: help demo test quick lint format clean
+.NOTPARALLEL:
 
-# The stamp is remade when a requirement changes, so a missing install step cannot hide.
-$(VENV)/.demo: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e .
+help:
+	@echo "make demo    train and evaluate on the bundled real digits, into demo/digits"
+	@echo "make test    every test and every example in the documentation of the code"
+	@echo "make quick   the same without the tests that take over five seconds"
+	@echo "make lint    ruff and pyright (pyright fetches itself from npm the first time)"
+	@echo "make format  put the code in order with ruff"
+	@echo "make clean   remove .venv, demo and runs"
+	@echo "Settings: PYTHON=python3.12  VENV=folder  WORKERS=4  ARGS='-k elbo'"
+
+# An environment that has no working pip is made again; one that has is kept.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "vaekit needs Python 3.11 or newer, and '$(PYTHON)' is not: name another with 'make PYTHON=python3.12 ...'" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+# The stamps are older than a changed requirement, so a change is installed at the next command.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing vaekit and what it needs into $(VENV) (some minutes the first time)"
+	@$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing vaekit, what it needs and its tests' tools into $(VENV) (some minutes the first time)"
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.demo $@
 
 demo: $(VENV)/.demo
 	$(BIN)/vaekit train vae --data digits --out demo/digits --overwrite
 	$(BIN)/vaekit evaluate demo/digits
 	@echo "Open demo/digits/report.html in a browser."
 
-test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n auto
+test: $(VENV)/.dev
+	$(PYTEST) $(ARGS)
 
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix src tests
 	$(BIN)/ruff format src tests
 
 clean:
-	rm -rf $(VENV) demo runs
+	rm -rf .venv demo runs
