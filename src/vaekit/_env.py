@@ -1,0 +1,67 @@
+"""Process settings that make training faster on a processor; the `vaekit` command makes them before torch loads.
+
+Two defaults cost time when many small steps follow one another:
+
+- GNU OpenMP's threads spin while they wait. With two threads and any other work on the machine this was measured to
+  make a step up to ten times slower; a bounded spin (`GOMP_SPINCOUNT`) costs nothing on a quiet machine. libgomp reads
+  the variable once, when torch loads it.
+- glibc hands every freed buffer over 128 KB back to the system and asks for it again at the next step. Keeping
+  buffers up to 32 MiB (the most that every glibc takes) in the heap saved 5 to 14% of the processor time of a step.
+  The price is memory: up to 256 MiB that are free stay with the process.
+
+What the user has set stays: `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` keep the threads as they are,
+`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_` or `GLIBC_TUNABLES` keep the heap as it is, and `VAEKIT_KEEP_ENV=1`
+keeps both. The library never calls this by itself: importing vaekit changes no setting of its host's process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+
+SPIN_COUNT = 10_000
+MMAP_THRESHOLD = 32 << 20
+TRIM_THRESHOLD = 256 << 20
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+
+
+def prepare(environ: MutableMapping[str, str] | None = None) -> list[str]:
+    """Make the settings that the user has not made, and return what was changed.
+
+    Call it before torch is imported; afterwards the spin count has no effect on this process. It takes well under 5 ms.
+
+    >>> prepare({"VAEKIT_KEEP_ENV": "1"})
+    []
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("VAEKIT_KEEP_ENV", "0") not in ("", "0"):
+        return []
+    changed = []
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environ.keys():
+        environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+        changed.append("GOMP_SPINCOUNT")
+    if not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & environ.keys() and _keep_buffers():
+        changed.append("mallopt")
+    return changed
+
+
+def on_glibc() -> bool:
+    """Whether the C library is glibc, the only one whose `mallopt` has these settings."""
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError, OSError):  # not Unix; another C library; refused
+        return False
+
+
+def _keep_buffers() -> bool:
+    """Raise the two thresholds of glibc's malloc; False where that is not to be had."""
+    if not on_glibc():
+        return False
+    try:
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+    except (ImportError, OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)) and bool(mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD))
