@@ -26,10 +26,10 @@ def render(report: RunReport) -> str:
     (True, True)
     """
     sections: list[tuple[str, list[str]]] = []
-    if report.warnings:
-        sections.append(("Warnings", [page.warning(w) for w in report.warnings]))
     if report.headline:
         sections.append(("Headline numbers", [page.cards(report.headline), f'<p class="note">{_ERRORS}</p>']))
+    if report.warnings:
+        sections.append(("Warnings", [page.warning(w) for w in report.warnings]))
     if report.figures:
         sections.append(("Figures", [page.picture(f, heading=f.title) for f in report.figures]))
     if any(numbers for _, numbers in report.tables):
@@ -187,5 +187,10 @@ def _warned(name: str, report: RunReport) -> str:
 
 def _side_by_side(title: str, reports: Sequence[RunReport], names: Sequence[str]) -> str:
     found = [(n, next((f for f in r.figures if f.title == title), None)) for n, r in zip(names, reports, strict=True)]
-    drawn = "".join(page.picture(Figure(f.file, f"{title}: {n}", n)) for n, f in found if f is not None)
+    drawn = "".join(
+        f'<p class="note">{text(n)} has no such figure.</p>'
+        if f is None
+        else page.picture(Figure(f.file, f"{title}: {n}", f"{n}. {f.caption}" if f.caption else n))
+        for n, f in found
+    )
     return f'<h3>{text(title)}</h3><div class="side">{drawn}</div>'

@@ -40,6 +40,7 @@ dl.facts dd{margin:0;overflow-wrap:anywhere}
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px;min-width:0}
 .cards .name{font-weight:600;overflow-wrap:anywhere}
 .cards .value{font-size:1.5rem;font-variant-numeric:tabular-nums;line-height:1.35}
+.cards .range{font-size:.95rem;white-space:nowrap;color:var(--soft)}
 .cards .value.none{font-size:1.15rem;color:var(--soft)}
 .cards .unit{color:var(--soft);font-size:.9em}
 .scroll{overflow-x:auto;margin:.6em 0}
@@ -67,7 +68,8 @@ font-size:.9em;white-space:pre-wrap;overflow-wrap:anywhere}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 footer{margin-top:3em;color:var(--soft);font-size:.88em}
-@media (max-width:600px){main{padding:16px 14px 48px}h1{font-size:1.45rem}table{font-size:.9em}
+@media (max-width:600px){dl.facts{grid-template-columns:1fr 1fr}table.pairs th{width:46%}
+main{padding:16px 14px 48px}h1{font-size:1.45rem}table{font-size:.9em}
 figure.wide{overflow-x:auto}figure.wide img{max-width:none;width:640px}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--link:#000;--warn:#fff;
 --warnline:#888;--good:#fff;--goodink:#000}body{font-size:10.5pt}main,main.wide{max-width:none;padding:0}
@@ -160,9 +162,12 @@ def cards(numbers: Sequence[Number]) -> str:
     items = []
     for n in numbers:
         kind = "value none" if n.value is None else "value"
+        # An interval goes on a line of its own, unbroken.
+        value, bracket, ends = shown(n).partition(" [")
+        value += f'<div class="range">[{ends}</div>' if bracket else ""
         rest = "".join(f'<p class="note">{text(t)}</p>' for t in (n.meaning, n.note) if t)
         items.append(
-            f'<li><div class="name">{text(n.name)}</div><div class="{kind}">{shown(n)}</div>'
+            f'<li><div class="name">{text(n.name)}</div><div class="{kind}">{value}</div>'
             f'<div class="unit">{text(count(n))}</div>{rest}</li>'
         )
     return f'<ul class="cards">{"".join(items)}</ul>'

@@ -1,0 +1,404 @@
+"""What figures show equals what they were given; they leak nothing; bad input is named."""
+
+# Matplotlib's annotations give artists' base classes; what is read here is on the classes actually drawn.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+# pyright: reportIndexIssue=false, reportOptionalSubscript=false, reportCallIssue=false, reportOperatorIssue=false
+
+import subprocess
+import sys
+import threading
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import norm
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+
+from vaekit import figures
+from vaekit.errors import UserError
+from vaekit.figures.images import mosaic
+from vaekit.figures.style import colours
+
+RNG = np.random.default_rng(0)
+
+
+def title(ax):
+    return ax.get_title(loc="left")
+
+
+def digits(n=12):
+    x, y = load_digits(return_X_y=True)
+    return (x[:n] / 16).reshape(n, 1, 8, 8), y[:n]
+
+
+# ---------------------------------------------------------------- out: PNG
+
+
+def test_save_writes_one_whole_png_at_report_size(tmp_path):
+    path = figures.save(figures.curves([{"step": i, "elbo": -100.0 + i} for i in range(9)]), tmp_path / "new" / "c.png")
+    with Image.open(path) as image:
+        image.load()
+        assert image.format == "PNG"
+        assert 1250 <= image.width <= 1400
+        assert image.getpixel((0, 0))[:3] == (255, 255, 255)
+    assert [p.name for p in path.parent.iterdir()] == ["c.png"]
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    assert figures.png(figures.kl_per_dimension([1.0, 2.0])) == figures.png(figures.kl_per_dimension([1.0, 2.0]))
+
+
+def test_other_formats_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"\.png"):
+        figures.save(figures.kl_per_dimension([1.0]), tmp_path / "a.pdf")
+
+
+def test_nothing_global_changes_and_the_callers_style_does_not_matter():
+    made = figures.png(figures.kl_per_dimension([1.0, 0.001]))
+    with mpl.rc_context({"figure.facecolor": "black", "axes.facecolor": "black"}):
+        before = dict(mpl.rcParams)
+        assert figures.png(figures.kl_per_dimension([1.0, 0.001])) == made
+        assert dict(mpl.rcParams) == before
+
+
+def test_threads_draw_what_one_thread_draws():
+    data = [RNG.gamma(1.0, size=10) for _ in range(6)]
+    expected = [figures.png(figures.kl_per_dimension(d)) for d in data]
+    drawn: list[bytes] = [b""] * 6
+
+    def draw(i):
+        drawn[i] = figures.png(figures.kl_per_dimension(data[i]))
+
+    threads = [threading.Thread(target=draw, args=(i,)) for i in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert drawn == expected
+
+
+def test_importing_figures_and_report_loads_neither_torch_nor_matplotlib_nor_pyplot():
+    code = "import sys, vaekit.figures, vaekit.report; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    code = (
+        "import sys; from vaekit import figures as f; f.png(f.kl_per_dimension([1.0]));"
+        "print([m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_dollar_signs_are_text_and_not_formulas():
+    figures.png(figures.latent_map(RNG.normal(size=(6, 2)), [0, 0, 1, 1, 0, 1], ["$5 \\frac{", "a$b$c"], method="$x^$"))
+
+
+# ---------------------------------------------------------------- curves
+
+
+def records(n=300, **extra):
+    return [
+        {"step": i + 1, "epoch": (i + 1) / 100, "elbo": -90 - 5000 / (i + 1) ** 2, "kl": 20.0, **extra}
+        for i in range(n)
+    ]
+
+
+def test_train_and_held_out_elbo_share_the_main_panel():
+    log = [{"step": i, "elbo": -100.0 + i, "log_px": -90.0 + i, "kl": 10.0, "lr": 1e-3} for i in range(1, 6)]
+    log[4]["valid.elbo"] = -97.0
+    fig = figures.curves(log)
+    assert [title(a) for a in fig.axes] == [
+        "ELBO, training and held-out",
+        "Reconstruction, E log p(x|z)",
+        "KL(q(z|x) ‖ p(z))",
+        "Learning rate",
+    ]
+    train, valid = fig.axes[0].lines
+    assert train.get_xdata().tolist() == [1, 2, 3, 4, 5]
+    assert train.get_ydata().tolist() == [-99, -98, -97, -96, -95]
+    assert (valid.get_xdata().tolist(), valid.get_ydata().tolist()) == ([5], [-97])
+    assert fig.axes[0].get_ylabel() == "nats an example"
+
+
+def test_the_first_points_do_not_set_the_scale():
+    low, high = figures.curves(records()).axes[0].get_ylim()
+    assert low > -110 and high > -90.1
+    low, _ = figures.curves([{"step": i, "elbo": -100.0 + i} for i in range(30)]).axes[0].get_ylim()
+    assert low <= -100, "an even rise stays whole"
+
+
+def test_a_smoothed_line_lies_within_its_points_and_keeps_a_constant():
+    line = figures.curves(records(elbo=-3.0)).axes[0].lines[-1]
+    np.testing.assert_allclose(line.get_ydata(), -3.0)
+
+
+def test_epochs_along_the_top():
+    (top,) = figures.curves(records()).axes[0].child_axes
+    forward = top._functions[0]
+    assert (top.get_xlabel(), forward(200.0)) == ("epoch", 2.0)
+
+
+def test_stages_follow_one_another_with_their_names():
+    log = [{"step": i, "stage": s, "loss": 1.0} for s in ("vae", "prior") for i in (1, 2, 3)]
+    ax = figures.curves(log).axes[0]
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert [t.get_text() for t in ax.texts] == ["vae", "prior"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [{"step": 1, "elbo": -5.0}],
+        [{"step": 1, "valid.elbo": -5.0}],
+        [{"epoch": 1, "loss": 5.0}, {"epoch": 2, "loss": float("nan")}],
+        [{"loss": 5.0}, {"critic.loss": 1.0}],
+        [{"step": 5, "loss": 1.0, "note": "text", "flag": True, "seconds": 3.0}],
+    ],
+)
+def test_sparse_logs_still_draw(log):
+    fig = figures.curves(log)
+    assert figures.png(fig)
+    assert not {title(a) for a in fig.axes} & {"note", "flag", "seconds"}
+
+
+@pytest.mark.parametrize("log", [[], [{"step": 1}], [{"step": 1, "elbo": float("nan")}]])
+def test_a_log_with_nothing_to_draw_says_so(log):
+    with pytest.raises(UserError, match="training log"):
+        figures.curves(log)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def cell(picture, row, column, h, w, gap=1):
+    return picture[row * (h + gap) : row * (h + gap) + h, column * (w + gap) : column * (w + gap) + w]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_holds_each_image_in_its_place(channels):
+    x = RNG.random((5, channels, 6, 9))
+    (ax,) = figures.images(x, columns=2).axes
+    shown = np.asarray(ax.images[0].get_array())
+    for i in range(5):
+        want = np.broadcast_to(np.moveaxis(x[i], 0, -1), (6, 9, 3))
+        np.testing.assert_array_equal(cell(shown, i // 2, i % 2, 6, 9), want)
+    assert (shown[14:, 10:] == 1).all(), "no sixth image: white"
+
+
+def test_values_are_clipped_and_missing_ones_stand_out():
+    x = np.array([[[[-1.0, 2.0], [np.nan, 0.5]]]])
+    np.testing.assert_allclose(mosaic(x, 1)[..., 0], [[0, 1], [0.74, 0.5]])
+    assert mosaic(x, 1)[1, 0].tolist() != [0.74] * 3
+
+
+def test_reconstructions_show_input_output_and_a_shared_symmetric_difference():
+    x, _ = digits(4)
+    recon = np.clip(x + RNG.normal(0, 0.2, x.shape), 0, 1)
+    fig = figures.reconstructions(x, recon)
+    top, middle, bottom, _bar = fig.axes
+    for i in range(4):
+        for ax, images in ((top, x), (middle, recon)):
+            np.testing.assert_allclose(cell(np.asarray(ax.images[0].get_array()), 0, i, 8, 8)[..., 0], images[i, 0])
+        np.testing.assert_allclose(cell(bottom.images[0].get_array(), 0, i, 8, 8), (recon - x)[i, 0])
+    low, high = bottom.images[0].get_clim()
+    assert -low == high == pytest.approx(np.abs(recon - x).max())
+    assert [a.get_ylabel() for a in (top, middle, bottom)] == ["input", "output", "output\n− input"]
+    assert f"{((recon - x) ** 2).mean():.3g}" in fig.get_suptitle()
+
+
+def test_vectors_are_drawn_as_lines_with_output_and_difference():
+    x, recon = RNG.normal(size=(2, 30)), RNG.normal(size=(2, 30))
+    a, b, d = figures.reconstructions(x, recon).axes[1].lines
+    np.testing.assert_array_equal(a.get_ydata(), x[1])
+    np.testing.assert_array_equal(b.get_ydata(), recon[1])
+    np.testing.assert_array_equal(d.get_ydata(), recon[1] - x[1])
+    bars = figures.images(x[:, :5]).axes[0].patches
+    np.testing.assert_array_equal([p.get_height() for p in bars], x[0, :5])
+
+
+def test_interpolation_is_a_row_a_path():
+    rows = RNG.random((2, 5, 1, 8, 8))
+    (ax,) = figures.interpolation(rows).axes
+    np.testing.assert_array_equal(cell(np.asarray(ax.images[0].get_array()), 1, 3, 8, 8)[..., 0], rows[1, 3, 0])
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "0.25", "0.5", "0.75", "1"]
+
+
+def test_traversals_are_ordered_by_kl():
+    rows = RNG.random((3, 4, 1, 8, 8))
+    (ax,) = figures.traversals(rows, ["a", "b", "c"], [0.1, 3.0, 1.0], [-2, -1, 1, 2]).axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["b\n3.00 nats", "c\n1.00 nats", "a\n0.10 nats"]
+    shown = np.asarray(ax.images[0].get_array())
+    for row, source in enumerate((1, 2, 0)):
+        np.testing.assert_array_equal(cell(shown, row, 2, 8, 8)[..., 0], rows[source, 2, 0])
+
+
+def test_the_manifold_grows_upwards_and_is_labelled_in_latent_units():
+    grid = RNG.random((2, 3, 1, 8, 8))
+    (ax,) = figures.manifold(grid, xs=[-1, 0, 1], ys=[-0.5, 0.5]).axes
+    shown = np.asarray(ax.images[0].get_array())
+    np.testing.assert_array_equal(cell(shown, 1, 2, 8, 8)[..., 0], grid[0, 2, 0])
+    np.testing.assert_array_equal(cell(shown, 0, 0, 8, 8)[..., 0], grid[1, 0, 0])
+    at = dict(zip((t.get_text() for t in ax.get_yticklabels()), ax.get_yticks(), strict=True))
+    assert at["0.5"] < at["−0.5"], "the picture's rows run downwards"
+    assert ax.get_xlabel() == "z1 (latent units)"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: figures.images(np.zeros((2, 4, 8, 8))), "4 channels"),
+        (lambda: figures.images(np.zeros((0, 1, 8, 8))), "empty"),
+        (lambda: figures.images(np.array(["a"])), "numbers"),
+        (lambda: figures.reconstructions(np.zeros((2, 1, 8, 8)), np.zeros((3, 1, 8, 8))), "same examples"),
+        (lambda: figures.traversals(np.zeros((2, 3, 1, 8, 8)), ["a"]), "1 names"),
+        (lambda: figures.traversals(np.zeros((2, 3, 1, 8, 8)), kl=[1.0]), "1 KL"),
+        (lambda: figures.manifold(np.zeros((2, 2, 1, 8, 8)), xs=[0]), "2 × 2"),
+        (lambda: figures.latent_map(np.zeros((3, 3))), "two columns"),
+        (lambda: figures.latent_map(np.zeros((3, 2)), [0, 1]), "one label a code"),
+        (lambda: figures.latent_map(np.zeros((40, 2)), [str(i) for i in range(40)]), "40 different"),
+        (lambda: figures.kl_per_dimension({}), "empty"),
+        (lambda: figures.kl_per_dimension([1.0, 2.0], active=[True]), "one entry a dimension"),
+        (lambda: figures.aggregate_posterior(means=np.zeros((3, 2))), "either"),
+        (lambda: figures.aggregate_posterior(samples=np.zeros((3, 2)), dims=[2]), "2 dimensions"),
+        (lambda: figures.rate_distortion([]), "no rate"),
+        (lambda: figures.study([{"a": 1}], "a", "b"), "no column 'b'"),
+        (lambda: figures.study([{"a": 1, "b": None}], "a", "b"), "no number"),
+        (lambda: figures.histogram_scores([1.0, float("inf")]), "1 scores are not finite"),
+        (lambda: figures.roc([1.0, 2.0], [1, 1]), "labels 0 and 1"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(UserError, match=says):
+        call()
+
+
+# ---------------------------------------------------------------- latents
+
+
+def test_the_latent_map_draws_every_point_in_its_class_colour():
+    from matplotlib.colors import to_rgba
+
+    z, y = RNG.normal(size=(50, 2)), RNG.integers(0, 3, 50)
+    fig = figures.latent_map(z, y, ["a", "b", "c"])
+    (dots,) = fig.axes[0].collections
+    drawn = {tuple(p): tuple(c[:3]) for p, c in zip(np.asarray(dots.get_offsets()), dots.get_facecolors(), strict=True)}
+    assert drawn == {tuple(p): to_rgba(colours(3)[k])[:3] for p, k in zip(z, y, strict=True)}
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["a", "b", "c"]
+    spots = {t.get_text(): t.get_position() for t in fig.axes[0].texts}
+    np.testing.assert_allclose(spots["b"], np.median(z[y == 1], axis=0))
+
+
+def test_seventy_thousand_points_are_small_pale_and_rasterised():
+    few, many = (
+        figures.latent_map(RNG.normal(size=(n, 2)), np.arange(n) % 2).axes[0].collections[0] for n in (50, 70_000)
+    )
+    assert many.get_sizes()[0] < few.get_sizes()[0]
+    assert np.max(many.get_alpha()) < np.max(few.get_alpha())
+    assert many.get_rasterized()
+
+
+def test_without_labels_the_map_counts_every_point():
+    z = RNG.normal(size=(500, 2))
+    fig = figures.latent_map(z)
+    assert np.sum(fig.axes[0].collections[0].get_array()) == 500
+    assert fig.axes[1].get_ylabel() == "examples in a cell"
+
+
+def test_real_labels_get_a_colour_scale():
+    y = RNG.normal(size=60)
+    dots = figures.latent_map(RNG.normal(size=(60, 2)), y).axes[0].collections[0]
+    assert sorted(np.asarray(dots.get_array())) == sorted(y)
+
+
+def test_kl_bars_are_sorted_coloured_and_named_by_dimension():
+    fig = figures.kl_per_dimension([0.004, 2.0, 0.5])
+    bars = fig.axes[0].patches
+    assert [p.get_height() for p in bars] == [2.0, 0.5, 0.004]
+    assert bars[0].get_facecolor() == bars[1].get_facecolor() != bars[2].get_facecolor()
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["2", "3", "1"]
+    assert title(fig.axes[0]).startswith("2 of 3 dimensions active, 2.50 nats")
+    assert figures.kl_per_dimension([5.0, 0.02]).axes[0].get_yscale() == "log"
+    assert figures.kl_per_dimension([5.0, 0.5]).axes[0].get_yscale() == "linear"
+
+
+def test_an_activity_mask_overrides_the_threshold():
+    assert title(figures.kl_per_dimension([2.0, 1.0], active=[False, True]).axes[0]).startswith("1 of 2")
+
+
+def test_groups_of_latents():
+    two = figures.kl_per_dimension({"z1": [1.0, 2.0], "z2": [0.5]})
+    assert [title(a).split(":")[0] for a in two.axes] == ["z1", "z2"]
+    many = figures.kl_per_dimension({f"b{i}": [0.25 * i, 0.25 * i] for i in range(8)})
+    np.testing.assert_allclose([p.get_height() for p in many.axes[0].patches], [0.5 * i for i in range(8)])
+    assert title(many.axes[0]).startswith("7 of 8 latents active")
+
+
+def test_the_aggregate_posterior_is_the_mixture_density():
+    mu, sd = RNG.normal(0, 2, (40, 3)), RNG.uniform(0.3, 1.0, (40, 3))
+    ax = figures.aggregate_posterior(mu, sd, dims=[1]).axes[0]
+    x, q = ax.collections[0].get_paths()[0].vertices[1:401].T
+    np.testing.assert_allclose(q, norm.pdf(x[:, None], mu[:, 1], sd[:, 1]).mean(axis=1), atol=1e-12)
+    line = ax.lines[0]
+    np.testing.assert_allclose(line.get_ydata(), norm.pdf(np.asarray(line.get_xdata())))
+
+
+def test_the_most_informative_dimensions_come_first():
+    mu = RNG.normal(size=(200, 4)) * [0.01, 1.0, 0.5, 0.0]
+    sd = np.broadcast_to([1.0, 0.1, 0.8, 1.0], mu.shape)
+    fig = figures.aggregate_posterior(mu, sd, dims=2)
+    assert [title(a).split(",")[0] for a in fig.axes] == ["z2", "z3"]
+    kl = (mu[:, 1] ** 2 + sd[:, 1] ** 2 - 2 * np.log(sd[:, 1]) - 1).mean() / 2
+    assert title(fig.axes[0]).endswith(f"KL {kl:.2f} nats")
+    heights = figures.aggregate_posterior(samples=mu, dims=[1]).axes[0].patches
+    assert sum(p.get_height() * p.get_width() for p in heights) == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_rate_distortion_points_and_iso_elbo_lines():
+    points = [{"rate": r, "distortion": d, "label": f"β = {r}"} for r, d in ((25, 65), (10, 90), (18, 75))]
+    ax = figures.rate_distortion(points).axes[0]
+    iso = [line for line in ax.lines if line.get_label() == "_iso"]
+    data = next(line for line in ax.lines if line.get_label() != "_iso" and len(line.get_xdata()) == 3)
+    assert (list(data.get_xdata()), list(data.get_ydata())) == ([90, 75, 65], [10, 18, 25])
+    assert len(iso) >= 3
+    for line in iso:
+        assert np.ptp(np.asarray(line.get_xdata()) + np.asarray(line.get_ydata())) == pytest.approx(0, abs=1e-9)
+    assert {"β = 25", "β = 10"} <= {t.get_text() for t in ax.texts}
+
+
+def test_a_study_averages_seeds_with_their_standard_error():
+    rows = [{"beta": b, "elbo": -b + s, "net": n} for n in ("mlp", "conv") for b in (1, 100) for s in (-1.0, 0.0, 4.0)]
+    ax = figures.study(rows, "beta", "elbo", "net").axes[0]
+    box = ax.containers[0]
+    np.testing.assert_allclose(np.asarray(box.lines[0].get_ydata(), float), [0.0, -99.0])
+    segments = box.lines[2][0].get_segments()
+    half = np.std([-1.0, 0.0, 4.0], ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose([s[1, 1] - s[0, 1] for s in segments], 2 * half)
+    assert ax.get_xscale() == "log"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["net = mlp", "net = conv"]
+
+
+def test_a_study_of_categories_uses_given_errors():
+    ax = figures.study({"name": ["a", "b"], "mse": [1.0, 2.0], "mse_stderr": [0.1, 0.2]}, "name", "mse").axes[0]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
+    np.testing.assert_allclose(
+        np.diff([s[:, 1] for s in ax.containers[0].lines[2][0].get_segments()])[:, 0], [0.2, 0.4]
+    )
+
+
+def test_score_histograms_are_densities_of_all_scores():
+    scores, labels = np.concatenate([RNG.normal(size=400), [9.0, 1e6]]), np.r_[np.zeros(400), 1, 1]
+    ax = figures.histogram_scores(scores, labels).axes[0]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["normal (400)", "anomaly (2)"]
+    assert ax.get_xlim()[1] < 100, "one outlier does not set the scale"
+
+
+def test_roc_area_with_ties_is_that_of_scikit_learn():
+    labels = RNG.integers(0, 2, 300)
+    scores = np.round(RNG.normal(labels * 0.8), 1)
+    fig = figures.roc(scores, labels)
+    assert title(fig.axes[0]) == f"ROC, area {roc_auc_score(labels, scores):.3f}"

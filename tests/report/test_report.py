@@ -1,0 +1,319 @@
+"""The report: structure, escaping, self-containment, honest marking of the best, and advice."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaekit import figures
+from vaekit.errors import UserError
+from vaekit.report import Figure, Number, RunReport, Warning_, advise, compare, format_number, render
+from vaekit.report import advice as rules
+from vaekit.report.html import best
+
+VOID = {"meta", "img", "br", "link"}
+PNG = figures.png(figures.kl_per_dimension([1.0, 0.5]))
+EVIL = '<script>alert("x")</script>&\''
+
+
+class Page(HTMLParser):
+    """Checks nesting and gathers tags, attributes and visible text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(document)
+        self.close()
+        assert self.open == [], f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, {k: v or "" for k, v in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if data.strip() and self.open and self.open[-1] != "style":
+            self.texts.append((self.open[-1], data.strip()))
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def text(self, tag=None):
+        return [t for where, t in self.texts if tag in (None, where)]
+
+
+def full(title="vae on digits", elbo=-98.0, beta=1.0, **other):
+    values = {
+        "recipe": "vae",
+        "reference": "Kingma and Welling, 2013",
+        "summary": "A VAE trained on digits.",
+        "facts": {"data": "digits", "parameters": "1,234", "measure": "mass"},
+        "headline": [
+            Number("elbo", elbo, 0.2, unit="nats an example", n=1000, meaning="A lower bound.", higher_is_better=True),
+            Number("exact", None, note="refused: not linear"),
+        ],
+        "tables": [("Reconstruction", [Number("mse", 0.0123, interval=(0.0113, 0.0133), unit="a pixel")])],
+        "warnings": [Warning_("The posterior has collapsed", "KL is 0.", ("free bits",))],
+        "figures": [Figure(PNG, "KL per dimension", "Sorted.")],
+        "command": "vaekit train vae --data digits",
+        "environment": {"torch": "2.13"},
+        "settings": {"objective": {"beta": beta}, "seed": 0},
+    }
+    return RunReport(title, **(values | other))
+
+
+def test_a_report_says_everything_it_was_given():
+    page = Page(render(full()))
+    said = " | ".join(page.text())
+    for part in (
+        "vae on digits",
+        "Kingma and Welling, 2013",
+        "A VAE trained on digits.",
+        "1,234",
+        "−98.00 ± 0.20",
+        "nats an example, n = 1,000",
+        "A lower bound.",
+        "not reported",
+        "refused: not linear",
+        "0.0123 [0.0113, 0.0133]",
+        "The posterior has collapsed",
+        "free bits",
+        "Sorted.",
+        "vaekit train vae --data digits",
+        "2.13",
+        "objective.beta",
+    ):
+        assert part in said.replace("0.0123 | [", "0.0123 ["), part
+
+
+@pytest.mark.parametrize("document", [render(full()), compare([full(), full("other", -90.0, 2.0)])])
+def test_pages_are_self_contained_and_well_formed(document):
+    page = Page(document)
+    assert document.startswith("<!DOCTYPE html>")
+    assert page.all("html")[0]["lang"] == "en"
+    assert not {"script", "link", "iframe", "object", "form"} & {t for t, _ in page.tags}
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"base64,[A-Za-z0-9+/=]+", "", document))
+    assert not [k for _, attrs in page.tags for k in attrs if k.startswith("on")]
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    levels = [int(t[1]) for t, _ in page.tags if re.fullmatch(r"h[1-6]", t)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels)), "no heading level is skipped"
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for a in page.all("a")]
+    assert links and {link.removeprefix("#") for link in links} <= set(ids)
+    for attrs in page.all("img"):
+        assert attrs["alt"]
+        head, data = attrs["src"].split(",", 1)
+        assert head == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+            image.load()
+            assert int(attrs["width"]) == round(image.width / 1.5)
+    for rule in ("prefers-color-scheme:dark", "@media print", "max-width:600px"):
+        assert rule in document
+
+
+def test_all_text_is_escaped_wherever_it_comes_in():
+    evil = RunReport(
+        EVIL, EVIL, EVIL, EVIL, {EVIL: EVIL}, [Number(EVIL, 1.5, unit=EVIL, meaning=EVIL, note=EVIL)],
+        [(EVIL, [Number(EVIL, None, unit=EVIL, meaning=EVIL, note=EVIL)])], [Warning_(EVIL, EVIL, (EVIL,))],
+        [Figure(PNG, EVIL, EVIL)], EVIL, {EVIL: EVIL}, {EVIL: {EVIL: EVIL}},
+    )  # fmt: skip
+    for document in (render(evil), compare([evil, evil]), compare([evil, full()])):
+        assert "<script" not in document and '"x"' not in document
+        page = Page(document)
+        assert not page.all("script")
+        assert any(EVIL in t for t in page.text("h1")) or any(EVIL in t for t in page.text("th"))
+    assert Page(render(evil)).all("img")[0]["alt"] == EVIL
+
+
+def test_an_empty_report_still_renders():
+    assert Page(render(RunReport("bare"))).text("h1") == ["bare"]
+
+
+def test_figures_that_are_missing_or_no_png_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.png"):
+        render(full(figures=[Figure(tmp_path / "gone.png", "x")]))
+    with pytest.raises(UserError, match="not a PNG"):
+        render(full(figures=[Figure(b"<svg onload=alert(1)>", "x")]))
+
+
+def test_figures_may_be_files(tmp_path):
+    path = figures.save(figures.kl_per_dimension([1.0]), tmp_path / "kl.png")
+    assert base64.b64encode(path.read_bytes()).decode() in render(full(figures=[Figure(path, "KL")]))
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def test_a_comparison_has_a_column_a_run_and_only_the_settings_that_differ():
+    page = Page(compare([full("a", -98.0, 1.0), full("b", -95.0, 4.0)]))
+    heads = page.text("th")
+    assert "objective.beta" in heads and "seed" not in heads
+    assert {"1.0", "4.0"} <= set(page.text("td"))
+    assert len(page.all("img")) == 2
+    assert [t for t in page.text("h3") if t == "KL per dimension"] == ["KL per dimension"]
+    (marked,) = [t for where, t in page.texts if where == "span" and "±" in t]
+    assert marked == "−95.00 ± 0.20"
+
+
+def test_runs_of_one_name_are_told_apart_and_missing_figures_are_said():
+    page = Page(compare([full(), full(figures=[])]))
+    assert {"vae on digits (run 1)", "vae on digits (run 2)"} <= set(page.text("th"))
+    assert "vae on digits (run 2) has no such figure." in page.text("p")
+
+
+def elbo(value, error=None, higher: bool | None = True, **more):
+    return Number("elbo", value, error, higher_is_better=higher, **more)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([elbo(-98, 0.2), elbo(-95, 0.2)], 1),
+        ([elbo(-98, 0.2, False), elbo(-95, 0.2, False)], 0),
+        ([elbo(-98.0, 1.0), elbo(-95.2, 1.0)], None),  # 2.8 < 2·√2
+        ([elbo(-98.0, 1.0), elbo(-95.1, 1.0)], 1),  # 2.9 > 2·√2
+        ([elbo(-98, 0.1), elbo(-90, 0.1), elbo(-90.05, 0.1)], None),
+        ([elbo(-98, 0.1), elbo(-90)], None),
+        ([elbo(1, 0.0), elbo(2, 0.0)], 1),
+        ([elbo(-98, 0.1, None), elbo(-90, 0.1, None)], None),
+        ([elbo(-98, 0.1), elbo(None), None], None),
+        ([elbo(-98, 0.1), elbo(None), elbo(-97, 0.1)], 2),
+        ([elbo(-98, 0.1), elbo(float("nan"), 0.1)], None),
+        ([elbo(1.0, interval=(0.9, 1.1)), elbo(1.1, interval=(1.0, 1.2))], None),
+        ([elbo(1.0, interval=(0.9, 1.1)), elbo(1.5, interval=(1.4, 1.6))], 1),
+    ],
+)
+def test_the_best_is_marked_only_beyond_two_standard_errors(row, expected):
+    assert best(row) == expected
+
+
+@pytest.mark.parametrize(
+    "facts", [{"data": "mnist", "measure": "mass"}, {"data": "digits", "measure": "density"}], ids=["data", "measure"]
+)
+def test_numbers_of_different_things_are_not_ranked(facts):
+    document = compare([full(elbo=-98.0), full(elbo=-9.0, facts=facts)])
+    assert 'class="best"' not in document
+    assert "so no number is marked" in document or "are not ranked" in document
+
+
+def test_one_run_is_no_comparison():
+    with pytest.raises(UserError, match="two runs"):
+        compare([full()])
+
+
+# ---------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((-98.13571, 0.21388), "−98.14 ± 0.21"),
+        ((-98.13571, 12.3), "−98 ± 12"),
+        ((123456.7, 1234.0), "123,457 ± 1,234"),
+        ((0.00001234, 0.0000012), "1.23e-05 ± 1.2e-06"),
+        ((0.5, 0.0), "0.5000"),
+        ((0.5, float("nan")), "0.5000"),
+        ((3.0, None), "3"),
+        ((12345.678, None), "12,346"),
+        ((1.23456e-7, None), "1.235e-07"),
+        ((-0.0, 0.5), "0.00 ± 0.50"),
+        ((float("-inf"), None), "−∞"),
+        ((float("nan"), None), "–"),
+        ((-1.0, None, (-2.0, -0.5)), "−1.00 [−2.00, −0.50]"),
+        ((1.0, None, (1.0, 1.0)), "1.0000 [1.0000, 1.0000]"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_error_supports(args, expected):
+    assert format_number(*args) == expected
+
+
+def test_the_error_is_always_shown_with_two_digits_and_equal_decimals():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        error = 10 ** rng.uniform(-4, 1.9)
+        value, _, shown = format_number(rng.normal() * 100, error).partition(" ± ")
+        assert len(value.partition(".")[2]) == len(shown.partition(".")[2])
+        assert float(shown) == pytest.approx(error, rel=0.06)
+
+
+# ---------------------------------------------------------------- advice
+
+
+def titles(**facts):
+    return [w.title for w in advise(**facts)]
+
+
+def test_a_sound_run_has_no_warnings():
+    history = [{"step": i, "valid.elbo": -100.0 + i} for i in range(10)]
+    sound = {"kl_per_dimension": [2.0, 1.0, 0.5], "train_elbo": -90.0, "valid_elbo": -92.0, "history": history}
+    assert titles(**sound, likelihood="bernoulli", measure="mass", data_values="binary", unfinished={"lr": 1.0}) == []
+    assert titles() == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"kl": 0.01}, "The posterior has collapsed"),
+        ({"kl_per_dimension": np.full(10, 0.001)}, "The posterior has collapsed"),
+        ({"active_units": 0, "latent_dimensions": 8}, "The posterior has collapsed"),
+        ({"kl_per_dimension": {"z1": [2.0, 2.0], "z2": np.zeros(4)}}, "Some latents have collapsed"),
+        ({"kl_per_dimension": [3.0] + [0.0] * 9}, "1 of 10 latent dimensions are active"),
+        ({"train_elbo": -80.0, "valid_elbo": -95.0}, "The model fits its training data better than new data"),
+        ({"skipped": 1}, "1 training step was skipped"),
+        ({"unfinished": {"beta": 0.5}}, "A schedule did not finish"),
+        ({"likelihood": "bernoulli-soft"}, "bernoulli-soft is not a likelihood"),
+        ({"likelihood": "bernoulli", "data_values": "grey"}, "bernoulli is not a likelihood of these data"),
+        ({"refused": "q is a point mass"}, "The model does not bound log p(x)"),
+        (
+            {"likelihood": "gaussian", "measure": "density", "data_values": "quantised"},
+            "A density is fitted to quantised data",
+        ),
+        (
+            {"likelihood": "gaussian", "measure": "density", "data_values": "grey", "fixed_scale": True},
+            "The scale of gaussian is fixed",
+        ),
+    ],
+)
+def test_each_fault_is_warned_of_with_a_remedy(facts, expected):
+    (warning,) = advise(**facts)
+    assert warning.title == expected
+    assert warning.detail and warning.remedies and all(warning.remedies)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"train_elbo": -90.0, "valid_elbo": -94.0},
+        {"train_elbo": -80.0, "valid_elbo": -95.0, "train_stderr": 5.0, "valid_stderr": 8.0},
+        {"train_elbo": -95.0, "valid_elbo": -80.0},
+        {"train_elbo": 0.3, "valid_elbo": 0.1},
+        {"train_elbo": float("nan"), "valid_elbo": 0.1},
+        {"likelihood": "gaussian", "measure": "density", "data_values": "quantised", "dequantised": True},
+        {"unfinished": {"beta": 1.0}},
+    ],
+)
+def test_no_false_alarm(facts):
+    assert titles(**facts) == []
+
+
+def test_a_falling_held_out_elbo_is_noticed_and_noise_is_not():
+    fall = [{"epoch": i, "valid.elbo": v} for i, v in enumerate([-99.0, -90.0, -92.0, -93.0, -94.0])]
+    warning = rules.falling(fall)
+    assert warning is not None and "at epoch 1" in warning.detail
+    assert rules.falling(fall[:3]) is None
+    assert rules.falling([{"epoch": i, "valid.elbo": -90 + 0.1 * (-1) ** i} for i in range(20)]) is None
+    assert rules.falling([{"epoch": i, "valid.elbo": None} for i in range(20)]) is None
