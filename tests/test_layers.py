@@ -1,0 +1,193 @@
+"""Imports point one way. The table here is the rule; docs/architecture.md shows the same table, and a test compares."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "vaekit"
+
+_BASE = {"errors", "registry"}
+_SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
+_PARTS = {"posteriors", "priors", "likelihoods"}
+# What reads a trained model: its protocol, traces and bounds, never its parts.
+_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "data"}
+_TRAINING = _READERS | {"schedules", "objectives"}
+_RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "objectives", "training", "data"}
+_SHOWN = {"figures", "report"}
+
+ALLOWED: dict[str, set[str]] = {
+    # seams
+    "errors": set(),
+    "atomic": set(),
+    "_env": set(),
+    "registry": {"errors"},
+    "schedules": {"errors"},
+    "distributions": _BASE,
+    "nets": _BASE,
+    "trace": {"errors", "distributions"},
+    "conditional": {"errors", "distributions", "nets"},
+    # parts, and what composes them
+    **dict.fromkeys(sorted(_PARTS), _SEAMS),
+    "models.base": {"errors", "distributions", "trace"},
+    "models": _SEAMS | _PARTS | {"models.base"},
+    # what reads traces
+    "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
+    "objectives": {"errors", "registry", "schedules", "distributions", "trace", "bounds"},
+    "data": {"errors", "registry", "atomic"},
+    "training": _TRAINING,
+    "metrics": _READERS,
+    "latents": _READERS,
+    "tasks": _READERS,
+    "recipes": _RECIPES,
+    # what is shown: numbers and arrays in, pictures and pages out
+    "figures": {"errors", "atomic"},
+    "report": {"errors", "atomic", "figures"},
+    # what composes all of it, and what calls that
+    "experiment": _RECIPES | _SHOWN | {"recipes", "metrics", "latents", "tasks"},
+    "estimators": {"errors", "experiment"},
+    "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
+    "explorer": {"errors", "experiment"},
+    "cli": {"errors", "_env", "experiment"},
+    "__main__": {"errors", "_env", "cli"},
+}
+
+# Quick to import, and usable where there is no torch.
+WITHOUT_TORCH = {"errors", "atomic", "_env", "registry", "figures", "report", "cli", "__main__"}
+
+
+def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Yield (line, full dotted name) of whatever `module` imports, anywhere in it, by whatever form."""
+    home = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = home[: len(home) - node.level + 1] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0] if node.args else None
+            if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+                yield node.lineno, str(first.value)
+
+
+def component(name: str) -> str | None:
+    """Return the longest entry of the table that `name`, dotted and within vaekit, lies in."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        if ".".join(parts[:length]) in ALLOWED:
+            return ".".join(parts[:length])
+    return None
+
+
+def faults(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Return what is wrong with the imports of `module`, given its source text."""
+    if module == "vaekit":
+        return []  # the front door leads everywhere; that it stays light is tested below
+    mine = component(module.removeprefix("vaekit."))
+    if mine is None:
+        return [f"{module}: its folder or file is not in the table of tests/test_layers.py"]
+    found = []
+    for line, name in imports(ast.parse(source), module, is_package):
+        at = f"{module}:{line}"
+        if name.split(".")[0] == "torch" and mine in WITHOUT_TORCH:
+            found.append(f"{at}: {mine} must not know torch")
+        if name.split(".")[0] != "vaekit" or name == "vaekit.__version__":
+            continue
+        other = component(name.removeprefix("vaekit."))
+        if other is None:
+            found.append(f"{at}: '{name}' leads through the package's front door or to a place not in the table")
+        elif other != mine and other not in ALLOWED[mine]:
+            found.append(f"{at}: {mine} must not import {other} ('{name}')")
+    return found
+
+
+def modules() -> Iterator[tuple[Path, str, bool]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        yield path, ".".join(parts[:-1] if is_package else parts), is_package
+
+
+@pytest.mark.parametrize(("path", "module", "is_package"), [pytest.param(*m, id=m[1]) for m in modules()])
+def test_imports_point_one_way(path: Path, module: str, is_package: bool) -> None:
+    assert not faults(path.read_text(encoding="utf-8"), module, is_package)
+
+
+def test_the_table_has_no_cycle_and_no_unknown_name() -> None:
+    assert {name for names in ALLOWED.values() for name in names} <= ALLOWED.keys()
+    assert len(list(TopologicalSorter(ALLOWED).static_order())) == len(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("vaekit.priors.vamp", "from vaekit.models.vae import VAE"),  # upward
+        ("vaekit.priors.vamp", "from vaekit.posteriors import DiagonalNormal"),  # sideways
+        ("vaekit.trace", "import vaekit.bounds as b"),
+        ("vaekit.training.loop", "def fit():\n    from vaekit import recipes"),  # inside a function, through the root
+        ("vaekit.training.loop", "from vaekit.models.vae import VAE"),  # the protocol only
+        ("vaekit.training.loop", "from vaekit.models import VAE"),
+        ("vaekit.bounds", "from .models import base"),  # relative
+        ("vaekit.nets.conv", "from ..likelihoods.base import LIKELIHOODS"),
+        ("vaekit.objectives.base", "import importlib\nimportlib.import_module('vaekit.recipes')"),
+        ("vaekit.objectives.base", "if TYPE_CHECKING:\n    from vaekit.training.loop import fit"),
+        ("vaekit.metrics.likelihood", "from vaekit import train"),  # an attribute of the front door
+        ("vaekit.cli.main", "from vaekit.recipes.base import RECIPES"),
+        ("vaekit.cli.main", "def run():\n    import torch"),
+        ("vaekit.figures.plots", "from torch import Tensor"),
+        ("vaekit.helpers.misc", ""),  # a folder that the table does not know
+        ("vaekit.utils", "import math"),
+    ],
+)
+def test_a_planted_fault_is_found(module: str, source: str) -> None:
+    assert len(faults(source, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "is_package"),
+    [
+        (
+            "vaekit.priors.vamp",
+            "from vaekit.priors.base import PRIORS\nfrom vaekit.nets import mlp\nimport torch",
+            False,
+        ),
+        ("vaekit.priors", "from .base import PRIORS\nfrom . import normal", True),
+        ("vaekit.priors.vamp", "from . import base\nfrom .. import schedules\nfrom ..conditional import Prior", False),
+        ("vaekit.training.loop", "from vaekit.models.base import Model\nfrom vaekit.models import base", False),
+        ("vaekit.cli.main", "from vaekit import __version__, experiment", False),
+        ("vaekit", "from vaekit.experiment import train", True),
+    ],
+)
+def test_a_sound_import_passes(module: str, source: str, is_package: bool) -> None:
+    assert faults(source, module, is_package) == []
+
+
+def test_the_architecture_page_shows_the_same_table() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("| these | may import, beside themselves |\n")[1].split("\n\n")[0]
+    rows = table.splitlines()[1:]
+    shown = {}
+    for row in rows:
+        mine, others = row.split("|")[1:3]
+        for name in mine.replace("`", "").split():
+            shown[name] = set(others.replace("`", "").replace("nothing", "").split())
+    assert shown == {name: set(names) for name, names in ALLOWED.items()}
+
+
+@pytest.mark.parametrize("module", ["vaekit", "vaekit._env", "vaekit.registry", "vaekit.cli.main"])
+def test_starting_up_does_not_load_torch(module: str) -> None:
+    heavy = "{'torch', 'sklearn', 'matplotlib', 'scipy', 'numpy'}"
+    code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
