@@ -1,0 +1,115 @@
+"""Folders: sets of IDX files, and images sorted into a folder a label."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaekit.data.idx import find_idx, read_idx
+from vaekit.data.raw import Part, Raw
+from vaekit.errors import UserError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"}
+SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+
+
+def is_idx_folder(folder: Path) -> bool:
+    """Whether `folder` holds MNIST's four files or at least its training images."""
+    return find_idx(folder, "train-images") is not None
+
+
+def read_idx_folder(folder: Path, name: str, classes: tuple[str, ...] = ()) -> Raw:
+    """Read `train-images…`, `train-labels…` and, where there are any, `t10k-…` (or `test-…`)."""
+    train = _idx_part(folder, "train")
+    if train is None:
+        raise UserError(f"{folder} has no train-images-idx3-ubyte(.gz); check the folder")
+    test = _idx_part(folder, "t10k") or _idx_part(folder, "test")
+    return Raw(name, str(folder), train, test=test, classes=classes)
+
+
+def _idx_part(folder: Path, stem: str) -> Part | None:
+    images, labels = find_idx(folder, f"{stem}-images"), find_idx(folder, f"{stem}-labels")
+    if images is None:
+        return None
+    return Part(read_idx(images), None if labels is None else read_idx(labels))
+
+
+def read_image_folder(folder: Path, size: int | None) -> Raw:
+    """Read images; subfolders are labels, or splits (train, valid, test) that hold folders a label.
+
+    Grey or colour is kept as most images have it; transparency is laid over white. Images that differ in size are
+    refused unless `size` is given: then each is scaled so that its shorter side is `size` and its centre is cut out.
+    """
+    subfolders = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    roots = {"train": folder}
+    if "train" in subfolders and subfolders <= set(SPLITS):
+        roots = {SPLITS[path.name.lower()]: path for path in sorted(folder.iterdir()) if path.is_dir()}
+    listed = {split: _list_images(root) for split, root in roots.items()}
+    for split, files in listed.items():
+        if not files:
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise UserError(f"{roots[split]} has no images ({kinds}), in itself or in its subfolders; check the path")
+    pictures = {split: [_open(path, size) for path, _ in files] for split, files in listed.items()}
+    grey = [picture.mode == "L" for some in pictures.values() for picture in some]
+    mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
+    first = listed["train"][0][0], pictures["train"][0].size
+    parts = {split: _part(listed[split], pictures[split], mode, first) for split in listed}
+    files = tuple(str(path) for path, _ in listed["train"])
+    return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), files=files)
+
+
+def _list_images(root: Path) -> list[tuple[Path, str | None]]:
+    """Return (file, label) of every image: of the subfolders if any holds one, else of the folder itself."""
+    nested = [
+        (path, folder.name)
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+        for path in sorted(folder.rglob("*"))
+        if _is_image(path)
+    ]
+    own = [path for path in sorted(root.iterdir()) if _is_image(path)]
+    if nested and own:
+        raise UserError(f"{own[0]} lies beside the label folders of {root}; move it into one of them")
+    return list(nested) or [(path, None) for path in own]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _open(path: Path, size: int | None) -> Any:
+    """Return a picture in mode L or RGB, turned as its camera says, scaled if `size` is given."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                picture = ImageOps.exif_transpose(opened)
+                picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
+        raise UserError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
+    if picture.mode.startswith(("I", "F")):
+        raise UserError(f"{path} has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits")
+    if picture.has_transparency_data:
+        grey = picture.mode == "LA"
+        over = Image.new("RGBA", picture.size, "white")
+        over.alpha_composite(picture.convert("RGBA"))
+        picture = over.convert("L" if grey else "RGB")
+    else:
+        picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    return picture if size is None else ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+
+
+def _part(files: list[tuple[Path, str | None]], pictures: list[Any], mode: str, first: tuple[Path, Any]) -> Part:
+    for (path, _), picture in zip(files, pictures):
+        if picture.size != first[1]:
+            sizes = f"{picture.width}×{picture.height}, {first[0].name} {first[1][0]}×{first[1][1]}"
+            raise UserError(f"{path} differs in size ({sizes}); give size=N to scale and crop every image to N×N")
+    x = np.stack([np.asarray(picture if picture.mode == mode else picture.convert(mode)) for picture in pictures])
+    x = x[:, None] if mode == "L" else np.ascontiguousarray(np.moveaxis(x, 3, 1))
+    labels = [label for _, label in files]
+    return Part(x, None if labels[0] is None else np.array([str(label) for label in labels]))

@@ -1,0 +1,68 @@
+"""IDX files (LeCun's format for MNIST), plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from vaekit.errors import UserError
+
+# the third byte names the type; values are big-endian
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's contents, unpacked where it is gzipped (told by its first bytes, not by its name)."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
+    if data[:2] != b"\x1f\x8b":
+        if path.suffix == ".gz":
+            raise UserError(f"{path} is named .gz but is not gzip; rename it or fetch it again")
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
+
+
+def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
+    """Return the array in the bytes of an IDX file: 0 0 type ndim, ndim sizes (big-endian uint32), the values.
+
+    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), "memory")
+    array([7, 8, 9], dtype=uint8)
+    """
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or data[3] == 0:
+        raise UserError(f"{where} is not an IDX file: it begins with {data[:4].hex(' ') or 'nothing'}; fetch it again")
+    kind, ndim = np.dtype(_TYPES[data[2]]), data[3]
+    start = 4 + 4 * ndim
+    if len(data) < start:
+        raise UserError(f"{where} is cut short within its header; fetch it again")
+    shape = tuple(int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim))
+    expected = start + kind.itemsize * math.prod(shape)
+    if len(data) != expected:
+        state = "cut short" if len(data) < expected else "too long"
+        raise UserError(
+            f"{where} is {state}: {len(data):,} bytes where shape {shape} needs {expected:,}; fetch it again"
+        )
+    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Return the array in an IDX file, plain or gzipped."""
+    return parse_idx(read_bytes(path), path)
+
+
+def find_idx(folder: Path, stem: str) -> Path | None:
+    """Return the file of an IDX set in `folder`, e.g. stem `train-images`, under any of its customary names."""
+    dims = "idx3" if stem.endswith("images") else "idx1"
+    for name in (f"{stem}-{dims}-ubyte", f"{stem}.{dims}-ubyte"):
+        for suffix in ("", ".gz"):
+            if (folder / (name + suffix)).is_file():
+                return folder / (name + suffix)
+    return None

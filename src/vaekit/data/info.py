@@ -1,0 +1,67 @@
+"""What a data set is, as the model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["binary", "unit", "levels", "real", "counts"]
+"""{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """A data set's name, shape, kind and sizes; plain JSON by `to_dict`.
+
+    `shape` is one example's: (C, H, W) for images, (D,) for vectors. `levels` counts the source's grey levels (None
+    where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln 2) + bits_offset: 0 where
+    the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys on [0, 1)
+    (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative models"), None where
+    bits a dimension mean nothing.
+
+    >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
+    >>> info.is_image, info.n_classes, info.dimensions
+    (True, 10, 64)
+    >>> DataInfo.from_dict(info.to_dict()) == info
+    True
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Kind
+    levels: int | None
+    n_train: int
+    n_valid: int
+    n_test: int
+    classes: tuple[str, ...] = ()
+    source: str = ""
+    bits_offset: float | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an example is (C, H, W)."""
+        return len(self.shape) == 3
+
+    @property
+    def n_classes(self) -> int:
+        """The number of labels' values; 0 without labels."""
+        return len(self.classes)
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers an example has."""
+        product = 1
+        for length in self.shape:
+            product *= length
+        return product
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return asdict(self) | {"shape": list(self.shape), "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> DataInfo:
+        """Rebuild from `to_dict`'s answer."""
+        plain: dict[str, Any] = dict(value) | {"shape": tuple(value["shape"]), "classes": tuple(value["classes"])}
+        return cls(**plain)

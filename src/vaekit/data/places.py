@@ -1,0 +1,138 @@
+"""Where data sets lie on disk, and fetching those that are nowhere."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaekit.atomic import replacing
+from vaekit.errors import UserError
+
+SYSTEM = (Path("/usr/share/datasets"), Path("/usr/share"))
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of a known set: its name, the md5 of its *unpacked* contents, and the folders it can be fetched from."""
+
+    name: str
+    md5: str
+    mirrors: tuple[str, ...]
+
+
+def user_folders() -> list[Path]:
+    """Return the folders of `$VAEKIT_DATA` (colon-separated), each holding a folder a set."""
+    return [Path(part).expanduser() for part in os.environ.get("VAEKIT_DATA", "").split(os.pathsep) if part]
+
+
+def cache_folder() -> Path:
+    """Return the user's cache, `$XDG_CACHE_HOME/vaekit` or `~/.cache/vaekit`."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vaekit"
+
+
+def places(name: str) -> list[Path]:
+    """Return the folders a set is looked for in, first to last."""
+    return [base / name for base in (*user_folders(), cache_folder(), *SYSTEM)]
+
+
+def local_file(folder: Path, name: str) -> Path | None:
+    """Return `name` in `folder`, packed or not, with MNIST's dot in place of the dash if so, or None."""
+    plain = name.removesuffix(".gz")
+    for candidate in (name, plain, plain.replace("-idx", ".idx") + ".gz", plain.replace("-idx", ".idx")):
+        if (folder / candidate).is_file():
+            return folder / candidate
+    return None
+
+
+def find_known(name: str, files: tuple[Remote, ...]) -> Path | None:
+    """Return the first place that holds every file of a set, or None."""
+    for folder in places(name):
+        if all(local_file(folder, file.name) is not None for file in files):
+            return folder
+    return None
+
+
+def obtain(name: str, files: tuple[Remote, ...]) -> Path:
+    """Return a folder that holds every file of a set with its published contents; fetch what is missing.
+
+    Raises `UserError` that lists every place tried, or names the file whose contents differ from the published ones.
+    """
+    found = find_known(name, files)
+    if found is None:
+        found = cache_folder() / name
+        for file in files:
+            if local_file(found, file.name) is None:
+                fetch(file, found, name)
+    for file in files:
+        path = local_file(found, file.name)
+        assert path is not None
+        if _contents_md5(path) != file.md5:
+            raise UserError(
+                f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
+                f"again, or give its folder as a path to use it as it is"
+            )
+    return found
+
+
+def _contents_md5(path: Path) -> str:
+    """Return the md5 of a file's contents, unpacked where it is gzipped; 'damaged' where it cannot be unpacked."""
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with path.open("rb") as probe:
+            packed = probe.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return "damaged"
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
+    return digest.hexdigest()
+
+
+def fetch(file: Remote, folder: Path, name: str) -> Path:
+    """Fetch one file from the first mirror that has it, check it, and only then put it in `folder`."""
+    tried = []
+    for mirror in file.mirrors:
+        url = mirror + file.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / file.name) as part:
+                _download(url, part)
+                if _contents_md5(part) != file.md5:
+                    raise UserError("its contents are not the published ones")
+            return folder / file.name
+        except (UserError, OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            tried.append(f"{url} ({reason})")
+    on_disk = ", ".join(str(place) for place in places(name))
+    raise UserError(
+        f"the data set {name} was not found: looked in {on_disk}; tried {'; '.join(tried)}. Put {file.name} and the "
+        f"set's other files into a folder {name}/ and name that folder's parent in VAEKIT_DATA, or connect and try "
+        f"again"
+    )
+
+
+def _download(url: str, part: Path) -> None:
+    """Stream `url` into `part`, with a progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    request = urllib.request.Request(url, headers={"User-Agent": "vaekit"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("wb") as out:
+        length = int(answer.headers.get("Content-Length") or 0)
+        description = url.rsplit("/", 1)[-1]
+        with wrap_file(answer, length, description=description, console=Console(stderr=True), transient=True) as stream:
+            shutil.copyfileobj(stream, out)
+        if length and part.stat().st_size != length:
+            raise UserError(f"cut off after {part.stat().st_size:,} of {length:,} bytes")

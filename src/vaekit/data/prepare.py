@@ -1,0 +1,191 @@
+"""From stored values to what the model sees: scaling, binarisation, dequantisation, standardisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vaekit.data.info import Kind
+from vaekit.errors import UserError
+
+Mode = Literal["as-is", "scale", "stochastic", "fixed", "threshold", "dequantise"]
+BLOCK = 1024
+"""Rows prepared together by `fixed` and by means: bounds memory, and fixes the order of the draws."""
+
+
+def random16(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Return int16 uniform on all 65,536 values: four to each 64-bit word drawn, several times cheaper than floats."""
+    count = math.prod(shape)
+    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=device)
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.int16)[:count].view(shape)
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """A stored batch (uint8 greys 0 … levels − 1, else float32) → float32 in the range of `kind`.
+
+    Modes: `as-is`; `scale` i/(levels − 1); `stochastic` a Bernoulli draw with that probability, afresh at each call
+    (Salakhutdinov and Murray 2008's treatment of MNIST); `fixed` the same drawn once; `threshold` at one half;
+    `dequantise` (i + u)/levels, u uniform on [0, 1). Then (x − mean)/sd where these are given. The draws use 16-bit
+    uniforms, so a probability is met to 1/65536, and 0 and 1 exactly.
+
+    >>> prepare = Prepare("binary", "stochastic", levels=256)
+    >>> prepare(torch.tensor([[0, 255]], dtype=torch.uint8))
+    tensor([[0., 1.]])
+    >>> Prepare.from_dict(prepare.to_dict()) == prepare
+    True
+    """
+
+    kind: Kind
+    mode: Mode = "as-is"
+    levels: int | None = None
+    mean: tuple[float, ...] | None = None
+    sd: tuple[float, ...] | None = None
+    low: float = 0.0
+    high: float = 1.0
+    seed: int = 0
+    _tables: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def random(self) -> bool:
+        """Whether each call draws."""
+        return self.mode in ("stochastic", "dequantise")
+
+    def __call__(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the model's view of a stored batch (B, *shape); draws, if any, come from `generator`."""
+        if self.mode == "fixed":
+            # data stored by this mode are already at the ends of the scale, where the draw is certain
+            generator = torch.Generator(raw.device).manual_seed(self.seed)
+        if self.mode in ("stochastic", "fixed"):
+            return self._draw(raw, generator)
+        if self.mode == "dequantise":
+            noise = random16(raw.shape, generator, raw.device).float().add_(32768.0).mul_(2.0**-16)
+            return self._standard(noise.add_(raw).div_(self._n_levels))
+        return self._standard(self._scaled(raw))
+
+    def fixed(self, split: Any, seed: int = 777) -> Any:
+        """Return a whole `Split` prepared once (uint8 when binary, else float32).
+
+        Row i's noise depends on `seed` and i alone: neither batch size nor the order of other calls changes it.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        binary = self.kind == "binary"
+        x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
+        for start in range(0, len(x), BLOCK):
+            x[start : start + BLOCK] = self(split.x[start : start + BLOCK].cpu(), generator)
+        return type(split)(x, split.y)
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """Return the mean of `self(raw)` over its own noise; float32."""
+        if self.mode == "dequantise":
+            return self._standard((raw.float() + 0.5) / self._n_levels)
+        if self.mode in ("stochastic", "fixed"):
+            return raw.float() / (self._n_levels - 1) if self.levels else raw.float()
+        return self._standard(self._scaled(raw))
+
+    def invert(self, x: Tensor) -> Tensor:
+        """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
+        x = self._affine(x)
+        if self.levels is None or self.mode == "as-is" or self.kind == "binary":
+            return x
+        return x * self._n_levels - 0.5 if self.mode == "dequantise" else x * (self._n_levels - 1)
+
+    def show(self, x: Tensor) -> Tensor:
+        """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's."""
+        x = self._affine(x)
+        if (self.low, self.high) != (0.0, 1.0):
+            x = (x - self.low) / max(self.high - self.low, 1e-12)
+        return x.clamp(0.0, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        names = ("kind", "mode", "levels", "mean", "sd", "low", "high", "seed")
+        values = {name: getattr(self, name) for name in names}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Prepare:
+        """Rebuild from `to_dict`'s answer."""
+        plain: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
+        return cls(**plain)
+
+    @property
+    def _n_levels(self) -> int:
+        if self.levels is None:
+            raise UserError(f"preparing by '{self.mode}' needs a number of grey levels")
+        return self.levels
+
+    def _draw(self, raw: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return 1 with probability raw/(levels − 1), or raw itself where it is float, else 0."""
+        noise = random16(raw.shape, generator, raw.device)
+        out = torch.empty(raw.shape, dtype=torch.float32, device=raw.device)
+        if self.levels is None:
+            return torch.lt(noise.float().add_(32768.5).mul_(2.0**-16), raw, out=out)
+        self._check(raw)
+        # one of 65,536 values is folded onto its neighbour, so that a threshold of −32768 is never met: P(0) = 0
+        noise.clamp_(min=-32767)
+        if self.levels == 256:
+            # 65535 = 255 · 257; int16 wraps around, and the flipped top bit brings 0 … 65535 to −32768 … 32767
+            threshold = raw.to(torch.int16).mul_(257).bitwise_xor_(-32768)
+        else:
+            threshold = self._thresholds(raw.device).index_select(0, raw.reshape(-1).int()).view(raw.shape)
+        return torch.le(noise, threshold, out=out)
+
+    def _thresholds(self, device: torch.device) -> Tensor:
+        key = f"thresholds {device}"
+        if key not in self._tables:
+            p = torch.arange(self._n_levels, dtype=torch.float64) / (self._n_levels - 1)
+            table = ((p * 65536).round() - 32769).clamp(-32768, 32767).to(torch.int16)
+            self._tables[key] = table.to(device)
+        return self._tables[key]
+
+    def _scaled(self, raw: Tensor) -> Tensor:
+        if self.mode == "as-is" or self.levels is None:
+            x = raw.float()
+            return (x >= 0.5).float() if self.mode == "threshold" else x
+        self._check(raw)
+        x = raw.float().div_(self.levels - 1)
+        return (x >= 0.5).float() if self.mode == "threshold" else x
+
+    def _check(self, raw: Tensor) -> None:
+        if raw.dtype != torch.uint8:
+            top = self._n_levels - 1
+            raise UserError(
+                f"stored greys are uint8 0 … {top}, not {raw.dtype}; scale to 0 … {top} and convert with .to(uint8)"
+            )
+
+    def _standard(self, x: Tensor) -> Tensor:
+        if self.mean is None or self.sd is None:
+            return x
+        mean, sd = self._moments(x)
+        return (x - mean) / sd
+
+    def _affine(self, x: Tensor) -> Tensor:
+        if self.mean is None or self.sd is None:
+            return x
+        mean, sd = self._moments(x)
+        return x * sd + mean
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and sd in the shape of one example, on the batch's device."""
+        key = f"mean {x.device}"
+        if key not in self._tables:
+            self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
+            self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
+        shape = x.shape[-self._event_dims(x) :]
+        return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
+
+    def _event_dims(self, x: Tensor) -> int:
+        """Return how many trailing dimensions make one example: the fewest whose product is the moments' count."""
+        count, product = len(self.mean or ()), 1
+        for dims, length in enumerate(reversed(x.shape), start=1):
+            product *= length
+            if product == count and (dims in (1, 3)):
+                return dims
+        raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} numbers")

@@ -1,0 +1,182 @@
+"""What a reader found, before any split or preparation, and the checks that name the offending file, row or column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vaekit.errors import UserError
+
+MAX_EXACT = 2**24
+"""float32 holds every integer up to here."""
+
+
+@dataclass
+class Part:
+    """One split as found: `x` (N, …) and, where there are any, `y` (N,)."""
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+
+
+@dataclass
+class Raw:
+    """A source as found. `levels` where the reader knows it (else uint8 has 256); `table`: named columns."""
+
+    name: str
+    source: str
+    train: Part
+    valid: Part | None = None
+    test: Part | None = None
+    levels: int | None = None
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    table: bool = False
+    first_row: int = 0
+    row_word: str = "row"
+    files: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def parts(self) -> list[tuple[str, Part]]:
+        """The splits there are, by name."""
+        found = [("train", self.train), ("valid", self.valid), ("test", self.test)]
+        return [(name, part) for name, part in found if part is not None]
+
+    def place(self, split: str, index: Sequence[int]) -> str:
+        """Name an entry of x as a person would find it, e.g. `train row 3, column 'age'`."""
+        row, *rest = (int(i) for i in index)
+        several = self.valid is not None or self.test is not None
+        words = f"{split} {self.row_word}" if several else self.row_word
+        place = self.files[row] if self.files and split == "train" else f"{words} {row + self.first_row}"
+        if len(rest) == 1:
+            column = f"'{self.columns[rest[0]]}'" if self.columns else str(rest[0])
+            return f"{place}, column {column}"
+        if len(rest) == 3:
+            return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
+        return place
+
+    def refuse(self, bad: list[np.ndarray], problem: str) -> None:
+        """Raise for the first True of `bad` (one mask a split, in the order of `parts`); {value} is filled in."""
+        for (split, part), mask in zip(self.parts, bad):
+            if mask.any():
+                index = np.unravel_index(int(np.argmax(mask)), mask.shape)
+                value = part.x[index].item()
+                text = problem.format(value=value)
+                raise UserError(f"{self.source}: {self.place(split, [int(i) for i in index])} {text}")
+
+
+def check(raw: Raw) -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what is no data."""
+    for split, part in raw.parts:
+        part.x = _plain(part.x, f"{raw.source}: {split} x")
+        if part.x.shape[0] == 0 or part.x.size == 0:
+            raise UserError(
+                f"{raw.source}: the {split} split is empty (x has shape {part.x.shape}); give at least one example"
+            )
+        part.x = _shaped(part.x, raw.source)
+        if part.y is not None and len(part.y) != len(part.x):
+            raise UserError(
+                f"{raw.source}: {split} has {len(part.x)} examples but {len(part.y)} labels; give one label each"
+            )
+    shapes = {part.x.shape[1:] for _, part in raw.parts}
+    if len(shapes) > 1:
+        raise UserError(f"{raw.source}: the splits' examples differ in shape ({sorted(shapes)}); give them one shape")
+    kinds = {part.x.dtype for _, part in raw.parts}
+    if len(kinds) > 1:
+        raise UserError(f"{raw.source}: the splits differ in type ({sorted(map(str, kinds))}); give them one type")
+    if raw.train.x.dtype.kind == "f":
+        bad = [~np.isfinite(part.x) for _, part in raw.parts]
+        raw.refuse(bad, "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)")
+    raw.classes = label(raw)
+    return raw
+
+
+def _plain(x: np.ndarray, where: str) -> np.ndarray:
+    """Return uint8, int64 or float32; refuse objects, text, complex numbers."""
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype == np.bool_:
+        return x.astype(np.uint8)
+    if x.dtype.kind in "iu":
+        if x.size and (x.max() > MAX_EXACT or x.min() < -MAX_EXACT):
+            raise UserError(
+                f"{where} has integers beyond ±{MAX_EXACT:,}, which 32-bit floats cannot hold; rescale them"
+            )
+        return x.astype(np.int64)
+    if x.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is then named with its row
+            return x.astype(np.float32)
+    hint = "ragged rows? give every example the same shape" if x.dtype.kind == "O" else "give numbers"
+    raise UserError(f"{where} has type {x.dtype}, not numbers; {hint}")
+
+
+def _shaped(x: np.ndarray, where: str) -> np.ndarray:
+    """Return (N, D) or (N, C, H, W): grey images get their channel, channels-last becomes channels-first."""
+    if x.ndim == 2:
+        return x
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4:
+        last = x.shape[3] in (1, 3) and x.shape[1] not in (1, 3)
+        return np.ascontiguousarray(np.moveaxis(x, 3, 1)) if last else x
+    raise UserError(
+        f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images or (N, C, H, W) for colour"
+    )
+
+
+def label(raw: Raw) -> tuple[str, ...]:
+    """Turn every split's labels into 0 … K − 1 in place and return the K names; () without labels."""
+    with_labels = [split for split, part in raw.parts if part.y is not None]
+    if not with_labels:
+        return ()
+    if len(with_labels) < len(raw.parts):
+        raise UserError(
+            f"{raw.source}: labels for {', '.join(with_labels)} only; give labels for every split or for none"
+        )
+    for split, part in raw.parts:
+        assert part.y is not None
+        part.y = _plain_labels(part.y, f"{raw.source}: {split}")
+    every = np.unique(np.concatenate([part.y for _, part in raw.parts if part.y is not None]))
+    if raw.classes and every.dtype.kind == "i":
+        if every[0] < 0 or every[-1] >= len(raw.classes):
+            raise UserError(
+                f"{raw.source}: label {every[0 if every[0] < 0 else -1]} is not one of 0 … {len(raw.classes) - 1}"
+            )
+        return raw.classes
+    for _, part in raw.parts:
+        part.y = np.searchsorted(every, part.y)  # type: ignore[arg-type]
+    return tuple(str(value) for value in every)
+
+
+def _plain_labels(y: np.ndarray, where: str) -> np.ndarray:
+    """Return int64 or text labels of shape (N,)."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim != 1:
+        raise UserError(f"{where} labels have shape {y.shape}; give one label an example, shape (N,)")
+    if y.dtype.kind == "f":
+        bad = ~np.isfinite(y) | (y != np.round(y))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise UserError(f"{where} label {row} is {y[row]}; labels are classes: give whole numbers or names")
+    if y.dtype.kind in "fiub":
+        return y.astype(np.int64)
+    if y.dtype.kind == "U":
+        return y
+    raise UserError(f"{where} labels have type {y.dtype}; give whole numbers or names")
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """Return an array, a tensor or nested lists as an array; ragged and object arrays are refused."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value).numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise UserError(f"{what} is ragged; give every example the same shape ({error})") from None
+    if array.dtype.kind == "O":
+        raise UserError(f"{what} is an array of objects; give numbers, every example of the same shape")
+    return array

@@ -1,0 +1,66 @@
+"""Writing samples: a grid of images as PNG, arrays as NPZ; whole files or none."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from vaekit.atomic import replacing
+from vaekit.errors import UserError
+
+
+def image_grid(x: Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Return (N, C, H, W) in [0, 1] as one uint8 picture (rows, columns) or (rows, columns, 3), row by row.
+
+    >>> import torch
+    >>> image_grid(torch.ones(3, 1, 2, 2), columns=2).shape
+    (7, 7)
+    """
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise UserError(
+            f"pictures are (N, 1, H, W) or (N, 3, H, W), not {tuple(x.shape)}; save vectors as .npz or .csv"
+        )
+    if len(x) == 0:
+        raise UserError("there are no pictures to write; ask for at least one")
+    pixels = (x.detach().cpu().float().nan_to_num(0.0).clamp(0, 1) * 255).round().byte().numpy()
+    count, channels, height, width = pixels.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
+    grid = np.full((channels, gap + rows * (height + gap), gap + columns * (width + gap)), 128, np.uint8)
+    for i, picture in enumerate(pixels):
+        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        grid[:, top : top + height, left : left + width] = picture
+    return grid[0] if channels == 1 else np.moveaxis(grid, 0, 2)
+
+
+def write_images(path: str | Path, x: Tensor, columns: int | None = None) -> None:
+    """Write a PNG grid of (N, C, H, W) in [0, 1], as wide as it is high unless `columns` says otherwise."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image_grid(x, columns)))
+    path = _writable(path)
+    with replacing(path) as part:
+        picture.save(part, format="PNG")
+
+
+def write_npz(path: str | Path, **arrays: Any) -> None:
+    """Write named arrays (or tensors) to an NPZ file that needs no pickle to read."""
+    plain = {
+        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value) for name, value in arrays.items()
+    }
+    for name, array in plain.items():
+        if array.dtype.kind == "O":
+            raise UserError(f"array '{name}' holds objects, which only pickle could write; give numbers or text")
+    with replacing(_writable(path)) as part, part.open("wb") as out:
+        np.savez_compressed(out, **plain)  # type: ignore[arg-type]
+
+
+def _writable(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
+    return path

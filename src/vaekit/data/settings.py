@@ -1,0 +1,45 @@
+"""How a source becomes a data set: splits, binarisation, dequantisation, size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
+
+
+class DataSettings(BaseModel):
+    """Settings of `vaekit.data.load`.
+
+    >>> DataSettings(valid=5000).valid
+    5000
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    binarise: Binarise = Field(
+        "auto",
+        description="how greys become 0 and 1: 'stochastic' draws afresh at every visit, 'fixed' draws once, "
+        "'threshold' cuts at one half, 'none' never; 'auto' is stochastic where the likelihood needs binary data, else none",
+    )
+    dequantise: bool = Field(False, description="add uniform noise to greys, (i + u) / levels, for a density on [0, 1)")
+    valid: float | int = Field(
+        0.1, ge=0, description="held out of training: below 1 a fraction (at most 5,000 examples), else a count"
+    )
+    test: float | int = Field(
+        0.1, ge=0, description="the same for the test split, where the source has none of its own"
+    )
+    size: int | None = Field(
+        None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
+    )
+    limit: int | None = Field(None, ge=1, description="train on this many examples only, chosen by the seed")
+    standardise: bool = Field(False, description="subtract the training mean and divide by the training deviation")
+    seed: int = Field(0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
+
+    @field_validator("valid", "test")
+    @classmethod
+    def _whole_count(cls, value: float | int) -> float | int:
+        if value >= 1 and value != int(value):
+            raise ValueError(f"{value} is neither a fraction below 1 nor a whole number of examples")
+        return int(value) if value >= 1 else value
