@@ -399,6 +399,9 @@ def test_score_histograms_are_densities_of_all_scores():
 
 def test_roc_area_with_ties_is_that_of_scikit_learn():
     labels = RNG.integers(0, 2, 300)
-    scores = np.round(RNG.normal(labels * 0.8), 1)
-    fig = figures.roc(scores, labels)
-    assert title(fig.axes[0]) == f"ROC, area {roc_auc_score(labels, scores):.3f}"
+    scores = np.round(RNG.normal(labels * 0.8))
+    (ax,) = figures.roc(scores, labels).axes
+    assert title(ax) == f"ROC, area {roc_auc_score(labels, scores):.3f}"
+    false, hits = (np.asarray(v) for v in ax.lines[1].get_data())
+    assert len(false) == len(np.unique(scores)) + 1, "one point a score"
+    assert np.trapezoid(hits, false) == pytest.approx(roc_auc_score(labels, scores))
