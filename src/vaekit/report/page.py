@@ -54,7 +54,8 @@ table.pairs th{width:34%;font-weight:500;color:var(--soft);overflow-wrap:anywher
 table.pairs td{overflow-wrap:anywhere}
 table.runs td,table.runs thead th{min-width:9em}
 table.runs tbody th{min-width:9em}
-.best{background:var(--good);color:var(--goodink);font-weight:600;border-radius:4px;padding:.1em .4em;white-space:nowrap}
+.best{background:var(--good);color:var(--goodink);font-weight:600;
+border-radius:4px;padding:.1em .4em;white-space:nowrap}
 .warning{background:var(--warn);border-left:4px solid var(--warnline);border-radius:6px;padding:.7em 1em;margin:.8em 0}
 .warning h3{margin:0 0 .2em}
 .warning ul{margin:.3em 0 .2em;padding-left:1.3em}
