@@ -34,6 +34,8 @@ class DiagonalNormal(Posterior):
 class FullNormal(Posterior):
     """q(z|x) = N(μ(x), L(x) L(x)ᵀ) with L lower triangular and a positive, bounded diagonal.
 
+    Below the diagonal L_ij is a multiple of L_ii within (-7, 7): without a bound, L⁻¹(z - μ) overflows.
+
     >>> import torch; from vaekit.nets.mlp import mlp
     >>> FullNormal(mlp(784, 5))(torch.zeros(3, 784)).covariance.shape
     torch.Size([3, 5, 5])
@@ -45,6 +47,7 @@ class FullNormal(Posterior):
         super().__init__(net, params=2 + size(net.out_shape))
 
     def family(self, params: Tensor) -> FullNormalFamily:
-        """Split mean, log-diagonal and the strictly lower rows of L."""
+        """Split mean, log-diagonal and the strictly lower rows of L, relative to the diagonal."""
         loc, raw, rows = params[..., 0, :], params[..., 1, :], params[..., 2:, :]
-        return FullNormalFamily(loc, bounded_log_scale(raw), rows)
+        log_diagonal = bounded_log_scale(raw)
+        return FullNormalFamily(loc, log_diagonal, bounded_log_scale(rows) * log_diagonal.exp().unsqueeze(-1))
