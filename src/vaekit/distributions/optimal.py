@@ -26,7 +26,8 @@ class FittedNormal(DiagonalNormal):
     """N(loc, σ² I) with σ² the mean squared error of whatever `log_prob` is given, over elements and batch.
 
     σ² is the maximum-likelihood variance of the batch (Rybkin et al. 2021, arXiv:2006.13202), held constant for
-    the gradient: by the envelope theorem the batch's gradient is the same either way. `observe` is told each σ².
+    the gradient: by the envelope theorem the batch's gradient is the same either way. Where gradients are on, `observe`
+    is told each σ² and answers with the one to use.
     Until something is scored, `log_scale` is the one given. One example's log_prob depends on the others', so this is
     for training steps alone; a bound to report takes a fixed σ.
 
@@ -42,10 +43,11 @@ class FittedNormal(DiagonalNormal):
         self._observe = observe
 
     def _fit(self, value: Tensor) -> None:
+        observe = self._observe if torch.is_grad_enabled() else None
         with torch.no_grad():
             mean_square = (value - self.loc).square().mean()
-            if self._observe is not None:
-                mean_square = self._observe(mean_square)
+            if observe is not None:
+                mean_square = observe(mean_square)
             self.log_scale = log_scale_of(mean_square)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -63,7 +63,6 @@ class Gaussian(Likelihood):
             return DiagonalNormal(loc, log_scale, self.event_dims)
         return FittedNormal(loc, log_scale, self.event_dims, self._observe)
 
-    @torch.no_grad()
     def _observe(self, mean_square: Tensor) -> Tensor:
         """Average over devices and add to the running mean: plain over the first 100 steps, exponential from there."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
