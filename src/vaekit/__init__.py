@@ -1,3 +1,52 @@
-"""vaekit: variational autoencoders from a few shared parts, with every number what its name says."""
+"""vaekit: variational autoencoders from a few shared parts, with every number what its name says.
+
+>>> import vaekit
+>>> run = vaekit.train("vae", "digits", epochs=1)
+>>> run.evaluate(["elbo"])["elbo"].unit
+'nats an example'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "train": "experiment",
+    "load": "experiment",
+    "Run": "experiment",
+    "VAE": "models.vae",
+    "DiagonalNormal": "posteriors.normal",
+    "FullNormal": "posteriors.normal",
+    "Delta": "posteriors.delta",
+    "StandardNormal": "priors.normal",
+    "ConditionalNormal": "priors.normal",
+    "Bernoulli": "likelihoods.bernoulli",
+    "Gaussian": "likelihoods.gaussian",
+    "mlp": "nets.mlp",
+    "Objective": "objectives.base",
+    "negative_elbo": "objectives.elbo",
+    "ImportanceWeighted": "objectives.importance",
+    "Stage": "training.stages",
+    "TrainSettings": "training.settings",
+    "fit": "training.loop",
+    "UserError": "errors",
+    "NotALikelihood": "errors",
+}
+
+__all__ = sorted([*_WHERE, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    # Nothing is imported before it is asked for: `import vaekit` costs no torch.
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"vaekit.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'vaekit' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

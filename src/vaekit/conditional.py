@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch.distributions import Distribution
 
 from vaekit.distributions.base import Measure
 from vaekit.nets.base import Net
+
+Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class Posterior(Conditional):
         code = q.rsample(torch.Size((k,)))
         return Draw(code, code)
 
+    def embed(self, code: Tensor) -> Tensor:
+        """Return the decoder's input for a code as q and p score it: the code itself unless codes are discrete."""
+        return code
+
     def mean(self, q: Distribution) -> Tensor:
         """Return the feature of each example, (B, ...): the posterior mean, as the decoder would take it."""
         return q.mean
@@ -114,7 +120,7 @@ class Likelihood(Conditional):
     of grey levels), "counts", "real" or "any". The data loader prepares or refuses accordingly.
     """
 
-    wants: str = "any"
+    wants: Wants = "any"
 
     def start_from(self, mean: Tensor) -> None:
         """Set the output's bias so that the first predictions are the training data's mean; default: nothing."""

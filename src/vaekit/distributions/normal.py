@@ -66,8 +66,7 @@ class DiagonalNormal(Family):
 
     def rsample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw μ + σ ε with ε ~ N(0, I)."""
-        shape = self._extended_shape(sample_shape)
-        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return torch.addcmul(self.loc, noise, self.log_scale.exp())
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -79,6 +78,11 @@ class DiagonalNormal(Family):
         """Return the log-density of each element, shaped as `value`."""
         z = (value - self.loc) * torch.exp(-self.log_scale)
         return -0.5 * (z * z + LOG_2PI) - self.log_scale
+
+    def tempered(self, temperature: float) -> DiagonalNormal:
+        """Return the normal with every standard deviation multiplied by `temperature`."""
+        log_scale = self.log_scale.expand_as(self.loc) + math.log(max(temperature, 1e-12))
+        return DiagonalNormal(self.loc, log_scale, len(self.event_shape))
 
     def entropy(self) -> Tensor:
         """Return ½ Σ_j (1 + log 2π) + Σ_j log σ_j, nats an example."""

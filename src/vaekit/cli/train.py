@@ -1,0 +1,96 @@
+"""vaekit train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vaekit.cli.output import note, print_json
+
+
+def train(
+    recipe: str | None = None,
+    /,
+    *,
+    data: str | None = None,
+    out: Path | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    logger: Annotated[list[str] | None, Parameter(negative="")] = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a recipe on data into a run folder.
+
+    Parameters
+    ----------
+    recipe
+        The variant; 'vaekit recipes' lists them. Default: vae.
+    data
+        A known set ('vaekit datasets') or a path: IDX, NPY, NPZ, CSV, a folder of images. Default: digits.
+    out
+        The run's folder. Default: runs/DATA-RECIPE.
+    epochs
+        Passes over the training data.
+    steps
+        Optimiser steps, instead of epochs.
+    batch_size
+        Examples a step.
+    lr
+        Peak learning rate.
+    seed
+        Seed of initial weights, order and noise.
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    precision
+        auto, fp32 or bf16.
+    set
+        Any setting, as section.name=value (see 'vaekit show RECIPE'); may be repeated.
+    resume
+        Go on with the run in --out from its last checkpoint.
+    overwrite
+        Replace the run in --out.
+    logger
+        A further logger, e.g. tensorboard; may be repeated.
+    json
+        Print one JSON object on the last line of standard output.
+    """
+    from vaekit import experiment
+    from vaekit.experiment.folder import next_free
+
+    target = out if out is not None or resume else next_free(recipe or "vae", data or "digits")
+    run = experiment.train(
+        recipe,
+        data,
+        out=target,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        precision=precision,
+        set=set or [],
+        resume=resume,
+        overwrite=overwrite,
+        loggers=logger or [],
+        progress=True,
+    )
+    result = run.record["result"]
+    if json:
+        print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})
+        return
+    if result["elbo"] is None:
+        note(f"no bound on log p(x): {result['refused']}")
+    else:
+        note(f"held-out ELBO {result['elbo']:.2f} ± {result['elbo_stderr']:.2f} nats an example")
+    print(run.path)

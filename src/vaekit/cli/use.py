@@ -1,0 +1,133 @@
+"""Commands that ask a trained run for something: sample, encode, reconstruct, interpolate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from vaekit.cli.output import note
+
+
+def sample(
+    run: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n")] = 64,
+    label: str | None = None,
+    temperature: float = 1.0,
+    draw: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    out: Path,
+) -> None:
+    """Sample from the model: a PNG grid or an NPZ of arrays.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    n
+        How many.
+    label
+        The label to sample, for conditional models; default every class in turn.
+    temperature
+        Multiplies the prior's standard deviation.
+    draw
+        Draw x from p(x|z) instead of showing its mean.
+    seed
+        Seed of the draws.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit.experiment import actions
+
+    note(actions.sample(run, out, n=n, label=label, temperature=temperature, draw=draw, seed=seed))
+
+
+def encode(run: Path, /, *, data: str | None = None, out: Path) -> None:
+    """Write posterior means of data as NPZ (z, y) or CSV.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    data
+        A known set or a path; default the run's own test split.
+    out
+        The file to write, .npz or .csv.
+    """
+    from vaekit.experiment import actions
+
+    note(actions.encode(run, out, data=data))
+
+
+def reconstruct(
+    run: Path, /, *, data: str | None = None, n: Annotated[int, Parameter(alias="-n")] = 16, out: Path
+) -> None:
+    """Reconstruct examples: a PNG of inputs, outputs and differences, or an NPZ (x, reconstruction).
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    data
+        A known set or a path; default the run's own test split.
+    n
+        How many examples.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit.experiment import actions
+
+    note(actions.reconstruct(run, out, data=data, n=n))
+
+
+def interpolate(
+    run: Path,
+    /,
+    *,
+    data: str | None = None,
+    n: Annotated[int, Parameter(alias="-n")] = 6,
+    steps: int = 10,
+    kind: Literal["linear", "spherical"] = "linear",
+    examples: Annotated[str | None, Parameter(negative="")] = None,
+    out: Path,
+) -> None:
+    """Decode paths between examples: a PNG or an NPZ.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    data
+        A known set or a path; default the run's own test split.
+    n
+        How many paths.
+    steps
+        Points on a path, ends included.
+    kind
+        linear, or spherical (keeps the typical length).
+    examples
+        Which examples to join, e.g. 3,17,42: one path through them in order.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit.experiment import actions
+
+    note(actions.interpolate(run, out, data=data, n=n, steps=steps, kind=kind, examples=examples))
+
+
+def report(run: Path, /) -> None:
+    """Write RUN/report.html and its figures again.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    """
+    from vaekit import experiment
+
+    loaded = experiment.load(run)
+    loaded.write_figures()
+    print(loaded.write_report())

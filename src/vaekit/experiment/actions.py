@@ -1,0 +1,132 @@
+"""What a person asks of a run folder, each ending in a file that is whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit import figures
+from vaekit.atomic import write_text
+from vaekit.data.dataset import Split
+from vaekit.data.save import write_images, write_npz
+from vaekit.errors import UserError
+from vaekit.experiment.run import Run, load
+from vaekit.latents.interpolate import Kind
+
+
+def check_out(out: Path, suffixes: Sequence[str]) -> str:
+    """Return the suffix of the file to write; a folder that is not there or another format is a UserError."""
+    if out.suffix.lower() not in suffixes:
+        raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    return out.suffix.lower()
+
+
+def _positive(name: str, value: int, least: int = 1) -> None:
+    if value < least:
+        raise UserError(f"{name} must be at least {least}, not {value}")
+
+
+def _split(run: Run, data: str | None) -> Split:
+    return run.test if data is None else run.prepared(data)
+
+
+def sample(folder: Path, out: Path, *, n: int, label: str | None, temperature: float, draw: bool, seed: int) -> str:
+    """Write samples as a PNG grid or an NPZ (x, and y for conditional models)."""
+    suffix = check_out(out, (".png", ".npz"))
+    _positive("-n", n)
+    if temperature <= 0:
+        raise UserError(f"--temperature must be above 0, not {temperature:g}")
+    run = load(folder)
+    _needs_pictures(run, suffix)
+    x = run.sample(n, label, temperature=temperature, draw=draw, seed=seed)
+    if suffix == ".png":
+        write_images(out, x)
+    else:
+        y = run.labels(n, label)
+        write_npz(out, x=x.numpy(), **({} if y is None else {"y": y.numpy()}))
+    return f"{n} samples in {out}"
+
+
+def encode(folder: Path, out: Path, *, data: str | None) -> str:
+    """Write posterior means as NPZ (z, y) or CSV (z0, z1, ..., label)."""
+    suffix = check_out(out, (".npz", ".csv"))
+    run = load(folder)
+    split = _split(run, data)
+    z = run.encode(split.x, split.y)
+    if suffix == ".npz":
+        write_npz(out, z=z.numpy(), **({} if split.y is None else {"y": split.y.numpy()}))
+    else:
+        write_text(out, _csv(z, split.y, run.info.classes))
+    return f"{len(z)} codes of {z.shape[1]} dimensions in {out}"
+
+
+def _csv(z: Tensor, y: Tensor | None, classes: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*(f"z{i}" for i in range(z.shape[1])), *(["label"] if y is not None else [])])
+    names = None if y is None else [classes[i] if 0 <= i < len(classes) else str(i) for i in y.tolist()]
+    for i, row in enumerate(z.tolist()):
+        writer.writerow([*(f"{value:.9g}" for value in row), *([names[i]] if names is not None else [])])
+    return text.getvalue()
+
+
+def reconstruct(folder: Path, out: Path, *, data: str | None, n: int) -> str:
+    """Write inputs beside their reconstructions, as a figure or as NPZ (x, reconstruction)."""
+    suffix = check_out(out, (".png", ".npz"))
+    _positive("-n", n)
+    run = load(folder)
+    split = _split(run, data).first(n)
+    x, shown = split.x.float(), run.prepare.show(run.reconstruct(split.x, split.y))
+    if suffix == ".png":
+        figures.save(figures.reconstructions(run.prepare.show(x).numpy(), shown.numpy(), limit=n), out)
+    else:
+        write_npz(out, x=run.prepare.show(x).numpy(), reconstruction=shown.numpy())
+    return f"{len(x)} reconstructions in {out}"
+
+
+def interpolate(
+    folder: Path, out: Path, *, data: str | None, n: int, steps: int, kind: Kind, examples: str | None
+) -> str:
+    """Write decoded paths between examples, as a figure or as NPZ (paths)."""
+    suffix = check_out(out, (".png", ".npz"))
+    _positive("-n", n)
+    _positive("--steps", steps, 2)
+    run = load(folder)
+    _needs_pictures(run, suffix)
+    split = _split(run, data)
+    chosen = _numbers(examples, len(split)) if examples else list(range(min(2 * n, len(split) // 2 * 2)))
+    starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
+    a, b = torch.tensor(starts), torch.tensor(stops)
+    y = None if split.y is None else split.y[a]
+    paths = run.interpolate(split.x[a].float(), split.x[b].float(), y, steps, kind)
+    if suffix == ".png":
+        figures.save(figures.interpolation(paths.numpy()), out)
+    else:
+        write_npz(out, paths=np.asarray(paths.numpy()))
+    return f"{len(paths)} paths of {steps} points in {out}"
+
+
+def _numbers(text: str, count: int) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise UserError(f"--examples {text}: write numbers with commas, e.g. 3,17,42") from None
+    if len(numbers) < 2:
+        raise UserError(f"--examples {text}: name at least two examples")
+    bad = next((i for i in numbers if not 0 <= i < count), None)
+    if bad is not None:
+        raise UserError(f"--examples {text}: there is no example {bad}; they go from 0 to {count - 1}")
+    return numbers
+
+
+def _needs_pictures(run: Run, suffix: str) -> None:
+    if suffix == ".png" and not run.info.is_image:
+        raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE.npz")

@@ -1,0 +1,63 @@
+"""The run folder: its files' names, its record, and its facts about versions."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from vaekit import __version__
+from vaekit.atomic import write_json
+from vaekit.errors import UserError
+
+RECORD, WEIGHTS, LOG, EVALUATION = "run.json", "model.safetensors", "log.jsonl", "evaluation.json"
+REPORT, FIGURES, CHECKPOINTS = "report.html", "figures", "checkpoints"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return run.json; a folder that is no run is a UserError."""
+    path = folder / RECORD
+    if not folder.is_dir():
+        raise UserError(f"there is no run folder {folder}; train one with 'vaekit train --out {folder}'")
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run folder: it has no {RECORD}")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); train again") from None
+    if not isinstance(record, dict) or "recipe" not in record:
+        raise UserError(f"{path} is not a run's record; train again")
+    return record
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD, record)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run's numbers depend on, and the machine's kind."""
+    import numpy
+    import torch
+
+    return {
+        "vaekit": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def next_free(recipe: str, data: str) -> Path:
+    """Return runs/DATA-RECIPE, with a number behind it when that is taken."""
+    stem = f"{Path(data).stem or 'data'}-{recipe}"
+    folder, number = Path("runs") / stem, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{stem}-{number}"
+    return folder

@@ -1,0 +1,256 @@
+"""A trained run: loading it, evaluating it, and asking it for samples, codes, reconstructions and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit.atomic import write_json
+from vaekit.data import load as load_data
+from vaekit.data.dataset import DataSet, Prepare, Split
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.experiment import folder as files
+from vaekit.latents.interpolate import Kind, interpolate
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.metrics.base import Result, Subject, evaluate
+from vaekit.models.base import Model
+from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.settings import Settings
+from vaekit.training import checkpoint
+
+TEST_SEED = 777
+
+
+def describe_source(source: Any) -> str:
+    """Return how a run remembers its data: a name or an absolute path; "memory" for arrays."""
+    if isinstance(source, Path) or (isinstance(source, str) and Path(source).exists()):
+        return str(Path(source).resolve())
+    return source if isinstance(source, str) else "memory"
+
+
+def build(recipe: Recipe, settings: Settings, info: DataInfo) -> Built:
+    """Put the recipe's parts together with initial weights drawn from the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.train.seed)
+        return recipe.build(settings, info)
+
+
+class Run:
+    """A model with what it was trained on and how. `path` is its folder, None for a run in memory."""
+
+    def __init__(
+        self, path: Path | None, record: dict[str, Any], built: Built, settings: Settings, data: DataSet | None = None
+    ) -> None:
+        self.path = path
+        self.record = record
+        self.settings = settings
+        self.built = built
+        self.model: Model = built.model
+        self.info = DataInfo.from_dict(record["data"]["info"])
+        self.prepare = Prepare.from_dict(record["data"]["prepare"])
+        self._data = data
+
+    def __repr__(self) -> str:
+        elbo = self.record.get("result", {}).get("elbo")
+        shown = "" if elbo is None else f", held-out ELBO {elbo:.2f} nats"
+        return f"Run({self.record['recipe']} on {self.info.name}{shown}, {self.path or 'in memory'})"
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return self.record["recipe"]
+
+    @property
+    def data(self) -> DataSet:
+        """The data of the run, loaded again where they were found when it was trained."""
+        if self._data is None:
+            source = self.record["data"]["source"]
+            if source == "memory":
+                raise UserError("this run was trained on arrays in memory; pass the data again")
+            wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
+            self._data = load_data(source, self.settings.data, wants=wants)
+        return self._data
+
+    @cached_property
+    def test(self) -> Split:
+        """The test split as the model sees it, its noise drawn once with a fixed seed."""
+        return self.prepare.fixed(self.data.test, TEST_SEED)
+
+    # -- numbers ----------------------------------------------------------------------------------------------------
+
+    def subject(
+        self,
+        split: Split | None = None,
+        *,
+        k: int = 500,
+        limit: int | None = None,
+        seed: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Subject:
+        """Return what metrics are computed on: the test split, or the one given."""
+        chosen = (split or self.test).first(limit) if limit else (split or self.test)
+        if not len(chosen):
+            raise UserError(f"{self.info.name} has no test examples; set data.test, or pass data to evaluate")
+
+        def train() -> tuple[Tensor, Tensor | None]:
+            fixed = self.prepare.fixed(self.data.train, TEST_SEED - 2)
+            return fixed.x.float(), fixed.y
+
+        return Subject(
+            self.model,
+            self.info,
+            chosen.x.float(),
+            chosen.y,
+            k=k,
+            seed=seed,
+            train=train,
+            show=self.prepare.show,
+            progress=progress or (lambda name, done, total: None),
+            options=options or {},
+        )
+
+    def evaluate(
+        self,
+        metrics: Sequence[str] = ("all",),
+        *,
+        k: int = 500,
+        limit: int | None = None,
+        seed: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> dict[str, Result]:
+        """Compute metrics (names or groups) on the test split; with a folder, keep them in its evaluation.json."""
+        found = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress), metrics)
+        if self.path is not None:
+            plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in found.items()}
+            write_json(self.path / files.EVALUATION, self.evaluation() | plain)
+        return found
+
+    def evaluation(self) -> dict[str, Any]:
+        """Return what evaluation.json holds so far."""
+        if self.path is None or not (self.path / files.EVALUATION).is_file():
+            return {}
+        return json.loads((self.path / files.EVALUATION).read_text(encoding="utf-8"))
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def sample(
+        self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+    ) -> Tensor:
+        """Return `n` samples in displayable form, (n, *shape): means of p(x|z), or draws from it with `draw`.
+
+        A conditional model takes a label (a class name or number), or deals the classes out in turn.
+        """
+        with self._inference(seed):
+            x = self.model.sample(n, self.labels(n, label), temperature, draw)
+        return self.prepare.show(x)
+
+    def labels(self, n: int, label: Any = None) -> Tensor | None:
+        """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
+        if not self.model.takes_label:
+            if label is not None:
+                raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave --label out")
+            return None
+        if label is None:
+            return torch.arange(n) % self.info.n_classes
+        return torch.full((n,), self.class_number(label))
+
+    def class_number(self, label: Any) -> int:
+        """Return the number of a class given by name or number."""
+        classes = self.info.classes
+        if str(label) in classes:
+            return classes.index(str(label))
+        if isinstance(label, int) and 0 <= label < len(classes):
+            return label
+        raise UserError(f"there is no label '{label}'; the classes are {', '.join(classes)}")
+
+    def encode(self, x: Tensor, y: Tensor | None = None, batch_size: int = 500) -> Tensor:
+        """Return posterior means (N, F) of prepared examples."""
+        return self._batched(self.model.features, x, y, batch_size)
+
+    def reconstruct(self, x: Tensor, y: Tensor | None = None, batch_size: int = 500) -> Tensor:
+        """Return deterministic reconstructions of prepared examples, in the model's own space."""
+        return self._batched(self.model.reconstruct, x, y, batch_size)
+
+    def interpolate(
+        self, a: Tensor, b: Tensor, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear"
+    ) -> Tensor:
+        """Return decoded paths between prepared examples a and b (R, *shape): (R, steps, *shape), displayable."""
+        with self._inference():
+            label = None if y is None or not self.model.takes_label else y
+            ends = [self.model.posterior_mean(x, label) for x in (a, b)]
+            z = interpolate(ends[0], ends[1], steps, kind)
+            frames = [self.model.decode(step, label).mean for step in z]
+        return torch.stack([self.prepare.show(frame) for frame in frames], 1)
+
+    def prepared(self, source: Any) -> Split:
+        """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
+        wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
+        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None})
+        other = load_data(source, settings, wants=wants)
+        if tuple(other.info.shape) != tuple(self.info.shape):
+            raise UserError(
+                f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "
+                f"{tuple(self.info.shape)}"
+            )
+        return self.prepare.fixed(other.train, TEST_SEED)
+
+    def _batched(self, call: Callable[..., Tensor], x: Tensor, y: Tensor | None, batch_size: int) -> Tensor:
+        if self.model.takes_label and y is None:
+            raise UserError(f"this run's model ({self.recipe}) is conditioned on labels; give data with labels")
+        parts: list[Tensor] = []
+        with self._inference():
+            for start in range(0, len(x), batch_size):
+                rows = slice(start, start + batch_size)
+                label = y[rows] if self.model.takes_label and y is not None else None
+                parts.append(call(x[rows].float(), label))
+        return torch.cat(parts)
+
+    @contextmanager
+    def _inference(self, seed: int = 0) -> Iterator[None]:
+        self.model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def write_figures(self) -> list[Path]:
+        """Write the run's figures into its folder and return their paths."""
+        from vaekit.experiment.pictures import write_figures
+
+        return write_figures(self)
+
+    def write_report(self) -> Path:
+        """Write report.html into the run's folder and return its path."""
+        from vaekit.experiment.reporting import write_report
+
+        return write_report(self)
+
+
+def load(path: str | Path) -> Run:
+    """Load a run from its folder: record, model and weights; its data are read only when asked for.
+
+    Raises UserError if the folder is no run, or its training has not finished.
+    """
+    folder = Path(path)
+    record = files.read_record(folder)
+    if not (folder / files.WEIGHTS).is_file():
+        raise UserError(
+            f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
+        )
+    recipe = RECIPES[record["recipe"]].part
+    settings = recipe.settings(record["settings"])
+    built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
+    tensors, _ = checkpoint.load(folder / files.WEIGHTS)
+    checkpoint.load_model(built.model, tensors, folder / files.WEIGHTS)
+    built.model.eval()
+    return Run(folder, record, built, settings)

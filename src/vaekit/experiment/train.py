@@ -1,0 +1,235 @@
+"""Training a recipe on data, into a run folder or in memory."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vaekit.data import load as load_data
+from vaekit.data.dataset import DataSet
+from vaekit.errors import UserError
+from vaekit.experiment import folder as files
+from vaekit.experiment.run import Run, build, describe_source
+from vaekit.experiment.source import DataSource
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.parts import likelihood_name
+from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
+from vaekit.training import checkpoint
+from vaekit.training.log import LOGGERS
+from vaekit.training.loop import FitResult, fit
+from vaekit.training.progress import Silent, for_terminal
+
+SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
+
+
+def train(
+    recipe: str | None = None,
+    data: Any = None,
+    *,
+    out: str | Path | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+    loggers: Sequence[str] = (),
+    pictures: bool = True,
+) -> Run:
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+
+    With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
+    one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
+    its held-out ELBO is in `run.record["result"]`. Raises UserError before anything is written when data or settings
+    are wrong.
+
+    >>> run = train("vae", "digits", epochs=1, seed=0)
+    >>> run.sample(4).shape
+    torch.Size([4, 1, 8, 8])
+    """
+    given = _given(set, dict(zip(SHORTCUTS, (epochs, steps, batch_size, lr, seed, device, precision))))
+    target = None if out is None else Path(out)
+    if resume:
+        return _resume(target, recipe, data, given, progress, loggers, pictures)
+    _check_target(target, overwrite)
+    chosen = RECIPES[recipe or "vae"].part
+    settings = chosen.settings(given)
+    source = "digits" if data is None else data
+    dataset, settings = _load(chosen, settings, given, source)
+    built = build(chosen, settings, dataset.info)
+    record = {
+        "recipe": chosen.name,
+        "settings": settings.model_dump(mode="json"),
+        "given": given,
+        "data": {
+            "source": describe_source(source),
+            "info": dataset.info.to_dict(),
+            "prepare": dataset.prepare.to_dict(),
+        },
+        "seed": settings.train.seed,
+        "versions": files.versions(),
+        "command": _command(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "status": "running",
+    }
+    built.model.start_from(dataset.train_mean())
+    if target is not None:
+        if overwrite and target.exists():
+            shutil.rmtree(target)
+        files.write_record(target, record)
+    return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+
+
+def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
+    if isinstance(set, Mapping):
+        sets: Nested = {}
+        for name, value in set.items():
+            section, dot, rest = name.partition(".")
+            if not dot:
+                raise UserError(f"set {name!r}: write section.name, e.g. 'objective.beta'")
+            sets.setdefault(section, {})[rest] = value
+    else:
+        sets = parse_assignments(set)
+    short = {name: value for name, value in shortcuts.items() if value is not None}
+    return merge(sets, {"train": short} if short else {})
+
+
+def _check_target(target: Path | None, overwrite: bool) -> None:
+    if target is None or not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"--out {target} is a file; name a folder")
+    if (target / files.RECORD).exists():
+        if not overwrite:
+            raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
+    elif any(target.iterdir()):
+        raise UserError(f"--out {target} is not empty and is no run folder; name another")
+
+
+def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
+    """Load the data as the likelihood wants them, and settle what "auto" stands for."""
+    dataset = load_data(source, settings.data, wants="any")
+    name = likelihood_name(settings.model, dataset.info)
+    wants = LIKELIHOODS[name].part.wants
+    if wants != "any":
+        dataset = load_data(source, settings.data, wants=wants)
+    if recipe.needs_labels and not dataset.info.n_classes:
+        raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
+    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))
+
+
+def _fit(
+    built: Built,
+    dataset: DataSet,
+    settings: Settings,
+    record: dict[str, Any],
+    target: Path | None,
+    progress: bool,
+    loggers: Sequence[str],
+    pictures: bool,
+    resume: bool,
+) -> Run:
+    shown = for_terminal() if progress else Silent()
+    started = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = fit(
+            built.model,
+            built.stages,
+            DataSource(dataset),
+            settings.train,
+            folder=target,
+            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
+            progress=shown,
+            resume=resume,
+        )
+    notes = [str(w.message) for w in caught] + result.warnings
+    for note in notes:
+        shown.note(f"warning: {note}")
+    built.model.eval()
+    record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started)}
+    run = Run(target, record, built, settings, dataset)
+    if target is not None:
+        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
+        files.write_record(target, record)
+        if pictures:
+            run.write_figures()
+            run.write_report()
+    return run
+
+
+def _result(built: Built, result: FitResult, notes: list[str], wall: float) -> dict[str, Any]:
+    at, found = result.position, result.held_out
+    out: dict[str, Any] = {
+        "epochs": at.epoch,
+        "steps": at.step,
+        "seconds": round(at.seconds, 3),
+        "wall_seconds": round(wall, 3),
+        "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
+        "parameters": sum(p.numel() for p in built.model.parameters()),
+        "elbo": found.elbo,
+        "elbo_stderr": found.stderr,
+        "held_out_n": found.n,
+        "skipped_steps": result.skipped,
+        "warnings": notes,
+    }
+    if found.elbo is None:
+        out["refused"] = found.refused
+        out["held_out_loss"] = found.loss
+    return out
+
+
+def _resume(
+    target: Path | None,
+    recipe: str | None,
+    data: Any,
+    given: Nested,
+    progress: bool,
+    loggers: Sequence[str],
+    pictures: bool,
+) -> Run:
+    if target is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    record = files.read_record(target)
+    chosen = RECIPES[record["recipe"]].part
+    settings = chosen.settings(record["settings"])
+    if recipe is not None and recipe != record["recipe"]:
+        raise UserError(
+            f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
+        )
+    for section, values in given.items():
+        for name, value in values.items():
+            before = record["settings"].get(section, {}).get(name)
+            if str(before) != str(value):
+                raise UserError(
+                    f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
+                )
+    source = record["data"]["source"] if data is None else data
+    if source == "memory":
+        raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
+    dataset, settings = _load(chosen, settings, record["settings"], source)
+    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+        raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
+    built = build(chosen, settings, dataset.info)
+    built.model.start_from(dataset.train_mean())
+    return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
+
+
+def _command() -> str:
+    words = sys.argv
+    if words and Path(words[0]).name in ("vaekit", "__main__.py"):
+        import shlex
+
+        return "vaekit " + shlex.join(words[1:])
+    return ""

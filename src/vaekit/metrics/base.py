@@ -1,0 +1,181 @@
+"""Metrics: named numbers with a unit, a direction and a standard error, computed on the test split of a run's data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.models.base import Model
+from vaekit.registry import Registry
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number: its value (None if refused), unit, count, standard error or interval, and further facts."""
+
+    value: float | None
+    unit: str
+    n: int
+    stderr: float | None = None
+    interval: tuple[float, float] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON; numbers that are not finite become null."""
+        out: dict[str, Any] = {"value": _finite(self.value), "unit": self.unit, "n": self.n}
+        if self.stderr is not None:
+            out["stderr"] = _finite(self.stderr)
+        if self.interval is not None:
+            out["interval"] = [_finite(end) for end in self.interval]
+        return out | dict(self.facts)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
+    """Return the mean of per-example values with its standard error.
+
+    >>> mean_of(torch.tensor([1.0, 3.0]), "nats").to_dict()
+    {'value': 2.0, 'unit': 'nats', 'n': 2, 'stderr': 1.0}
+    """
+    every = values.double()
+    stderr = float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
+    return Result(float(every.mean()), unit, len(every), stderr, facts=facts)
+
+
+def refused(reason: str, unit: str, **facts: Any) -> Result:
+    """Return a metric that has no value, with the reason."""
+    return Result(None, unit, 0, facts={"refused": reason, **facts})
+
+
+@dataclass
+class Subject:
+    """What is evaluated: a model in eval mode and the test examples as it sees them (x, y), with the settings.
+
+    `train` gives the training split prepared likewise, for metrics that fit a probe; it is read only when asked for.
+    """
+
+    model: Model
+    info: DataInfo
+    x: Tensor
+    y: Tensor | None = None
+    k: int = 500
+    seed: int = 0
+    batch_size: int = 500
+    train: Callable[[], tuple[Tensor, Tensor | None]] | None = None
+    show: Callable[[Tensor], Tensor] = lambda x: x
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def batches(self, name: str = "") -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield test batches, telling the progress."""
+        total = len(self.x)
+        for start in range(0, total, self.batch_size):
+            stop = start + self.batch_size
+            yield self.x[start:stop], None if self.y is None else self.y[start:stop]
+            self.progress(name, min(stop, total), total)
+
+    def label(self, y: Tensor | None) -> Tensor | None:
+        """Return y for conditional models, None for the others."""
+        return y if self.model.takes_label else None
+
+    @cached_property
+    @torch.no_grad()
+    def features(self) -> Tensor:
+        """Posterior means of the test examples, (N, F)."""
+        return torch.cat([self.model.features(x, self.label(y)) for x, y in self.batches("encode")])
+
+
+Metric = Callable[[Subject], Mapping[str, Result]]
+
+METRICS: Registry[Metric] = Registry("metric", "vaekit.metrics")
+
+
+def metric(
+    name: str,
+    *,
+    group: str,
+    gives: Mapping[str, tuple[str, bool | None]],
+    needs: Sequence[str] = (),
+    reference: str = "",
+) -> Callable[[Metric], Metric]:
+    """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
+
+    `needs`: "labels", "images", "factors", "train"; a subject without them leaves the metric out of a group and makes
+    it an error when asked for by name.
+    """
+
+    def add(function: Metric) -> Metric:
+        doc = (function.__doc__ or "").strip().split("\n")[0]
+        register = METRICS.register(
+            name, summary=doc, reference=reference, group=group, gives=dict(gives), needs=tuple(needs)
+        )
+        return register(function)
+
+    return add
+
+
+def meanings() -> dict[str, tuple[str, bool | None]]:
+    """Return what every number means and whether higher is better, by the number's name."""
+    return {name: value for entry in METRICS for name, value in entry.facts["gives"].items()}
+
+
+def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
+    """Return what the subject lacks of `needs`, as a sentence, or None."""
+    have = {
+        "labels": subject.y is not None and subject.y.dim() == 1,
+        "images": subject.info.is_image,
+        "factors": "factors" in subject.options,
+        "train": subject.train is not None,
+    }
+    words = {
+        "labels": "the data have no labels",
+        "images": "the data are not images",
+        "factors": "the data have no known factors",
+        "train": "the training split is not at hand",
+    }
+    return next((words[need] for need in needs if not have[need]), None)
+
+
+def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:
+    """Compute metrics by name or group ("all" for everything that applies), each with its own seeded noise."""
+    groups = {entry.facts["group"] for entry in METRICS}
+    chosen: dict[str, bool] = {}
+    for name in names:
+        if name == "all" or name in groups:
+            for entry in METRICS:
+                if name in ("all", entry.facts["group"]):
+                    chosen.setdefault(entry.name, False)
+        elif name in METRICS.names:
+            chosen[name] = True
+        else:
+            raise UserError(
+                f"there is no metric '{name}'; groups: {', '.join(sorted(groups))}; metrics: {METRICS.names}"
+            )
+    out: dict[str, Result] = {}
+    was_training = subject.model.training
+    subject.model.eval()
+    try:
+        for name, by_name in chosen.items():
+            entry = METRICS[name]
+            lack = lacking(subject, entry.facts["needs"])
+            if lack and by_name:
+                raise UserError(f"the metric '{name}' cannot be computed: {lack}")
+            if lack:
+                continue
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(subject.seed)
+                out |= entry.part(subject)
+    finally:
+        subject.model.train(was_training)
+    return out

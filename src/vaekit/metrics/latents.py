@@ -1,0 +1,27 @@
+"""Latent metrics: active units and the KL of each dimension."""
+
+from __future__ import annotations
+
+import torch
+
+from vaekit.metrics.base import Result, Subject, metric
+from vaekit.training.collapse import ACTIVE, LatentWatch
+
+
+@metric(
+    "active_units",
+    group="latents",
+    gives={
+        "active_units": (f"latent dimensions whose posterior mean varies by more than {ACTIVE} over the data", True)
+    },
+    reference="Burda et al. 2016, arXiv:1509.00519, §5.3",
+)
+@torch.no_grad()
+def active_units(subject: Subject) -> dict[str, Result]:
+    """Active units: Var_x(E_q[z_j|x]) > 0.01, over the test examples, with the KL of each dimension beside them."""
+    variance = subject.features.double().var(0, correction=0)
+    watch = LatentWatch()
+    for x, y in subject.batches("active_units"):
+        watch.add(subject.model.trace(x, subject.label(y), hard=True))
+    facts = {"of": variance.numel(), "threshold": ACTIVE, "kl_elements": watch.kl_elements()}
+    return {"active_units": Result(float((variance > ACTIVE).sum()), "units", len(subject.x), facts=facts)}

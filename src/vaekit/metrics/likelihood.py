@@ -1,0 +1,105 @@
+"""Likelihood metrics: the plain ELBO and its terms, the importance-weighted bound, bits per dimension."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.data.info import DataInfo
+from vaekit.distributions.base import measure_of
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.nets.base import size
+
+NATS = "nats an example"
+
+
+@metric(
+    "elbo",
+    group="likelihood",
+    gives={
+        "elbo": ("plain evidence lower bound, E_q[log p(x|z)] - KL", True),
+        "log_px": ("expected log-likelihood of the data under the decoder, E_q[log p(x|z)]", True),
+        "kl": ("rate: KL of the posterior from the prior", None),
+    },
+    reference="Kingma & Welling 2014, arXiv:1312.6114",
+)
+@torch.no_grad()
+def elbo(subject: Subject) -> dict[str, Result]:
+    """The plain ELBO and its two terms, one posterior sample an example."""
+    values: list[Tensor] = []
+    first: list[Tensor] = []
+    kls: dict[str, list[Tensor]] = {}
+    measure = "none"
+    for x, y in subject.batches("elbo"):
+        trace = subject.model.trace(x, subject.label(y), hard=True)
+        reason = bounds.refusal(trace)
+        if reason is not None:
+            return {name: refused(reason, NATS) for name in ("elbo", "log_px", "kl")}
+        measure = measure_of(trace.px)
+        values.append(bounds.elbo(trace))
+        first.append(trace.log_px.mean(0))
+        for name, kl in trace.kl.items():
+            kls.setdefault(name, []).append(kl.mean(0) if kl.dim() > 1 else kl)
+    joined = {name: torch.cat(parts) for name, parts in kls.items()}
+    out = {
+        "elbo": mean_of(torch.cat(values), NATS, measure=measure),
+        "log_px": mean_of(torch.cat(first), NATS, measure=measure),
+        "kl": mean_of(torch.stack(list(joined.values())).sum(0), NATS),
+    }
+    if len(joined) > 1:
+        out |= {f"kl.{name}": mean_of(value, NATS) for name, value in joined.items()}
+    return out
+
+
+@metric(
+    "iw_bound",
+    group="likelihood",
+    gives={
+        "iw_bound": ("importance-weighted lower bound on log p(x) with K samples", True),
+        "bits_per_dim": ("the same bound in bits per dimension of the quantised data", False),
+    },
+    reference="Burda et al. 2016, arXiv:1509.00519",
+)
+@torch.no_grad()
+def iw_bound(subject: Subject) -> dict[str, Result]:
+    """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
+    values: list[Tensor] = []
+    measure = "none"
+    for x, y in subject.batches("iw_bound"):
+        try:
+            found = bounds.log_likelihood(subject.model, x, subject.label(y), k=subject.k)
+        except bounds.NotALikelihood as error:
+            none = refused(error.reason, NATS, k=subject.k)
+            return {"iw_bound": none, "bits_per_dim": refused(error.reason, "bits per dimension", k=subject.k)}
+        values.append(found.values)
+        measure = found.measure
+    every = torch.cat(values)
+    return {
+        "iw_bound": mean_of(every, NATS, k=subject.k, measure=measure),
+        "bits_per_dim": bits_per_dim(every, subject.info, measure, k=subject.k),
+    }
+
+
+def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) -> Result:
+    """-log2 p(x) / D for quantised data: of a mass directly, of a density on dequantised data plus log2(levels).
+
+    Refused for a density of data that are not quantised and dequantised: its bits depend on the units.
+
+    >>> info = DataInfo("toy", (2,), "binary", 2, 1, 1, 1, (), bits_offset=0.0)
+    >>> bits_per_dim(torch.tensor([-math.log(4)]), info, "mass").value
+    1.0
+    """
+    unit = "bits per dimension"
+    if measure == "density" and (info.kind in ("binary", "levels", "counts") or not info.bits_offset):
+        reason = (
+            "a density of values that are not dequantised has no bits per dimension; use a discretised likelihood, "
+            "or --set data.dequantise=true"
+        )
+        return refused(reason, unit, **facts)
+    if info.bits_offset is None:
+        return refused("the data are not quantised, so bits per dimension are not defined", unit, **facts)
+    bits = -log_px.double() / (size(info.shape) * math.log(2)) + (info.bits_offset if measure == "density" else 0.0)
+    return mean_of(bits, unit, measure=measure, **facts)

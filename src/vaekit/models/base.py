@@ -1,0 +1,70 @@
+"""What every model offers, whatever its parts: traces, codes, reconstructions and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.trace import Trace
+
+
+class Model(nn.Module):
+    """A latent variable model p(x, z) with an amortised posterior q(z|x).
+
+    Shapes: x (B, ...), labels y (B,) class numbers or (B, C) vectors, K samples an example lead: (K, B, ...).
+    """
+
+    takes_label: bool = False
+    label_size: int = 0
+
+    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Run one forward pass with `k` posterior samples an example.
+
+        `hard` scores samples of the posterior itself where training uses a relaxation of it.
+        """
+        raise TypeError(f"{type(self).__name__} makes no traces")
+
+    def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
+        """Return q(z|x), batch shape (B,)."""
+        raise TypeError(f"{type(self).__name__} does not encode")
+
+    def features(self, x: Any, y: Tensor | None = None) -> Tensor:
+        """Return the mean of q(z|x), one flat row an example: (B, F)."""
+        return self.posterior_mean(x, y).flatten(1)
+
+    def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
+        """Return the mean of q(z|x) as the decoder takes it, (B, ...)."""
+        raise TypeError(f"{type(self).__name__} has no posterior mean")
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
+        """Return p(x|z), for z (B, ...) or (K, B, ...)."""
+        raise TypeError(f"{type(self).__name__} does not decode")
+
+    def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
+        """Return the mean of p(x|z) at the posterior mean, or at a posterior sample if `sample`."""
+        raise TypeError(f"{type(self).__name__} does not reconstruct")
+
+    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
+        """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
+
+        `temperature` multiplies the prior's standard deviation.
+        """
+        raise TypeError(f"{type(self).__name__} does not sample")
+
+    def start_from(self, mean: Tensor) -> None:
+        """Start the first predictions at the training data's mean."""
+
+    def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
+        """Yield (role, name, parameter) with role "encoder" (the posterior) or "decoder" (prior and likelihood)."""
+        for name, parameter in self.named_parameters():
+            yield ("encoder" if name.split(".")[0] in ("posterior", "posteriors") else "decoder"), name, parameter
+
+    def after_step(self, step: int) -> None:
+        """Called by training after each optimiser step, e.g. for moving averages that are not gradients."""
+
+    def watch(self) -> Mapping[str, Tensor]:
+        """Further scalars to show while training, by name."""
+        return {}

@@ -1,0 +1,109 @@
+"""The flat model: one latent, any posterior, prior and likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaekit.conditional import Likelihood, Posterior, Prior
+from vaekit.models.base import Model
+from vaekit.trace import Latent, Trace
+
+
+class VAE(Model):
+    """p(x, z) = p(z) p(x|z), with q(z|x). A part with a label in its context makes the model conditional on y.
+
+    Source: Kingma & Welling 2014, arXiv:1312.6114; conditional: Sohn et al. 2015.
+
+    >>> import torch
+    >>> from vaekit.likelihoods.bernoulli import Bernoulli
+    >>> from vaekit.nets.mlp import mlp
+    >>> from vaekit.posteriors.normal import DiagonalNormal
+    >>> from vaekit.priors.normal import StandardNormal
+    >>> model = VAE(
+    ...     posterior=DiagonalNormal(mlp(784, 20)), prior=StandardNormal(20), likelihood=Bernoulli(mlp(20, 784))
+    ... )
+    >>> model.trace(torch.zeros(8, 784), k=5).log_w.shape
+    torch.Size([5, 8])
+    >>> model.sample(4).shape
+    torch.Size([4, 784])
+    """
+
+    def __init__(self, posterior: Posterior, prior: Prior, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.posterior = posterior
+        self.prior = prior
+        self.likelihood = likelihood
+        self.takes_label = any(part.takes_label for part in (posterior, prior, likelihood))
+        self.label_size = max((part.net.context for part in (posterior, likelihood) if part.net is not None), default=0)
+
+    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Run one forward pass with `k` posterior samples an example."""
+        q = self.encode(x, y)
+        draw = self.posterior.draw(q, k, hard)
+        latent = Latent(q, self.prior_of(y), draw.z, draw.code, draw.log_q)
+        return Trace(x, y, {"z": latent}, self.decode(draw.z, y), draw.extras)
+
+    def prior_of(self, y: Tensor | None = None) -> Distribution:
+        """Return p(z), or p(z|y) where the prior is conditional."""
+        return self.prior(*_with_label(self.prior, y))
+
+    def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
+        """Return q(z|x), batch shape (B,)."""
+        return self.posterior(x, *_with_label(self.posterior, y))
+
+    def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
+        """Return the mean of q(z|x) as the decoder takes it, (B, ...)."""
+        return self.posterior.mean(self.encode(x, y))
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
+        """Return p(x|z)."""
+        return self.likelihood(z, *_with_label(self.likelihood, y))
+
+    def log_joint(self, x: Any, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x, z) for z (K, B, ...) of a continuous latent, (K, B) nats."""
+        return self.decode(z, y).log_prob(x) + self.prior_of(y).log_prob(z)
+
+    def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
+        """Return the mean of p(x|z) at the posterior mean, or at a posterior sample if `sample`."""
+        q = self.encode(x, y)
+        z = self.posterior.draw(q, 1, hard=True).z[0] if sample else self.posterior.mean(q)
+        return self.decode(z, y).mean
+
+    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
+        """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`."""
+        px = self.decode(self.sample_latent(n, y, temperature), y)
+        return px.sample() if draw else px.mean
+
+    def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """Draw `n` latents from the prior, (n, ...)."""
+        p = self.prior_of(y)
+        if temperature != 1.0:
+            p = tempered(p, temperature)
+        return self.prior_to_latent(p.sample() if p.batch_shape else p.sample((n,)))
+
+    def prior_to_latent(self, code: Tensor) -> Tensor:
+        """Turn a code drawn from the prior into the decoder's input: the posterior knows the embedding, if any."""
+        return self.posterior.embed(code)
+
+    def start_from(self, mean: Tensor) -> None:
+        """Start the first predictions at the training data's mean."""
+        self.likelihood.start_from(mean)
+
+
+def _with_label(part: Posterior | Prior | Likelihood, y: Tensor | None) -> tuple[Tensor, ...]:
+    if not part.takes_label:
+        return ()
+    if y is None:
+        raise ValueError("this model is conditioned on a label: pass y")
+    return (y,)
+
+
+def tempered(p: Distribution, temperature: float) -> Distribution:
+    """Return `p` with its spread multiplied by `temperature`; ValueError for a family without that notion."""
+    method = getattr(p, "tempered", None)
+    if method is None:
+        raise ValueError(f"{type(p).__name__} has no temperature")
+    return method(temperature)

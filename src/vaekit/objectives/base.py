@@ -1,0 +1,100 @@
+"""Objectives: a loss is a sum of terms, and each player minimises its own sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vaekit.schedules import Annealed, Schedule
+from vaekit.trace import Trace
+
+MODEL = "model"
+
+
+class Term(nn.Module):
+    """One term of a player's loss: a trace goes in, (B,) or a scalar in nats comes out; weighted by a schedule.
+
+    `player` says who minimises it; `k` how many posterior samples an example the term wants in the trace.
+    """
+
+    name: str = "term"
+    player: str = MODEL
+    k: int = 1
+
+    def __init__(self, weight: Schedule | float | str = 1.0) -> None:
+        super().__init__()
+        self.weight = Annealed(weight)
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the unweighted term, (B,) or scalar, nats per example."""
+        raise TypeError(f"{type(self).__name__} defines no value")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One player's loss: the weighted total to minimise, and each term's unweighted value, all scalars."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+class Objective(nn.Module):
+    """A sum of terms for each player. Calling it with a trace gives {player: Loss}.
+
+    `players` are the networks of players other than the model (critics, discriminators), by name; terms hold
+    references to them too, and their parameters belong to that player alone.
+
+    >>> from vaekit.objectives.elbo import Rate, Reconstruction
+    >>> Objective(Reconstruction(), Rate(beta="linear 0 1 10%")).player_names
+    ['model']
+    """
+
+    def __init__(self, *terms: Term, players: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__()
+        self.players = nn.ModuleDict(dict(players or {}))
+        self.terms = nn.ModuleList(terms)
+        self.k = max(term.k for term in terms)
+        names = [term.name for term in terms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"terms share a name: {names}")
+        missing = {term.player for term in terms} - {MODEL, *self.players}
+        if missing:
+            raise ValueError(f"no network was given for the players {sorted(missing)}")
+
+    def each(self) -> Iterator[Term]:
+        """Yield the terms."""
+        for term in self.terms:
+            assert isinstance(term, Term)
+            yield term
+
+    @property
+    def player_names(self) -> list[str]:
+        """The model first, then the others that have terms."""
+        return [MODEL, *(name for name in self.players if any(t.player == name for t in self.each()))]
+
+    def forward(self, trace: Trace) -> dict[str, Loss]:
+        """Return each player's loss, averaged over the batch (never over dimensions)."""
+        totals: dict[str, Tensor] = {}
+        parts: dict[str, dict[str, Tensor]] = {}
+        for term in self.each():
+            value = term(trace)
+            value = value.mean() if value.dim() else value
+            weighted = value if term.weight.is_one else term.weight() * value
+            totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
+            parts.setdefault(term.player, {})[term.name] = value.detach()
+        return {player: Loss(totals[player], parts[player]) for player in totals}
+
+    def own_parameters(self, player: str) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield (name, parameter) of what the objective itself holds for `player`."""
+        others = {id(p) for name, net in self.players.items() if name != player for p in net.parameters()}
+        mine = {id(p) for p in self.players[player].parameters()} if player in self.players else set()
+        for name, parameter in self.named_parameters():
+            if id(parameter) in mine or (player == MODEL and id(parameter) not in others):
+                yield name, parameter
+
+
+def mean_over_samples(value: Tensor) -> Tensor:
+    """Return (B,) from (B,) or (K, B)."""
+    return value.mean(0) if value.dim() > 1 else value

@@ -1,0 +1,78 @@
+"""Recipes: the only place that names variants; each puts shared parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import create_model
+
+from vaekit.data.info import DataInfo
+from vaekit.models.base import Model
+from vaekit.objectives.base import Objective
+from vaekit.recipes.settings import ModelSettings, Nested, ObjectiveSettings, Settings, check, merge
+from vaekit.registry import Registry
+from vaekit.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a recipe makes: a model, and the stages that train it."""
+
+    model: Model
+    stages: tuple[Stage, ...]
+
+    @staticmethod
+    def of(model: Model, objective: Objective) -> Built:
+        """Return a model trained in one stage."""
+        return Built(model, (Stage(objective),))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A variant: its name, where it comes from, its settings with their defaults, and how it is put together."""
+
+    name: str
+    reference: str
+    summary: str
+    build: Callable[[Any, DataInfo], Built]
+    kind: type[Settings] = Settings
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needs_labels: bool = False
+
+    def settings(self, given: Nested | None = None) -> Settings:
+        """Return checked settings: the recipe's defaults under what is given."""
+        return check(self.kind, merge(self.defaults, given or {}))
+
+
+RECIPES: Registry[Recipe] = Registry("recipe", "vaekit.recipes")
+
+
+def recipe(
+    name: str,
+    *,
+    reference: str,
+    model_settings: type[ModelSettings] = ModelSettings,
+    objective_settings: type[ObjectiveSettings] = ObjectiveSettings,
+    needs_labels: bool = False,
+    **defaults: Mapping[str, Any],
+) -> Callable[[Callable[[Any, DataInfo], Built]], Callable[[Any, DataInfo], Built]]:
+    """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
+
+    Variants with settings of their own pass a subclass for that section; `defaults` override by section.
+    """
+
+    def add(build: Callable[[Any, DataInfo], Built]) -> Callable[[Any, DataInfo], Built]:
+        summary = (build.__doc__ or "").strip().split("\n")[0]
+        kind = create_model(
+            "Settings",
+            __base__=Settings,
+            model=(model_settings, model_settings()),
+            objective=(objective_settings, objective_settings()),
+        )
+        made = Recipe(name, reference, summary, build, kind, defaults, needs_labels)
+        RECIPES.register(name, summary=summary, reference=reference)(made)
+        return build
+
+    return add

@@ -1,0 +1,81 @@
+"""Checkpoints: one safetensors file a moment, whole or absent, with everything a run needs to go on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.atomic import replacing
+from vaekit.errors import UserError
+
+
+def flatten(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join named groups of tensors into one mapping with dotted names.
+
+    >>> sorted(flatten(model={"w": torch.zeros(1)}, rng={"torch": torch.zeros(1)}))
+    ['model/w', 'rng/torch']
+    """
+    return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
+
+
+def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors of one group, by their own names."""
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+
+
+def save(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None) -> None:
+    """Write tensors, and JSON facts in the file's header, atomically.
+
+    Tensors that share storage (tied weights) are written once each: safetensors refuses shared memory.
+    """
+    from safetensors.torch import save_file
+
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().to("cpu").contiguous()
+        if plain.data_ptr() in seen and plain.numel():
+            plain = plain.clone()
+        seen.add(plain.data_ptr())
+        own[name] = plain
+    with replacing(path) as part:
+        save_file(own, part, metadata={"vaekit": json.dumps(dict(meta or {}))})
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return (tensors, facts); a damaged or foreign file is a UserError naming it."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, json.loads(meta.get("vaekit", "{}"))
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise UserError(f"{path} is damaged or is not a safetensors file ({error}); train again") from None
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and persistent buffers by name."""
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def load_model(model: nn.Module, tensors: Mapping[str, Tensor], path: object) -> None:
+    """Copy tensors into a model; names or shapes that do not fit are a UserError naming the first."""
+    own = model_tensors(model)
+    odd = sorted(set(own) ^ set(tensors))
+    odd += sorted(name for name in set(own) & set(tensors) if own[name].shape != tensors[name].shape)
+    if odd:
+        raise UserError(f"{path} does not fit this model: '{odd[0]}' differs ({len(odd)} in all)")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(tensors[name])

@@ -1,0 +1,110 @@
+"""Loggers: one JSON record a line always; others by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from vaekit.errors import UserError
+from vaekit.registry import Registry
+
+
+class Logger(Protocol):
+    """Takes flat records of numbers."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Take one record; "step" and "epoch" are among its keys."""
+        ...
+
+    def close(self) -> None:
+        """Flush and end."""
+        ...
+
+
+LOGGERS: Registry[Any] = Registry("logger")
+
+
+@LOGGERS.register("jsonl", summary="one JSON object a line, in the run's folder")
+class JsonLines:
+    """Append records to a file, each flushed; numbers that are not finite become null.
+
+    On resume, `position` (bytes, from the checkpoint) cuts off what was logged after the checkpoint.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], position: int = 0) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("r+b" if position and self.path.exists() else "wb")
+        self._file.truncate(position)
+        self._file.seek(position)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Write one line."""
+        self._file.write((json.dumps(finite(record), allow_nan=False) + "\n").encode())
+        self._file.flush()
+
+    @property
+    def position(self) -> int:
+        """Bytes written."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@LOGGERS.register("tensorboard", summary="TensorBoard event files; needs the extra 'track'")
+class TensorBoard:
+    """Write scalars as TensorBoard events into `folder`/tensorboard."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError("the logger 'tensorboard' needs its package: pip install 'vaekit[track]'") from None
+        self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Write every number of the record."""
+        for name, value in record.items():
+            if isinstance(value, int | float) and name not in ("step", "epoch"):
+                self._writer.add_scalar(name, value, int(record["step"]))
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with non-finite numbers replaced by None.
+
+    >>> finite({"a": float("nan"), "b": [1.0, float("inf")]})
+    {'a': None, 'b': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read a log back; a last line cut short by a crash is left out."""
+    records: list[dict[str, Any]] = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def log_all(loggers: Iterable[Logger], record: Mapping[str, Any]) -> None:
+    """Give a record to every logger."""
+    for logger in loggers:
+        logger.log(record)

@@ -1,0 +1,454 @@
+"""The training loop: stages of players, one fused step each, nothing that waits for the device between log records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.errors import TrainingFailed, UserError
+from vaekit.models.base import Model
+from vaekit.objectives.base import MODEL, Loss
+from vaekit.schedules import Schedule, annealed_in
+from vaekit.trace import Trace
+from vaekit.training import checkpoint
+from vaekit.training.average import WeightAverage
+from vaekit.training.interrupt import deferred_interrupt
+from vaekit.training.log import JsonLines, Logger, log_all
+from vaekit.training.optimiser import Adam
+from vaekit.training.progress import Progress, Silent
+from vaekit.training.settings import TrainSettings
+from vaekit.training.source import Source, examples_in
+from vaekit.training.stages import Stage, make_optimisers
+from vaekit.training.validation import HeldOut, held_out, rng_state, set_rng_state
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+@dataclass
+class Position:
+    """Where a run stands; all of it goes into the checkpoint's header."""
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    stage_step: int = 0
+    step: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    best_epoch: int = 0
+    epochs_without: int = 0
+    done: bool = False
+    log_bytes: int = 0
+
+
+@dataclass
+class FitResult:
+    """What a run came to: its length, the last held-out evaluation, skipped steps, and warnings for a person."""
+
+    position: Position
+    held_out: HeldOut
+    skipped: int
+    warnings: list[str] = field(default_factory=list)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"there is no device '{name}' here; use --device auto or cpu") from None
+    return device
+
+
+class Fit:
+    """One run of training. `run` does it; a folder with a checkpoint and `resume` goes on where that left off."""
+
+    def __init__(
+        self,
+        model: Model,
+        stages: Sequence[Stage],
+        source: Source,
+        settings: TrainSettings,
+        *,
+        folder: Path | None = None,
+        loggers: Sequence[Logger] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        self.device = choose_device(settings.device)
+        self.model = model.to(self.device)
+        self.stages = list(stages)
+        for stage in self.stages:
+            stage.objective.to(self.device)
+        self.source = source.to(self.device)
+        self.settings = settings
+        self.folder = folder
+        self.loggers = list(loggers)
+        self.progress = progress or Silent()
+        self.at = Position()
+        self.warnings: list[str] = []
+        self.skipped_before = 0
+        self.per_epoch = source.steps(settings.batch_size)
+        self.lengths = self._stage_lengths()
+        self.jsonl: JsonLines | None = None
+        self.last_held_out: HeldOut | None = None
+
+    # -- lengths and learning rates ------------------------------------------------------------------------------
+
+    def _stage_lengths(self) -> list[int]:
+        total = self.settings.steps or self.settings.epochs * self.per_epoch
+        shares = [stage.share for stage in self.stages]
+        return [max(1, round(total * share / sum(shares))) for share in shares]
+
+    def _factor(self, step: int, total: int) -> float:
+        warmup = self.settings.warmup
+        ramp = 0.0 if warmup in (0, "0") else Schedule.parse(f"linear 0 1 {warmup}").steps(total, self.per_epoch)
+        if step < ramp:
+            return (step + 1) / (ramp + 1)
+        if self.settings.decay == "none":
+            return 1.0
+        t = (step - ramp) / max(total - ramp, 1)
+        return 0.5 * (1 + math.cos(math.pi * t)) if self.settings.decay == "cosine" else 1 - t
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    def run(self, resume: bool = False) -> FitResult:
+        """Train every stage and return the result; the caller's random state is left as it was."""
+        devices = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.settings.seed)
+            state = self._find_checkpoint() if resume else None
+            if self.folder is not None:
+                position = 0 if state is None else state[1]["position"]["log_bytes"]
+                self.jsonl = JsonLines(self.folder / "log.jsonl", position)
+            try:
+                return self._run(state)
+            finally:
+                self.progress.end()
+                for logger in [*self.loggers, *([self.jsonl] if self.jsonl else [])]:
+                    logger.close()
+
+    def _run(self, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> FitResult:
+        first = 0 if state is None else state[1]["position"]["stage"]
+        if state is not None:
+            self._restore_stage_free(state)
+        skipped = self.skipped_before
+        for number in range(first, len(self.stages)):
+            self._start_stage(number, state if number == first else None)
+            if not self.at.done:
+                self._run_stage()
+            self._finish_stage()
+            skipped += self._skipped()
+            self.skipped_before = skipped
+        self.at.done = True
+        self._save_checkpoint()
+        found = self.last_held_out or self._validate()
+        return FitResult(self.at, found, skipped, self.warnings)
+
+    def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        self.stage = self.stages[number]
+        self.total = self.lengths[number]
+        self.make_trace = getattr(self.model, self.stage.trace)
+        self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
+        self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
+        self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
+        if state is None:
+            self.at.stage, self.at.epoch, self.at.batch, self.at.stage_step = number, 0, 0, 0
+            self.at.best, self.at.epochs_without = -math.inf, 0
+            for name, value in self.annealed:
+                value.schedule.check(name.removesuffix(".weight"), self.total, self.per_epoch)
+        else:
+            self._restore_stage(state)
+        self.bounded: bool | None = None if self.stage.trace == "trace" else False
+        self._reset_sums()
+        self.progress.begin(self.stage.name, self.at.stage_step, self.total)
+
+    def _run_stage(self) -> None:
+        self._clock = self._saved_at = time.monotonic()
+        with deferred_interrupt() as self._interrupt:
+            while self.at.stage_step < self.total and not self._stopped_early():
+                self._run_epoch()
+
+    def _run_epoch(self) -> None:
+        self.model.train()
+        settings = self.settings
+        batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
+        for x, y in batches:
+            self._step(x, y)
+            self.at.batch += 1
+            if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
+                break
+            if self.at.stage_step % settings.log_every == 0:
+                self._record()
+            if self._checkpoint_due() or self._interrupt.is_set():
+                self._record()
+                self._save_checkpoint()
+            if self._interrupt.is_set():
+                raise KeyboardInterrupt
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        self._record()
+        last = self.at.stage_step >= self.total
+        if self.at.batch == self.per_epoch:
+            self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        if last or self.at.epoch % self.settings.validate_every == 0:
+            self._judge(self._validate())
+        if self._checkpoint_due():
+            self._save_checkpoint()
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.settings.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _step(self, x: Any, y: Tensor | None) -> None:
+        step = self.at.stage_step
+        for _, value in self.annealed:
+            value.advance(step, self.total, self.per_epoch)
+        with self._autocast():
+            trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
+            losses: dict[str, Loss] = self.stage.objective(trace)
+        if self.bounded is None:
+            self.bounded = bounds.refusal(trace) is None
+        grads = {}
+        players = list(self.optimisers)
+        for player in players:
+            # Each player's gradient reaches its own parameters only; all are taken before any of them moves.
+            grads[player] = torch.autograd.grad(
+                losses[player].total,
+                self.optimisers[player].parameters,
+                retain_graph=player != players[-1],
+                allow_unused=True,
+            )
+        factor = self._factor(step, self.total)
+        for player in players:
+            norm = self.optimisers[player].step(grads[player], factor)
+            self._add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
+        self.model.after_step(step)
+        if self.average is not None:
+            self.average.update()
+        self._account(trace, losses)
+        self.at.stage_step += 1
+        self.at.step += 1
+        self.at.examples += examples_in(x)
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def _reset_sums(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counted = 0
+
+    @torch.no_grad()
+    def _add(self, name: str, value: Tensor) -> None:
+        self.sums[name] = value.detach() if name not in self.sums else self.sums[name] + value.detach()
+
+    @torch.no_grad()
+    def _account(self, trace: Trace, losses: Mapping[str, Loss]) -> None:
+        for player, loss in losses.items():
+            prefix = "" if player == MODEL else f"{player}."
+            self._add(f"{prefix}loss", loss.total)
+            for name, value in loss.parts.items():
+                self._add(f"{prefix}{name}", value)
+        if self.bounded:
+            self._add("elbo", bounds.elbo(trace).mean())
+            for name, value in trace.kl.items():
+                self._add("kl" if len(trace.kl) == 1 else f"kl.{name}", value.mean())
+        self.counted += 1
+
+    def _record(self) -> None:
+        """Read the sums (the one place that waits for the device), log them, and stop a run that has gone wrong."""
+        if not self.counted:
+            return
+        now = time.monotonic()
+        self.at.seconds += now - self._clock
+        self._clock = now
+        record: dict[str, Any] = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
+        record["stage"] = self.stage.name
+        record |= {name: float(value) / self.counted for name, value in self.sums.items()}
+        record["lr"] = self.settings.lr * self._factor(max(self.at.stage_step - 1, 0), self.total)
+        record["skipped"] = self.skipped_before + self._skipped()
+        record["examples_per_second"] = self.at.examples / max(self.at.seconds, 1e-9)
+        record |= {
+            name.removesuffix(".weight"): float(a.value) for name, a in self.annealed if a.schedule.shape != "constant"
+        }
+        record |= {name: float(value) for name, value in self.model.watch().items()}
+        self._emit(record)
+        self._reset_sums()
+        self._check_bad_steps()
+
+    def _emit(self, record: Mapping[str, Any]) -> None:
+        if self.jsonl is not None:
+            self.jsonl.log(record)
+        log_all(self.loggers, record)
+        self.progress.update(self.at.stage_step, record)
+
+    def _skipped(self) -> int:
+        return int(sum(float(o.skipped) for o in self.optimisers.values()))
+
+    def _check_bad_steps(self) -> None:
+        for player, optimiser in self.optimisers.items():
+            bad = int(optimiser.in_a_row)
+            if bad >= self.settings.max_bad_steps:
+                raise TrainingFailed(
+                    f"{bad} steps in a row had a gradient that was not finite or too large (player '{player}', step "
+                    f"{self.at.step}): lower the learning rate (--set train.lr={self.settings.lr / 3:.2g}), clip "
+                    "gradients (--set train.clip=10), or check the data for extreme values"
+                )
+
+    # -- held-out evaluation --------------------------------------------------------------------------------------
+
+    def _validate(self) -> HeldOut:
+        self.model.eval()
+        batches = self.source.valid(max(self.settings.batch_size, 500))
+        seed = self.settings.seed + 1
+        with self.average.applied() if self.average else nullcontext():
+            found = held_out(self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.trace == "trace")
+        self.model.train()
+        return found
+
+    def _judge(self, found: HeldOut) -> None:
+        self.last_held_out = found
+        record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
+        record["valid.loss"] = found.loss
+        if found.elbo is not None:
+            record |= {"valid.elbo": found.elbo, "valid.elbo.stderr": found.stderr}
+        record |= {f"valid.{name}": value for name, value in found.terms.items()}
+        for name, (active, units) in found.watch.active().items():
+            record |= {f"active.{name}": active, f"units.{name}": units}
+        record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
+        self._emit(record)
+        collapsed = found.watch.warning()
+        if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
+            self.warnings = [w for w in self.warnings if "collapsed" not in w] + [collapsed]
+            self.progress.note(f"warning: {collapsed}")
+        elif not collapsed:
+            self.warnings = [w for w in self.warnings if "collapsed" not in w]
+        if found.n and found.score > self.at.best:
+            self.at.best, self.at.best_epoch, self.at.epochs_without = found.score, self.at.epoch, 0
+            if self._keeps_best():
+                self._save_best()
+        else:
+            self.at.epochs_without += 1
+
+    def _stopped_early(self) -> bool:
+        patience = self.settings.early_stop
+        return patience is not None and self.at.epochs_without >= patience
+
+    def _keeps_best(self) -> bool:
+        return (self.settings.keep or ("best" if self.settings.early_stop else "last")) == "best"
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def _checkpoint_due(self) -> bool:
+        if self.folder is None:
+            return False
+        if self.settings.checkpoint_steps is not None:
+            return self.at.stage_step % self.settings.checkpoint_steps == 0
+        return time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / "checkpoints" / name
+
+    def _save_checkpoint(self) -> None:
+        path = self._path(LAST)
+        if path is None:
+            return
+        self._saved_at = time.monotonic()
+        self.at.log_bytes = self.jsonl.position if self.jsonl else 0
+        tensors = checkpoint.flatten(
+            model=checkpoint.model_tensors(self.model),
+            objective=checkpoint.model_tensors(self.stage.objective),
+            rng=rng_state(),
+            average={} if self.average is None else self.average.state(),
+            **{f"optimiser.{player}": optimiser.state() for player, optimiser in self.optimisers.items()},
+        )
+        meta = {"position": vars(self.at), "warnings": self.warnings, "skipped_before": self.skipped_before}
+        meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(path, tensors, meta)
+
+    def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        path = self._path(LAST)
+        return checkpoint.load(path) if path is not None and path.exists() else None
+
+    def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+        tensors, meta = state
+        values: dict[str, Any] = {k: (-math.inf if v is None else v) for k, v in meta["position"].items()}
+        self.at = Position(**values)
+        self.warnings = list(meta["warnings"])
+        self.skipped_before = meta["skipped_before"]
+        checkpoint.load_model(self.model, checkpoint.group(tensors, "model"), self._path(LAST))
+
+    def _restore_stage(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+        tensors, _ = state
+        checkpoint.load_model(self.stage.objective, checkpoint.group(tensors, "objective"), self._path(LAST))
+        for player, optimiser in self.optimisers.items():
+            optimiser.load(checkpoint.group(tensors, f"optimiser.{player}"))
+        if self.average is not None:
+            self.average.load(checkpoint.group(tensors, "average"))
+        set_rng_state(checkpoint.group(tensors, "rng"))
+
+    def _save_best(self) -> None:
+        path = self._path(BEST)
+        with self.average.applied() if self.average else nullcontext():
+            tensors = checkpoint.model_tensors(self.model)
+            if path is None:
+                self._best_tensors = {name: value.detach().clone() for name, value in tensors.items()}
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(path, tensors)
+
+    def _finish_stage(self) -> None:
+        """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""
+        if self.at.done:
+            return
+        path = self._path(BEST)
+        if self._keeps_best() and self.at.best > -math.inf:
+            tensors = self._best_tensors if path is None else checkpoint.load(path)[0]
+            checkpoint.load_model(self.model, tensors, path)
+            self.last_held_out = self._validate_plain()
+        elif self.average is not None:
+            self.average.keep()
+
+    def _validate_plain(self) -> HeldOut:
+        average, self.average = self.average, None
+        try:
+            return self._validate()
+        finally:
+            self.average = average
+
+
+def fit(
+    model: Model,
+    stages: Sequence[Stage],
+    source: Source,
+    settings: TrainSettings | None = None,
+    *,
+    folder: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    progress: Progress | None = None,
+    resume: bool = False,
+) -> FitResult:
+    """Train `model` in place and return what the run came to; see `Fit`.
+
+    With a folder, the run logs to log.jsonl and checkpoints; `resume` continues from its last checkpoint, bit for bit
+    on the same CPU with as many threads.
+    """
+    return Fit(
+        model, stages, source, settings or TrainSettings(), folder=folder, loggers=loggers, progress=progress
+    ).run(resume)

@@ -1,0 +1,122 @@
+"""Adam with decoupled weight decay as one fused kernel call a group.
+
+torch.optim costs a second to import and a Python layer a step; this calls the same fused kernel directly, and takes
+gradient clipping and the skipping of bad steps as scalars on the device, so that nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Group:
+    """Parameters that share a learning rate; `share` multiplies the schedule's factor."""
+
+    names: list[str]
+    parameters: list[nn.Parameter]
+    lr: float
+    first: list[Tensor] = field(default_factory=list)
+    second: list[Tensor] = field(default_factory=list)
+    count: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980) with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    `step` takes the gradients as a list beside the parameters (None where a parameter took no part). A step whose
+    global gradient norm is not finite, or above `skip_above`, changes nothing and is counted in `skipped`.
+    """
+
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter, float]],
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip: float | None = None,
+        skip_above: float | None = None,
+    ) -> None:
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.clip, self.skip_above = clip, skip_above
+        groups: dict[float, Group] = {}
+        for name, parameter, lr in named:
+            group = groups.setdefault(lr, Group([], [], lr))
+            group.names.append(name)
+            group.parameters.append(parameter)
+        self.groups = list(groups.values())
+        for group in self.groups:
+            group.first = [torch.zeros_like(p) for p in group.parameters]
+            group.second = [torch.zeros_like(p) for p in group.parameters]
+            group.count = torch.zeros((), device=group.parameters[0].device)
+        self.parameters = [p for group in self.groups for p in group.parameters]
+        device = self.parameters[0].device if self.parameters else torch.device("cpu")
+        self.skipped = torch.zeros((), device=device)
+        self.in_a_row = torch.zeros((), device=device)
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[Tensor | None], factor: float = 1.0) -> Tensor:
+        """Take one step with learning rates times `factor`; return the gradient norm (before clipping)."""
+        present = [g for g in grads if g is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)))
+        good = torch.isfinite(norm)
+        if self.skip_above is not None:
+            good = good & (norm <= self.skip_above)
+        bad = 1.0 - good.to(torch.float32)
+        self.skipped += bad
+        self.in_a_row.add_(1.0).mul_(bad)
+        scale = None if self.clip is None else (norm / self.clip).clamp(min=1.0).to(torch.float32)
+        start = 0
+        for group in self.groups:
+            own = grads[start : start + len(group.parameters)]
+            start += len(group.parameters)
+            self._update(group, own, factor, scale, bad)
+        return norm
+
+    def _update(
+        self, group: Group, grads: Sequence[Tensor | None], factor: float, scale: Tensor | None, bad: Tensor
+    ) -> None:
+        rows = [row for row in zip(group.parameters, grads, group.first, group.second) if row[1] is not None]
+        if not rows:
+            return
+        parameters, own, first, second = (list(column) for column in zip(*rows))
+        # A skipped step must not advance the bias correction.
+        group.count += 1.0 - bad
+        torch._fused_adamw_(
+            parameters,
+            own,
+            first,
+            second,
+            [],
+            [group.count] * len(parameters),
+            lr=group.lr * factor,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=self.weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=scale,
+            found_inf=bad,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the whole state as named tensors."""
+        out = {"skipped": self.skipped, "in_a_row": self.in_a_row}
+        for i, group in enumerate(self.groups):
+            out[f"count.{i}"] = group.count
+            for name, first, second in zip(group.names, group.first, group.second):
+                out[f"first.{name}"] = first
+                out[f"second.{name}"] = second
+        return out
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Copy a state back, in place; KeyError if a tensor is missing."""
+        for name, own in self.state().items():
+            own.copy_(state[name])

@@ -1,0 +1,145 @@
+"""Progress on standard error: a bar with the loss terms and the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Start a stage of `total` steps, `done` of them behind us."""
+        ...
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Show the newest record."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Print one line of text."""
+        ...
+
+    def end(self) -> None:
+        """Stop showing."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Show nothing."""
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Return the numbers a person follows while training, in nats.
+
+    >>> describe({"loss": 101.23, "elbo": -101.23, "valid.elbo": -99.0, "lr": 0.001, "examples_per_second": 12345.6})
+    'loss 101.2 · elbo -101.2 · held-out elbo -99.0 · lr 0.001 · 12,346/s'
+    """
+    parts = []
+    names = {"loss": "loss", "elbo": "elbo", "kl": "kl", "valid.elbo": "held-out elbo", "valid.loss": "held-out loss"}
+    for key, label in names.items():
+        if isinstance(record.get(key), float) and (key != "valid.loss" or "valid.elbo" not in record):
+            parts.append(f"{label} {record[key]:.1f}")
+    if "lr" in record:
+        parts.append(f"lr {record['lr']:.3g}")
+    if record.get("skipped"):
+        parts.append(f"{record['skipped']:.0f} steps skipped")
+    if "examples_per_second" in record:
+        parts.append(f"{record['examples_per_second']:,.0f}/s")
+    return " · ".join(parts)
+
+
+class Bar:
+    """A rich progress bar on standard error."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._console = Console(stderr=True)
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[numbers]}"),
+            console=self._console,
+        )
+        self._task: Any = None
+        self._seen: dict[str, Any] = {}
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Start a stage's bar."""
+        self._bar.start()
+        self._task = self._bar.add_task(name, total=total, completed=done, numbers="")
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Move the bar and show the newest numbers."""
+        self._seen.update(record)
+        if self._task is not None:
+            self._bar.update(self._task, completed=done, numbers=describe(self._seen))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def end(self) -> None:
+        """Stop the bar."""
+        self._bar.stop()
+
+
+class Lines:
+    """A plain line on standard error every few seconds, and for every held-out evaluation."""
+
+    def __init__(self, every: float = 5.0) -> None:
+        self._every = every
+        self._name, self._total, self._first = "", 0, 0
+        self._start = self._last = time.monotonic()
+        self._seen: dict[str, Any] = {}
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Remember the stage."""
+        self._name, self._total, self._first = name, total, done
+        self._start = self._last = time.monotonic()
+        self._seen = {}
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Print a line when it is time."""
+        self._seen.update(record)
+        now = time.monotonic()
+        if now - self._last < self._every and done < self._total:
+            return
+        self._last = now
+        rate = (done - self._first) / max(now - self._start, 1e-9)
+        left = (self._total - done) / rate if rate > 0 else 0.0
+        self.note(f"{self._name} {done}/{self._total} · {describe(self._seen)} · {left:.0f} s left")
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Nothing is open."""
+
+
+def for_terminal() -> Progress:
+    """Return a bar when standard error is a terminal, else plain lines."""
+    return Bar() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,52 @@
+"""How a model is trained: settings with their defaults, checked by type."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from vaekit.schedules import Schedule
+
+
+def _length(value: int | str) -> int | str:
+    if value not in (0, "0"):
+        Schedule.parse(f"linear 0 1 {value}")
+    return value
+
+
+Length = Annotated[int | str, AfterValidator(_length)]
+
+
+class TrainSettings(BaseModel):
+    """Settings of a training run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: PositiveInt = Field(default=20, description="passes over the training data")
+    steps: PositiveInt | None = Field(default=None, description="optimiser steps; overrides epochs")
+    batch_size: PositiveInt = Field(default=128, description="examples a step")
+    lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")
+    lr_encoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the encoder; default lr")
+    lr_decoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the decoder; default lr")
+    lr_players: PositiveFloat | None = Field(default=None, description="peak learning rate of critics; default lr")
+    warmup: Length = Field(default="10%", description="linear warm-up: steps, '2ep' or '10%'")
+    decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="learning rate after the warm-up")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="Adam's moment decays")
+    eps: PositiveFloat = Field(default=1e-8, description="Adam's ε")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW)")
+    clip: PositiveFloat | None = Field(default=None, description="gradient norm above which gradients are scaled down")
+    skip_above: PositiveFloat | None = Field(default=None, description="skip steps with a gradient norm above this")
+    max_bad_steps: PositiveInt = Field(default=50, description="non-finite steps in a row that end the run")
+    ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the weight average, e.g. 0.999")
+    early_stop: PositiveInt | None = Field(
+        default=None, description="epochs without a better held-out score that end it"
+    )
+    keep: Literal["last", "best"] | None = Field(default=None, description="weights kept; best under early_stop")
+    validate_every: PositiveInt = Field(default=1, description="epochs between held-out evaluations")
+    checkpoint_seconds: float = Field(default=30.0, ge=0, description="seconds between checkpoints; 0: every step")
+    checkpoint_steps: PositiveInt | None = Field(default=None, description="steps between checkpoints")
+    log_every: PositiveInt = Field(default=50, description="steps between log records")
+    seed: int = Field(default=0, ge=0, description="seed of initial weights, order, noise")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the networks")

@@ -1,0 +1,70 @@
+"""Stages and players: what is trained, by whom, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from vaekit.errors import UserError
+from vaekit.objectives.base import MODEL, Objective
+from vaekit.training.optimiser import Adam
+from vaekit.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: its objective, the parts it trains (dotted prefixes; all if None), and its length.
+
+    `trace` names the model's method that makes this stage's traces (a second stage may model the first one's codes).
+    `share` is the stage's share of the run's epochs.
+    """
+
+    objective: Objective
+    name: str = "train"
+    trainable: tuple[str, ...] | None = None
+    trace: str = "trace"
+    share: float = 1.0
+
+
+def _chosen(name: str, trainable: tuple[str, ...] | None) -> bool:
+    return trainable is None or any(name == prefix or name.startswith(f"{prefix}.") for prefix in trainable)
+
+
+def player_parameters(
+    model: nn.Module, stage: Stage, player: str, settings: TrainSettings
+) -> Iterator[tuple[str, nn.Parameter, float]]:
+    """Yield (name, parameter, peak learning rate) of what `player` trains in `stage`; each parameter once."""
+    seen: set[int] = set()
+    if player == MODEL:
+        rates = {"encoder": settings.lr_encoder or settings.lr, "decoder": settings.lr_decoder or settings.lr}
+        for role, name, parameter in model.parameter_roles():  # pyright: ignore[reportCallIssue]
+            if parameter.requires_grad and _chosen(name, stage.trainable) and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield f"model.{name}", parameter, rates[role]
+    # An objective may hold the model (a term that calls it): those parameters are the model's, not its own.
+    seen |= {id(p) for p in model.parameters()}
+    lr = settings.lr if player == MODEL else settings.lr_players or settings.lr
+    for name, parameter in stage.objective.own_parameters(player):
+        if parameter.requires_grad and id(parameter) not in seen:
+            seen.add(id(parameter))
+            yield f"objective.{name}", parameter, lr
+
+
+def make_optimisers(model: nn.Module, stage: Stage, settings: TrainSettings) -> dict[str, Adam]:
+    """Return an optimiser for every player of the stage."""
+    out: dict[str, Adam] = {}
+    for player in stage.objective.player_names:
+        named = list(player_parameters(model, stage, player, settings))
+        if not named:
+            raise UserError(f"stage '{stage.name}' leaves the player '{player}' nothing to train")
+        out[player] = Adam(
+            named,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            clip=settings.clip,
+            skip_above=settings.skip_above,
+        )
+    return out

@@ -1,0 +1,93 @@
+"""Held-out evaluation while training: the plain ELBO where there is one, else the loss; never the test split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.objectives.base import MODEL, Objective
+from vaekit.trace import Trace
+from vaekit.training.collapse import LatentWatch
+from vaekit.training.source import Batch, examples_in
+
+
+@dataclass
+class HeldOut:
+    """What a held-out pass found. `elbo` is None where the model bounds nothing, and `refused` says why."""
+
+    elbo: float | None
+    stderr: float | None
+    refused: str | None
+    loss: float
+    n: int
+    terms: dict[str, float] = field(default_factory=dict)
+    watch: LatentWatch = field(default_factory=LatentWatch)
+
+    @property
+    def score(self) -> float:
+        """The number that early stopping maximises."""
+        return -self.loss if self.elbo is None else self.elbo
+
+
+@torch.no_grad()
+def held_out(
+    make_trace: Callable[..., Trace], objective: Objective, batches: Iterable[Batch], seed: int, bounded: bool = True
+) -> HeldOut:
+    """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
+
+    The model must be in eval mode. `bounded` False skips the ELBO (a stage whose trace is not of the data).
+    """
+    watch = LatentWatch()
+    values: list[Tensor] = []
+    terms: dict[str, float] = {}
+    refused: str | None = None
+    loss, n = 0.0, 0
+    with torch.random.fork_rng(devices=_cuda()):
+        torch.manual_seed(seed)
+        for x, y in batches:
+            trace = make_trace(x, y, k=1, hard=True)
+            size = examples_in(x)
+            refused = refused or bounds.refusal(trace)
+            if bounded and refused is None:
+                values.append(bounds.elbo(trace).double())
+                for name, value in (("log_px", trace.log_px), *((f"kl.{k}", v) for k, v in trace.kl.items())):
+                    terms[name] = terms.get(name, 0.0) + float(value.double().mean()) * size
+            soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
+            loss += float(objective(soft)[MODEL].total) * size
+            watch.add(trace)
+            n += size
+    if n == 0:
+        return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
+    elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
+    return HeldOut(elbo, stderr, refused, loss / n, n, {k: v / n for k, v in terms.items()}, watch)
+
+
+def _mean(values: list[Tensor]) -> tuple[float, float]:
+    every = torch.cat(values)
+    return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else math.nan
+
+
+def _cuda() -> list[int]:
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+
+
+def rng_state() -> dict[str, Any]:
+    """Return the random state of every device as tensors."""
+    states = {"cpu": torch.get_rng_state()}
+    for i in _cuda():
+        states[f"cuda{i}"] = torch.cuda.get_rng_state(i)
+    return states
+
+
+def set_rng_state(states: dict[str, Tensor]) -> None:
+    """Put a random state back."""
+    torch.set_rng_state(states["cpu"])
+    for i in _cuda():
+        if f"cuda{i}" in states:
+            torch.cuda.set_rng_state(states[f"cuda{i}"], i)
