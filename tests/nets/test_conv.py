@@ -8,21 +8,21 @@ import torch.nn.functional as F
 from torch import nn
 
 from vaekit.errors import UserError
-from vaekit.nets.conv import Down, TransposedConv, Up, conv_decoder, conv_encoder, grids
+from vaekit.nets import conv
+from vaekit.nets.conv import Down, NearestConv, TransposedConv, Up, conv_decoder, conv_encoder, grids
 from vaekit.nets.resnet import PoolDown, ResidualBlock, group_norm, resnet_decoder, resnet_encoder
 
 SIZES = [(8, 8), (28, 28), (32, 32), (45, 37), (64, 64), (4, 4), (5, 7)]
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("channels", "grid"), [(1, (14, 14)), (1, (23, 19)), (1, (2, 3)), (3, (8, 8))])
-def test_the_fold_is_a_transposed_convolution(channels: int, grid: tuple[int, int], bias: bool) -> None:
-    torch.manual_seed(0)
-    ours, theirs = TransposedConv(32, channels, bias), nn.ConvTranspose2d(32, channels, 4, 2, 1, bias=bias)
-    ours.folds = True
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(5, 32, *grid, requires_grad=True)
-    y = x.detach().clone().requires_grad_()
+SHAPES = [(1, (14, 14)), (1, (23, 19)), (1, (2, 3)), (3, (8, 8))]
+
+
+def same(ours: nn.Module, theirs: nn.Module, own: nn.Module, x: torch.Tensor) -> None:
+    """Equal outputs and equal gradients of inputs and parameters; `own` holds the parameters of `theirs`."""
+    own.load_state_dict(ours.state_dict())
+    y = x.clone().requires_grad_()
+    x.requires_grad_()
     out, want = ours(x), theirs(y)
     torch.testing.assert_close(out, want, rtol=1e-5, atol=1e-5)
     g = torch.randn_like(want)
@@ -30,11 +30,25 @@ def test_the_fold_is_a_transposed_convolution(channels: int, grid: tuple[int, in
     want.backward(g)
     torch.testing.assert_close(x.grad, y.grad, rtol=1e-5, atol=1e-5)
     for name, p in ours.named_parameters():
-        torch.testing.assert_close(p.grad, theirs.get_parameter(name).grad, rtol=1e-5, atol=1e-3)
+        torch.testing.assert_close(p.grad, own.get_parameter(name).grad, rtol=1e-5, atol=1e-3)
 
 
-def test_the_fold_is_taken_for_one_channel_only() -> None:
-    assert TransposedConv(32, 1).folds and not TransposedConv(32, 2).folds
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("channels", "grid"), SHAPES)
+def test_the_fold_is_a_transposed_convolution(
+    channels: int, grid: tuple[int, int], bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conv, "FOLD_CHANNELS", 3)
+    theirs = nn.ConvTranspose2d(32, channels, 4, 2, 1, bias=bias)
+    same(TransposedConv(32, channels, bias), theirs, theirs, torch.randn(5, 32, *grid))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("channels", "grid"), SHAPES)
+def test_nearest_is_repeated_pixels_and_a_convolution(channels: int, grid: tuple[int, int], bias: bool) -> None:
+    own = nn.Conv2d(32, channels, 3, padding=1, bias=bias)
+    theirs = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), own)
+    same(NearestConv(32, channels, bias), theirs, own, torch.randn(5, 32, *grid))
 
 
 def test_the_fold_in_bfloat16() -> None:
@@ -122,7 +136,7 @@ def test_group_norm_never_divides_single_numbers(channels: int) -> None:
 
 def test_no_batch_statistics() -> None:
     nets = [resnet_encoder((1, 8, 8), 2), resnet_decoder(2, (1, 8, 8)), conv_encoder((1, 8, 8), 2)]
-    assert not any(list(net.buffers()) for net in nets)
+    assert not any("running" in name for net in nets for name, _ in net.named_buffers())
 
 
 @pytest.mark.parametrize("make", [conv_decoder, resnet_decoder])

@@ -84,28 +84,55 @@ class Down(nn.Module):
         return self.conv(x)
 
 
-class TransposedConv(nn.Module):
-    """Double an image: a transposed convolution (kernel 4, stride 2, padding 1), equal to `nn.ConvTranspose2d`.
+def double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Transposed convolution (kernel 4, stride 2, padding 1) by (C, C', 4, 4): (N, C, H, W) → (N, C', 2H, 2W).
 
-    With one output channel the library's kernel is slow on CPU, and the same sum is one matrix product per position
-    (C → C'·16 values) whose overlapping 4 × 4 patches are added up by a fold: y = fold(Wᵀ x).
+    With one output channel the library's kernel is slow on CPU, and the same sum is one matrix product a position
+    (C → 16 values) whose overlapping 4 × 4 patches are added up by a fold: y = fold(Wᵀ x).
     """
+    if weight.shape[1] > FOLD_CHANNELS or x.device.type != "cpu":
+        return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+    height, width = x.shape[-2:]
+    patches = F.conv2d(x, weight.flatten(1).t()[:, :, None, None])
+    out = F.fold(patches.flatten(2), (2 * height, 2 * width), kernel_size=4, stride=2, padding=1)
+    return out if bias is None else out + bias[:, None, None]
+
+
+class TransposedConv(nn.Module):
+    """Double an image: a transposed convolution, equal to `nn.ConvTranspose2d(…, 4, stride=2, padding=1)`."""
 
     def __init__(self, channels_in: int, channels_out: int, bias: bool = True) -> None:
         super().__init__()
         like = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=bias)
         self.weight = like.weight
         self.bias = like.bias
-        self.folds = channels_out <= FOLD_CHANNELS
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', 2H, 2W)."""
-        if not (self.folds and x.device.type == "cpu"):
-            return F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
-        height, width = x.shape[-2:]
-        patches = F.conv2d(x, self.weight.flatten(1).t()[:, :, None, None])
-        out = F.fold(patches.flatten(2), (2 * height, 2 * width), kernel_size=4, stride=2, padding=1)
-        return out if self.bias is None else out + self.bias[:, None, None]
+        return double(x, self.weight, self.bias)
+
+
+class NearestConv(nn.Module):
+    """Double an image: every pixel repeated 2 × 2, then a 3 × 3 convolution w.
+
+    A pixel's two copies meet neighbouring weights, so along each axis the two steps are one transposed convolution with
+    the kernel (w₂, w₁ + w₂, w₀ + w₁, w₀): the same numbers from 4 products an output instead of 9.
+    """
+
+    copies: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int, bias: bool = True) -> None:
+        super().__init__()
+        like = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+        self.weight = like.weight
+        self.bias = like.bias
+        copies = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+        self.register_buffer("copies", copies, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C', 2H, 2W)."""
+        kernel = (self.copies @ self.weight @ self.copies.t()).transpose(0, 1)
+        return double(x, kernel, self.bias)
 
 
 class Up(nn.Module):
@@ -128,8 +155,7 @@ class Up(nn.Module):
             conv = nn.Conv2d(channels_in, 4 * channels_out, 3, padding=1, bias=bias)
             self.body = nn.Sequential(conv, nn.PixelShuffle(2))
         else:
-            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
-            self.body = nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), conv)
+            self.body = NearestConv(channels_in, channels_out, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, C', *target)."""
