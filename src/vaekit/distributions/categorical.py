@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
@@ -79,14 +79,16 @@ class Categorical(Family):
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-mass of each element, shaped as the broadcast of `value` and the batch."""
         index = level_index(value, self.levels)
-        shape = torch.broadcast_shapes(index.shape, self.batch_shape + self.event_shape)
-        logits = self.logits
-        if len(shape) > logits.dim() - 1 or shape != self.batch_shape + self.event_shape:
-            dims = len(self.event_shape)
-            split = len(shape) - dims
-            logits = logits.expand(*shape[:split], self.levels, *self.event_shape)
-        chosen = logits.gather(self.axis, index.expand(shape).unsqueeze(self.axis)).squeeze(self.axis)
-        return chosen - self.logits.logsumexp(self.axis)
+        own = self.batch_shape + self.event_shape
+        shape = torch.broadcast_shapes(index.shape, own)
+        index = index.expand(shape)
+        if shape == own:
+            logits = self.logits.flatten(self.axis + 1) if self.event_shape else self.logits.unsqueeze(-1)
+            logits = logits.reshape(-1, *logits.shape[-2:])
+            return -cross_entropy(logits, index.reshape(len(logits), -1), reduction="none").view(shape)
+        log_p = self.logits.log_softmax(self.axis)
+        log_p = log_p.expand(*shape[: len(shape) - len(self.event_shape)], *log_p.shape[self.axis :])
+        return log_p.gather(self.axis, index.unsqueeze(self.axis)).squeeze(self.axis)
 
     def entropy(self) -> Tensor:
         """Return the entropy, nats an example."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -10,23 +12,41 @@ from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
 
-# Σ_n B_2n l^2n / (2n (2n)!) = log(sinh(l/2) / (l/2)), B_2n the Bernoulli numbers; at |l| < 1 the rest is below 1e-12.
+# Coefficients of l² … l¹² in log(sinh(l/2) / (l/2)) = Σ_n B_2n l^2n / (2n (2n)!), B_2n the Bernoulli numbers; at
+# |l| < 1 the rest is below 1e-12.
 _SERIES = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -691 / 15692092416000)
+_SLOPES = tuple(2 * (n + 1) * c for n, c in enumerate(_SERIES))
+_BENDS = tuple(2 * (n + 1) * (2 * n + 1) * c for n, c in enumerate(_SERIES))
 _NEAR = 1.0
 
 
 def _even_series(square: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     """Horner's rule for c_0 + c_1 s + c_2 s² + …"""
-    total = torch.full_like(square, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        total = torch.addcmul(torch.full_like(square, c), total, square)
+    constants = square.new_tensor(coefficients)
+    total = torch.addcmul(constants[-2], constants[-1], square)
+    for i in range(len(coefficients) - 3, -1, -1):
+        total = torch.addcmul(constants[i], total, square)
     return total
 
 
-def _split(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where the series holds, its argument (0 elsewhere), and |l| (1 there): neither branch can overflow."""
-    near = logits.abs() < _NEAR
-    return near, torch.where(near, logits, 0.0), torch.where(near, 1.0, logits.abs())
+class _LogPartition(torch.autograd.Function):
+    """A(l), whose gradient is taken from the stable form of the mean instead of term by term."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits: Tensor) -> Tensor:
+        # The floor only keeps 0 / 0 out: (1 - exp(-a)) / a is 1 to all digits there.
+        size = logits.abs().clamp_min(1e-30)
+        return torch.expm1(-size).neg_().div_(size).log_().add_(relu(logits))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad * mean_of(*ctx.saved_tensors)
 
 
 def log_partition(logits: Tensor) -> Tensor:
@@ -35,19 +55,18 @@ def log_partition(logits: Tensor) -> Tensor:
     >>> log_partition(torch.tensor([0.0, 1.0, 100.0]))
     tensor([ 0.0000,  0.5413, 95.3948])
     """
-    near, small, large = _split(logits)
-    square = small * small
-    inner = 0.5 * small + square * _even_series(square, _SERIES)
-    return torch.where(near, inner, relu(logits) + torch.log1p(-torch.exp(-large)) - torch.log(large))
+    result = _LogPartition.apply(logits)
+    assert isinstance(result, Tensor)
+    return result
 
 
 def mean_of(logits: Tensor) -> Tensor:
     """Return A'(l) = 1 / (1 - exp(-l)) - 1 / l, the mean, which is ½ at l = 0."""
-    near, small, large = _split(logits)
-    slopes = tuple(2 * (n + 1) * c for n, c in enumerate(_SERIES))
-    inner = 0.5 + small * _even_series(small * small, slopes)
-    outer = -1 / torch.expm1(-large) - 1 / large
-    return torch.where(near, inner, torch.where(logits > 0, outer, 1 - outer))
+    size = logits.abs()
+    small, large = logits.clamp(-_NEAR, _NEAR), size.clamp_min(_NEAR)  # each branch within its own range
+    inner = small * _even_series(small * small, _SLOPES)
+    outer = torch.copysign(-1 / torch.expm1(-large) - 1 / large - 0.5, logits)
+    return torch.where(size < _NEAR, inner, outer) + 0.5
 
 
 def logits_for(mean: Tensor, steps: int = 60) -> Tensor:
@@ -95,10 +114,10 @@ class ContinuousBernoulli(Family):
     @property
     def variance(self) -> Tensor:
         """A''(l_j) = 1 / l_j² - exp(-l_j) / (1 - exp(-l_j))²."""
-        near, small, large = _split(self.logits)
-        bends = tuple(2 * (n + 1) * (2 * n + 1) * c for n, c in enumerate(_SERIES))
+        size = self.logits.abs()
+        small, large = size.clamp_max(_NEAR), size.clamp_min(_NEAR)
         outer = 1 / large.square() - torch.exp(-large) / torch.expm1(-large).square()
-        return torch.where(near, _even_series(small * small, bends), outer)
+        return torch.where(size < _NEAR, _even_series(small * small, _BENDS), outer)
 
     def rsample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw log(1 + u (exp l - 1)) / l with u uniform, the inverse of the distribution function."""

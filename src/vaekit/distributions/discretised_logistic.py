@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.distributions import constraints
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
 from vaekit.distributions.levels import on_grid
 
 _CHUNK = 1 << 22
+# Stands for ∞, where log sigmoid is 0, without the NaN of 0 × ∞ in the gradient.
+_FAR = 1e9
 
 
 class DiscretisedLogistic(Family):
@@ -91,12 +93,11 @@ class DiscretisedLogistic(Family):
         """Return the log-mass of each element, shaped as the broadcast of `value` and `loc`."""
         half = 0.5 / (self.levels - 1)
         inverse = torch.exp(-self.log_scale)
-        off = value - self.loc
         bottom, top = value < half, value > 1 - half
-        below = softplus(-(off + half) * inverse).masked_fill(top, 0.0)
-        above = softplus((off - half) * inverse).masked_fill(bottom, 0.0)
+        above = (torch.where(top, _FAR, value + half) - self.loc) * inverse
+        below = (self.loc - torch.where(bottom, -_FAR, value - half)) * inverse
         width = torch.log(-torch.expm1(-2 * half * inverse))
-        return torch.where(bottom | top, 0.0, width) - below - above
+        return torch.where(bottom | top, 0.0, width) + logsigmoid(above) + logsigmoid(below)
 
     def in_support(self, x: Tensor) -> Tensor:
         """Whether every element of each example is on the grid, within 1e-4 of a step."""
