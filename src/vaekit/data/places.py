@@ -48,8 +48,9 @@ def places(name: str) -> list[Path]:
 def local_file(folder: Path, name: str) -> Path | None:
     """Return `name` in `folder`, packed or not, with MNIST's dot in place of the dash if so, or None."""
     plain = name.removesuffix(".gz")
-    for candidate in (name, plain, plain.replace("-idx", ".idx") + ".gz", plain.replace("-idx", ".idx")):
-        if (folder / candidate).is_file():
+    dotted = plain.replace("-idx", ".idx")
+    for candidate in (plain, plain + ".gz", dotted, dotted + ".gz"):
+        if os.path.isfile(folder / candidate):  # noqa: PTH113 (False, not an error, in folders that may not be entered)
             return folder / candidate
     return None
 
@@ -128,11 +129,13 @@ def _download(url: str, part: Path) -> None:
     from rich.console import Console
     from rich.progress import wrap_file
 
+    console = Console(stderr=True)
+    bar = {"description": url.rsplit("/", 1)[-1], "console": console, "disable": not console.is_terminal}
     request = urllib.request.Request(url, headers={"User-Agent": "vaekit"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("wb") as out:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         length = int(answer.headers.get("Content-Length") or 0)
-        description = url.rsplit("/", 1)[-1]
-        with wrap_file(answer, length, description=description, console=Console(stderr=True), transient=True) as stream:
+        with part.open("wb") as out, wrap_file(answer, length, transient=True, **bar) as stream:
             shutil.copyfileobj(stream, out)
-        if length and part.stat().st_size != length:
-            raise UserError(f"cut off after {part.stat().st_size:,} of {length:,} bytes")
+    got = part.stat().st_size
+    if length and got != length:
+        raise UserError(f"cut off after {got:,} of {length:,} bytes")

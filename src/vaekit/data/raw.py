@@ -72,7 +72,9 @@ def check(raw: Raw) -> Raw:
     """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what is no data."""
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
-        if part.x.shape[0] == 0 or part.x.size == 0:
+        if part.x.ndim == 0:
+            raise UserError(f"{raw.source}: {split} x is a single number; give an array of examples")
+        if part.x.size == 0:
             raise UserError(
                 f"{raw.source}: the {split} split is empty (x has shape {part.x.shape}); give at least one example"
             )

@@ -19,23 +19,28 @@ class DataSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     binarise: Binarise = Field(
-        "auto",
+        default="auto",
         description="how greys become 0 and 1: 'stochastic' draws afresh at every visit, 'fixed' draws once, "
-        "'threshold' cuts at one half, 'none' never; 'auto' is stochastic where the likelihood needs binary data, else none",
+        "'threshold' cuts at one half, 'none' never; 'auto' is stochastic where the likelihood needs binary data, "
+        "else none",
     )
-    dequantise: bool = Field(False, description="add uniform noise to greys, (i + u) / levels, for a density on [0, 1)")
+    dequantise: bool = Field(
+        default=False, description="add uniform noise to greys, (i + u) / levels, for a density on [0, 1)"
+    )
     valid: float | int = Field(
-        0.1, ge=0, description="held out of training: below 1 a fraction (at most 5,000 examples), else a count"
+        default=0.1, ge=0, description="held out of training: below 1 a fraction (at most 5,000 examples), else a count"
     )
     test: float | int = Field(
-        0.1, ge=0, description="the same for the test split, where the source has none of its own"
+        default=0.1, ge=0, description="the same for the test split, where the source has none of its own"
     )
     size: int | None = Field(
-        None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
+        default=None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
     )
-    limit: int | None = Field(None, ge=1, description="train on this many examples only, chosen by the seed")
-    standardise: bool = Field(False, description="subtract the training mean and divide by the training deviation")
-    seed: int = Field(0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
+    limit: int | None = Field(default=None, ge=1, description="train on this many examples only, chosen by the seed")
+    standardise: bool = Field(
+        default=False, description="subtract the training mean and divide by the training deviation"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
 
     @field_validator("valid", "test")
     @classmethod

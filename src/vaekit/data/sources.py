@@ -16,7 +16,7 @@ import numpy as np
 from vaekit.data.folders import is_idx_folder, read_idx_folder, read_image_folder
 from vaekit.data.idx import parse_idx, read_bytes, read_idx
 from vaekit.data.known import DATASETS, read_known
-from vaekit.data.places import places, user_folders
+from vaekit.data.places import user_folders
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.errors import UserError
 
@@ -172,8 +172,3 @@ def _labels(cells: Sequence[str], column: str, path: Path) -> np.ndarray:
     if empty is not None:
         raise UserError(f"{path}: row {empty}, column '{column}': the label is empty; give every row a label")
     return np.array([int(cell) for cell in cells]) if all(cell.isdecimal() for cell in cells) else np.array(cells)
-
-
-def known_places(name: str) -> list[str]:
-    """Return where a known set would be looked for, as text."""
-    return [str(place) for place in places(name)]
