@@ -18,9 +18,9 @@ _BASE = {"errors", "registry"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
-_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "data"}
+_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
-_RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "objectives", "training", "data"}
+_RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
 _SHOWN = {"figures", "report"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
+    "collapse": {"distributions", "trace"},
     "objectives": {"errors", "registry", "schedules", "distributions", "trace", "bounds"},
     "data": {"errors", "registry", "atomic"},
     "training": _TRAINING,

@@ -62,10 +62,14 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._loaded or self._package is None:
             return
-        self._loaded = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        self._loaded = True  # set first: the modules look parts up while they load
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        except BaseException:
+            self._loaded = False
+            raise
 
     def __getitem__(self, name: str) -> Entry[T]:
         self._load()

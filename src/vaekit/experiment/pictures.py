@@ -13,7 +13,7 @@ from torch import Tensor
 from vaekit import figures
 from vaekit.distributions.normal import DiagonalNormal
 from vaekit.experiment import folder as files
-from vaekit.training.collapse import ACTIVE, LatentWatch
+from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.training.log import read
 
 if TYPE_CHECKING:

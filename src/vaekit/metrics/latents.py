@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from vaekit.metrics.base import Result, Subject, metric
-from vaekit.training.collapse import ACTIVE, LatentWatch
+from vaekit.collapse import ACTIVE, LatentWatch
 
 
 @metric(

@@ -11,7 +11,6 @@ from vaekit import bounds
 from vaekit.data.info import DataInfo
 from vaekit.distributions.base import measure_of
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
-from vaekit.nets.base import size
 
 NATS = "nats an example"
 
@@ -101,5 +100,5 @@ def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) 
         return refused(reason, unit, **facts)
     if info.bits_offset is None:
         return refused("the data are not quantised, so bits per dimension are not defined", unit, **facts)
-    bits = -log_px.double() / (size(info.shape) * math.log(2)) + (info.bits_offset if measure == "density" else 0.0)
+    bits = -log_px.double() / (math.prod(info.shape) * math.log(2)) + (info.bits_offset if measure == "density" else 0.0)
     return mean_of(bits, unit, measure=measure, **facts)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
-from vaekit.training.collapse import LatentWatch
+from vaekit.collapse import LatentWatch
 from vaekit.training.source import Batch, examples_in
 
 
