@@ -93,3 +93,16 @@ def test_entropy_is_minus_the_expected_log_density() -> None:
     torch.manual_seed(0)
     log_p = d.log_prob(d.sample((40_000,)))
     assert abs((log_p.mean(0) + d.entropy()).item()) < 4 * log_p.std().item() / 200
+
+
+@pytest.mark.parametrize("part", ["mean", "variance", "rsample"])
+def test_moments_and_samples_have_finite_gradients_everywhere(part: str) -> None:
+    at = torch.tensor([*LOGITS, 1e4, -1e4, 1e30, -1e30], requires_grad=True)
+    d = ContinuousBernoulli(at)
+    torch.manual_seed(0)
+    value = d.rsample((3,)) if part == "rsample" else getattr(d, part)
+    assert bool(torch.isfinite(value).all())
+    (slope,) = torch.autograd.grad(value.sum(), at)
+    assert bool(torch.isfinite(slope).all())
+    if part == "mean":
+        torch.testing.assert_close(slope, d.variance.detach(), rtol=1e-3, atol=2e-6)
