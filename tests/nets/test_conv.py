@@ -180,3 +180,15 @@ def test_a_decoder_starts_at_the_mean_image(make) -> None:
     net.set_bias(0, torch.logit(mean))
     out = net(torch.randn(8, 5))[:, 0].sigmoid()
     assert F.mse_loss(out, mean.expand_as(out)) < 0.1 * mean.var()
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "shuffle", "nearest"])
+def test_the_signal_of_z_does_not_fade(upsample) -> None:
+    """Through layers, stages and blocks, what differs between examples keeps its size within a factor of four."""
+    net = resnet_decoder(16, (1, 32, 32), (64, 32, 32), upsample=upsample)
+    h = net._start(z := torch.randn(64, 16), z, None)
+    spreads = [h.std(0).mean().item()]
+    for stage in net.stages:
+        h = stage(h)
+        spreads.append(h.std(0).mean().item())
+    assert all(0.5 < s < 4 for s in spreads)
