@@ -26,7 +26,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        part.touch()
+        mode = part.stat().st_mode  # some writers make private files; these get the folder's usual rights
         yield part
+        part.chmod(mode)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -61,13 +62,16 @@ class DataSet:
         return (total / len(self.train)).float()
 
 
-def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "any") -> DataSet:
+def load(
+    source: Any, settings: DataSettings | None = None, *, wants: Wants | Callable[[DataInfo], Wants] = "any"
+) -> DataSet:
     """Load a data set by name, by path or from memory (x or (x, y)), for a likelihood that `wants` a kind.
 
     `source`: a known name; an IDX, NPY, NPZ or CSV file; a folder of IDX files or of images, subfolders being labels;
     an array or tensor (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C). Splits depend on `settings.seed` and N alone;
     the source's own test split is kept as it is, and nothing is computed from it. With `binarise="auto"` greys are made
-    binary (stochastically) only where binary data are wanted.
+    binary (stochastically) only where binary data are wanted. `wants` may be a function of what the data are as they
+    stand, so that a likelihood can be chosen by them without reading them twice.
 
     Raises `UserError`, naming the file, row or column, where the data are unreadable or cannot be what is wanted.
 
@@ -80,6 +84,10 @@ def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "a
     settings = settings or DataSettings()
     raw = check(read(source, settings.size))
     raw = _resized(raw, settings.size)
+    if callable(wants):
+        raw, plan = resolve(raw, settings, "any")
+        shape, count = tuple(raw.train.x.shape[1:]), len(raw.train.x)
+        wants = wants(DataInfo(raw.name, shape, plan.kind, plan.levels, count, 0, 0, raw.classes))
     raw, plan = resolve(raw, settings, wants)
     splits = _split(raw, settings)
     train, valid, test = (_stored(part, plan) for part in splits)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from vaekit import figures
+from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.distributions.normal import DiagonalNormal
 from vaekit.experiment import folder as files
-from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.training.log import read
 
 if TYPE_CHECKING:

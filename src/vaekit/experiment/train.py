@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vaekit.conditional import Wants
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet
+from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.run import Run, build, describe_source
@@ -119,11 +121,14 @@ def _check_target(target: Path | None, overwrite: bool) -> None:
 
 def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
     """Load the data as the likelihood wants them, and settle what "auto" stands for."""
-    dataset = load_data(source, settings.data, wants="any")
-    name = likelihood_name(settings.model, dataset.info)
-    wants = LIKELIHOODS[name].part.wants
-    if wants != "any":
-        dataset = load_data(source, settings.data, wants=wants)
+    name = settings.model.likelihood
+
+    def wants(info: DataInfo) -> Wants:
+        nonlocal name
+        name = likelihood_name(settings.model, info)
+        return LIKELIHOODS[name].part.wants
+
+    dataset = load_data(source, settings.data, wants=wants)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))

@@ -100,7 +100,7 @@ def _series(records: Sequence[Mapping[str, Any]], steps: np.ndarray) -> dict[str
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key in dict.fromkeys(k for r in records for k in r):
         name = key.removeprefix("train.")
-        if name.removeprefix("valid.") in _NOT_CURVES or "second" in name or name.endswith("time"):
+        if name.removeprefix("valid.") in _NOT_CURVES or "second" in name or name.endswith(("time", ".stderr")):
             continue
         y = np.array([_number(r.get(key)) for r in records])
         keep = np.isfinite(y)

@@ -28,8 +28,9 @@ from vaekit.training.progress import Progress, Silent
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
-from vaekit.training.validation import HeldOut, held_out, rng_state, set_rng_state
+from vaekit.training.validation import HeldOut, held_out, named_kl, rng_state, set_rng_state
 
+LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
@@ -108,7 +109,8 @@ class Fit:
     # -- lengths and learning rates ------------------------------------------------------------------------------
 
     def _stage_lengths(self) -> list[int]:
-        total = self.settings.steps or self.settings.epochs * self.per_epoch
+        epochs = self.settings.epochs or max(20, -(-LEAST_STEPS // self.per_epoch))
+        total = self.settings.steps or epochs * self.per_epoch
         shares = [stage.share for stage in self.stages]
         return [max(1, round(total * share / sum(shares))) for share in shares]
 
@@ -266,8 +268,8 @@ class Fit:
                 self._add(f"{prefix}{name}", value)
         if self.bounded:
             self._add("elbo", bounds.elbo(trace).mean())
-            for name, value in trace.kl.items():
-                self._add("kl" if len(trace.kl) == 1 else f"kl.{name}", value.mean())
+            for name, value in named_kl(trace).items():
+                self._add(name, value.mean())
         self.counted += 1
 
     def _record(self) -> None:

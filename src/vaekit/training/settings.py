@@ -23,7 +23,9 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: PositiveInt = Field(default=20, description="passes over the training data")
+    epochs: PositiveInt | None = Field(
+        default=None, description="passes over the training data; default 20, and on small data enough for 2,000 steps"
+    )
     steps: PositiveInt | None = Field(default=None, description="optimiser steps; overrides epochs")
     batch_size: PositiveInt = Field(default=128, description="examples a step")
     lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
+from vaekit.collapse import LatentWatch
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
-from vaekit.collapse import LatentWatch
 from vaekit.training.source import Batch, examples_in
 
 
@@ -56,7 +56,7 @@ def held_out(
             refused = refused or bounds.refusal(trace)
             if bounded and refused is None:
                 values.append(bounds.elbo(trace).double())
-                for name, value in (("log_px", trace.log_px), *((f"kl.{k}", v) for k, v in trace.kl.items())):
+                for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                     terms[name] = terms.get(name, 0.0) + float(value.double().mean()) * size
             soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
             loss += float(objective(soft)[MODEL].total) * size
@@ -66,6 +66,11 @@ def held_out(
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
     elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
     return HeldOut(elbo, stderr, refused, loss / n, n, {k: v / n for k, v in terms.items()}, watch)
+
+
+def named_kl(trace: Trace) -> dict[str, Tensor]:
+    """Return the KLs by the names they are logged under: "kl" when there is one latent, else "kl.NAME"."""
+    return {"kl" if len(trace.kl) == 1 else f"kl.{name}": value for name, value in trace.kl.items()}
 
 
 def _mean(values: list[Tensor]) -> tuple[float, float]:
