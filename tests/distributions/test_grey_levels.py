@@ -10,6 +10,7 @@ from contracts import compare_kl
 from vaekit.distributions.categorical import Categorical, OneHot
 from vaekit.distributions.discretised_logistic import DiscretisedLogistic
 from vaekit.distributions.kl import closed_form_kl, kl_elements
+from vaekit.distributions.levels import on_grid
 
 LEVELS = [2, 3, 16, 255, 256]
 
@@ -51,6 +52,12 @@ def test_logistic_in_float32_sums_to_one_and_keeps_tails(levels: int, log_scale:
         assert bool(torch.isfinite(t.grad).all())
     exact = DiscretisedLogistic(loc.double(), scale.double(), levels).log_prob(grid(levels))
     torch.testing.assert_close(log_p.double(), exact, rtol=2e-3, atol=2e-3)
+
+
+def test_sixteen_bit_values_are_on_their_grid() -> None:
+    x = (torch.arange(65_536, dtype=torch.float32) / 65_535).view(-1, 1)
+    assert bool(on_grid(x, 65_536, 1).all())
+    assert not on_grid(x + 0.3 / 65_535, 65_536, 1).any()
 
 
 @pytest.mark.parametrize("levels", LEVELS)

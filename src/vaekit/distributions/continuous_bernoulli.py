@@ -22,10 +22,9 @@ _NEAR = 1.0
 
 def _even_series(square: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     """Horner's rule for c_0 + c_1 s + c_2 s² + …"""
-    constants = square.new_tensor(coefficients)
-    total = torch.addcmul(constants[-2], constants[-1], square)
-    for i in range(len(coefficients) - 3, -1, -1):
-        total = torch.addcmul(constants[i], total, square)
+    total = square * coefficients[-1] + coefficients[-2]
+    for c in reversed(coefficients[:-2]):
+        total = total * square + c
     return total
 
 
@@ -75,13 +74,13 @@ def logits_for(mean: Tensor, steps: int = 60) -> Tensor:
     >>> mean_of(logits_for(torch.tensor([0.2, 0.5, 0.9])))
     tensor([0.2000, 0.5000, 0.9000])
     """
-    target = mean.double()
+    target = mean.detach().cpu().double()
     low, high = torch.full_like(target, -1e3), torch.full_like(target, 1e3)
     for _ in range(steps):
         middle = (low + high) / 2
         below = mean_of(middle) < target
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return ((low + high) / 2).to(mean.dtype)
+    return ((low + high) / 2).to(mean)
 
 
 class ContinuousBernoulli(Family):

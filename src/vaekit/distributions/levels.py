@@ -25,6 +25,8 @@ def on_grid(x: Tensor, levels: int, dims: int) -> Tensor:
     >>> on_grid(torch.tensor([[0.0, 0.5], [0.0, 0.4]]), 3, 1)
     tensor([ True, False])
     """
-    steps = x.double() * (levels - 1)
+    steps = x * (levels - 1)
     nearest = steps.round().clamp(0, levels - 1)
-    return sum_event((~((steps - nearest).abs() <= TOLERANCE)).to(torch.float32), dims) == 0
+    # Beyond some hundred levels the rounding of x itself is more than that.
+    tolerance = max(TOLERANCE, 2 * torch.finfo(x.dtype).eps * (levels - 1))
+    return sum_event((~((steps - nearest).abs() <= tolerance)).to(torch.float32), dims) == 0

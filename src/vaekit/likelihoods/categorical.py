@@ -50,13 +50,13 @@ class Categorical(Likelihood):
         Its logits are t i / (levels - 1); the tilt t is found by bisection.
         """
         assert self.net is not None
-        target = mean.double().clamp(0.01, 0.99)
-        grid = torch.linspace(0, 1, self.levels, dtype=torch.float64, device=mean.device)
+        target = mean.detach().cpu().double().clamp(0.01, 0.99)
+        grid = torch.linspace(0, 1, self.levels, dtype=torch.float64)
         low, high = torch.full_like(target, -1e3), torch.full_like(target, 1e3)
         for _ in range(60):
             tilt = (low + high) / 2
             below = (tilt.unsqueeze(-1) * grid).softmax(-1) @ grid < target
             low, high = torch.where(below, tilt, low), torch.where(below, high, tilt)
-        tilt = ((low + high) / 2).to(mean.dtype)
+        tilt = ((low + high) / 2).to(mean)
         for i in range(self.levels):
             self.net.set_bias(i, tilt * float(grid[i] - 0.5))
