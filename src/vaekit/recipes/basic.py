@@ -56,7 +56,7 @@ def iwae(settings: Settings, data: DataInfo) -> Built:
     "linear-vae",
     reference="Lucas et al. 2019, arXiv:1911.02469",
     model={"net": "linear", "likelihood": "gaussian", "scale": "shared", "latent": 5},
-    train={"epochs": 200, "lr": 5e-3},
+    train={"epochs": 800, "batch_size": 256, "lr": 2e-2, "validate_every": 10},
 )
 def linear_vae(settings: Settings, data: DataInfo) -> Built:
     """Linear encoder and decoder with a Gaussian likelihood: its optimum is probabilistic PCA."""
