@@ -1,0 +1,194 @@
+"""What every recipe must do. The cases are the registry's entries: a recipe is checked as soon as it registers.
+
+One short training a recipe is cached for all checks, and the check of resuming trains once more; see examples.py for
+how a recipe says which data and which small settings it needs.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recipes import examples
+
+from vaekit.experiment import Run, load, train
+from vaekit.experiment.run import build
+from vaekit.experiment.source import DataSource
+from vaekit.models.base import Model
+from vaekit.objectives.base import MODEL, Objective
+from vaekit.recipes.base import RECIPES, Built
+from vaekit.training import checkpoint
+from vaekit.training.loop import Fit
+
+NAMES = RECIPES.names
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+class Stopped(BaseException):
+    """Ends a training from inside, as a crash would: nothing is saved on the way out."""
+
+
+def start(name: str, out: Path, **more: Any) -> Run:
+    """Train a recipe for a few steps."""
+    torch.set_num_threads(1)
+    settings = {"train.checkpoint_steps": 5, "train.log_every": 4} | dict(examples.SETTINGS.get(name, {}))
+    steps = int(settings.pop("train.steps", examples.STEPS))
+    return train(name, examples.source(name), out=out, steps=steps, set=settings, pictures=False, **more)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Run]]:
+    """Return the run of a recipe, trained at the first call."""
+    folder = tmp_path_factory.mktemp("recipes")
+    runs: dict[str, Run] = {}
+
+    def get(name: str) -> Run:
+        if name not in runs:
+            runs[name] = start(name, folder / name)
+        return runs[name]
+
+    yield get
+    runs.clear()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_it_is_short_and_says_where_it_comes_from(name: str) -> None:
+    entry = RECIPES[name]
+    assert entry.reference and entry.summary.endswith((".", ")"))
+    function = ast.parse(textwrap.dedent(inspect.getsource(entry.part.build))).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    body = function.body[1:]  # the docstring is the summary
+    lines = (body[-1].end_lineno or 0) - body[0].lineno + 1
+    assert lines <= 15, f"{name} takes {lines} lines: move what it makes into a part"
+
+
+def test_it_trains_within_seconds(name: str, trained: Callable[[str], Run]) -> None:
+    result = trained(name).record["result"]
+    assert result["steps"] > 0 and result["skipped_steps"] == 0
+    assert result["seconds"] < examples.SECONDS, "make it smaller in tests/recipes/examples.py"
+
+
+@torch.no_grad()
+def held_out_loss(built: Built, number: int, run: Run, term: str | None) -> float:
+    """Return the mean of a stage's loss, or of one of its terms, over held-out data with seeded noise."""
+    stage = built.stages[number]
+    built.model.eval()
+    total, n = 0.0, 0
+    torch.manual_seed(5)
+    for x, y in DataSource(run.data).valid(500):
+        trace = getattr(built.model, stage.trace)(x, y, k=stage.objective.k)
+        loss = stage.objective(trace)[MODEL]
+        total += float(loss.total if term is None else loss.parts[term]) * len(x)
+        n += len(x)
+    return total / n
+
+
+def term_that_falls(name: str, objective: Objective) -> str | None:
+    if name in examples.FALLS:
+        return examples.FALLS[name]
+    if len(objective.player_names) == 1:
+        return None
+    return next(term.name for term in objective.each() if term.player == MODEL)
+
+
+def reset(model: Model, first: Model, trainable: tuple[str, ...] | None) -> None:
+    """Put back the initial values of what a stage trains."""
+    now, before = checkpoint.model_tensors(model), checkpoint.model_tensors(first)
+    with torch.no_grad():
+        for key, value in now.items():
+            if trainable is None or any(key == t or key.startswith(f"{t}.") for t in trainable):
+                value.copy_(before[key])
+
+
+def test_its_loss_falls_on_held_out_data(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    first = build(RECIPES[name].part, run.settings, run.info).model
+    first.start_from(run.data.train_mean())
+    for number, stage in enumerate(run.built.stages):
+        # Copied whole: an objective may refer to the model. Its schedules stay where training left them.
+        built = copy.deepcopy(run.built)
+        term = term_that_falls(name, stage.objective)
+        after = held_out_loss(built, number, run, term)
+        reset(built.model, first, stage.trainable)
+        before = held_out_loss(built, number, run, term)
+        assert math.isfinite(after) and after < before, f"{name}, stage '{stage.name}': {before:.3f} -> {after:.3f}"
+
+
+def test_it_reports_a_bound_or_says_why_not(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    result = run.record["result"]
+    found = run.evaluate(["likelihood"], k=3, limit=16)
+    refused = found["elbo"].facts.get("refused")
+    if refused is None:
+        assert found["elbo"].value is not None and math.isfinite(found["elbo"].value)
+        assert found["iw_bound"].value is not None and found["iw_bound"].facts["k"] == 3
+        assert math.isfinite(result["elbo"]) and "refused" not in result
+    else:
+        assert len(refused) > 10 and found["elbo"].value is None and found["iw_bound"].value is None
+        assert result["elbo"] is None and result["refused"] == refused
+
+
+def test_its_samples_look_like_the_data(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    x = run.sample(11, seed=3)
+    assert x.shape == (11, *run.info.shape)
+    assert bool(torch.isfinite(x).all()) and float(x.min()) >= 0 and float(x.max()) <= 1
+    assert torch.equal(x, run.sample(11, seed=3))
+    if run.model.takes_label:
+        assert run.sample(2, run.info.classes[-1]).shape == (2, *run.info.shape)
+
+
+def test_a_run_loaded_gives_the_same_outputs(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    assert run.path is not None
+    again = load(run.path)
+    x, y = run.test.x[:5], None if run.test.y is None else run.test.y[:5]
+    assert torch.equal(again.test.x, run.test.x)
+    assert torch.equal(again.encode(x, y), run.encode(x, y))
+    assert torch.equal(again.reconstruct(x, y), run.reconstruct(x, y))
+    assert torch.equal(again.sample(4, seed=1), run.sample(4, seed=1))
+    assert run.encode(x, y).dim() == 2 and run.reconstruct(x, y).shape == x.shape
+
+
+def test_cut_short_and_resumed_it_ends_in_the_same_weights(
+    name: str, trained: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the check of determinism: the second training repeats the first one bit for bit."""
+    whole = trained(name)
+    assert whole.path is not None
+    true_step, taken = Fit._step, 0
+
+    def step(self: Fit, x: Any, y: Any) -> None:
+        nonlocal taken
+        taken += 1
+        if taken > 13:
+            raise Stopped
+        true_step(self, x, y)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Fit, "_step", step)
+        start(name, tmp_path / "cut")
+    assert (tmp_path / "cut" / "checkpoints" / "last.safetensors").is_file()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    resumed = train(out=tmp_path / "cut", resume=True, pictures=False, **in_memory(name))
+    assert digest(tmp_path / "cut") == digest(whole.path)
+    same = ("epochs", "steps", "elbo", "elbo_stderr", "skipped_steps", "warnings")
+    assert {k: resumed.record["result"][k] for k in same} == {k: whole.record["result"][k] for k in same}
+
+
+def in_memory(name: str) -> dict[str, Any]:
+    """Return the data again where a run cannot find them by itself."""
+    source = examples.source(name)
+    return {} if isinstance(source, str | Path) else {"data": source}
