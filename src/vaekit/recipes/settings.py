@@ -39,7 +39,7 @@ class ModelSettings(PartSettings):
     net: Literal["auto", "mlp", "conv", "resnet", "linear"] = Field(default="auto", description="networks")
     hidden: Widths | None = Field(default=None, description="hidden widths of the encoder; the decoder mirrors them")
     channels: Widths | None = Field(default=None, description="channels of the convolutional encoder's stages")
-    act: Literal["relu", "silu", "gelu", "tanh", "elu"] = Field(default="relu", description="activation")
+    act: Literal["relu", "silu", "gelu", "tanh", "elu"] = Field(default="silu", description="activation")
     skip: bool = Field(default=False, description="feed z to every decoder layer, against collapse")
     posterior: str = Field(default="diagonal-normal", description="family of q(z|x)")
     prior: str = Field(default="standard-normal", description="family of p(z)")
