@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 import torch
-from recipes import examples
 
+from recipes import examples
 from vaekit.experiment import Run, load, train
 from vaekit.experiment.run import build
 from vaekit.experiment.source import DataSource
