@@ -17,12 +17,16 @@ Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
 
 @dataclass(frozen=True)
 class Draw:
-    """Samples of a latent: `z` for the decoder, `code` as q and p score it, log q(code) where known, extras."""
+    """Samples of a latent: `z` for the decoder, `code` as q and p score it, log q(code) where known, extras.
+
+    `q` is the distribution they were drawn from where it is not the posterior itself but a relaxation of it.
+    """
 
     z: Tensor
     code: Tensor
     log_q: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+    q: Distribution | None = None
 
 
 class Conditional(nn.Module):
@@ -79,9 +83,14 @@ def _label(y: Any, size: int, dtype: torch.dtype) -> Tensor:
 
 
 class Posterior(Conditional):
-    """q(z|x). `draw` gives samples; families with codes, relaxations or known log-densities refine it."""
+    """q(z|x). `draw` gives samples; families with codes, relaxations or known log-densities refine it.
+
+    `latent_shape` is the shape of one latent as the prior scores it and the decoder takes it; `space` is where it
+    lies, which the prior must share.
+    """
 
     latent_shape: tuple[int, ...]
+    space: str = "real vectors"
 
     def __init__(self, net: Net | None = None, params: int = 1) -> None:
         super().__init__(net, params)
@@ -110,7 +119,17 @@ class Posterior(Conditional):
 
 
 class Prior(Conditional):
-    """p(z) or p(z|c). Called without context when unconditional; the batch shape is then empty."""
+    """p(z) or p(z|c). Called without context when unconditional; the batch shape is then empty.
+
+    `space` is where its values lie; `shares_posterior` says whether it is made of the posterior's own parameters.
+    """
+
+    space: str = "real vectors"
+    shares_posterior: bool = False
+    examples_wanted: int = 0
+
+    def start_from_examples(self, x: Any) -> None:
+        """Start from `examples_wanted` training examples; default: nothing."""
 
 
 class Likelihood(Conditional):

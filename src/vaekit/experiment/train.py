@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vaekit.conditional import Wants
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet
@@ -27,6 +29,7 @@ from vaekit.training.log import LOGGERS
 from vaekit.training.loop import FitResult, fit
 from vaekit.training.progress import Silent, for_terminal
 
+START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
 
 
@@ -85,7 +88,7 @@ def train(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "status": "running",
     }
-    built.model.start_from(dataset.train_mean())
+    _start(built, dataset)
     if target is not None:
         if overwrite and target.exists():
             shutil.rmtree(target)
@@ -132,6 +135,16 @@ def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tup
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))
+
+
+def _start(built: Built, dataset: DataSet) -> None:
+    """Let the model start from the training data: their mean, and some examples where it wants any."""
+    built.model.start_from(dataset.train_mean())
+    wanted = built.model.examples_wanted
+    if wanted:
+        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
+        some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
+        built.model.start_from_examples(some.x.float())
 
 
 def _fit(
@@ -227,7 +240,7 @@ def _resume(
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
-    built.model.start_from(dataset.train_mean())
+    _start(built, dataset)
     return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
 
 

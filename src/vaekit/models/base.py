@@ -57,6 +57,14 @@ class Model(nn.Module):
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
 
+    @property
+    def examples_wanted(self) -> int:
+        """How many training examples `start_from_examples` is to be given; 0 if it need not be called."""
+        return 0
+
+    def start_from_examples(self, x: Any) -> None:
+        """Start whatever lies in the data's space at these training examples, as the model sees them."""
+
     def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """Yield (role, name, parameter) with role "encoder" (the posterior) or "decoder" (prior and likelihood)."""
         for name, parameter in self.named_parameters():

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior
+from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.trace import Latent, Trace
 
@@ -33,6 +34,11 @@ class VAE(Model):
 
     def __init__(self, posterior: Posterior, prior: Prior, likelihood: Likelihood) -> None:
         super().__init__()
+        if posterior.space != prior.space:
+            raise UserError(
+                f"the posterior {type(posterior).__name__} has {posterior.space} and the prior {type(prior).__name__} "
+                f"{prior.space}, so KL(q ‖ p) is infinite; choose a prior on {posterior.space}"
+            )
         self.posterior = posterior
         self.prior = prior
         self.likelihood = likelihood
@@ -43,7 +49,7 @@ class VAE(Model):
         """Run one forward pass with `k` posterior samples an example."""
         q = self.encode(x, y)
         draw = self.posterior.draw(q, k, hard)
-        latent = Latent(q, self.prior_of(y), draw.z, draw.code, draw.log_q)
+        latent = Latent(q if draw.q is None else draw.q, self.prior_of(y), draw.z, draw.code, draw.log_q)
         return Trace(x, y, {"z": latent}, self.decode(draw.z, y), draw.extras)
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
@@ -91,6 +97,15 @@ class VAE(Model):
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
         self.likelihood.start_from(mean)
+
+    @property
+    def examples_wanted(self) -> int:
+        """As many as the prior has pseudo-inputs."""
+        return self.prior.examples_wanted
+
+    def start_from_examples(self, x: Any) -> None:
+        """Start the prior's pseudo-inputs at training examples."""
+        self.prior.start_from_examples(x)
 
 
 def _with_label(part: Posterior | Prior | Likelihood, y: Tensor | None) -> tuple[Tensor, ...]:

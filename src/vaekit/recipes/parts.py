@@ -11,9 +11,11 @@ from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.nets.build import decoder as build_decoder
 from vaekit.nets.build import encoder as build_encoder
+from vaekit.nets.mlp import Shape
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.settings import ModelSettings, Settings
+from vaekit.registry import Entry
 
 BY_KIND = {
     "binary": "bernoulli",
@@ -22,6 +24,9 @@ BY_KIND = {
     "counts": "negative-binomial",
     "real": "gaussian",
 }
+
+LIMITS = {"binary": (0.0, 1.0), "unit": (0.0, 1.0), "levels": (0.0, 1.0), "counts": (0.0, float("inf"))}
+"""Between which values data of a kind lie."""
 
 
 def likelihood_name(settings: ModelSettings, data: DataInfo) -> str:
@@ -49,11 +54,11 @@ def encoder(settings: ModelSettings, data: DataInfo, context: int = 0) -> Net:
     )
 
 
-def decoder(settings: ModelSettings, data: DataInfo, context: int = 0) -> Net:
-    """Return the decoder network, the encoder's mirror."""
+def decoder(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Net:
+    """Return the decoder network, the encoder's mirror; `latent` is the shape of z if it is not (model.latent,)."""
     return build_decoder(
         settings.net,
-        (settings.latent,),
+        settings.latent if latent is None else latent,
         data.shape,
         hidden=settings.hidden,
         channels=settings.channels,
@@ -63,38 +68,49 @@ def decoder(settings: ModelSettings, data: DataInfo, context: int = 0) -> Net:
     )
 
 
+def options(entry: Entry[Any], settings: ModelSettings) -> dict[str, Any]:
+    """Return the settings that a part lists in its `options` fact, as far as the recipe has them."""
+    given = {name: getattr(settings, name, None) for name in entry.facts.get("options", ())}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def posterior(settings: ModelSettings, data: DataInfo, context: int = 0) -> Posterior:
     """Return q(z|x) of the chosen family."""
-    part: Any = POSTERIORS[settings.posterior].part
-    return part(encoder(settings, data, context))
+    entry = POSTERIORS[settings.posterior]
+    part: Any = entry.part
+    return part(encoder(settings, data, context), **options(entry, settings))
 
 
-def prior(settings: ModelSettings) -> Prior:
-    """Return p(z) of the chosen family."""
-    part: Any = PRIORS[settings.prior].part
-    return part(settings.latent)
+def prior(settings: ModelSettings, data: DataInfo, q: Posterior) -> Prior:
+    """Return p(z) of the chosen family, for latents as the posterior has them."""
+    entry = PRIORS[settings.prior]
+    part: Any = entry.part
+    if entry.facts.get("of_posterior"):
+        if q.takes_label:
+            raise UserError(f"the prior '{entry.name}' has no labels to give a posterior q(z|x, y); choose another")
+        return part(q, data.shape, limits=LIMITS.get(data.kind), **options(entry, settings))
+    return part(q.latent_shape, **options(entry, settings))
 
 
-def likelihood(settings: ModelSettings, data: DataInfo, context: int = 0) -> Likelihood:
-    """Return p(x|z) of the chosen family."""
+def likelihood(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Likelihood:
+    """Return p(x|z) of the chosen family; `latent` is the shape of z if it is not (model.latent,)."""
     entry = LIKELIHOODS[likelihood_name(settings, data)]
-    options: dict[str, Any] = {}
-    if settings.scale is not None:
-        if "scale" not in entry.facts.get("options", ()):
-            raise UserError(f"model.scale={settings.scale} does not apply to the likelihood '{entry.name}'; drop it")
-        options["scale"] = settings.scale
+    if settings.scale is not None and "scale" not in entry.facts.get("options", ()):
+        raise UserError(f"model.scale={settings.scale} does not apply to the likelihood '{entry.name}'; drop it")
+    given = options(entry, settings)
     if entry.facts.get("needs_levels"):
         if data.levels is None:
             raise UserError(f"the likelihood '{entry.name}' needs quantised data; {data.name} has real values")
-        options["levels"] = data.levels
+        given["levels"] = data.levels
     part: Any = entry.part
-    return part(decoder(settings, data, context), **options)
+    return part(decoder(settings, data, context, latent), **given)
 
 
 def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
     model = settings.model
-    return VAE(posterior(model, data, context), prior(model), likelihood(model, data, context))
+    q = posterior(model, data, context)
+    return VAE(q, prior(model, data, q), likelihood(model, data, context, q.latent_shape))
 
 
 def label_count(data: DataInfo, name: str) -> int:
