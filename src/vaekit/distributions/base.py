@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from copy import copy
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
 
 SCALAR = torch.Size()
+D = TypeVar("D", bound=Distribution)
 Measure = Literal["mass", "density", "none"]
 
 
@@ -96,3 +98,27 @@ def in_support(d: Distribution, x: Tensor) -> Tensor:
     ok = support.check(x) if support is not None else torch.isfinite(x)
     missing = ok.dim() - (x.dim() - len(d.event_shape))
     return ok.flatten(-missing).all(-1) if missing > 0 else ok
+
+
+def detached(d: D) -> D:
+    """Return `d` with its parameters held fixed: gradients of its log-density reach its argument alone.
+
+    Every tensor that it holds, and every distribution inside it, is detached; a family whose parameters lie elsewhere
+    (in a network that it calls) has a method `detached` of its own.
+
+    >>> from torch.distributions import Normal
+    >>> mean, z = torch.zeros(1, requires_grad=True), torch.ones(1, requires_grad=True)
+    >>> detached(Normal(mean, 1.0)).log_prob(z).backward()
+    >>> mean.grad, z.grad
+    (None, tensor([-1.]))
+    """
+    own = getattr(d, "detached", None)
+    if own is not None:
+        return own()
+    twin = copy(d)
+    for name, value in vars(d).items():
+        if isinstance(value, Tensor):
+            vars(twin)[name] = value.detach()
+        elif isinstance(value, Distribution):
+            vars(twin)[name] = detached(value)
+    return twin

@@ -7,7 +7,7 @@ from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import flat_vae, label_count
+from vaekit.recipes.parts import checked, flat_vae, label_count
 from vaekit.recipes.settings import Settings
 
 
@@ -49,7 +49,7 @@ def cvae(settings: Settings, data: DataInfo) -> Built:
 @recipe("iwae", reference="Burda et al. 2016, arXiv:1509.00519", objective={"k": 5})
 def iwae(settings: Settings, data: DataInfo) -> Built:
     """The importance-weighted autoencoder: maximises the bound of K samples."""
-    return Built.of(flat_vae(settings, data), Objective(ImportanceWeighted(settings.objective.k)))
+    return checked(flat_vae(settings, data), Objective(ImportanceWeighted(settings.objective.k)), data)
 
 
 @recipe(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
@@ -12,8 +14,10 @@ from vaekit.nets.base import Net
 from vaekit.nets.build import decoder as build_decoder
 from vaekit.nets.build import encoder as build_encoder
 from vaekit.nets.mlp import Shape
+from vaekit.objectives.base import Objective
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
+from vaekit.recipes.base import Built
 from vaekit.recipes.settings import ModelSettings, Settings
 from vaekit.registry import Entry
 
@@ -111,6 +115,17 @@ def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
     model = settings.model
     q = posterior(model, data, context)
     return VAE(q, prior(model, data, q), likelihood(model, data, context, q.latent_shape))
+
+
+def checked(model: VAE, objective: Objective, data: DataInfo) -> Built:
+    """Return the model with its one stage, after one trace of two blank examples through both.
+
+    Combinations that an objective refuses are so refused before anything is written.
+    """
+    y = torch.zeros(2, dtype=torch.long) if model.takes_label else None
+    with torch.no_grad():
+        objective(model.eval().trace(torch.zeros(2, *data.shape), y, k=2))
+    return Built.of(model.train(), objective)
 
 
 def label_count(data: DataInfo, name: str) -> int:

@@ -1,0 +1,79 @@
+"""Variants of the objective for continuous latents: capacity, importance-weighted gradients and bounds."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from vaekit.data.info import DataInfo
+from vaekit.objectives.base import Objective
+from vaekit.objectives.capacity import Capacity
+from vaekit.objectives.elbo import Reconstruction
+from vaekit.objectives.importance import (
+    CombinedImportanceWeighted,
+    Gradient,
+    ImportanceWeighted,
+    MultipleImportanceWeighted,
+)
+from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.parts import checked, flat_vae
+from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings
+
+
+class CapacitySettings(ObjectiveSettings):
+    """What the capacity objective takes."""
+
+    gamma: ScheduleSetting = Field(default=100.0, description="weight of the KL's distance from its capacity")
+    capacity: ScheduleSetting = Field(default="linear 0 25 80%", description="the KL aimed at, nats an example")
+
+
+class GradientSettings(ObjectiveSettings):
+    """How the gradient of the importance-weighted bound is estimated."""
+
+    k: PositiveInt = Field(default=8, description="posterior samples an example")
+    gradient: Gradient = Field(default="dreg", description="estimator of the posterior's gradient")
+
+
+class MultipleSettings(ObjectiveSettings):
+    """How many bounds are averaged, and of how many samples each."""
+
+    k: PositiveInt = Field(default=8, description="posterior samples in each bound")
+    m: PositiveInt = Field(default=4, description="bounds that are averaged")
+
+
+class CombinedSettings(ObjectiveSettings):
+    """How ELBO and importance-weighted bound are mixed."""
+
+    k: PositiveInt = Field(default=8, description="posterior samples an example")
+    mix: float = Field(default=0.5, ge=0, le=1, description="weight of the ELBO; the rest is the bound of K samples")
+
+
+@recipe("capacity-vae", reference="Burgess et al. 2018, arXiv:1804.03599", objective_settings=CapacitySettings)
+def capacity_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE whose KL is held at a capacity that grows while training: latents open one after another."""
+    o = settings.objective
+    assert isinstance(o, CapacitySettings)
+    return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), Capacity(o.gamma, o.capacity)))
+
+
+@recipe("dreg", reference="Tucker et al. 2019, arXiv:1810.04152", objective_settings=GradientSettings)
+def dreg(settings: Settings, data: DataInfo) -> Built:
+    """The importance-weighted autoencoder trained with doubly reparameterised (or STL) gradients, which vary less."""
+    o = settings.objective
+    assert isinstance(o, GradientSettings)
+    return checked(flat_vae(settings, data), Objective(ImportanceWeighted(o.k, gradient=o.gradient)), data)
+
+
+@recipe("miwae", reference="Rainforth et al. 2018, arXiv:1802.04537", objective_settings=MultipleSettings)
+def miwae(settings: Settings, data: DataInfo) -> Built:
+    """Maximises the mean of M importance-weighted bounds of K samples, whose gradients serve the encoder better."""
+    o = settings.objective
+    assert isinstance(o, MultipleSettings)
+    return checked(flat_vae(settings, data), Objective(MultipleImportanceWeighted(o.m, o.k)), data)
+
+
+@recipe("ciwae", reference="Rainforth et al. 2018, arXiv:1802.04537", objective_settings=CombinedSettings)
+def ciwae(settings: Settings, data: DataInfo) -> Built:
+    """Maximises a mixture of the ELBO and the importance-weighted bound of K samples."""
+    o = settings.objective
+    assert isinstance(o, CombinedSettings)
+    return checked(flat_vae(settings, data), Objective(CombinedImportanceWeighted(o.k, o.mix)), data)
