@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "estimators": {"errors", "experiment"},
     "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
     "explorer": {"errors", "experiment"},
-    "cli": {"errors", "_env", "experiment"},
+    "cli": {"errors", "_env", "experiment", "explorer"},
     "__main__": {"errors", "_env", "cli"},
 }
 

@@ -17,6 +17,7 @@ app = App(
     version=f"vaekit {__version__}",
     help_formatter=PlainFormatter(),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 for _name, _where in {
@@ -27,6 +28,7 @@ for _name, _where in {
     "reconstruct": "use:reconstruct",
     "interpolate": "use:interpolate",
     "report": "use:report",
+    "explore": "explore:explore",
     "recipes": "lists:recipes",
     "datasets": "lists:datasets",
     "show": "lists:show",

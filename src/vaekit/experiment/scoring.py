@@ -1,0 +1,77 @@
+"""An example's anomaly score beside those of the test examples: minus the ELBO, or the squared error without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.models.base import Model
+
+SAMPLES = 8
+BINS = 40
+
+
+class Scorer:
+    """Scores and their distribution. With a bound the score is -ELBO(x), nats, the mean over 8 posterior samples.
+
+    Where the model bounds nothing (`refused` says why), or an example lies outside the likelihood's support, there is
+    no such number: the score is then Σ (x - reconstruction)² for every example.
+    """
+
+    def __init__(self, model: Model, refused: str | None) -> None:
+        self.model = model
+        self.refused = refused
+        self._parts: list[Tensor] = []
+        self._sorted: np.ndarray | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the test examples' scores are in."""
+        return self._sorted is not None
+
+    def of(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Return the scores of prepared examples, (B,)."""
+        if self.refused is not None:
+            return (x - self.model.reconstruct(x, y)).square().flatten(1).sum(1)
+        return -bounds.elbo(self.model.trace(x, y, k=SAMPLES, hard=True))
+
+    def add(self, x: Tensor, y: Tensor | None) -> None:
+        """Take test examples."""
+        self._parts.append(self.of(x, y))
+
+    def finish(self) -> None:
+        """Sort what was taken."""
+        self._sorted = np.sort(torch.cat(self._parts).double().numpy())
+
+    def one(self, x: Tensor, y: Tensor | None) -> dict[str, Any]:
+        """Return an example's ELBO with its two terms, or why it has none, and its score with its percentile."""
+        refused, elbo, terms = self.refused, None, None
+        if refused is None:
+            trace = self.model.trace(x, y, k=SAMPLES, hard=True)
+            refused = bounds.refusal(trace)
+            if refused is None:
+                elbo = float(bounds.elbo(trace).mean())
+                log_px = float(trace.log_px.mean())
+                terms = {"reconstruction": log_px, "kl": log_px - elbo}
+        score = -elbo if elbo is not None else float(self.of(x, y)[0]) if self.refused is not None else None
+        return {"elbo": elbo, "terms": terms, "refused": refused, "score": score, "percentile": self._rank(score)}
+
+    def _rank(self, score: float | None) -> float | None:
+        """Return the per cent of test examples that score lower."""
+        if score is None or self._sorted is None or not len(self._sorted):
+            return None
+        return 100.0 * float(np.searchsorted(self._sorted, score)) / len(self._sorted)
+
+    def histogram(self) -> dict[str, Any]:
+        """Return counts and edges over the test examples, the outermost half per cent in the end bins."""
+        name = "−ELBO (nats)" if self.refused is None else "squared error"
+        if self._sorted is None or not len(self._sorted):
+            return {"name": name, "n": 0, "counts": [], "edges": []}
+        low, high = np.quantile(self._sorted, [0.005, 0.995])
+        high = high if high > low else low + 1.0
+        counts, edges = np.histogram(np.clip(self._sorted, low, high), BINS, (low, high))
+        return {"name": name, "n": len(self._sorted), "counts": counts.tolist(), "edges": edges.tolist()}

@@ -1,0 +1,326 @@
+"""The explorer's answers: JSON and raw bytes over HTTP. Numbers are checked here; the work is the experiment's."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from vaekit.errors import UserError
+from vaekit.experiment.exploring import Exploration, set_threads
+from vaekit.explorer.guard import MOST_BODY, Bucket
+from vaekit.explorer.uploads import read_upload
+
+STATIC = Path(__file__).parent / "static"
+MOST_ROWS = 128
+"""Codes decoded in one request."""
+
+
+class Refused(Exception):
+    """An answer with a status other than 200 and a sentence for the person."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status, self.reason = status, reason
+        super().__init__(reason)
+
+
+class Api:
+    """The routes over one run. Decoding has threads of its own, so that nothing slow delays a slider."""
+
+    def __init__(self, exploration: Exploration, workers: int = 2) -> None:
+        self.x = exploration
+        quiet = {"initializer": set_threads, "initargs": (1,)}
+        self._quick = ThreadPoolExecutor(workers, "decode", **quiet)
+        self._slow = ThreadPoolExecutor(3, "study", **quiet)
+        self._map: Any = None
+        self._uploads = Bucket(rate=5.0, burst=30.0)
+
+    def start(self) -> None:
+        """Begin with what takes long: the scores, then the map."""
+        if self.x.problem is None:
+            self._slow.submit(self.x.scores)
+            self._map = self._slow.submit(self.x.latent_map)
+
+    def stop(self) -> None:
+        """Let the threads end."""
+        self.x.stop()
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._slow.shutdown(wait=False, cancel_futures=True)
+
+    def routes(self) -> list[Route]:
+        """Return every path with its answer."""
+        get: dict[str, Any] = {"facts": self.facts, "map": self.map, "plane": self.plane, "scores": self.scores}
+        get |= {"example": self.example, "thumb": self.thumb}
+        post: dict[str, Any] = {"decode": self.decode, "random": self.random, "path": self.path}
+        post |= {"combine": self.combine, "traverse": self.traverse, "lift": self.lift, "save": self.save}
+        post |= {"infer": self.infer, "infer/pixels": self.infer_pixels, "infer/file": self.infer_file}
+        return [
+            *(Route(f"/api/{name}", call, methods=["GET"]) for name, call in get.items()),
+            *(Route(f"/api/{name}", call, methods=["POST"]) for name, call in post.items()),
+        ]
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    async def facts(self, request: Request) -> Response:
+        """What the run is."""
+        return JSONResponse(self.x.facts)
+
+    async def map(self, request: Request) -> Response:
+        """The points: float32 (N, 2), then int16 labels if x-labels is 1; 202 with the progress until they are made."""
+        if self._map is None:
+            raise UserError(f"the run's data are not at hand: {self.x.problem}")
+        if not self._map.done():
+            done, total = self.x.progress
+            return JSONResponse({"done": done, "total": total}, status_code=202)
+        found = self._map.result()
+        body = found.points.astype("<f4").tobytes()
+        labelled = found.labels is not None
+        if labelled:
+            body += found.labels.astype("<i2").tobytes()
+        headers = {"x-count": str(len(found.points)), "x-labels": str(int(labelled))}
+        return Response(body, media_type="application/octet-stream", headers=headers)
+
+    async def plane(self, request: Request) -> Response:
+        """The map's plane in latent space."""
+        if self._map is None or not self._map.done():
+            raise UserError("the map is not made yet")
+        plane = self._map.result().plane
+        return JSONResponse({"centre": plane.centre.tolist(), "axes": plane.axes.tolist(), "share": plane.share})
+
+    async def scores(self, request: Request) -> Response:
+        """The histogram of the test examples' anomaly scores."""
+        return JSONResponse(await self._run(self._slow, self.x.scores))
+
+    # -- codes ------------------------------------------------------------------------------------------------------
+
+    async def decode(self, request: Request) -> Response:
+        """Codes in, pictures (uint8) or rows (float32) out, raw."""
+        asked = await _json(request)
+        rows = asked.get("z")
+        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
+            raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
+        z, label = self.x.code(rows), _label(asked)
+        out = await self._run(self._quick, self.x.decode, z, label)
+        return Response(out.astype(out.dtype.newbyteorder("<"), copy=False).tobytes(), media_type=_RAW)
+
+    async def random(self, request: Request) -> Response:
+        """A code from the prior."""
+        asked = await _json(request)
+        seed = _whole(asked, "seed", 0, 2**53)
+        return JSONResponse({"z": await self._run(self._quick, self.x.random, _label(asked), seed)})
+
+    async def path(self, request: Request) -> Response:
+        """Codes on the way from a to b."""
+        asked = await _json(request)
+        kind = asked.get("kind", "linear")
+        if kind not in ("linear", "spherical"):
+            raise UserError("kind must be 'linear' or 'spherical'")
+        a, b = self._one(asked, "a"), self._one(asked, "b")
+        z = self.x.path(a, b, _whole(asked, "steps", 2, MOST_ROWS), kind)
+        return JSONResponse({"z": z.tolist()})
+
+    async def combine(self, request: Request) -> Response:
+        """The code a - b + c."""
+        asked = await _json(request)
+        z = self.x.combine(*(self._one(asked, name) for name in "abc"))
+        return JSONResponse({"z": z.tolist()})
+
+    async def traverse(self, request: Request) -> Response:
+        """A code with one dimension set to each value."""
+        asked = await _json(request)
+        values = asked.get("values")
+        if not isinstance(values, list) or not 0 < len(values) <= MOST_ROWS or not all(_is_number(v) for v in values):
+            raise UserError(f"values must be 1 to {MOST_ROWS} numbers")
+        z = self.x.traverse(self._one(asked, "z"), _whole(asked, "dimension", 0, self.x.size - 1), values)
+        return JSONResponse({"z": z.tolist()})
+
+    async def lift(self, request: Request) -> Response:
+        """The code at a place of the map."""
+        asked = await _json(request)
+        place = asked.get("at")
+        if not isinstance(place, list) or len(place) != 2 or not all(_is_number(v) and abs(v) < 1e6 for v in place):
+            raise UserError("at must be two numbers")
+        if not self.x.mapped:
+            raise UserError("the map is not made yet")
+        keep = self._one(asked, "keep") if asked.get("keep") is not None else None
+        return JSONResponse({"z": self.x.lift(place, keep)})
+
+    async def save(self, request: Request) -> Response:
+        """Codes and what they decode to, as a NPZ file."""
+        asked = await _json(request)
+        rows = asked.get("z")
+        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
+            raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
+        data = await self._run(self._quick, self.x.npz, self.x.code(rows), _label(asked))
+        headers = {"content-disposition": 'attachment; filename="vaekit.npz"'}
+        return Response(data, media_type=_RAW, headers=headers)
+
+    def _one(self, asked: dict[str, Any], name: str) -> Any:
+        return self.x.code([asked.get(name)])[0]
+
+    # -- examples ---------------------------------------------------------------------------------------------------
+
+    async def example(self, request: Request) -> Response:
+        """An example's code and label."""
+        return JSONResponse(await self._run(self._quick, self.x.encode, _index(request)))
+
+    async def thumb(self, request: Request) -> Response:
+        """An example as it is drawn, raw."""
+        index = _index(request)
+        shown = await self._run(self._quick, lambda: self.x.shown(self.x.example(index)[0]))
+        return Response(shown.tobytes(), media_type=_RAW)
+
+    async def infer(self, request: Request) -> Response:
+        """A known example's posterior, reconstruction, bound and score."""
+        asked = await _json(request)
+        index, label = _whole(asked, "index", 0, 2**31), _label(asked)
+        x, y = self.x.example(index)
+        if label is None and y is not None and y.dim() == 1:
+            label = int(y[0])
+        return await self._inferred(x, label, "")
+
+    async def infer_pixels(self, request: Request) -> Response:
+        """The same for a drawing: one byte a pixel and channel, height × width × channels."""
+        data = await _body(request)
+        facts = self.x.facts
+        shape = (facts["height"], facts["width"], facts["channels"])
+        if not facts["image"] or len(data) != shape[0] * shape[1] * shape[2]:
+            raise UserError(f"a drawing is {shape[0]} × {shape[1]} × {shape[2]} bytes, not {len(data)}")
+        values = np.moveaxis(np.frombuffer(data, np.uint8).reshape(shape), -1, 0) / 255
+        return await self._inferred(self.x.prepared(values, "unit"), _query_label(request), "")
+
+    async def infer_file(self, request: Request) -> Response:
+        """The same for a file: PNG, JPEG or NPY."""
+        if not self._uploads.take():
+            raise Refused(429, "too many files at once; wait a second")
+        data = await _body(request)
+        invert = request.query_params.get("invert") == "1"
+
+        def read() -> tuple[Any, str]:
+            values, scale, told = read_upload(data, tuple(self.x.info.shape), invert)
+            return self.x.prepared(values, scale), told
+
+        x, told = await self._run(self._slow, read)
+        return await self._inferred(x, _query_label(request), told)
+
+    async def _inferred(self, x: Any, label: int | None, told: str) -> Response:
+        def work() -> dict[str, Any]:
+            self.x.scores()  # the first waits for the distribution that the score is compared with
+            return self.x.infer(x, label)
+
+        found = await self._run(self._slow, work)
+        for name in ("x", "recon"):
+            found[name] = base64.b64encode(found[name].tobytes()).decode()
+        return JSONResponse(found | {"told": told, "label": label})
+
+    async def _run(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
+
+
+_RAW = "application/octet-stream"
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body of a type that other sites cannot send unasked, up to the bound."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind not in ("application/json", _RAW):
+        raise Refused(415, "send application/json or application/octet-stream")
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BODY:
+            raise Refused(413, f"the file is over {MOST_BODY >> 20} MiB; choose a smaller one")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _no_constant(name: str) -> Any:
+    raise UserError(f"{name} is no number; send finite ones")
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await _body(request), parse_constant=_no_constant)
+    except UserError:
+        raise
+    except (ValueError, RecursionError):
+        raise UserError("the request is not JSON") from None
+    if not isinstance(value, dict):
+        raise UserError("the request must be a JSON object")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _whole(asked: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = asked.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"{name} must be a whole number from {low} to {high}")
+    return value
+
+
+def _label(asked: dict[str, Any]) -> int | None:
+    return None if asked.get("label") is None else _whole(asked, "label", 0, 2**31)
+
+
+def _index(request: Request) -> int:
+    text = request.query_params.get("i", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise UserError("i must be the number of an example")
+    return int(text)
+
+
+def _query_label(request: Request) -> int | None:
+    text = request.query_params.get("label", "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise UserError("label must be the number of a class")
+    return int(text)
+
+
+async def _said(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)
+    status = error.status if isinstance(error, Refused) else 400
+    reason = error.reason if isinstance(error, Refused) else " ".join(str(error).split())
+    return JSONResponse({"error": reason}, status_code=status)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the explorer failed: {type(error).__name__}: {error}"}, status_code=500)
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", media_type="text/html")
+
+
+def make_app(exploration: Exploration, workers: int = 2) -> Starlette:
+    """Return the application, without its guard."""
+    api = Api(exploration, workers)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> Any:
+        api.start()
+        yield
+        api.stop()
+
+    return Starlette(
+        routes=[Route("/", _page), *api.routes(), Mount("/static", StaticFiles(directory=STATIC))],
+        exception_handlers={UserError: _said, Refused: _said, ClientDisconnect: _said, Exception: _failed},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,126 @@
+"""Serving the page on this machine alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vaekit.errors import UserError
+from vaekit.experiment.exploring import Exploration, explore
+
+PORT = 8765
+
+
+def require_web() -> None:
+    """Raise UserError if the extra `web` is not installed."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"the explorer needs {error.name}; install it with: pip install 'vaekit[web]'") from None
+
+
+def listen(port: int) -> list[socket.socket]:
+    """Return sockets that listen at `port` (0: any free one) of 127.0.0.1 and, where there is one, of ::1."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: ports go from 1 to 65535 (0 takes any that is free)")
+    first = _bind(socket.AF_INET, "127.0.0.1", port)
+    chosen = first.getsockname()[1]
+    try:
+        return [first, _bind(socket.AF_INET6, "::1", chosen)]
+    except (UserError, OSError):
+        return [first]  # no IPv6 here, or another program has that address: IPv4 is what is announced
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name != "nt":  # there it would let two programs share a port
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(128)
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} is in use by another program; choose one with --port, or --port 0") from None
+        if error.errno == errno.EACCES:
+            raise UserError(f"port {port} may not be used here; choose one above 1023 with --port") from None
+        raise
+    return made
+
+
+class Explorer:
+    """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own."""
+
+    def __init__(
+        self, exploration: Exploration, port: int = 0, sockets: list[socket.socket] | None = None, **guard: float
+    ) -> None:
+        require_web()
+        import uvicorn
+
+        from vaekit.explorer.app import make_app
+        from vaekit.explorer.guard import Guard
+
+        self.sockets = sockets or listen(port)
+        self.port: int = self.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        _ = exploration.facts  # what the page asks for first is ready when the address is told
+        config = uvicorn.Config(
+            Guard(make_app(exploration), self.port, **guard),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=512,
+        )
+        self.server: Any = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve until Ctrl-C."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.server.run(sockets=self.sockets)
+
+    def start(self) -> Explorer:
+        """Serve in the background."""
+        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": self.sockets}, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 30
+        while not self.server.started and time.monotonic() < until:
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        self.server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(10)
+        for one in self.sockets:
+            one.close()
+
+
+def serve(path: Path, port: int = PORT, browser: bool = True, announce: Callable[[str], None] = print) -> None:
+    """Open a run's folder and serve its page until Ctrl-C."""
+    require_web()
+    sockets = listen(port)  # an occupied port is told before the run is loaded
+    explorer = Explorer(explore(path), sockets=sockets)
+    announce(explorer.url)
+    if browser and _has_screen():
+        threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()
+    explorer.run()
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window, rather than take over this terminal."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,108 @@
+"""From a file that a person gives to one example's array. Nothing is unpickled; sizes are checked before memory is."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from vaekit.errors import UserError
+
+Scale = Literal["unit", "source", "bytes"]
+MOST_SIDE = 8192
+MOST_PIXELS = 24_000_000
+
+
+def read_upload(
+    data: bytes, shape: tuple[int, ...], invert: bool = False
+) -> tuple[np.ndarray, Scale, str]:
+    """Return one example (*shape) in float64, its scale, and what was done to it, for people. Raises UserError.
+
+    PNG and JPEG are cropped about their centre, resized, and with `invert` made negative. NPY must have the right shape
+    already; its numbers are the source's own ("source"), or greys of 8 bits ("bytes").
+    """
+    if not data:
+        raise UserError("the file is empty; choose another")
+    if data[:6] == b"\x93NUMPY":
+        values, told = read_npy(data, shape)
+        return values.astype(np.float64), "bytes" if values.dtype == np.uint8 else "source", told
+    if len(shape) != 3:
+        raise UserError(f"this run's examples are rows of {shape[0]} numbers; give a NPY file of that many")
+    picture, told = read_picture(data, shape)
+    return 1 - picture if invert else picture, "unit", told
+
+
+def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """Return the array of a NPY file as (*shape); objects and lying headers are refused unread."""
+    from numpy.lib import format as npy
+
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        head = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        found, _, dtype = head(stream)
+    except (ValueError, SyntaxError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"the NPY file is damaged ({' '.join(str(error).split())[:120]}); write it again") from None
+    if dtype.kind not in "fiub":
+        raise UserError(f"the NPY file holds {dtype}; only arrays of numbers are read")
+    count = int(np.prod(found, dtype=object)) if found else 1
+    if count * dtype.itemsize > len(data):
+        raise UserError("the NPY file is cut short; write it again")
+    fits = {shape, (1, *shape)}
+    if len(shape) == 3:
+        c, h, w = shape
+        fits |= {(h, w, c), (1, h, w, c), *([(h, w), (1, h, w)] if c == 1 else [])}
+    if tuple(found) not in fits:
+        raise UserError(f"the NPY file's array has shape {tuple(found)}; this run's examples have {shape}")
+    stream.seek(0)
+    try:
+        values = np.load(stream, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"the NPY file is damaged ({error}); write it again") from None
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError("the NPY file holds values that are not finite; replace them")
+    last = tuple(found)[-3:]
+    if len(shape) == 3 and last != shape and len(last) == 3 and last == (shape[1], shape[2], shape[0]):
+        values = np.moveaxis(values.reshape(last), -1, 0)
+    return values.reshape(shape), f"read an array of shape {tuple(found)}"
+
+
+def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """Return a PNG or JPEG as (*shape) in [0, 1]: turned as its camera said, cropped about the centre, resized."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise UserError(f"this run's images have {channels} channels; give a NPY file of shape {shape}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture: Any = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        if max(picture.size) > MOST_SIDE or picture.size[0] * picture.size[1] > MOST_PIXELS:
+            raise UserError(
+                f"the picture is {picture.size[0]} × {picture.size[1]}, over {MOST_PIXELS // 1_000_000} million pixels "
+                f"or {MOST_SIDE} a side; make it smaller"
+            )
+        was = picture.size
+        picture = ImageOps.exif_transpose(picture)
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        if picture.mode.startswith("I;16"):
+            grey = np.asarray(picture).astype(np.float32) / 257
+            picture = Image.fromarray(grey).convert("L")
+        picture = picture.convert("L" if channels == 1 else "RGB")
+    except UnidentifiedImageError:
+        raise UserError("the file is neither PNG, JPEG nor NPY; choose another") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"the picture is damaged ({' '.join(str(error).split())[:120]}); save it again") from None
+    told = "" if was == (width, height) else f"made {width} × {height} from {was[0]} × {was[1]}"
+    if picture.size != (width, height):
+        kind = Image.Resampling.BOX if was[0] > width else Image.Resampling.BICUBIC
+        picture = ImageOps.fit(picture, (width, height), kind)
+    values = np.asarray(picture, dtype=np.float64).reshape(height, width, channels) / 255
+    return np.moveaxis(values, -1, 0), told
