@@ -27,21 +27,29 @@ MOST_HELD_OUT = 5000
 
 @dataclass(frozen=True)
 class Split:
-    """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None."""
+    """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
+
+    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`).
+    """
 
     x: Tensor
     y: Tensor | None = None
+    factors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, index: Tensor) -> Split:
         """Return the examples at `index` (M,)."""
-        return Split(self.x.index_select(0, index), None if self.y is None else self.y.index_select(0, index))
+        return Split(*(None if part is None else part.index_select(0, index) for part in self._parts))  # type: ignore[arg-type]
 
     def first(self, n: int) -> Split:
         """Return the first n examples (all, if there are fewer)."""
-        return Split(self.x[:n], None if self.y is None else self.y[:n])
+        return Split(*(None if part is None else part[:n] for part in self._parts))  # type: ignore[arg-type]
+
+    @property
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.x, self.y, self.factors
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def load(
     tensor([0., 1.])
     """
     settings = settings or DataSettings()
-    raw = check(read(source, settings.size))
+    raw = check(read(source, settings.size, _asked(settings)))
     raw = _resized(raw, settings.size)
     if callable(wants):
         raw, plan = resolve(raw, settings, "any")
@@ -105,8 +113,19 @@ def load(
         classes=raw.classes,
         source=raw.source,
         bits_offset=bits,
+        factor_names=raw.factor_names,
+        factor_sizes=raw.factor_sizes,
     )
     return DataSet(info, train, valid, test, prepare)
+
+
+def _asked(settings: DataSettings) -> int | None:
+    """Return how many examples give `limit` to train on after the held-out ones, or None."""
+    if settings.limit is None:
+        return None
+    fractions = sum(wish for wish in (settings.valid, settings.test) if wish < 1)
+    counts = sum(int(wish) for wish in (settings.valid, settings.test) if wish >= 1)
+    return math.ceil((settings.limit + counts) / max(1 - fractions, 1e-3))
 
 
 def _split(raw: Raw, settings: DataSettings) -> tuple[Part, Part, Part]:
@@ -133,13 +152,14 @@ def _count(wish: float | int, n: int) -> int:
 
 def _take(part: Part, index: np.ndarray) -> Part:
     index = np.sort(index)  # the source's order: which examples is random, their order need not be
-    return Part(part.x[index], None if part.y is None else part.y[index])
+    return Part(*(None if a is None else a[index] for a in (part.x, part.y, part.factors)))  # type: ignore[arg-type]
 
 
 def _stored(part: Part, plan: Prepare) -> Split:
     """Return tensors that share no memory with the source."""
     x = torch.from_numpy(part.x.astype(np.uint8 if part.x.dtype == np.uint8 else np.float32, order="C", copy=True))
-    return Split(x, None if part.y is None else torch.from_numpy(part.y.astype(np.int64)))
+    rest = (None if a is None else torch.from_numpy(a.astype(np.int64)) for a in (part.y, part.factors))
+    return Split(x, *rest)
 
 
 def _fitted(plan: Prepare, train: Split, settings: DataSettings) -> tuple[Prepare, float | None]:
@@ -174,7 +194,7 @@ def _fix(split: Split, prepare: Prepare, seed: int) -> Split:
     """Binarise once. Stored at the ends of the scale, 0 and levels − 1, where preparing it again is certain."""
     drawn = replace(prepare, mode="stochastic").fixed(split, seed)
     x = drawn.x * (prepare.levels - 1) if prepare.levels else drawn.x.float()
-    return Split(x, split.y)
+    return replace(split, x=x)
 
 
 def _resized(raw: Raw, size: int | None) -> Raw:

@@ -18,7 +18,8 @@ class DataInfo:
     where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln 2) + bits_offset: 0 where
     the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys on [0, 1)
     (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative models"), None where
-    bits a dimension mean nothing.
+    bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are those of the known factors
+    that made each example, where there are any.
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -37,6 +38,8 @@ class DataInfo:
     classes: tuple[str, ...] = ()
     source: str = ""
     bits_offset: float | None = None
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] = ()
 
     @property
     def is_image(self) -> bool:
@@ -58,10 +61,10 @@ class DataInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
-        return asdict(self) | {"shape": list(self.shape), "classes": list(self.classes)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> DataInfo:
         """Rebuild from `to_dict`'s answer."""
-        plain: dict[str, Any] = dict(value) | {"shape": tuple(value["shape"]), "classes": tuple(value["classes"])}
+        plain: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
         return cls(**plain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -79,7 +79,7 @@ class Prepare:
         x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
         for start in range(0, len(x), BLOCK):
             x[start : start + BLOCK] = self(split.x[start : start + BLOCK].cpu(), generator)
-        return type(split)(x, split.y)
+        return replace(split, x=x)
 
     def expected(self, raw: Tensor) -> Tensor:
         """Return the mean of `self(raw)` over its own noise; float32."""

@@ -16,10 +16,11 @@ MAX_EXACT = 2**24
 
 @dataclass
 class Part:
-    """One split as found: `x` (N, …) and, where there are any, `y` (N,)."""
+    """One split as found: `x` (N, …) and, where there are any, labels `y` (N,) and factors (N, F) of its making."""
 
     x: np.ndarray
     y: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Raw:
     first_row: int = 0
     row_word: str = "row"
     files: tuple[str, ...] = field(default=(), repr=False)
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] = ()
 
     @property
     def parts(self) -> list[tuple[str, Part]]:

@@ -23,10 +23,13 @@ from vaekit.errors import UserError
 LABEL_COLUMNS = ("label", "class")
 
 
-def read(source: Any, size: int | None = None) -> Raw:
-    """Read any source. A known name wins over a folder of that name (write `./digits` for the folder)."""
+def read(source: Any, size: int | None = None, count: int | None = None) -> Raw:
+    """Read any source. A known name wins over a folder of that name (write `./digits` for the folder).
+
+    `count`: how many examples to take of a known set that is too large to hold.
+    """
     if isinstance(source, str) and source in DATASETS:
-        return read_known(source)
+        return read_known(source, count)
     if isinstance(source, (str, Path)):
         return read_path(_resolve(source), size)
     if isinstance(source, tuple):

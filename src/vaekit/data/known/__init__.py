@@ -10,7 +10,7 @@ from vaekit.data.places import Remote, find_known, obtain
 from vaekit.data.raw import Raw
 from vaekit.registry import Entry, Registry
 
-Reader = Callable[[Path], Raw]
+Reader = Callable[..., Raw]
 
 DATASETS: Registry[Reader] = Registry("data set", package="vaekit.data.known")
 """Facts of an entry: `licence`, `size` (in words), `files` (what to find or fetch; empty where a package bundles the
@@ -32,8 +32,12 @@ def available(entry: Entry[Reader]) -> str | None:
     return None if found is None else str(found)
 
 
-def read_known(name: str) -> Raw:
-    """Read a known set: from disk where it is found, else fetched into the user's cache."""
+def read_known(name: str, count: int | None = None) -> Raw:
+    """Read a known set: from disk where it is found, else fetched into the user's cache.
+
+    Sets too large to hold (`total` among their facts) give a seeded random part, of `count` examples if said.
+    """
     entry = DATASETS[name]
     files: tuple[Remote, ...] = entry.facts.get("files", ())
-    return entry.part(obtain(name, files) if files else Path())
+    folder = obtain(name, files) if files else Path()
+    return entry.part(folder, count) if "total" in entry.facts else entry.part(folder)
