@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         part.touch()
         mode = part.stat().st_mode  # some writers make private files; these get the folder's usual rights
+        part.unlink()
         yield part
         part.chmod(mode)
         with part.open("rb") as written:
@@ -35,6 +37,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files in `folder` and below that killed processes left there."""
+    for part in Path(folder).rglob(".*.part*"):
+        named = re.fullmatch(r"\..+\.(\d+)\.part(\.[^.]*)?", part.name)
+        if named and not _alive(int(named[1])):
+            part.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

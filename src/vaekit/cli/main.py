@@ -27,6 +27,8 @@ for _name, _where in {
     "encode": "use:encode",
     "reconstruct": "use:reconstruct",
     "interpolate": "use:interpolate",
+    "compress": "compress:compress",
+    "decompress": "compress:decompress",
     "report": "use:report",
     "explore": "explore:explore",
     "recipes": "lists:recipes",

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
+from vaekit.atomic import sweep
 from vaekit.errors import TrainingFailed, UserError
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Loss
@@ -28,7 +29,7 @@ from vaekit.training.progress import Progress, Silent
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
-from vaekit.training.validation import HeldOut, held_out, named_kl, rng_state, set_rng_state
+from vaekit.training.validation import HeldOut, evaluating, held_out, named_kl, rng_state, set_rng_state
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -131,6 +132,8 @@ class Fit:
         devices = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.settings.seed)
+            if resume and self.folder is not None:
+                sweep(self.folder)
             state = self._find_checkpoint() if resume else None
             if self.folder is not None:
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
@@ -152,11 +155,14 @@ class Fit:
             if not self.at.done:
                 self._run_stage()
             self._finish_stage()
-            skipped += self._skipped()
+            # A checkpoint of a finished run has counted its last stage already.
+            skipped += 0 if self.at.done else self._skipped()
             self.skipped_before = skipped
         self.at.done = True
         self._save_checkpoint()
-        found = self.last_held_out or self._validate()
+        found = self.last_held_out or self._validate_plain()
+        if self.stage.trace != "trace":
+            found = self._of_the_model(found)
         return FitResult(self.at, found, skipped, self.warnings)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
@@ -171,6 +177,9 @@ class Fit:
             self.at.best, self.at.epochs_without = -math.inf, 0
             for name, value in self.annealed:
                 value.schedule.check(name.removesuffix(".weight"), self.total, self.per_epoch)
+            if number > 0:
+                # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
+                self._save_checkpoint()
         else:
             self._restore_stage(state)
         self.bounded: bool | None = None if self.stage.trace == "trace" else False
@@ -194,12 +203,19 @@ class Fit:
                 break
             if self.at.stage_step % settings.log_every == 0:
                 self._record()
-            if self._checkpoint_due() or self._interrupt.is_set():
+            if self._checkpoint_due():
                 self._record()
                 self._save_checkpoint()
-            if self._interrupt.is_set():
-                raise KeyboardInterrupt
+            self._leave_if_asked()
         self._end_epoch()
+        if self.at.stage_step < self.total:
+            self._leave_if_asked()
+
+    def _leave_if_asked(self) -> None:
+        if self._interrupt.is_set():
+            self._record()
+            self._save_checkpoint()
+            raise KeyboardInterrupt
 
     def _end_epoch(self) -> None:
         self._record()
@@ -315,12 +331,10 @@ class Fit:
     # -- held-out evaluation --------------------------------------------------------------------------------------
 
     def _validate(self) -> HeldOut:
-        self.model.eval()
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
-        with self.average.applied() if self.average else nullcontext():
+        with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
             found = held_out(self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.trace == "trace")
-        self.model.train()
         return found
 
     def _judge(self, found: HeldOut) -> None:
@@ -374,9 +388,9 @@ class Fit:
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
         tensors = checkpoint.flatten(
             model=checkpoint.model_tensors(self.model),
-            objective=checkpoint.model_tensors(self.stage.objective),
             rng=rng_state(),
             average={} if self.average is None else self.average.state(),
+            **{f"objective.{i}": checkpoint.model_tensors(stage.objective) for i, stage in enumerate(self.stages)},
             **{f"optimiser.{player}": optimiser.state() for player, optimiser in self.optimisers.items()},
         )
         meta = {"position": vars(self.at), "warnings": self.warnings, "skipped_before": self.skipped_before}
@@ -386,7 +400,12 @@ class Fit:
 
     def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self._path(LAST)
-        return checkpoint.load(path) if path is not None and path.exists() else None
+        if path is None or not path.exists():
+            return None
+        tensors, meta = checkpoint.load(path)
+        if "position" not in meta:
+            raise UserError(f"{path} is not a checkpoint of a training run; train again")
+        return tensors, meta
 
     def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, meta = state
@@ -395,10 +414,11 @@ class Fit:
         self.warnings = list(meta["warnings"])
         self.skipped_before = meta["skipped_before"]
         checkpoint.load_model(self.model, checkpoint.group(tensors, "model"), self._path(LAST))
+        for i, stage in enumerate(self.stages):
+            checkpoint.load_model(stage.objective, checkpoint.group(tensors, f"objective.{i}"), self._path(LAST))
 
     def _restore_stage(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, _ = state
-        checkpoint.load_model(self.stage.objective, checkpoint.group(tensors, "objective"), self._path(LAST))
         for player, optimiser in self.optimisers.items():
             optimiser.load(checkpoint.group(tensors, f"optimiser.{player}"))
         if self.average is not None:
@@ -426,6 +446,12 @@ class Fit:
             self.last_held_out = self._validate_plain()
         elif self.average is not None:
             self.average.keep()
+
+    def _of_the_model(self, found: HeldOut) -> HeldOut:
+        """Score the model itself where the last stage traced something else; the loss stays that stage's."""
+        self.model.eval()
+        batches = self.source.valid(max(self.settings.batch_size, 500))
+        return replace(held_out(self.model.trace, None, batches, self.settings.seed + 1), loss=found.loss)
 
     def _validate_plain(self) -> HeldOut:
         average, self.average = self.average, None
