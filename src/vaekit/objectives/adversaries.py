@@ -1,0 +1,168 @@
+"""Terms played by two: critics of codes (FactorVAE, WAE-GAN, AAE), discriminators of data (VAE-GAN).
+
+A critic is any module from (N, ...) to one logit a row; the odds are of a row being of the first kind named. Its own
+loss is a term of the player "critic". Each player's gradient reaches its own parameters only, so the model's terms
+may pass through the critic without moving it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaekit.objectives.base import Term
+from vaekit.objectives.mmd import prior_sample
+from vaekit.schedules import Schedule
+from vaekit.trace import Trace
+
+CRITIC = "critic"
+
+
+def logits(critic: nn.Module, rows: Tensor) -> Tensor:
+    """Return the critic's log-odds, (N,)."""
+    return critic(rows).reshape(len(rows))
+
+
+def permute_dimensions(z: Tensor) -> Tensor:
+    """Shuffle each column of z (B, D) over the batch by itself: draws from the product of the marginals.
+
+    >>> z = torch.arange(6.0).view(3, 2)
+    >>> bool((permute_dimensions(z).sort(0).values == z.sort(0).values).all())
+    True
+    """
+    order = torch.rand(z.shape, device=z.device).argsort(0)
+    return z.gather(0, order)
+
+
+def two_sided(first: Tensor, second: Tensor) -> Tensor:
+    """½ E[-log D(first)] + ½ E[-log(1 - D(second))] of log-odds: log 2 for a critic that cannot tell; a scalar."""
+    return 0.5 * (F.softplus(-first).mean() + F.softplus(second).mean())
+
+
+class _Played(Term):
+    """A term that passes through a critic; `player` says whose loss it is in."""
+
+    def __init__(self, critic: nn.Module, weight: Schedule | float | str = 1.0, latent: str = "z") -> None:
+        super().__init__(weight)
+        self.critic = critic
+        self.latent = latent
+
+    def code(self, trace: Trace) -> Tensor:
+        """One posterior sample of each example, (B, ...)."""
+        return trace.latents[self.latent].code[0]
+
+
+class DensityRatioTC(_Played):
+    """Total correlation by density ratio, E_q(z)[log D(z) - log(1 - D(z))], (B,) nats, D told apart by `Permuted`.
+
+    It is the TC when D is optimal: then D/(1 - D) = q(z) / Π_d q(z_d).
+    Source: Kim & Mnih 2018, arXiv:1802.05983, eq. 3.
+    """
+
+    name = "total_correlation"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the critic's log-odds at the codes."""
+        return logits(self.critic, self.code(trace))
+
+
+class Permuted(_Played):
+    """The critic's loss: codes against codes whose dimensions are shuffled over the batch, each by itself; a scalar.
+
+    Both kinds come from one batch (the paper's algorithm 2 takes a second one for the shuffled): a shuffled row shares
+    a coordinate with a given example with probability D/B, which is what that second batch avoids.
+    """
+
+    name = "permuted"
+    player = CRITIC
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the two-sided cross-entropy."""
+        z = self.code(trace).detach().flatten(1)
+        both = logits(self.critic, torch.cat([z, permute_dimensions(z)]))
+        return two_sided(both[: len(z)], both[len(z) :])
+
+
+class FoolCode(_Played):
+    """The encoder's part, E_q(z)[-log D(z)], (B,), D being the critic's probability that z is from the prior.
+
+    Source: Makhzani et al. 2016, arXiv:1511.05644; Tolstikhin et al. 2018, arXiv:1711.01558, algorithm 1.
+    """
+
+    name = "fool"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return -log D at the codes."""
+        return F.softplus(-logits(self.critic, self.code(trace)))
+
+
+class JudgeCode(_Played):
+    """The critic's loss: prior draws against codes; a scalar."""
+
+    name = "judge"
+    player = CRITIC
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the two-sided cross-entropy."""
+        z, real = self.code(trace).detach(), prior_sample(trace, self.latent)
+        both = logits(self.critic, torch.cat([real, z]))
+        return two_sided(both[: len(real)], both[len(real) :])
+
+
+class Discriminating(Protocol):
+    """What VAE-GAN needs of a discriminator: its last hidden layer, and the rest of it."""
+
+    def features(self, x: Any, context: Any) -> Tensor:
+        """Everything before the last layer."""
+        ...
+
+
+class SimilarityFeatures(nn.Module):
+    """A discriminator's last hidden layer as a network of features."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator: Any = discriminator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features, (N, F)."""
+        return self.discriminator.features(x, None)
+
+
+def generated(trace: Trace) -> Tensor:
+    """Return what the decoder made without the encoder hearing of it, (N, *event).
+
+    `extras["generated"]` holds the means of p(x|z) at prior draws and at detached codes (see models.generating).
+    """
+    if "generated" not in trace.extras:
+        raise ValueError("this trace has no generated examples: train the model `Generating`")
+    return trace.extras["generated"]
+
+
+class FoolData(_Played):
+    """The decoder's part, E[-log D(x̃)] over generated x̃, a scalar; the encoder is not in it.
+
+    Source: Larsen et al. 2016, arXiv:1512.09300, algorithm 1, in the non-saturating form.
+    """
+
+    name = "fool"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the mean of -log D."""
+        return F.softplus(-logits(self.critic, generated(trace))).mean()
+
+
+class JudgeData(_Played):
+    """The discriminator's loss: data against generated examples, each kind weighing one half; a scalar."""
+
+    name = "judge"
+    player = CRITIC
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the two-sided cross-entropy."""
+        fake = generated(trace).detach()
+        both = logits(self.critic, torch.cat([trace.x, fake]))
+        return two_sided(both[: len(trace.x)], both[len(trace.x) :])

@@ -1,0 +1,58 @@
+"""The terms of M2: bounds for hidden and for shown labels, and the classifier's own loss on the shown ones.
+
+They read `extras["hidden"]` (B,) and `extras["log_qy"]` (B, C) of the trace. Source: Kingma et al. 2014,
+arXiv:1406.5298, eqs. 6-9.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekit.bounds import elbo
+from vaekit.objectives.base import Term
+from vaekit.trace import Trace
+
+
+def _mean_where(value: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `value` (B,) over the rows in `mask`; 0 where there are none."""
+    return torch.where(mask, value, torch.zeros_like(value)).sum() / mask.sum().clamp(min=1)
+
+
+class HiddenLabels(Term):
+    """U(x), the negative bound on log p(x) with the label summed over: the mean over examples with hidden labels."""
+
+    name = "hidden"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the mean of U."""
+        return _mean_where(-elbo(trace), trace.extras["hidden"])
+
+
+class ShownLabels(Term):
+    """L(x, y), the negative bound on log p(x, y): the mean over examples with shown labels.
+
+    Its weight is the share of the data whose label is shown, N_l/N, when batches show labels more often than that.
+    """
+
+    name = "shown"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the mean of L."""
+        return _mean_where(-elbo(trace), ~trace.extras["hidden"])
+
+
+class Classification(Term):
+    """-log q(y|x), nats: the mean over examples with shown labels.
+
+    The bound on log p(x, y) leaves q(y|x) untrained where y is shown; this is the paper's remedy. Its weight is α/N of
+    the paper's (which sets α = 0.1 N).
+    """
+
+    name = "classification"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the mean cross-entropy."""
+        hidden = trace.extras["hidden"]
+        y = torch.zeros_like(hidden, dtype=torch.int64) if trace.y is None else trace.y.clamp(min=0)
+        return _mean_where(-trace.extras["log_qy"].gather(1, y.unsqueeze(1)).squeeze(1), ~hidden)
