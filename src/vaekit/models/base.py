@@ -15,9 +15,12 @@ class Model(nn.Module):
     """A latent variable model p(x, z) with an amortised posterior q(z|x).
 
     Shapes: x (B, ...), labels y (B,) class numbers or (B, C) vectors, K samples an example lead: (K, B, ...).
+    `takes_label`: the model is conditioned on y. `gives_label`: y is a latent of it, so samples may be asked for by
+    label and `class_log_probs(x)` gives log q(y|x), (B, C); nothing else needs y.
     """
 
     takes_label: bool = False
+    gives_label: bool = False
     label_size: int = 0
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
