@@ -116,6 +116,7 @@ class Run:
             show=self.prepare.show,
             progress=progress or (lambda name, done, total: None),
             options=options or {},
+            factors=chosen.factors,
         )
 
     def evaluate(
@@ -126,9 +127,13 @@ class Run:
         limit: int | None = None,
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, Result]:
-        """Compute metrics (names or groups) on the test split; with a folder, keep them in its evaluation.json."""
-        found = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress), metrics)
+        """Compute metrics (names or groups) on the test split; with a folder, keep them in its evaluation.json.
+
+        `options` are settings of single metrics, e.g. {"inception": path}.
+        """
+        found = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress, options=options), metrics)
         if self.path is not None:
             plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in found.items()}
             write_json(self.path / files.EVALUATION, self.evaluation() | plain)
@@ -155,7 +160,7 @@ class Run:
 
     def labels(self, n: int, label: Any = None) -> Tensor | None:
         """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
-        if not self.model.takes_label:
+        if not self.model.takes_label and (label is None or not self.model.gives_label):
             if label is not None:
                 raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave --label out")
             return None

@@ -18,6 +18,7 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
+from vaekit.experiment.labelled import LabelledSource
 from vaekit.experiment.run import Run, build, describe_source
 from vaekit.experiment.source import DataSource
 from vaekit.likelihoods.base import LIKELIHOODS
@@ -147,6 +148,13 @@ def _start(built: Built, dataset: DataSet) -> None:
         built.model.start_from_examples(some.x.float())
 
 
+def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
+    """Return the training batches; a recipe that says how many labels it may see is shown no more."""
+    if built.labelled is None:
+        return DataSource(dataset)
+    return LabelledSource.of(dataset, built.labelled, settings.data.seed)
+
+
 def _fit(
     built: Built,
     dataset: DataSet,
@@ -165,7 +173,7 @@ def _fit(
         result = fit(
             built.model,
             built.stages,
-            DataSource(dataset),
+            _source(built, dataset, settings),
             settings.train,
             folder=target,
             loggers=[LOGGERS[name].part(target or Path()) for name in loggers],

@@ -63,6 +63,8 @@ class Subject:
     """What is evaluated: a model in eval mode and the test examples as it sees them (x, y), with the settings.
 
     `train` gives the training split prepared likewise, for metrics that fit a probe; it is read only when asked for.
+    `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`. `show` brings images to
+    [0, 1]. `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
     """
 
     model: Model
@@ -76,6 +78,8 @@ class Subject:
     show: Callable[[Tensor], Tensor] = lambda x: x
     progress: Callable[[str, int, int], None] = lambda name, done, total: None
     options: Mapping[str, Any] = field(default_factory=dict)
+    factors: Tensor | None = None
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def batches(self, name: str = "") -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield test batches, telling the progress."""
@@ -95,6 +99,12 @@ class Subject:
         """Posterior means of the test examples, (N, F)."""
         return torch.cat([self.model.features(x, self.label(y)) for x, y in self.batches("encode")])
 
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` gives, made at the first call and kept for other metrics."""
+        if name not in self.shared:
+            self.shared[name] = make()
+        return self.shared[name]
+
 
 Metric = Callable[[Subject], Mapping[str, Result]]
 
@@ -108,17 +118,19 @@ def metric(
     gives: Mapping[str, tuple[str, bool | None]],
     needs: Sequence[str] = (),
     reference: str = "",
+    slow: bool = False,
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
-    `needs`: "labels", "images", "factors", "train"; a subject without them leaves the metric out of a group and makes
-    it an error when asked for by name.
+    `needs`: "labels", "images", "factors", "train", "classifier"; a subject without them leaves the metric out of a
+    group and makes it an error when asked for by name. A `slow` one, of minutes, is computed only when it or its group
+    is asked for by name, not by "all".
     """
 
     def add(function: Metric) -> Metric:
         doc = (function.__doc__ or "").strip().split("\n")[0]
         register = METRICS.register(
-            name, summary=doc, reference=reference, group=group, gives=dict(gives), needs=tuple(needs)
+            name, summary=doc, reference=reference, group=group, gives=dict(gives), needs=tuple(needs), slow=slow
         )
         return register(function)
 
@@ -135,26 +147,31 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     have = {
         "labels": subject.y is not None and subject.y.dim() == 1,
         "images": subject.info.is_image,
-        "factors": "factors" in subject.options,
+        "factors": subject.factors is not None,
         "train": subject.train is not None,
+        "classifier": subject.model.gives_label,
     }
     words = {
         "labels": "the data have no labels",
         "images": "the data are not images",
         "factors": "the data have no known factors",
         "train": "the training split is not at hand",
+        "classifier": "the model does not classify",
     }
     return next((words[need] for need in needs if not have[need]), None)
 
 
 def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:
-    """Compute metrics by name or group ("all" for everything that applies), each with its own seeded noise."""
+    """Compute metrics by name or group, each with its own seeded noise.
+
+    "all" is everything that applies and is not slow.
+    """
     groups = {entry.facts["group"] for entry in METRICS}
     chosen: dict[str, bool] = {}
     for name in names:
         if name == "all" or name in groups:
             for entry in METRICS:
-                if name in ("all", entry.facts["group"]):
+                if name == entry.facts["group"] or (name == "all" and not entry.facts["slow"]):
                     chosen.setdefault(entry.name, False)
         elif name in METRICS.names:
             chosen[name] = True

@@ -18,10 +18,14 @@ from vaekit.training.stages import Stage
 
 @dataclass(frozen=True)
 class Built:
-    """What a recipe makes: a model, and the stages that train it."""
+    """What a recipe makes: a model, and the stages that train it.
+
+    `labelled` is how many labels training may see (semi-supervised); None: all that the data have.
+    """
 
     model: Model
     stages: tuple[Stage, ...]
+    labelled: int | None = None
 
     @staticmethod
     def of(model: Model, objective: Objective) -> Built:
