@@ -1,0 +1,107 @@
+"""Variants with a second player: a critic of codes or a discriminator of data, each with its own optimiser."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from vaekit.data.info import DataInfo
+from vaekit.models.generating import Generating
+from vaekit.models.vae import VAE
+from vaekit.nets.build import encoder as build_encoder
+from vaekit.nets.mlp import MLP, mlp
+from vaekit.objectives.adversaries import (
+    CRITIC,
+    DensityRatioTC,
+    FoolCode,
+    FoolData,
+    JudgeCode,
+    JudgeData,
+    Permuted,
+    SimilarityFeatures,
+)
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import Rate, Reconstruction
+from vaekit.objectives.perceptual import FeatureReconstruction
+from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.parts import flat_vae
+from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings, Widths
+
+
+class CriticSettings(ObjectiveSettings):
+    """Settings of objectives with a critic of codes."""
+
+    weight: ScheduleSetting = Field(default=10.0, description="weight of the critic's verdict in the model's loss")
+    critic: Widths = Field(default=(256, 256, 256), description="hidden widths of the critic")
+
+
+class FactorSettings(CriticSettings):
+    """Settings of FactorVAE's objective."""
+
+    weight: ScheduleSetting = Field(default=6.4, description="γ, the weight of the total correlation")
+
+
+class VaeGanSettings(ObjectiveSettings):
+    """Settings of VAE-GAN's objective."""
+
+    similarity: ScheduleSetting = Field(default=1.0, description="weight of the reconstruction of features")
+    adversarial: ScheduleSetting = Field(default=1.0, description="1/γ: weight of fooling the discriminator")
+
+
+def critic_of_codes(settings: Settings, model: VAE) -> MLP:
+    """Return a critic of codes: an MLP to one logit."""
+    assert isinstance(settings.objective, CriticSettings)
+    return mlp(model.posterior.latent_shape, 1, settings.objective.critic, act="silu")
+
+
+@recipe("factor-vae", reference="Kim & Mnih 2018, arXiv:1802.05983", objective_settings=FactorSettings)
+def factor_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE with the total correlation of its aggregate posterior, by a critic's density ratio, as a penalty."""
+    o, model = settings.objective, flat_vae(settings, data)
+    assert isinstance(o, CriticSettings)
+    critic = critic_of_codes(settings, model)
+    terms = (Reconstruction(), Rate(o.beta, o.free_bits, o.free_per), DensityRatioTC(critic, o.weight))
+    return Built.of(model, Objective(*terms, Permuted(critic), players={CRITIC: critic}))
+
+
+@recipe(
+    "wae-gan",
+    reference="Tolstikhin et al. 2018, arXiv:1711.01558",
+    objective_settings=CriticSettings,
+    model={"posterior": "delta"},
+)
+def wae_gan(settings: Settings, data: DataInfo) -> Built:
+    """A Wasserstein autoencoder whose aggregate posterior is held to the prior by a critic of codes."""
+    o, model = settings.objective, flat_vae(settings, data)
+    assert isinstance(o, CriticSettings)
+    critic = critic_of_codes(settings, model)
+    terms = (Reconstruction(k=o.k), FoolCode(critic, o.weight), JudgeCode(critic))
+    return Built.of(model, Objective(*terms, players={CRITIC: critic}))
+
+
+@recipe(
+    "adversarial-ae",
+    reference="Makhzani et al. 2016, arXiv:1511.05644",
+    objective_settings=CriticSettings,
+    model={"posterior": "delta"},
+    objective={"weight": 1.0},
+)
+def adversarial_ae(settings: Settings, data: DataInfo) -> Built:
+    """An autoencoder and a critic of its codes: WAE-GAN with the critic's verdict weighing as much as one nat."""
+    return wae_gan(settings, data)
+
+
+@recipe(
+    "vae-gan",
+    reference="Larsen et al. 2016, arXiv:1512.09300",
+    objective_settings=VaeGanSettings,
+    model={"likelihood": "bernoulli-soft"},
+)
+def vae_gan(settings: Settings, data: DataInfo) -> Built:
+    """A VAE that reconstructs the features of a discriminator, which tells its samples from data."""
+    m, o, flat = settings.model, settings.objective, flat_vae(settings, data)
+    assert isinstance(o, VaeGanSettings)
+    critic = build_encoder(m.net, data.shape, (1,), hidden=m.hidden, channels=m.channels, act=m.act)
+    similar = FeatureReconstruction(SimilarityFeatures(critic), o.similarity, k=o.k)
+    terms = (similar, Rate(o.beta, o.free_bits, o.free_per), FoolData(critic, o.adversarial), JudgeData(critic))
+    model = Generating(flat.posterior, flat.prior, flat.likelihood)
+    return Built.of(model, Objective(*terms, players={CRITIC: critic}))

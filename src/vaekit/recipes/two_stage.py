@@ -1,0 +1,46 @@
+"""A second VAE on the first one's latents."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from vaekit.data.info import DataInfo
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.models.composed import TwoStage
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.objectives.elbo import negative_elbo
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
+from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.parts import flat_vae
+from vaekit.recipes.settings import ModelSettings, Settings, Widths
+from vaekit.training.stages import Stage
+
+
+class TwoStageSettings(ModelSettings):
+    """Settings of the two models."""
+
+    second_hidden: Widths = Field(default=(512, 512), description="hidden widths of the second model")
+    second_latent: PositiveInt | None = Field(default=None, description="its latent dimensions; default: as many")
+
+
+@recipe(
+    "two-stage-vae",
+    reference="Dai & Wipf 2019, arXiv:1903.05789",
+    model_settings=TwoStageSettings,
+)
+def two_stage_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE, then a second VAE of its latents through which samples are drawn; the bound is the hierarchy's."""
+    m, o = settings.model, settings.objective
+    assert isinstance(m, TwoStageSettings)
+    first = flat_vae(settings, data)
+    z, u, hidden = first.posterior.latent_shape, m.second_latent or m.latent, m.second_hidden
+    q, px = mlp(z, u, hidden, act=m.act), mlp(u, z, hidden[::-1], act=m.act, skip=True)
+    second = VAE(DiagonalNormal(q), StandardNormal(u), Gaussian(px, scale="dimension"))
+    objective = negative_elbo(o.beta, o.free_bits, o.free_per, o.k)
+    stages = (
+        Stage(objective, "first", ("first",), "trace_first"),
+        Stage(negative_elbo(), "second", ("second",), "trace_second"),
+    )
+    return Built(TwoStage(first, second), stages)
