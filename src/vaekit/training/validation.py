@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit import bounds
 from vaekit.collapse import LatentWatch
@@ -33,6 +34,23 @@ class HeldOut:
     def score(self) -> float:
         """The number that early stopping maximises."""
         return -self.loss if self.elbo is None else self.elbo
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in eval mode for the time of a `with` block, then each part back in the mode it was in.
+
+    Objectives too: a critic's batch statistics are not to be moved by held-out data, and a network that an objective
+    holds in eval mode (fixed features) is to stay there.
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 @torch.no_grad()
