@@ -147,7 +147,7 @@ class Api:
         return JSONResponse({"z": z.tolist()})
 
     async def lift(self, request: Request) -> Response:
-        """The code at a place of the map."""
+        """The code at a place of the map; what the map does not show is as in `keep`, or as in the example `near`."""
         asked = await _json(request)
         place = asked.get("at")
         if not isinstance(place, list) or len(place) != 2 or not all(_is_number(v) and abs(v) < 1e6 for v in place):
@@ -155,6 +155,9 @@ class Api:
         if not self.x.mapped:
             raise UserError("the map is not made yet")
         keep = self._one(asked, "keep") if asked.get("keep") is not None else None
+        if asked.get("near") is not None:
+            near = await self._run(self._quick, self.x.encode, _whole(asked, "near", 0, 2**31))
+            keep = self.x.code([near["z"]])[0]
         return JSONResponse({"z": self.x.lift(place, keep)})
 
     async def save(self, request: Request) -> Response:

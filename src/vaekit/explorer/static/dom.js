@@ -1,0 +1,109 @@
+// Making elements, painting examples, and small words for numbers.
+
+export const $ = (id) => document.getElementById(id);
+
+export function make(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made && name !== "list") made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export const number = (value, digits = 2) =>
+  (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits).replace("-", "−");
+
+export const short = (value) => {
+  const size = Math.abs(value);
+  const text = size !== 0 && (size >= 1e5 || size < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  return text.replace(/-/g, "−");
+};
+
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+// One example's raw bytes → its numbers: pixels for images, 32-bit floats for rows.
+export const sizeOf = (facts) => (facts.image ? facts.height * facts.width * facts.channels : 4 * facts.names.length);
+export function example(facts, buffer, index = 0) {
+  const size = sizeOf(facts);
+  return facts.image ? new Uint8Array(buffer, index * size, size) : new Float32Array(buffer, index * size, size / 4);
+}
+
+export function fromBase64(facts, text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return example(facts, bytes.buffer);
+}
+
+// Paints one example: pixels as they are, a row of numbers as bars about their own zero.
+export function paint(canvas, facts, values) {
+  if (!facts.image) return bars(canvas, values);
+  const { width, height, channels } = facts;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(width, height);
+  const out = new Uint32Array(picture.data.buffer);
+  if (channels === 1) for (let i = 0; i < out.length; i++) out[i] = 0xff000000 | (values[i] * 0x010101);
+  else for (let i = 0, j = 0; i < out.length; i++, j += 3) out[i] = 0xff000000 | (values[j + 2] << 16) | (values[j + 1] << 8) | values[j];
+  context.putImageData(picture, 0, 0);
+}
+
+function bars(canvas, values) {
+  Object.assign(canvas, { width: 144, height: 144 });
+  const context = canvas.getContext("2d");
+  const low = Math.min(0, ...values), high = Math.max(0, ...values), span = high - low || 1;
+  const step = canvas.width / values.length;
+  context.fillStyle = "#4a90d9";
+  values.forEach((value, i) => {
+    const top = (high - Math.max(value, 0)) / span * canvas.height;
+    context.fillRect(i * step, top, Math.max(1, step - 1), Math.max(1, Math.abs(value) / span * canvas.height));
+  });
+}
+
+export const className = (facts, label) => (label === null || label === undefined || label < 0 ? "" : facts.classes[label] ?? String(label));
+
+// A table of an example's values, with further columns; cells are kept, so that redrawing is cheap.
+export function valueTable(facts, heads) {
+  const cells = [];
+  const body = make("tbody");
+  for (const name of facts.names) {
+    const row = make("tr", {}, make("th", { scope: "row" }, name));
+    const own = heads.map(() => make("td", {}, "–"));
+    row.append(...own);
+    cells.push(own);
+    body.append(row);
+  }
+  const head = make("tr", {}, make("th", { scope: "col" }, "Column"), ...heads.map((text) => make("th", { scope: "col" }, text)));
+  return {
+    element: make("table", {}, make("thead", {}, head), body),
+    fill(column, values) {
+      values.forEach((value, i) => { cells[i][column].textContent = short(value); });
+    },
+  };
+}
+
+export function download(blob, name) {
+  const url = URL.createObjectURL(blob);
+  const anchor = make("a", { href: url, download: name });
+  document.body.append(anchor);
+  anchor.click();
+  anchor.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// Canvases of examples side by side as one PNG, four times as large, without smoothing.
+export async function savePng(canvases, name) {
+  const zoom = Math.max(1, Math.round(280 / canvases[0].height));
+  const gap = canvases.length > 1 ? 4 : 0;
+  const width = canvases.reduce((sum, one) => sum + one.width * zoom + gap, -gap);
+  const out = make("canvas", { width, height: canvases[0].height * zoom });
+  const context = out.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  let left = 0;
+  for (const one of canvases) {
+    context.drawImage(one, left, 0, one.width * zoom, one.height * zoom);
+    left += one.width * zoom + gap;
+  }
+  download(await new Promise((done) => out.toBlob(done, "image/png")), name);
+}

@@ -1,0 +1,342 @@
+// The latent map: up to 70,000 points written straight into pixels, so that panning and zooming stay smooth.
+import * as api from "./api.js";
+import { $, clamp, className, make, number, paint } from "./dom.js";
+import { lacking, thumbnail } from "./pick.js";
+
+// Ten colours that stay apart under the common colour-vision deficiencies (Petroff 2021, arXiv:2107.02270).
+const PALETTE = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
+const CELLS = 160;
+const ABGR = (hex) => (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
+const COLOURS = PALETTE.map(ABGR);
+
+// Points in square cells, to find the nearest one without looking at all of them.
+class Grid {
+  constructor(n, xy) {
+    Object.assign(this, { n, xy });
+    let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (let i = 0; i < n; i++) {
+      const x = xy[2 * i], y = xy[2 * i + 1];
+      if (x < left) left = x;
+      if (x > right) right = x;
+      if (y < low) low = y;
+      if (y > high) high = y;
+    }
+    Object.assign(this, { left, right, low, high, size: Math.max(right - left, high - low, 1e-6) / CELLS });
+    this.head = new Int32Array(CELLS * CELLS).fill(-1);
+    this.next = new Int32Array(n);
+    for (let i = 0; i < n; i++) {
+      const cell = this.row(xy[2 * i + 1]) * CELLS + this.column(xy[2 * i]);
+      this.next[i] = this.head[cell];
+      this.head[cell] = i;
+    }
+  }
+
+  column(x) { return clamp(Math.floor((x - this.left) / this.size), 0, CELLS - 1); }
+  row(y) { return clamp(Math.floor((y - this.low) / this.size), 0, CELLS - 1); }
+
+  nearest(x, y, shown) {
+    const c = this.column(x), r = this.row(y);
+    let best = -1, least = Infinity;
+    for (let ring = 0; ring < CELLS; ring++) {
+      // A ring further out than the best so far cannot hold a nearer point.
+      if (best >= 0 && (ring - 1) * this.size > Math.sqrt(least)) break;
+      for (let i = Math.max(0, r - ring); i <= Math.min(CELLS - 1, r + ring); i++) {
+        const edge = Math.abs(i - r) === ring;
+        for (let j = c - ring; j <= c + ring; j += edge || ring === 0 ? 1 : 2 * ring) {
+          if (j < 0 || j >= CELLS) continue;
+          for (let k = this.head[i * CELLS + j]; k >= 0; k = this.next[k]) {
+            const d = (this.xy[2 * k] - x) ** 2 + (this.xy[2 * k + 1] - y) ** 2;
+            if (d < least && shown(k)) { least = d; best = k; }
+          }
+        }
+      }
+    }
+    return { index: best, distance: Math.sqrt(least) };
+  }
+}
+
+export function latentMap(app) {
+  const { facts, store } = app;
+  const panel = $("panel-map");
+  const problem = lacking(app);
+  if (problem) { panel.append(problem); return {}; }
+
+  const canvas = make("canvas", { id: "map", tabIndex: 0, role: "application", "aria-roledescription": "map",
+    "aria-label": "Latent map. Arrow keys move the cross, Enter decodes there, plus and minus zoom, shift with arrows moves the map, 0 shows all." });
+  const tip = make("div", { className: "tip", hidden: true }), tipPicture = make("canvas", { className: "pix", width: 1, height: 1 }), tipText = make("div");
+  tip.append(tipPicture, tipText);
+  const progress = make("p", { className: "soft" }, "Making the map…");
+  const modes = { near: "this place, other directions from the nearest example", keep: "this place, other directions as they are",
+    plane: "this place in the plane alone", example: "the nearest example itself" };
+  const mode = make("select", { id: "map-mode" }, ...Object.entries(facts.discrete ? { example: modes.example } : modes).map(([value, text]) => make("option", { value }, text)));
+  const legend = make("div", { className: "legend", role: "group", "aria-label": "Labels shown" });
+  const about = make("p", { className: "soft" });
+  panel.append(make("div", { className: "row" },
+    make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
+    make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
+    make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
+    make("label", { htmlFor: "map-mode" }, "A click decodes"), mode), make("div", { className: "mapbox" }, canvas, tip), progress, legend, about);
+
+  let data = null, grid = null, plane = null, hidden = new Set(), asked = false, wanted = null;
+  const view = { x: 0, y: 0, scale: 1 }; // the middle, and pixels a unit
+  const cross = { x: 0, y: 0, shown: false };
+  let chosen = -1;
+  const context = canvas.getContext("2d");
+  const shown = (i) => hidden.size === 0 || data.labels === null || !hidden.has(data.labels[i]);
+
+  function fit() {
+    const margin = 1.08;
+    view.x = (grid.left + grid.right) / 2;
+    view.y = (grid.low + grid.high) / 2;
+    view.scale = Math.min(canvas.width / (grid.right - grid.left || 1), canvas.height / (grid.high - grid.low || 1)) / margin;
+    Object.assign(cross, { x: view.x, y: view.y });
+  }
+  const toScreen = (x, y) => [(x - view.x) * view.scale + canvas.width / 2, canvas.height / 2 - (y - view.y) * view.scale];
+  const toPlane = (px, py) => [(px - canvas.width / 2) / view.scale + view.x, view.y - (py - canvas.height / 2) / view.scale];
+
+  function resize() {
+    const ratio = devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+    if (!width || (width === canvas.width && height === canvas.height)) return false;
+    const grew = width / canvas.width;
+    Object.assign(canvas, { width, height });
+    if (data !== null && asked) view.scale *= grew;
+    return true;
+  }
+
+  function draw() {
+    asked = false;
+    if (data === null || canvas.clientWidth === 0) return;
+    const { width, height } = canvas;
+    const started = performance.now();
+    const picture = context.createImageData(width, height);
+    const out = new Uint32Array(picture.data.buffer);
+    const ratio = devicePixelRatio || 1;
+    const seen = data.n * (view.scale / fitted()) ** -2;
+    const dot = Math.max(1, Math.round(clamp(160 / Math.sqrt(seen), 1.4, 6) * ratio));
+    const { xy, labels, n } = data;
+    const ox = width / 2 - view.x * view.scale - dot / 2, oy = height / 2 + view.y * view.scale - dot / 2;
+    for (let i = 0; i < n; i++) {
+      const left = Math.floor(xy[2 * i] * view.scale + ox), top = Math.floor(oy - xy[2 * i + 1] * view.scale);
+      if (left < 0 || top < 0 || left + dot > width || top + dot > height) continue;
+      if (hidden.size !== 0 && labels !== null && hidden.has(labels[i])) continue;
+      const colour = labels === null ? COLOURS[0] : COLOURS[labels[i] % 10];
+      for (let y = top, row = top * width; y < top + dot; y++, row += width) out.fill(colour, row + left, row + left + dot);
+    }
+    context.putImageData(picture, 0, 0);
+    marks(ratio);
+    app.mapTime = performance.now() - started;
+  }
+
+  function marks(ratio) {
+    const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+    const paper = getComputedStyle(document.documentElement).getPropertyValue("--card");
+    const ring = (x, y, radius) => {
+      for (const [colour, thick] of [[paper, 5], [ink, 2.2]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = thick * ratio;
+        context.beginPath();
+        context.arc(x, y, radius * ratio, 0, 7);
+        context.stroke();
+      }
+    };
+    if (plane !== null && !facts.discrete) {
+      const at = project(store.z);
+      ring(...toScreen(...at), 8);
+    } else if (chosen >= 0) ring(...toScreen(data.xy[2 * chosen], data.xy[2 * chosen + 1]), 8);
+    if (cross.shown) {
+      const [x, y] = toScreen(cross.x, cross.y).map((v) => Math.round(v) + 0.5);
+      for (const [colour, thick] of [[paper, 4], [ink, 1.5]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = thick * ratio;
+        context.beginPath();
+        context.moveTo(x - 14 * ratio, y); context.lineTo(x + 14 * ratio, y);
+        context.moveTo(x, y - 14 * ratio); context.lineTo(x, y + 14 * ratio);
+        context.stroke();
+      }
+    }
+  }
+  const fitted = () => Math.min(canvas.width / (grid.right - grid.left || 1), canvas.height / (grid.high - grid.low || 1));
+  const ask = () => { if (!asked) { asked = true; requestAnimationFrame(draw); } };
+  const project = (z) => plane.axes.map((axis) => axis.reduce((sum, a, j) => sum + a * (z[j] - plane.centre[j]), 0));
+
+  function zoom(factor, px = canvas.width / 2, py = canvas.height / 2) {
+    if (data === null) return;
+    const [x, y] = toPlane(px, py);
+    view.scale = clamp(view.scale * factor, fitted() / 4, fitted() * 400);
+    const [nx, ny] = toPlane(px, py);
+    view.x += x - nx;
+    view.y += y - ny;
+    ask();
+    app.changed();
+  }
+
+  // -- decoding where a person points ---------------------------------------------------------------------------
+  const go = api.latest(async (x, y) => {
+    const near = grid.nearest(x, y, shown);
+    if (near.index < 0) throw new api.Failure("Every label is hidden; show one to choose its examples.");
+    chosen = near.index;
+    const label = facts.takes_label && data.labels !== null ? data.labels[near.index] : null;
+    let z, told;
+    if (mode.value === "example") {
+      ({ z } = await api.get(`api/example?i=${near.index}`));
+      told = `Example ${near.index}`;
+    } else {
+      const how = { near: { near: near.index }, keep: { keep: store.z }, plane: {} }[mode.value];
+      ({ z } = await api.post("api/lift", { at: [x, y], ...how }));
+      told = `Decoded at ${number(x)}, ${number(y)}; nearest is example ${near.index}`;
+    }
+    store.set({ z, label: label ?? store.label }, { by: "map" });
+    told += data.labels === null ? "" : `, label ${className(facts, data.labels[near.index])}`;
+    about.textContent = `${told}.`;
+    app.say(about.textContent);
+    app.ok();
+  }, app.fail);
+
+  const hover = api.latest(async (index) => {
+    const values = await thumbnail(facts, index);
+    if (tip.hidden || tip.dataset.index !== String(index)) return;
+    paint(tipPicture, facts, values);
+  }, app.fail);
+  function point(px, py) {
+    const near = grid.nearest(...toPlane(px, py), shown);
+    const ratio = devicePixelRatio || 1;
+    tip.hidden = near.index < 0 || near.distance * view.scale > 14 * ratio;
+    if (tip.hidden) return;
+    const [x, y] = toScreen(data.xy[2 * near.index], data.xy[2 * near.index + 1]).map((v) => v / ratio);
+    tip.style.left = `${clamp(x + 14, 0, canvas.clientWidth - 96)}px`;
+    tip.style.top = `${y > 120 ? y - 112 : y + 14}px`;
+    if (tip.dataset.index === String(near.index)) return;
+    tip.dataset.index = String(near.index);
+    tipText.textContent = `#${near.index}${data.labels === null ? "" : ` · ${className(facts, data.labels[near.index])}`}`;
+    hover(near.index);
+  }
+
+  // -- pointers and keys ----------------------------------------------------------------------------------------
+  const pointers = new Map();
+  let moved = 0;
+  const where = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * canvas.width / box.width, (event.clientY - box.top) * canvas.height / box.height];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (data === null || event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    if (pointers.size === 0) moved = 0;
+    pointers.set(event.pointerId, where(event));
+    if (cross.shown) { cross.shown = false; ask(); }
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (data === null) return;
+    const now = where(event);
+    const before = pointers.get(event.pointerId);
+    if (before === undefined) return point(...now);
+    const others = [...pointers].filter(([id]) => id !== event.pointerId);
+    moved += Math.hypot(now[0] - before[0], now[1] - before[1]);
+    if (others.length === 1) { // two fingers: their distance zooms
+      const other = others[0][1];
+      const far = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]) || 1;
+      zoom(far(now) / far(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+    } else if (moved > 5 * (devicePixelRatio || 1)) {
+      view.x -= (now[0] - before[0]) / view.scale;
+      view.y += (now[1] - before[1]) / view.scale;
+      tip.hidden = true;
+      ask();
+      app.changed();
+    }
+    pointers.set(event.pointerId, now);
+  });
+  const release = (event) => {
+    const was = pointers.delete(event.pointerId);
+    if (was && event.type === "pointerup" && pointers.size === 0 && moved <= 5 * (devicePixelRatio || 1)) go(...toPlane(...where(event)));
+  };
+  canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointercancel", release);
+  canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoom(Math.exp(-clamp(event.deltaY, -240, 240) / 400), ...where(event));
+  }, { passive: false });
+  canvas.addEventListener("keydown", (event) => {
+    if (data === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (step) {
+      const reach = Math.min(canvas.width, canvas.height) / 30 / view.scale;
+      if (event.shiftKey) {
+        view.x += 2 * reach * step[0];
+        view.y += 2 * reach * step[1];
+      } else {
+        cross.x += reach * step[0];
+        cross.y += reach * step[1];
+        const [x, y] = toScreen(cross.x, cross.y); // the map follows the cross out of the picture
+        if (x < 0 || x > canvas.width) view.x += reach * step[0];
+        if (y < 0 || y > canvas.height) view.y += reach * step[1];
+        const near = grid.nearest(cross.x, cross.y, shown).index;
+        if (near >= 0) app.say(`${number(cross.x, 1)}, ${number(cross.y, 1)}; nearest example ${near}${data.labels === null ? "" : `, label ${className(facts, data.labels[near])}`}`);
+      }
+      cross.shown = true;
+      ask();
+    } else if (event.key === "Enter" || event.key === " ") { cross.shown = true; ask(); go(cross.x, cross.y); }
+    else if (event.key === "+" || event.key === "=") zoom(1.5, ...toScreen(cross.x, cross.y));
+    else if (event.key === "-") zoom(1 / 1.5, ...toScreen(cross.x, cross.y));
+    else if (event.key === "0") { fit(); ask(); app.changed(); }
+    else return;
+    event.preventDefault();
+  });
+  canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) { cross.shown = true; ask(); } });
+  canvas.addEventListener("blur", () => { if (cross.shown) { cross.shown = false; ask(); } });
+  mode.addEventListener("change", () => app.changed());
+  store.listen(ask);
+  document.addEventListener("vaekit:theme", ask);
+  new ResizeObserver(() => { if (resize()) ask(); }).observe(canvas);
+
+  function legends() {
+    if (data.labels === null) return;
+    const known = [...new Set(data.labels)].sort((a, b) => a - b).slice(0, 40);
+    for (const label of known) {
+      const swatch = make("canvas", { width: 1, height: 1 });
+      swatch.getContext("2d").fillStyle = PALETTE[label % 10];
+      swatch.getContext("2d").fillRect(0, 0, 1, 1);
+      const button = make("button", { type: "button", "aria-pressed": "true", "aria-label": `Show label ${className(facts, label)}` }, swatch, className(facts, label));
+      button.addEventListener("click", () => {
+        hidden.has(label) ? hidden.delete(label) : hidden.add(label);
+        button.setAttribute("aria-pressed", String(!hidden.has(label)));
+        ask();
+      });
+      legend.append(button);
+    }
+  }
+
+  function adopt() {
+    if (wanted === null || grid === null) return;
+    Object.assign(view, { x: wanted[0], y: wanted[1], scale: wanted[2] * fitted() });
+    Object.assign(cross, { x: view.x, y: view.y });
+    wanted = null;
+  }
+
+  async function load() {
+    const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} examples encoded…` : "Making the map…"; });
+    if (!facts.discrete) plane = await api.get("api/plane");
+    data = found;
+    grid = new Grid(data.n, data.xy);
+    resize();
+    fit();
+    adopt();
+    legends();
+    const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
+    progress.textContent = `${data.n.toLocaleString("en")} examples.${share}`;
+    canvas.dataset.ready = "1";
+    ask();
+  }
+  app.attempt(load);
+
+  return {
+    opened: () => { resize(); ask(); },
+    save: () => grid === null ? {} : { mx: view.x.toPrecision(5), my: view.y.toPrecision(5), ms: (view.scale / fitted()).toPrecision(4), mm: mode.value },
+    restore(words) {
+      const values = ["mx", "my", "ms"].map((name) => Number(words.get(name) ?? NaN));
+      if (values.every(Number.isFinite) && values[2] > 0) { wanted = values; adopt(); ask(); }
+      if ([...mode.options].some((one) => one.value === words.get("mm"))) mode.value = words.get("mm");
+    },
+  };
+}

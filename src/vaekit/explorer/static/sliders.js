@@ -1,0 +1,85 @@
+// One slider a latent, the most informative first. Discrete codes step through their categories.
+import { $, clamp, make, number } from "./dom.js";
+
+const FIRST = 32;
+
+export function sliders(app) {
+  const { facts, store } = app;
+  const rows = new Map();
+  let shown = 0;
+  const phone = matchMedia("(max-width: 640px)").matches;
+
+  function row(j) {
+    const low = facts.low[j], high = facts.high[j], discrete = facts.discrete !== null;
+    const step = discrete ? 1 : Number(((high - low) / 140).toPrecision(1));
+    const id = `z${j + 1}`;
+    const nats = facts.kl === null ? "" : `${number(facts.kl[j])} nats`;
+    const input = make("input", { type: "range", id, min: low, max: high, step, "aria-label": `Latent ${j + 1}${nats && `, ${nats}`}` });
+    const output = make("output", { htmlFor: id });
+    const band = make("div", { className: "band", hidden: true });
+    input.addEventListener("input", () => {
+      const z = [...store.z];
+      z[j] = Number(input.value);
+      store.set({ z }, { by: `slider ${j}` });
+    });
+    const box = make("div", { className: "slider" },
+      make("label", { htmlFor: id }, `z${j + 1}`, ...(nats ? [make("small", {}, nats)] : [])),
+      make("div", { className: "track" }, input, make("div", { className: "bandbox" }, band)), output);
+    return { box, input, output, band, low, high, discrete };
+  }
+
+  function more(count) {
+    const next = facts.order.slice(shown, shown + count);
+    for (const j of next) {
+      rows.set(j, row(j));
+      $("sliders").append(rows.get(j).box);
+    }
+    shown += next.length;
+    const left = facts.size - shown;
+    $("more").hidden = left <= 0;
+    $("more").textContent = left > FIRST ? `Show ${FIRST} of ${left} more` : `Show ${left} more`;
+    update();
+  }
+
+  function update() {
+    for (const [j, { input, output, discrete }] of rows) {
+      const value = store.z[j];
+      const text = discrete ? String(Math.round(value)) : number(value);
+      if (output.value !== text) output.value = text;
+      // The thumb of the slider in use stays where the person put it.
+      if (Number(input.value) !== value && !(document.activeElement === input && Math.abs(input.value - value) < 1e-9)) {
+        input.value = value;
+      }
+      input.setAttribute("aria-valuetext", text);
+    }
+  }
+
+  function posterior(z, sd) {
+    for (const [j, { band, low, high }] of rows) {
+      band.hidden = sd === null;
+      if (sd === null) continue;
+      const from = clamp((z[j] - sd[j] - low) / (high - low), 0, 1), to = clamp((z[j] + sd[j] - low) / (high - low), 0, 1);
+      band.style.left = `${100 * from}%`;
+      band.style.width = `${100 * (to - from)}%`;
+      band.title = `posterior ${number(z[j])} ± ${number(sd[j])}`;
+    }
+  }
+
+  let kept = null;
+  $("more").addEventListener("click", () => {
+    more(FIRST);
+    if (kept !== null) posterior(kept.z, kept.sd);
+  });
+  const about = facts.kl === null ? "" : "most informative first";
+  $("latents-note").textContent = facts.discrete ? `${facts.size} codes of ${facts.discrete.categories}` : about;
+  more(phone ? 8 : FIRST);
+  store.listen((_, found) => {
+    if (found !== null) {
+      kept = found;
+      posterior(found.z, found.sd);
+      app.note(found.sd ? "Bands under the sliders: the posterior's mean ± one sd." : "");
+    }
+    update();
+  });
+  return { focus: () => rows.get(facts.order[0]).input.focus() };
+}
