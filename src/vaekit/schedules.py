@@ -45,6 +45,8 @@ class Schedule:
         if isinstance(value, Schedule):
             return value
         if isinstance(value, int | float):
+            if not math.isfinite(value):
+                raise UserError(f"{value} is not a schedule; write a finite number")
             return Schedule("constant", float(value), float(value))
         words = value.split()
         try:
@@ -55,7 +57,7 @@ class Schedule:
                 raise ValueError
             unit: Unit = "epochs" if length.endswith("ep") else "share" if length.endswith("%") else "steps"
             number = float(length.removesuffix("ep").removesuffix("%")) * (0.01 if unit == "share" else 1.0)
-            if not number > 0:
+            if not number > 0 or not math.isfinite(number + float(first) + float(last)):
                 raise ValueError
             return Schedule(cast(Shape, shape), float(first), float(last), number, unit)
         except ValueError:
@@ -147,5 +149,7 @@ def annealed_in(module: nn.Module) -> Iterator[tuple[str, Annealed]]:
 
 def schedule_field(value: Any) -> str | float:
     """Check a setting that holds a schedule and return it in the form it was given (for pydantic's validators)."""
-    Schedule.parse(value)
+    schedule = Schedule.parse(value)
+    if min(schedule.first, schedule.last) < 0:
+        raise UserError(f"'{value}' goes below 0; give values of at least 0")
     return value

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from vaekit.cli.arguments import Whole
 from vaekit.cli.output import describe, print_json, print_table
 
 
@@ -17,9 +18,9 @@ def evaluate(
     /,
     *,
     metrics: Annotated[list[str] | None, Parameter(negative="")] = None,
-    k: int = 500,
-    limit: int | None = None,
-    seed: int = 0,
+    k: Whole = 500,
+    limit: Whole | None = None,
+    seed: Whole = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Evaluate a run on its test split; the numbers go into RUN/evaluation.json and the report.

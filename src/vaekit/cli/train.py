@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from vaekit.cli.arguments import Whole
 from vaekit.cli.output import note, print_json
 
 
@@ -16,11 +17,11 @@ def train(
     *,
     data: str | None = None,
     out: Path | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    batch_size: int | None = None,
+    epochs: Whole | None = None,
+    steps: Whole | None = None,
+    batch_size: Whole | None = None,
     lr: float | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     device: str | None = None,
     precision: str | None = None,
     set: Annotated[list[str] | None, Parameter(negative="")] = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from vaekit.cli.arguments import WHOLE, Whole
 from vaekit.cli.output import note
 
 
@@ -14,11 +15,11 @@ def sample(
     run: Path,
     /,
     *,
-    n: Annotated[int, Parameter(alias="-n")] = 64,
+    n: Annotated[int, WHOLE, Parameter(alias="-n")] = 64,
     label: str | None = None,
     temperature: float = 1.0,
     draw: Annotated[bool, Parameter(negative="")] = False,
-    seed: int = 0,
+    seed: Whole = 0,
     out: Path,
 ) -> None:
     """Sample from the model: a PNG grid or an NPZ of arrays.
@@ -63,7 +64,7 @@ def encode(run: Path, /, *, data: str | None = None, out: Path) -> None:
 
 
 def reconstruct(
-    run: Path, /, *, data: str | None = None, n: Annotated[int, Parameter(alias="-n")] = 16, out: Path
+    run: Path, /, *, data: str | None = None, n: Annotated[int, WHOLE, Parameter(alias="-n")] = 16, out: Path
 ) -> None:
     """Reconstruct examples: a PNG of inputs, outputs and differences, or an NPZ (x, reconstruction).
 
@@ -88,8 +89,8 @@ def interpolate(
     /,
     *,
     data: str | None = None,
-    n: Annotated[int, Parameter(alias="-n")] = 6,
-    steps: int = 10,
+    n: Annotated[int, WHOLE, Parameter(alias="-n")] = 6,
+    steps: Whole = 10,
     kind: Literal["linear", "spherical"] = "linear",
     examples: Annotated[str | None, Parameter(negative="")] = None,
     out: Path,

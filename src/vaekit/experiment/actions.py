@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def check_out(out: Path, suffixes: Sequence[str]) -> str:
         raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file")
     return out.suffix.lower()
 
 
@@ -42,8 +45,8 @@ def sample(folder: Path, out: Path, *, n: int, label: str | None, temperature: f
     """Write samples as a PNG grid or an NPZ (x, and y for conditional models)."""
     suffix = check_out(out, (".png", ".npz"))
     _positive("-n", n)
-    if temperature <= 0:
-        raise UserError(f"--temperature must be above 0, not {temperature:g}")
+    if not 0 < temperature < math.inf:
+        raise UserError(f"--temperature must be above 0 and finite, not {temperature:g}")
     run = load(folder)
     _needs_pictures(run, suffix)
     x = run.sample(n, label, temperature=temperature, draw=draw, seed=seed)
@@ -102,6 +105,8 @@ def interpolate(
     run = load(folder)
     _needs_pictures(run, suffix)
     split = _split(run, data)
+    if len(split) < 2:
+        raise UserError(f"a path needs two examples, and {data} has {len(split)}; give more data")
     chosen = _numbers(examples, len(split)) if examples else list(range(min(2 * n, len(split) // 2 * 2)))
     starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
     a, b = torch.tensor(starts), torch.tensor(stops)

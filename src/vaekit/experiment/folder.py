@@ -26,8 +26,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); train again") from None
-    if not isinstance(record, dict) or "recipe" not in record:
-        raise UserError(f"{path} is not a run's record; train again")
+    needed = ("recipe", "settings", "given", "data", "versions")
+    lost = needed if not isinstance(record, dict) else [key for key in needed if key not in record]
+    if lost:
+        raise UserError(f"{path} is not a run's record: it has no '{lost[0]}'; train again")
     return record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def build(recipe: Recipe, settings: Settings, info: DataInfo) -> Built:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.train.seed)
         return recipe.build(settings, info)
+
+
+def check_seed(seed: int) -> None:
+    """Raise a UserError if `seed` is none that the generators take."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed {seed} must be at least 0 and below 2**63")
 
 
 class Run:
@@ -97,6 +104,7 @@ class Run:
         options: Mapping[str, Any] | None = None,
     ) -> Subject:
         """Return what metrics are computed on: the test split, or the one given."""
+        check_seed(seed)
         chosen = (split or self.test).first(limit) if limit else (split or self.test)
         if not len(chosen):
             raise UserError(f"{self.info.name} has no test examples; set data.test, or pass data to evaluate")
@@ -143,7 +151,10 @@ class Run:
         """Return what evaluation.json holds so far."""
         if self.path is None or not (self.path / files.EVALUATION).is_file():
             return {}
-        return json.loads((self.path / files.EVALUATION).read_text(encoding="utf-8"))
+        try:
+            return dict(json.loads((self.path / files.EVALUATION).read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            return {}  # damaged: the numbers can be computed again
 
     # -- use --------------------------------------------------------------------------------------------------------
 
@@ -190,7 +201,7 @@ class Run:
     ) -> Tensor:
         """Return decoded paths between prepared examples a and b (R, *shape): (R, steps, *shape), displayable."""
         with self._inference():
-            label = None if y is None or not self.model.takes_label else y
+            label = self._label(y)
             ends = [self.model.posterior_mean(x, label) for x in (a, b)]
             z = interpolate(ends[0], ends[1], steps, kind)
             frames = [self.model.decode(step, label).mean for step in z]
@@ -206,21 +217,43 @@ class Run:
                 f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "
                 f"{tuple(self.info.shape)}"
             )
-        return self.prepare.fixed(other.train, TEST_SEED)
+        y = other.train.y
+        if self.model.takes_label and y is not None and len(y) and int(y.max()) >= self.info.n_classes:
+            raise UserError(
+                f"{describe_source(source)} has {int(y.max()) + 1} classes; this run's model knows "
+                f"{self.info.n_classes}: {', '.join(self.info.classes)}"
+            )
+        return self._preparation(other).fixed(other.train, TEST_SEED)
+
+    def _preparation(self, other: DataSet) -> Prepare:
+        """Return how other data become what this run's were: their own scale of greys, this run's moments.
+
+        Greys that are all within the run's levels are taken to be on its scale (digits have 17 levels, not 256).
+        """
+        mine, theirs = self.prepare, other.prepare
+        if mine.levels is not None and theirs.levels not in (None, 2) and int(other.train.x.max()) < mine.levels:
+            return mine
+        return replace(theirs, mean=mine.mean, sd=mine.sd, low=mine.low, high=mine.high)
+
+    def _label(self, y: Tensor | None) -> Tensor | None:
+        if not self.model.takes_label:
+            return None
+        if y is None:
+            raise UserError(f"this run's model ({self.recipe}) is conditioned on labels; give data with labels")
+        return y
 
     def _batched(self, call: Callable[..., Tensor], x: Tensor, y: Tensor | None, batch_size: int) -> Tensor:
-        if self.model.takes_label and y is None:
-            raise UserError(f"this run's model ({self.recipe}) is conditioned on labels; give data with labels")
+        label = self._label(y)
         parts: list[Tensor] = []
         with self._inference():
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
-                label = y[rows] if self.model.takes_label and y is not None else None
-                parts.append(call(x[rows].float(), label))
+                parts.append(call(x[rows].float(), None if label is None else label[rows]))
         return torch.cat(parts)
 
     @contextmanager
     def _inference(self, seed: int = 0) -> Iterator[None]:
+        check_seed(seed)
         self.model.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
 from vaekit.training.log import LOGGERS
-from vaekit.training.loop import FitResult, fit
+from vaekit.training.loop import FitResult, choose_device, fit
 from vaekit.training.progress import Silent, for_terminal
 
 START_SEED = 774
@@ -69,6 +70,7 @@ def train(
     if resume:
         return _resume(target, recipe, data, given, progress, loggers, pictures)
     _check_target(target, overwrite)
+    _check_loggers(loggers)
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
     source = "digits" if data is None else data
@@ -89,12 +91,19 @@ def train(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "status": "running",
     }
+    choose_device(settings.train.device)
     _start(built, dataset)
     if target is not None:
         if overwrite and target.exists():
             shutil.rmtree(target)
         files.write_record(target, record)
-    return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+    try:
+        return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+    except UserError:
+        # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
+        if target is not None and not (target / files.CHECKPOINTS).exists():
+            shutil.rmtree(target)
+        raise
 
 
 def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
@@ -112,15 +121,28 @@ def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any])
 
 
 def _check_target(target: Path | None, overwrite: bool) -> None:
-    if target is None or not target.exists():
+    if target is None:
+        return
+    above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    if above != target:
+        if not above.is_dir():
+            raise UserError(f"--out {target}: {above} is a file, so no folder can be made below it; name another")
         return
     if not target.is_dir():
         raise UserError(f"--out {target} is a file; name a folder")
     if (target / files.RECORD).exists():
         if not overwrite:
             raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
-    elif any(target.iterdir()):
+    elif any(not path.name.startswith(".run.") for path in target.iterdir()):
         raise UserError(f"--out {target} is not empty and is no run folder; name another")
+
+
+def _check_loggers(names: Sequence[str]) -> None:
+    """Refuse a logger that is not known, or whose package is not here."""
+    for name in names:
+        package = LOGGERS[name].facts.get("package")
+        if package is not None and find_spec(package) is None:
+            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
 
 
 def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
@@ -176,7 +198,7 @@ def _fit(
             _source(built, dataset, settings),
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
+            loggers=[LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl"],
             progress=shown,
             resume=resume,
         )
@@ -234,10 +256,11 @@ def _resume(
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )
+    asked = chosen.settings(merge(record["settings"], given)).model_dump(mode="json")
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
-            if str(before) != str(value):
+            if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -89,6 +90,8 @@ def prior(settings: ModelSettings, data: DataInfo, q: Posterior) -> Prior:
     """Return p(z) of the chosen family, for latents as the posterior has them."""
     entry = PRIORS[settings.prior]
     part: Any = entry.part
+    if next(iter(signature(part).parameters)) == "net":
+        raise UserError(f"the prior '{entry.name}' is conditional and this recipe gives it no context; choose another")
     if entry.facts.get("of_posterior"):
         if q.takes_label:
             raise UserError(f"the prior '{entry.name}' has no labels to give a posterior q(z|x, y); choose another")

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
@@ -29,7 +38,7 @@ Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)]
 class PartSettings(BaseModel):
     """Base of the settings' sections: unknown names are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(PartSettings):
@@ -44,7 +53,7 @@ class ModelSettings(PartSettings):
     posterior: str = Field(default="diagonal-normal", description="family of q(z|x)")
     prior: str = Field(default="standard-normal", description="family of p(z)")
     likelihood: str = Field(default="auto", description="family of p(x|z); auto chooses by the data")
-    scale: float | Literal["shared", "dimension", "pixel", "optimal"] | None = Field(
+    scale: PositiveFloat | Literal["shared", "dimension", "pixel", "optimal"] | None = Field(
         default=None, description="σ of a Gaussian likelihood: a number, or how it is learned"
     )
 

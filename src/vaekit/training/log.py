@@ -56,7 +56,7 @@ class JsonLines:
         self._file.close()
 
 
-@LOGGERS.register("tensorboard", summary="TensorBoard event files; needs the extra 'track'")
+@LOGGERS.register("tensorboard", summary="TensorBoard event files; needs the extra 'track'", package="tensorboard")
 class TensorBoard:
     """Write scalars as TensorBoard events into `folder`/tensorboard."""
 
@@ -94,9 +94,11 @@ def finite(value: Any) -> Any:
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a log back; a last line cut short by a crash is left out."""
+    """Read a log back, [] if there is none; a last line cut short by a crash is left out."""
     records: list[dict[str, Any]] = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    if not Path(path).is_file():
+        return records
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:

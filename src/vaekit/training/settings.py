@@ -15,13 +15,14 @@ def _length(value: int | str) -> int | str:
     return value
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
 Length = Annotated[int | str, AfterValidator(_length)]
 
 
 class TrainSettings(BaseModel):
     """Settings of a training run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: PositiveInt | None = Field(
         default=None, description="passes over the training data; default 20, and on small data enough for 2,000 steps"
@@ -34,7 +35,7 @@ class TrainSettings(BaseModel):
     lr_players: PositiveFloat | None = Field(default=None, description="peak learning rate of critics; default lr")
     warmup: Length = Field(default="10%", description="linear warm-up: steps, '2ep' or '10%'")
     decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="learning rate after the warm-up")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="Adam's moment decays")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Adam's moment decays")
     eps: PositiveFloat = Field(default=1e-8, description="Adam's ε")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW)")
     clip: PositiveFloat | None = Field(default=None, description="gradient norm above which gradients are scaled down")
@@ -49,6 +50,6 @@ class TrainSettings(BaseModel):
     checkpoint_seconds: float = Field(default=30.0, ge=0, description="seconds between checkpoints; 0: every step")
     checkpoint_steps: PositiveInt | None = Field(default=None, description="steps between checkpoints")
     log_every: PositiveInt = Field(default=50, description="steps between log records")
-    seed: int = Field(default=0, ge=0, description="seed of initial weights, order, noise")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of initial weights, order, noise")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the networks")
