@@ -67,6 +67,10 @@ class DiagonalNormal(Family):
     def rsample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw μ + σ ε with ε ~ N(0, I)."""
         noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        return self.at(noise)
+
+    def at(self, noise: Tensor) -> Tensor:
+        """Return μ + σ ε for a given standard normal ε."""
         return torch.addcmul(self.loc, noise, self.log_scale.exp())
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -129,6 +133,10 @@ class FullNormal(Family):
         """Draw μ + L ε with ε ~ N(0, I)."""
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.at(noise)
+
+    def at(self, noise: Tensor) -> Tensor:
+        """Return μ + L ε for a given standard normal ε."""
         return self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
