@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli.conftest import Command, Done
 from PIL import Image
+
+from cli.conftest import Command, Done
 
 
 def complaint(done: Done, *words: str) -> str:
