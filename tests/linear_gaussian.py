@@ -39,7 +39,7 @@ class LinearGaussian:
         weight = torch.randn(features, latent, generator=noise).to(dtype)
         mean = torch.randn(features, generator=noise).to(dtype)
         toy = LinearGaussian(
-            model, weight, mean, model.decode(torch.zeros(1, latent, dtype=dtype)).scale[0, 0].detach()
+            model, weight, mean, model.decode(torch.zeros(1, latent, dtype=dtype)).stddev[0, 0].detach()
         )
         toy._fill(off)
         return toy

@@ -1,0 +1,239 @@
+"""Bounds: plain whatever was trained, refused for computed reasons, averaged over examples and not over batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+import toys
+from linear_gaussian import LinearGaussian
+from vaekit import bounds
+from vaekit.distributions.base import Family
+from vaekit.distributions.bernoulli import Bernoulli, SoftBernoulli
+from vaekit.distributions.categorical import OneHot
+from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.point import PointMass
+from vaekit.errors import NotALikelihood, UserError
+from vaekit.likelihoods.bernoulli import Bernoulli as BernoulliLikelihood
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
+from vaekit.posteriors.normal import DiagonalNormal as DiagonalNormalPosterior
+from vaekit.priors.normal import StandardNormal as StandardNormalPrior
+from vaekit.trace import Latent, Trace
+from vaekit.training.loop import fit
+from vaekit.training.settings import TrainSettings
+from vaekit.training.stages import Stage
+from vaekit.training.validation import held_out
+
+# -- log-mean-exp ---------------------------------------------------------------------------------------------------
+
+
+def test_log_mean_exp_divides_by_the_samples_there_are() -> None:
+    log_w = torch.randn(7, 3, dtype=torch.float64) * 3
+    torch.testing.assert_close(bounds.log_mean_exp(log_w), log_w.exp().mean(0).log())
+    same = torch.full((13, 2), -4.25)
+    torch.testing.assert_close(bounds.log_mean_exp(same), torch.full((2,), -4.25))
+
+
+def test_log_mean_exp_of_far_out_weights_stays_finite() -> None:
+    log_w = torch.tensor([[-1e5], [-1e5 - 50.0]])
+    torch.testing.assert_close(bounds.log_mean_exp(log_w), torch.tensor([-1e5 - math.log(2)]))
+    assert bounds.log_mean_exp(torch.full((3, 1), -math.inf)).item() == -math.inf
+
+
+@pytest.mark.parametrize(("k", "rows"), [(10, 4), (7, 5), (1, 512), (513, 512), (100, 33)])
+def test_a_k_that_chunks_do_not_divide_draws_and_divides_by_k(k: int, rows: int) -> None:
+    toy = LinearGaussian.make()
+    drawn: list[int] = []
+    inner = toy.model.trace
+
+    def counting(x: Tensor, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        drawn.append(k)
+        assert hard
+        return inner(x, y, k, hard)
+
+    toy.model.trace = counting  # pyright: ignore[reportAttributeAccessIssue]
+    x = toy.sample(1)
+    found = bounds.log_likelihood(toy.model, x, k=k, rows=rows)
+    assert sum(drawn) == k
+    torch.testing.assert_close(found.values, toy.marginal().log_prob(x), rtol=0, atol=1e-9)
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+
+
+def _trace(q: Distribution, p: Distribution, px: Distribution, x: Tensor, **extras: Any) -> Trace:
+    z = q.sample(torch.Size((1,)))
+    return Trace(x, None, {"z": Latent(q, p, z, z)}, px, extras)
+
+
+class _Relaxed(DiagonalNormal):
+    relaxed = True
+
+
+class _Scoreless(StandardNormal):
+    measure = "none"
+
+
+Q = DiagonalNormal(torch.zeros(4, 2), torch.zeros(4, 2))
+P = StandardNormal(torch.zeros(2))
+LOGITS = torch.zeros(1, 4, 3)
+BITS = torch.ones(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("trace", "reason"),
+    [
+        (
+            _trace(PointMass(torch.zeros(4, 2)), P, Bernoulli(LOGITS), BITS),
+            r"point mass on a continuous latent.*infinite",
+        ),
+        (_trace(_Relaxed(Q.loc, Q.log_scale), P, Bernoulli(LOGITS), BITS), "relaxation of a discrete posterior"),
+        (_trace(Q, _Scoreless(torch.zeros(2)), Bernoulli(LOGITS), BITS), "the prior of z has no density"),
+        (_trace(Q, P, SoftBernoulli(LOGITS), BITS), "SoftBernoulli is not a normalised distribution"),
+        (_trace(Q, P, Bernoulli(LOGITS), BITS * 0.5), "4 of 4 examples lie outside the support.*Bernoulli"),
+        (_trace(Q, P, Bernoulli(LOGITS), torch.eye(4)[:, :3] * 2), "3 of 4 examples lie outside the support"),
+        (_trace(Q, P, Bernoulli(LOGITS), BITS, refusal="the data were shuffled"), "the data were shuffled"),
+    ],
+)
+def test_refusals_name_the_part(trace: Trace, reason: str) -> None:
+    with pytest.raises(NotALikelihood, match=reason) as error:
+        bounds.require(trace)
+    assert isinstance(error.value, UserError)
+    assert bounds.refusal(trace) == error.value.reason
+
+
+def test_what_bounds_is_not_refused() -> None:
+    assert bounds.refusal(_trace(Q, P, Bernoulli(LOGITS), BITS)) is None
+    code = PointMass(torch.eye(3)[[0, 1, 2, 0]])
+    assert bounds.refusal(_trace(code, OneHot(torch.zeros(3)), Bernoulli(LOGITS), BITS)) is None
+
+
+def test_every_chunk_of_data_is_checked() -> None:
+    model = toys.flow_model()
+    x = toys.bits(40)
+    x[-1] = 0.5
+    with pytest.raises(NotALikelihood, match="outside the support"):
+        bounds.log_likelihood(model, x, k=3, rows=6)
+
+
+# -- held-out scores --------------------------------------------------------------------------------------------------
+
+
+def _still_model() -> VAE:
+    """A model whose ELBO has no noise: the decoder does not look at z, and the KL is a closed form."""
+    model = VAE(
+        DiagonalNormalPosterior(mlp(3, 2, ())), StandardNormalPrior(2), BernoulliLikelihood(mlp(2, 3, ()))
+    ).double()
+    net = model.likelihood.net
+    assert net is not None and isinstance(net.head, nn.Linear)
+    nn.init.zeros_(net.head.weight)
+    return model.eval()
+
+
+def _held_out(model: VAE, x: Tensor, size: int, objective: Objective | None = None) -> Any:
+    return held_out(model.trace, objective or negative_elbo(), toys.Examples(x).valid(size), seed=0)
+
+
+def test_a_short_last_batch_weighs_by_its_examples() -> None:
+    model, x = _still_model(), toys.bits(53).double()
+    # The last examples differ from the others, so an average over batches would show.
+    x[-4:] = 1 - x[-4:]
+    whole = bounds.elbo(model.trace(x)).detach()
+    for size in (7, 50, 500):
+        found = _held_out(model, x, size)
+        assert found.n == 53
+        assert found.elbo == pytest.approx(float(whole.mean()), abs=1e-9)
+        assert found.loss == pytest.approx(-float(whole.mean()), abs=1e-9)
+        assert found.stderr == pytest.approx(float(whole.std()) / math.sqrt(53), abs=1e-9)
+        assert found.terms["log_px"] - found.terms["kl.z" if "kl.z" in found.terms else "kl"] == pytest.approx(
+            found.elbo
+        )
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        negative_elbo(4.0),
+        negative_elbo(0.0),
+        negative_elbo(free_bits=3.0),
+        negative_elbo("linear 0 1 50%"),
+        Objective(Reconstruction(weight=10.0), Rate(0.5, free_bits=1.0, per="latent")),
+    ],
+)
+def test_the_reported_elbo_does_not_depend_on_the_training_loss(objective: Objective) -> None:
+    model, x = _still_model(), toys.bits(20).double()
+    found = _held_out(model, x, 7, objective)
+    assert found.elbo == pytest.approx(float(bounds.elbo(model.trace(x)).detach().mean()), abs=1e-9)
+    assert found.elbo != pytest.approx(-found.loss, abs=1e-3)
+
+
+def test_the_logged_elbo_is_plain_too() -> None:
+    x = toys.bits(64)
+    records: list[dict[str, Any]] = []
+
+    class Keep:
+        def log(self, record: Any) -> None:
+            records.append(dict(record))
+
+        def close(self) -> None:
+            pass
+
+    settings = TrainSettings(epochs=2, batch_size=64, device="cpu", lr=1e-9)
+    torch.manual_seed(0)
+    model = _still_model().float()
+    expected = float(bounds.elbo(model.trace(x)).detach().mean())
+    fit(model, [Stage(negative_elbo(9.0, free_bits=2.0))], toys.Examples(x), settings, loggers=[Keep()])
+    training = [record["elbo"] for record in records if "elbo" in record]
+    held = [record["valid.elbo"] for record in records if "valid.elbo" in record]
+    assert training == pytest.approx([expected] * 2, abs=1e-4)
+    assert held == pytest.approx([expected] * 2, abs=1e-4)
+
+
+def test_held_out_scores_repeat_and_leave_the_random_state_alone() -> None:
+    torch.manual_seed(0)
+    model, x = toys.gaussian_model().eval(), torch.randn(30, toys.FEATURES)
+    torch.manual_seed(1)
+    first = _held_out(model, x, 10)
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), after)
+    assert _held_out(model, x, 10).elbo == first.elbo
+
+
+def test_no_held_out_examples_is_said() -> None:
+    found = _held_out(_still_model(), torch.zeros(0, 3), 10)
+    assert found.elbo is None and found.n == 0
+    assert found.refused == "there are no held-out examples"
+
+
+# -- evaluation does not sample where it says it does not -----------------------------------------------------------
+
+
+def test_reconstructions_and_features_are_deterministic_unless_asked() -> None:
+    model, x = toys.gaussian_model().eval(), torch.randn(8, toys.FEATURES)
+    with torch.no_grad():
+        assert torch.equal(model.reconstruct(x), model.reconstruct(x))
+        assert torch.equal(model.features(x), model.features(x))
+        torch.testing.assert_close(model.features(x), model.encode(x).mean)
+        torch.testing.assert_close(model.reconstruct(x), model.decode(model.encode(x).mean).mean)
+        assert not torch.equal(model.reconstruct(x, sample=True), model.reconstruct(x, sample=True))
+
+
+def test_log_likelihood_takes_no_gradients() -> None:
+    toy = LinearGaussian.make()
+    assert not bounds.log_likelihood(toy.model, toy.sample(2), k=3).values.requires_grad
+
+
+def test_families_are_told_apart_by_measure() -> None:
+    assert issubclass(Bernoulli, Family)
+    toy = LinearGaussian.make()
+    assert bounds.log_likelihood(toy.model, toy.sample(2), k=3).measure == "density"
+    assert bounds.log_likelihood(toys.flow_model(), toys.bits(2), k=3).measure == "mass"
