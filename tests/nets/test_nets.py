@@ -173,7 +173,7 @@ def test_decoder_reverses_the_encoder_sizes() -> None:
 
 
 def test_defaults() -> None:
-    assert default_hidden((784,)) == (512, 256)
+    assert default_hidden((784,)) == (512, 512)
     assert default_hidden((1, 8, 8)) == (256, 128)
     assert default_hidden((13,)) == (128, 64)
     for shape in IMAGES:

@@ -49,10 +49,10 @@ def default_hidden(data_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the hidden layers of an MLP for data of this shape.
 
     >>> default_hidden((1, 28, 28)), default_hidden((1, 8, 8)), default_hidden((13,))
-    ((512, 256), (256, 128), (128, 64))
+    ((512, 512), (256, 128), (128, 64))
     """
     n = size(data_shape)
-    return (512, 256) if n >= 256 else (256, 128) if n >= 32 else (128, 64)
+    return (512, 512) if n >= 256 else (256, 128) if n >= 32 else (128, 64)
 
 
 def default_channels(data_shape: tuple[int, ...], latent_shape: tuple[int, ...]) -> tuple[int, ...]:
