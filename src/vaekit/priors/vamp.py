@@ -62,6 +62,8 @@ class VampPrior(Prior):
         limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        if posterior.net is None or posterior.net.in_shape != tuple(data_shape):
+            raise UserError("the prior 'vamp' needs a posterior that encodes data by itself; choose another prior")
         self._posterior = posterior.forward  # a bound method: no module of ours, yet followed by copies
         self.space = posterior.space
         self.limits = limits

@@ -46,12 +46,12 @@ def likelihood_name(settings: ModelSettings, data: DataInfo) -> str:
     return BY_KIND[data.kind]
 
 
-def encoder(settings: ModelSettings, data: DataInfo, context: int = 0) -> Net:
-    """Return the encoder network from the data to the latent."""
+def encoder(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Net:
+    """Return the encoder network from the data to the latent, whose shape is (model.latent,) if not given."""
     return build_encoder(
         settings.net,
         data.shape,
-        (settings.latent,),
+        settings.latent if latent is None else latent,
         hidden=settings.hidden,
         channels=settings.channels,
         context=context,

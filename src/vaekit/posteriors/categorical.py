@@ -1,0 +1,70 @@
+"""Several categorical latents, relaxed while training."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.nn.functional import one_hot
+
+from vaekit.distributions.categorical import OneHot
+from vaekit.distributions.relaxed import RelaxedOneHot
+from vaekit.errors import UserError
+from vaekit.nets.base import Net
+from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
+from vaekit.schedules import Annealed, Schedule
+
+
+@POSTERIORS.register(
+    "categorical",
+    reference="Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712",
+    options=("classes", "temperature", "straight_through"),
+    examples=({}, {"straight_through": True}),
+)
+class CategoricalPosterior(Posterior):
+    """q(z|x) = Π_j Cat(z_j; softmax l_j(x)): D latents of `classes` values each, one-hot, (D, classes).
+
+    Training samples are Gumbel-softmax relaxations at a temperature that follows its schedule; with `straight_through`
+    the decoder sees the one-hot vector and the gradient is the relaxation's. `hard` samples, as all evaluation takes
+    them, are one-hot draws from q itself.
+
+    >>> import torch; from vaekit.nets.mlp import mlp
+    >>> posterior = CategoricalPosterior(mlp(784, 20), classes=10)
+    >>> q = posterior(torch.zeros(3, 784))
+    >>> posterior.draw(q, 5, hard=True).z.shape
+    torch.Size([5, 3, 20, 10])
+    """
+
+    space = "one-hot codes"
+
+    def __init__(
+        self,
+        net: Net,
+        classes: int = 10,
+        temperature: Schedule | float | str = "linear 1 0.3 80%",
+        straight_through: bool = False,
+    ) -> None:
+        super().__init__(net, params=classes)
+        self.latent_shape = (*net.out_shape, classes)
+        self.temperature = Annealed(temperature)
+        self.straight_through = straight_through
+        schedule = self.temperature.schedule
+        if min(schedule.first, schedule.last) <= 0:
+            raise UserError(f"model.temperature={schedule} must stay above 0; use e.g. 'linear 1 0.3 80%'")
+
+    def family(self, params: Tensor) -> OneHot:
+        """Put the classes last."""
+        dims = len(self.latent_shape)
+        return OneHot(params.movedim(params.dim() - dims, -1), dims)
+
+    def draw(self, q: Distribution, k: int, hard: bool = False) -> Draw:
+        """Draw (K, B, D, classes): relaxed, or one-hot."""
+        assert isinstance(q, OneHot)
+        if hard:
+            code = q.sample((k,))
+            return Draw(code, code)
+        relaxed = RelaxedOneHot(q.logits, self.temperature().to(q.logits.dtype), len(q.event_shape))
+        z = relaxed.rsample((k,))
+        if not self.straight_through:
+            return Draw(z, z, q=relaxed)
+        z = one_hot(z.argmax(-1), z.shape[-1]).to(z.dtype) + (z - z.detach())
+        return Draw(z, z)
