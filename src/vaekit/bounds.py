@@ -93,12 +93,24 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value of log p(x) for each example, and what it is: (B,) nats, the estimator, K, and the measure."""
+    """A value of log p(x) for each example, and what it is: (B,) nats, the estimator, K, and the measure.
+
+    `ess` (B,) is the effective number of the K weights, (Σ w)² / Σ w²; 1 where one weight decides.
+    """
 
     values: Tensor
     estimator: str
     k: int
     measure: Measure
+    ess: Tensor
+
+    @property
+    def noise(self) -> Tensor:
+        """The Monte-Carlo standard error of each value by the delta method, √(1/ess - 1/K), (B,) nats.
+
+        It says nothing of the bias, which is as large where the weights are few.
+        """
+        return (1 / self.ess - 1 / self.k).clamp(min=0).sqrt()
 
 
 @torch.no_grad()
@@ -113,10 +125,12 @@ def log_likelihood(
     per_pass = min(k, rows)
     width = max(1, rows // per_pass)
     parts: list[Tensor] = []
+    sizes: list[Tensor] = []
     measure: Measure = "none"
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
         total: Tensor | None = None
+        squares: Tensor | None = None
         done = 0
         while done < k:
             now = min(per_pass, k - done)
@@ -127,7 +141,10 @@ def log_likelihood(
             log_w = trace.log_w.double() if double else trace.log_w
             some = torch.logsumexp(log_w, 0)
             total = some if total is None else torch.logaddexp(total, some)
+            some = torch.logsumexp(2 * log_w, 0)
+            squares = some if squares is None else torch.logaddexp(squares, some)
             done += now
-        assert total is not None
+        assert total is not None and squares is not None
         parts.append(total - math.log(k))
-    return Estimate(torch.cat(parts), f"importance-weighted bound, K={k}", k, measure)
+        sizes.append((2 * total - squares).exp())
+    return Estimate(torch.cat(parts), f"importance-weighted bound, K={k}", k, measure, torch.cat(sizes))

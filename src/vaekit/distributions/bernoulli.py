@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -53,7 +55,18 @@ class Bernoulli(Family):
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-mass, nats an example."""
         dims = len(self.event_shape)
-        return sum_event(value * self.logits - softplus(self.logits), dims)
+        if (
+            torch.is_grad_enabled()
+            or value.dim() >= self.logits.dim()
+            or value.shape != self.logits.shape[-value.dim() :]
+        ):
+            return sum_event(value * self.logits - softplus(self.logits), dims)
+        # Many samples of few examples: Σ_j x_j l_j as matrix-vector products, without (K, B, D) products
+        size = math.prod(self.event_shape)
+        x = value.reshape(-1, size)
+        logits = self.logits.reshape(-1, len(x), size)
+        inner = torch.einsum("kbd,bd->kb", logits, x.to(logits.dtype))
+        return (inner - softplus(logits).sum(-1)).view(self.batch_shape)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-mass of each bit, shaped as the logits."""

@@ -66,6 +66,8 @@ def elbo(subject: Subject) -> dict[str, Result]:
 def iw_bound(subject: Subject) -> dict[str, Result]:
     """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
     values: list[Tensor] = []
+    noise: list[Tensor] = []
+    sizes: list[Tensor] = []
     measure = "none"
     for x, y in subject.batches("iw_bound"):
         try:
@@ -74,12 +76,24 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
             none = refused(error.reason, NATS, k=subject.k)
             return {"iw_bound": none, "bits_per_dim": refused(error.reason, "bits per dimension", k=subject.k)}
         values.append(found.values)
+        noise.append(found.noise)
+        sizes.append(found.ess)
         measure = found.measure
     every = torch.cat(values)
+    facts = {"ess": float(torch.cat(sizes).mean()), "mc_stderr": noise_of_mean(torch.cat(noise))}
     return {
-        "iw_bound": mean_of(every, NATS, k=subject.k, measure=measure),
+        "iw_bound": mean_of(every, NATS, k=subject.k, measure=measure, **facts),
         "bits_per_dim": bits_per_dim(every, subject.info, measure, k=subject.k),
     }
+
+
+def noise_of_mean(noise: Tensor) -> float:
+    """Return the Monte-Carlo standard error of a mean from that of each example, (N,).
+
+    >>> noise_of_mean(torch.ones(4))
+    0.5
+    """
+    return float(noise.double().square().sum().sqrt()) / len(noise)
 
 
 def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) -> Result:
@@ -88,7 +102,7 @@ def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) 
     Refused for a density of data that are not quantised and dequantised: its bits depend on the units.
 
     >>> info = DataInfo("toy", (2,), "binary", 2, 1, 1, 1, (), bits_offset=0.0)
-    >>> bits_per_dim(torch.tensor([-math.log(4)]), info, "mass").value
+    >>> round(bits_per_dim(torch.tensor([-math.log(4)]), info, "mass").value or 0, 6)
     1.0
     """
     unit = "bits per dimension"
@@ -100,5 +114,7 @@ def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) 
         return refused(reason, unit, **facts)
     if info.bits_offset is None:
         return refused("the data are not quantised, so bits per dimension are not defined", unit, **facts)
-    bits = -log_px.double() / (math.prod(info.shape) * math.log(2)) + (info.bits_offset if measure == "density" else 0.0)
+    bits = -log_px.double() / (math.prod(info.shape) * math.log(2)) + (
+        info.bits_offset if measure == "density" else 0.0
+    )
     return mean_of(bits, unit, measure=measure, **facts)

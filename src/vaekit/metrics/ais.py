@@ -1,0 +1,299 @@
+"""Annealed importance sampling: log p(x) from below, on simulated data also from above, and rate against distortion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.distributions.base import measure_of
+from vaekit.errors import NotALikelihood
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.hmc import Bridge, Spacing, State, adapt, anneal, stretch, temperatures
+from vaekit.metrics.likelihood import NATS, noise_of_mean
+from vaekit.models.base import Model
+
+ROWS = 1024
+"""Decoder rows at once: chains times examples."""
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Anneal:
+    """How to anneal: intermediate densities, chains an example, leapfrog steps, spacing of β, and where to start."""
+
+    steps: int = 300
+    chains: int = 16
+    leapfrog: int = 10
+    spacing: Spacing = "sigmoid"
+    start: Literal["prior", "posterior"] = "prior"
+    rows: int = ROWS
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """What annealing found for each example, (B,): log p(x) in nats, effective weights of C, acceptance, noise.
+
+    With `curve`: `rate` and `distortion` (T + 1, B) of the optimal code at each temperature `betas` (T + 1,).
+    """
+
+    values: Tensor
+    ess: Tensor
+    acceptance: Tensor
+    chains: int
+    curve: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def noise(self) -> Tensor:
+        """The Monte-Carlo standard error of each value by the delta method, √(1/ess - 1/C)."""
+        return (1 / self.ess - 1 / self.chains).clamp(min=0).sqrt()
+
+
+def refusal(model: Model, x: Tensor, y: Tensor | None = None) -> str | None:
+    """Return why annealing does not apply, or None: it needs a bound on log p(x) and one continuous latent."""
+    with torch.no_grad():
+        trace = model.trace(x[:2], None if y is None else y[:2], hard=True)
+    reason = bounds.refusal(trace)
+    if reason is not None:
+        return reason
+    if getattr(model, "log_joint", None) is None or len(trace.latents) != 1:
+        return "annealing needs a model with one latent variable and a joint density log p(x, z)"
+    (latent,) = trace.latents.values()
+    if measure_of(latent.p) != "density" or latent.z is not latent.code:
+        return "annealing moves a latent along gradients, and this one is discrete"
+    return None
+
+
+def _bridge(model: Any, x: Tensor, y: Tensor | None, start: str) -> Bridge:
+    """Return the path from p(z) or q(z|x) to p(x, z)."""
+    prior = model.prior_of(y)
+    if start == "prior":
+        return Bridge(prior.log_prob, lambda z: model.decode(z, y).log_prob(x))
+    with torch.no_grad():
+        q = model.encode(x, y)
+    return Bridge(q.log_prob, lambda z: model.log_joint(x, z, y) - q.log_prob(z))
+
+
+def _begin(model: Any, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
+    """Draw the chains' first positions (C, B, ...)."""
+    with torch.no_grad():
+        if start == "posterior":
+            return model.encode(x, y).sample((chains,))
+        p = model.prior_of(y)
+        return p.sample((chains,) if p.batch_shape else (chains, len(x)))
+
+
+def _schedule(model: Any, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
+    """Return the path for a batch and the step sizes a pilot run finds: few chains, a quarter of the densities."""
+    bridge = _bridge(model, x, y, how.start)
+    pilot = temperatures(max(min(how.steps, 40), how.steps // 4), how.spacing)
+    z = _begin(model, x, y, how.start, min(4, how.chains))
+    return bridge, stretch(adapt(bridge, z, pilot, how.leapfrog), pilot, betas)
+
+
+def annealed_importance(
+    model: Model,
+    x: Tensor,
+    y: Tensor | None = None,
+    how: Anneal | None = None,
+    *,
+    curve: bool = False,
+    progress: Tell | None = None,
+) -> Annealed:
+    """Estimate log p(x) of each example by annealing from p(z) (or q(z|x)) to p(x, z) with HMC.
+
+    log (1/C) Σ_c exp Σ_t (β_t - β_(t-1)) (log f_1 - log f_0)(z_(t-1)): E[p̂(x)] = p(x), so a lower bound on log p(x) in
+    expectation that tightens with the number of densities. Step sizes are adapted to an acceptance of 0.8 by a pilot
+    run and then kept. Memory is bounded by `how.rows`. Call it in eval mode.
+
+    Raises:
+        NotALikelihood: the model bounds no log p(x), or its latent is not one continuous variable.
+
+    Source: Neal 2001, Stat. Comput. 11; Wu et al. 2017, arXiv:1611.04273; curve: Huang et al. 2020, arXiv:2008.06653.
+
+    >>> from vaekit.likelihoods.gaussian import Gaussian
+    >>> from vaekit.models.vae import VAE
+    >>> from vaekit.nets.mlp import mlp
+    >>> from vaekit.posteriors.normal import DiagonalNormal
+    >>> from vaekit.priors.normal import StandardNormal
+    >>> model = VAE(DiagonalNormal(mlp(3, 1, ())), StandardNormal(1), Gaussian(mlp(1, 3, ()), scale=0.5)).eval()
+    >>> annealed_importance(model, torch.zeros(2, 3), how=Anneal(steps=20, chains=4)).values.shape
+    torch.Size([2])
+    """
+    how = how or Anneal()
+    reason = refusal(model, x, y)
+    if reason is not None:
+        raise NotALikelihood(reason)
+    betas = temperatures(how.steps, how.spacing)
+    found: list[Annealed] = []
+    width = max(1, how.rows // how.chains)
+    for first in range(0, len(x), width):
+        xs, ys = x[first : first + width], None if y is None else y[first : first + width]
+        bridge, sizes = _schedule(model, xs, ys, how, betas)
+        points: dict[str, list[Tensor]] = {"distortion": [], "log_z": []}
+
+        def watch(t: int, state: State, log_w: Tensor, points: dict[str, list[Tensor]] = points) -> None:
+            if curve:
+                points["log_z"].append(bounds.log_mean_exp(log_w))
+                points["distortion"].append(-(torch.softmax(log_w, 0) * state.tilt).sum(0))
+
+        z = _begin(model, xs, ys, how.start, how.chains)
+        log_w, _, acceptance = anneal(bridge, z, betas, sizes, how.leapfrog, watch)
+        found.append(_summary(log_w, acceptance, points if curve else None, betas))
+        if progress is not None:
+            progress(min(first + width, len(x)), len(x))
+    curves = {name: torch.cat([part.curve[name] for part in found], 1) for name in found[0].curve}
+    joined = (torch.cat([getattr(part, name) for part in found]) for name in ("values", "ess", "acceptance"))
+    return Annealed(*joined, how.chains, curves)
+
+
+def _summary(log_w: Tensor, acceptance: Tensor, points: dict[str, list[Tensor]] | None, betas: Tensor) -> Annealed:
+    values = bounds.log_mean_exp(log_w)
+    ess = (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()
+    curve: dict[str, Tensor] = {}
+    if points is not None:
+        distortion, log_z = torch.stack(points["distortion"]), torch.stack(points["log_z"])
+        # KL(p_β ‖ p) = β E[log p(x|z)] - log Z_β, from above, since log Z_β is estimated from below
+        curve = {"distortion": distortion, "rate": -betas.to(distortion).unsqueeze(1) * distortion - log_z}
+    return Annealed(values, ess, acceptance, len(log_w), curve)
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """log p(x) of simulated examples from below (`forward`) and from above (`upper`, (B,) nats)."""
+
+    x: Tensor
+    y: Tensor | None
+    forward: Annealed
+    upper: Tensor
+
+
+@torch.no_grad()
+def bidirectional(
+    model: Any, n: int, y: Tensor | None = None, how: Anneal | None = None, *, progress: Tell | None = None
+) -> Bracket:
+    """Bracket log p(x) of `n` examples simulated from the model itself, so that annealing's own gap is known.
+
+    z ~ p(z), x ~ p(x|z) makes z an exact sample of p(z|x). Chains that start there and go back to the prior estimate
+    1/p(x) without bias: -log of their mean weight is an upper bound on log p(x) in expectation, as the forward chains
+    give a lower one. Labels (n,) are needed by conditional models.
+
+    Source: Grosse, Ghahramani & Adams 2015, arXiv:1511.02543.
+    """
+    how = how or Anneal()
+    z = model.sample_latent(n, y)
+    x = model.decode(z, y).sample()
+    forward = annealed_importance(model, x, y, how, progress=progress)
+    betas = temperatures(how.steps, how.spacing)
+    upper: list[Tensor] = []
+    width = max(1, how.rows // how.chains)
+    for first in range(0, n, width):
+        rows = slice(first, first + width)
+        xs, ys = x[rows], None if y is None else y[rows]
+        bridge, sizes = _schedule(model, xs, ys, how, betas)
+        begin = z[rows].unsqueeze(0).expand(how.chains, *z[rows].shape)
+        log_w, _, _ = anneal(bridge, begin, betas.flip(0), sizes.flip(0), how.leapfrog, lambda *_: None)
+        upper.append(-bounds.log_mean_exp(log_w))
+    return Bracket(x, y, forward, torch.cat(upper))
+
+
+def settings(subject: Subject) -> Anneal:
+    """Return how to anneal, from the options `ais_steps`, `ais_chains`, `ais_leapfrog`, `ais_spacing`, `ais_start`."""
+    given = {
+        name: subject.options[f"ais_{name}"] for name in Anneal.__dataclass_fields__ if f"ais_{name}" in subject.options
+    }
+    return Anneal(**given)
+
+
+def _facts(found: Annealed, how: Anneal) -> dict[str, Any]:
+    return {
+        "ess": float(found.ess.mean()),
+        "mc_stderr": noise_of_mean(found.noise),
+        "acceptance": float(found.acceptance.mean()),
+        "chains": how.chains,
+        "steps": how.steps,
+        "leapfrog": how.leapfrog,
+        "spacing": how.spacing,
+        "start": how.start,
+    }
+
+
+@metric(
+    "ais",
+    group="ais",
+    gives={"ais": ("log p(x) by annealed importance sampling, a lower bound in expectation", True)},
+    reference="Neal 2001; Wu et al. 2017, arXiv:1611.04273",
+    slow=True,
+)
+def ais(subject: Subject) -> dict[str, Result]:
+    """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
+    n = min(len(subject.x), int(subject.options.get("ais_limit", 100)))
+    x, y, how = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n]), settings(subject)
+    try:
+        found = annealed_importance(subject.model, x, y, how, progress=lambda i, of: subject.progress("ais", i, of))
+    except NotALikelihood as error:
+        return {"ais": refused(error.reason, NATS)}
+    with torch.no_grad():
+        measure = measure_of(subject.model.trace(x[:1], None if y is None else y[:1]).px)
+    return {"ais": mean_of(found.values, NATS, measure=measure, **_facts(found, how))}
+
+
+@metric(
+    "ais_gap",
+    group="ais",
+    gives={
+        "ais_gap": ("upper minus lower bound of log p(x) by annealing both ways, on data simulated by the model", False)
+    },
+    reference="Grosse, Ghahramani & Adams 2015, arXiv:1511.02543",
+    slow=True,
+)
+def ais_gap(subject: Subject) -> dict[str, Result]:
+    """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: what the `ais` number may lack."""
+    n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
+    y = None if subject.y is None else subject.y[torch.arange(n) % len(subject.y)]
+    reason = refusal(subject.model, subject.x, subject.label(subject.y))
+    if reason is not None:
+        return {"ais_gap": refused(reason, NATS)}
+    found = bidirectional(
+        subject.model, n, subject.label(y), how, progress=lambda i, of: subject.progress("ais_gap", i, of)
+    )
+    lower, upper = float(found.forward.values.mean()), float(found.upper.mean())
+    facts = _facts(found.forward, how) | {"lower": lower, "upper": upper}
+    return {"ais_gap": mean_of(found.upper - found.forward.values, NATS, **facts)}
+
+
+@metric(
+    "rate_distortion",
+    group="ais",
+    gives={
+        "rate_distortion": ("area under the decoder's rate-distortion curve, from its prior's rate 0 to β = 1", False)
+    },
+    reference="Huang et al. 2020, arXiv:2008.06653",
+    slow=True,
+)
+def rate_distortion(subject: Subject) -> dict[str, Result]:
+    """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
+    n = min(len(subject.x), int(subject.options.get("ais_limit", 100)))
+    x, y = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n])
+    given = settings(subject)
+    how = Anneal(given.steps, given.chains, given.leapfrog, given.spacing, "prior", given.rows)
+    unit = "nats² an example"
+    try:
+        found = annealed_importance(
+            subject.model, x, y, how, curve=True, progress=lambda i, of: subject.progress("rate_distortion", i, of)
+        )
+    except NotALikelihood as error:
+        return {"rate_distortion": refused(error.reason, unit)}
+    rate, distortion = found.curve["rate"].double(), found.curve["distortion"].double()
+    # the curve falls: the area is ∫ rate dD, taken from the prior's distortion down to that at β = 1
+    area = (0.5 * (rate[1:] + rate[:-1]) * (distortion[:-1] - distortion[1:])).sum(0)
+    every = max(1, math.ceil(len(rate) / 50))
+    mean = {name: value.mean(1)[::every].tolist() for name, value in (("rate", rate), ("distortion", distortion))}
+    facts = {"beta": temperatures(how.steps, how.spacing)[::every].tolist(), **mean}
+    return {"rate_distortion": mean_of(area, unit, **facts)}
