@@ -72,7 +72,7 @@ def die() -> NoReturn:
 
 
 def arm(kind: str, n: int) -> None:
-    """Make this process die at the n-th (from 1): step, checkpoint half written, before or after a renaming, log line."""
+    """Die at the n-th (from 1) step, checkpoint half written, moment before or after a renaming, or log line."""
     import safetensors.torch
 
     from vaekit.training.log import JsonLines
