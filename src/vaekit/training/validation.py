@@ -55,11 +55,16 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def held_out(
-    make_trace: Callable[..., Trace], objective: Objective, batches: Iterable[Batch], seed: int, bounded: bool = True
+    make_trace: Callable[..., Trace],
+    objective: Objective | None,
+    batches: Iterable[Batch],
+    seed: int,
+    bounded: bool = True,
 ) -> HeldOut:
     """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
 
-    The model must be in eval mode. `bounded` False skips the ELBO (a stage whose trace is not of the data).
+    The model must be in eval mode. Without an objective there is no loss (NaN). `bounded` False skips the ELBO (a stage
+    whose trace is not of the data).
     """
     watch = LatentWatch()
     values: list[Tensor] = []
@@ -76,14 +81,16 @@ def held_out(
                 values.append(bounds.elbo(trace).double())
                 for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                     terms[name] = terms.get(name, 0.0) + float(value.double().mean()) * size
-            soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
-            loss += float(objective(soft)[MODEL].total) * size
+            if objective is not None:
+                soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
+                loss += float(objective(soft)[MODEL].total) * size
             watch.add(trace)
             n += size
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
     elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
-    return HeldOut(elbo, stderr, refused, loss / n, n, {k: v / n for k, v in terms.items()}, watch)
+    loss = math.nan if objective is None else loss / n
+    return HeldOut(elbo, stderr, refused, loss, n, {k: v / n for k, v in terms.items()}, watch)
 
 
 def named_kl(trace: Trace) -> dict[str, Tensor]:
