@@ -22,8 +22,10 @@ from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings
 class CapacitySettings(ObjectiveSettings):
     """What the capacity objective takes."""
 
-    gamma: ScheduleSetting = Field(default=100.0, description="weight of the KL's distance from its capacity")
-    capacity: ScheduleSetting = Field(default="linear 0 25 80%", description="the KL aimed at, nats an example")
+    gamma: ScheduleSetting = Field(default=10.0, description="weight of the KL's distance from its capacity")
+    capacity: ScheduleSetting | None = Field(
+        default=None, description="the KL aimed at, nats; by default up to 25, or a twelfth of the data's dimensions"
+    )
 
 
 class GradientSettings(ObjectiveSettings):
@@ -52,7 +54,8 @@ def capacity_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose KL is held at a capacity that grows while training: latents open one after another."""
     o = settings.objective
     assert isinstance(o, CapacitySettings)
-    return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), Capacity(o.gamma, o.capacity)))
+    capacity = f"linear 0 {min(25, data.dimensions / 12):.3g} 80%" if o.capacity is None else o.capacity
+    return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), Capacity(o.gamma, capacity)))
 
 
 @recipe("dreg", reference="Tucker et al. 2019, arXiv:1810.04152", objective_settings=GradientSettings)

@@ -37,8 +37,11 @@ class JointObjective(ObjectiveSettings):
     """Capacities of the two kinds of latents."""
 
     gamma: ScheduleSetting = Field(default=10.0, description="weight of a KL's distance from its capacity")
-    capacity: ScheduleSetting = Field(default="linear 0 5 80%", description="KL of the continuous latents, nats")
-    discrete_capacity: ScheduleSetting = Field(default="linear 0 2 80%", description="KL of the categorical latents")
+    capacity: ScheduleSetting | None = Field(
+        default=None,
+        description="KL of the continuous latents, nats; by default up to 25, or a twentieth of the data's dimensions",
+    )
+    discrete_capacity: ScheduleSetting = Field(default="linear 0 1.5 80%", description="KL of the categorical latents")
 
 
 @recipe(
@@ -68,5 +71,6 @@ def joint_vae(settings: Settings, data: DataInfo) -> Built:
     priors = {"z": parts.prior(m, data, z), "c": UniformCategorical(c.latent_shape)}
     px = parts.likelihood(m, data, latent=m.latent + m.discrete * m.classes)
     model = JointVAE(lambda width: parts.encoder(m, data, latent=width), {"z": z, "c": c}, priors, px)
-    terms = Capacity(o.gamma, o.capacity, ["z"], "rate.z"), Capacity(o.gamma, o.discrete_capacity, ["c"], "rate.c")
+    most = f"linear 0 {min(25, data.dimensions / 20):.3g} 80%" if o.capacity is None else o.capacity
+    terms = Capacity(o.gamma, most, ["z"], "rate.z"), Capacity(o.gamma, o.discrete_capacity, ["c"], "rate.c")
     return Built.of(model, Objective(Reconstruction(k=o.k), *terms))

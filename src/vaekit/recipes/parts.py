@@ -14,7 +14,7 @@ from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.nets.build import decoder as build_decoder
 from vaekit.nets.build import encoder as build_encoder
-from vaekit.nets.mlp import Shape
+from vaekit.nets.mlp import Shape, mlp
 from vaekit.objectives.base import Objective
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
@@ -96,6 +96,10 @@ def prior(settings: ModelSettings, data: DataInfo, q: Posterior) -> Prior:
         if q.takes_label:
             raise UserError(f"the prior '{entry.name}' has no labels to give a posterior q(z|x, y); choose another")
         return part(q, data.shape, limits=LIMITS.get(data.kind), **options(entry, settings))
+    if entry.facts.get("of_label"):
+        if not data.n_classes:
+            raise UserError(f"the prior '{entry.name}' is of labels, and {data.name} has none; use labelled data")
+        return part(mlp(data.n_classes, q.latent_shape, settings.hidden or (64,), act=settings.act))
     return part(q.latent_shape, **options(entry, settings))
 
 
