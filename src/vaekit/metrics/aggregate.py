@@ -1,0 +1,185 @@
+"""The aggregate posterior q(z) = (1/N) Σ_n q(z|x_n), exactly, and how the KL divides over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaekit.distributions.base import measure_of
+from vaekit.distributions.normal import LOG_2PI, DiagonalNormal
+from vaekit.errors import UserError
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+
+BLOCK = 1 << 22
+"""Numbers held at once, (samples × components × dimensions)."""
+NATS = "nats"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """(1/N) Σ_n N(loc_n, diag exp(2 log_scale_n)), loc and log_scale (N, D)."""
+
+    loc: Tensor
+    log_scale: Tensor
+
+    def log_probs(self, z: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log q(z) (S,), log q_j(z_j) (S, D), and log q(z|x_n) of the component `without` (S,), for z (S, D).
+
+        Where `without` (S,) names a component for each sample, that component's log-density comes third.
+        """
+        n, d = self.loc.shape
+        joint, marginal, own = [], [], []
+        inverse, constant = torch.exp(-self.log_scale), -0.5 * LOG_2PI - self.log_scale
+        step = max(1, BLOCK // (n * d))
+        for start in range(0, len(z), step):
+            part = z[start : start + step]
+            elements = (part.unsqueeze(1) - self.loc) * inverse
+            elements = constant - 0.5 * elements.square_()
+            each = elements.sum(-1)
+            joint.append(torch.logsumexp(each, 1) - math.log(n))
+            marginal.append(torch.logsumexp(elements, 1) - math.log(n))
+            if without is not None:
+                own.append(each.gather(1, without[start : start + step].unsqueeze(1)).squeeze(1))
+        return torch.cat(joint), torch.cat(marginal), torch.cat(own) if own else z.new_empty(0)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One value a sample z ~ q(z), (S,) nats each, of every piece of the KL; `which` (S,) is the example z came from.
+
+    `dimension_wise` is None where the prior does not factorise.
+    """
+
+    which: Tensor
+    index_code: Tensor
+    total_correlation: Tensor
+    dimension_wise: Tensor | None
+    marginal_kl: Tensor
+    left_out: Tensor
+
+
+def decompose(
+    mixture: Mixture, p: Distribution, samples: int = 2000, progress: Callable[[int, int], None] | None = None
+) -> Pieces:
+    """Divide E_n[KL(q(z|x_n) ‖ p(z))] = I_q(n; z) + TC + Σ_j KL(q(z_j) ‖ p(z_j)), sample by sample, z ~ q(z).
+
+    I_q(n; z) = E[log q(z|n) - log q(z)], TC = E[log q(z) - Σ_j log q(z_j)]. q(z) is the exact mixture over all N
+    examples, not the estimate from a minibatch; only z is sampled, each example's posterior as often as the others'.
+    `left_out` is log q(z|n) - log of the mixture without n: its mean bounds I_q(x; z) of the population from above, as
+    that of `index_code`, at most log N, bounds it from below.
+
+    Source: Hoffman & Johnson 2016, "ELBO surgery"; Chen et al. 2018, arXiv:1802.04942; Poole et al. 2019,
+    arXiv:1905.06922 (the two bounds).
+
+    >>> mixture = Mixture(torch.tensor([[-50.0], [50.0]]), torch.zeros(2, 1))
+    >>> pieces = decompose(mixture, torch.distributions.Normal(torch.zeros(1), 1.0), samples=100)
+    >>> round(float(pieces.index_code.mean()), 4) == round(math.log(2), 4)
+    True
+    """
+    n, d = mixture.loc.shape
+    which = (torch.randperm(n * -(-samples // n)) % n)[:samples] if samples < n else torch.arange(samples) % n
+    z = mixture.loc[which] + mixture.log_scale[which].exp() * torch.randn(len(which), d, dtype=mixture.loc.dtype)
+    parts = []
+    for start in range(0, len(z), 200):
+        rows = slice(start, start + 200)
+        parts.append(mixture.log_probs(z[rows], which[rows]))
+        if progress is not None:
+            progress(min(start + 200, len(z)), len(z))
+    joint, marginal, own = (torch.cat(found) for found in zip(*parts))
+    elements = _factorised(p, z)
+    log_p = p.log_prob(z) if p.event_shape else p.log_prob(z).sum(-1)
+    others = joint + math.log(n) + torch.log1p(-torch.exp((own - math.log(n) - joint).clamp(max=-1e-12)))
+    return Pieces(
+        which,
+        own - joint,
+        joint - marginal.sum(-1),
+        None if elements is None else (marginal - elements).sum(-1),
+        joint - log_p,
+        own - (others - math.log(n - 1)) if n > 1 else torch.full_like(own, torch.nan),
+    )
+
+
+def _factorised(p: Distribution, z: Tensor) -> Tensor | None:
+    """Return log p_j(z_j), (S, D), where the prior factorises."""
+    if isinstance(p, DiagonalNormal):
+        return p.log_prob_elements(z)
+    if isinstance(p, torch.distributions.Independent):
+        p = p.base_dist
+    return p.log_prob(z) if not p.event_shape else None
+
+
+def mixture_of(subject: Subject) -> tuple[Mixture, Distribution]:
+    """Return the aggregate posterior over the subject's examples, and the prior.
+
+    Raises:
+        UserError: the model has not one continuous latent with a diagonal normal posterior and one prior for all.
+    """
+    loc, log_scale, p = [], [], None
+    for x, y in subject.batches("encode"):
+        with torch.no_grad():
+            trace = subject.model.trace(x, subject.label(y), hard=True)
+        if len(trace.latents) != 1:
+            raise UserError(f"the model has {len(trace.latents)} latent variables, and an exact q(z) is over one")
+        (latent,) = trace.latents.values()
+        q, p = latent.q, latent.p
+        if not isinstance(q, DiagonalNormal) or q.loc.dim() - len(q.event_shape) != 1:
+            raise UserError(f"q(z|x) is {type(q).__name__}, not a diagonal normal")
+        if p.batch_shape and len(p.event_shape):
+            raise UserError("the prior differs between examples")
+        if measure_of(p) != "density":
+            raise UserError("the prior has no density")
+        loc.append(q.loc.flatten(1))
+        log_scale.append(q.log_scale.expand_as(q.loc).flatten(1))
+    assert p is not None
+    if len(p.event_shape) > 1:
+        raise UserError("the latent is a map, not a vector")
+    return Mixture(torch.cat(loc), torch.cat(log_scale)), p
+
+
+MEANINGS: dict[str, tuple[str, bool | None]] = {
+    "mutual_information": ("index-code mutual information I_q(n; z) over the examples; at most log n", None),
+    "mutual_information_upper": ("upper bound on I_q(x; z) of the population, by leaving each example out", None),
+    "total_correlation": ("KL of the aggregate posterior from the product of its marginals", None),
+    "dimension_wise_kl": ("sum over dimensions of the KL of q(z_j) from p(z_j)", None),
+    "marginal_kl": ("KL of the aggregate posterior from the prior", False),
+}
+
+
+@metric(
+    "kl_decomposition",
+    group="decomposition",
+    gives=MEANINGS,
+    reference="Hoffman & Johnson 2016; Chen et al. 2018, arXiv:1802.04942",
+)
+@torch.no_grad()
+def kl_decomposition(subject: Subject) -> dict[str, Result]:
+    """The KL as mutual information, total correlation and dimension-wise KL, over the exact aggregate posterior."""
+    try:
+        mixture, p = mixture_of(subject)
+    except UserError as error:
+        return {name: refused(str(error), NATS) for name in MEANINGS}
+    n = len(mixture.loc)
+    samples = int(subject.options.get("decomposition_samples", min(2000, max(500, n))))
+    pieces = decompose(mixture, p, samples, lambda i, of: subject.progress("kl_decomposition", i, of))
+    facts: dict[str, Any] = {"samples": samples}
+    out = {
+        "mutual_information": _result(pieces.index_code, n, ceiling=math.log(n), **facts),
+        "mutual_information_upper": _result(pieces.left_out, n, **facts),
+        "total_correlation": _result(pieces.total_correlation, n, **facts),
+        "dimension_wise_kl": refused("the prior does not factorise over dimensions", NATS)
+        if pieces.dimension_wise is None
+        else _result(pieces.dimension_wise, n, **facts),
+        "marginal_kl": _result(pieces.marginal_kl, n, **facts),
+    }
+    return out
+
+
+def _result(values: Tensor, n: int, **facts: Any) -> Result:
+    found = mean_of(values, NATS)
+    return Result(found.value, NATS, n, found.stderr, facts=facts)

@@ -1,0 +1,152 @@
+"""Why the ELBO lies below log p(x): the approximation gap of the family, and the amortisation gap of the encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.distributions.normal import DiagonalNormal, FullNormal
+from vaekit.errors import NotALikelihood
+from vaekit.metrics import ais
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.likelihood import NATS
+from vaekit.models.base import Model
+
+Family = Literal["diagonal", "full"]
+
+
+@dataclass(frozen=True)
+class Local:
+    """Each example's own best q: its ELBO (B,) with the noise of its samples (B,), and q itself."""
+
+    elbo: Tensor
+    noise: Tensor
+    q: DiagonalNormal | FullNormal
+
+
+def fit_posteriors(
+    model: Any,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    family: Family = "diagonal",
+    steps: int = 500,
+    samples: int = 16,
+    lr: float = 0.03,
+    scoring: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
+) -> Local:
+    """Maximise each example's ELBO over its own normal q(z), diagonal or of full covariance, from the encoder's mean.
+
+    argmax_q E_q[log p(x, z) - log q(z)], by Adam on reparameterised samples with a falling rate; the ELBO is then
+    estimated on `scoring` fresh samples. Weights of the model are left alone. Call it in eval mode.
+
+    Source: Cremer, Li & Duvenaud 2018, arXiv:1801.03558, §4.
+    """
+    with torch.no_grad():
+        q = model.encode(x, y)
+        loc = q.mean.clone().flatten(1)
+        spread = q.variance.clamp(min=1e-8).log().div(2).flatten(1) if hasattr(q, "variance") else torch.zeros_like(loc)
+    lower = torch.zeros(*loc.shape, loc.shape[1], dtype=loc.dtype, device=loc.device)
+    free = [loc, spread, lower] if family == "full" else [loc, spread]
+    for value in free:
+        value.requires_grad_(True)
+    optimiser = torch.optim.Adam(free, lr=lr)
+
+    def current() -> DiagonalNormal | FullNormal:
+        if family == "diagonal":
+            return DiagonalNormal(loc, spread)
+        return FullNormal(loc, spread, lower * spread.exp().unsqueeze(-1))
+
+    with torch.enable_grad():
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * min(1.0, 2 * (1 - step / steps)) + 1e-5
+            q = current()
+            z = q.rsample((samples,))
+            loss = -(model.log_joint(x, z, y).mean(0) + q.entropy()).sum()
+            grads = torch.autograd.grad(loss, free)
+            for value, grad in zip(free, grads):
+                value.grad = grad
+            optimiser.step()
+            if progress is not None:
+                progress(step + 1, steps)
+    for value in free:
+        value.requires_grad_(False)
+    values = _elbo_samples(model, x, y, current(), scoring)
+    return Local(values.mean(0), values.std(0) / math.sqrt(scoring), current())
+
+
+@torch.no_grad()
+def _elbo_samples(model: Any, x: Tensor, y: Tensor | None, q: Any, samples: int, rows: int = 1024) -> Tensor:
+    """Return log p(x, z) - log q(z) at samples of q: (S, B)."""
+    step = max(1, rows // len(x))
+    parts = []
+    for start in range(0, samples, step):
+        z = q.sample((min(step, samples - start),))
+        parts.append(model.log_joint(x, z, y) - q.log_prob(z))
+    return torch.cat(parts)
+
+
+MEANINGS: dict[str, tuple[str, bool | None]] = {
+    "approximation_gap": ("log p(x) minus the best ELBO a diagonal normal q could have, example by example", False),
+    "approximation_gap_full": ("the same for a normal q of full covariance", False),
+    "amortisation_gap": ("what the encoder loses against each example's own best diagonal normal q", False),
+}
+
+
+@metric("gaps", group="gaps", gives=MEANINGS, reference="Cremer, Li & Duvenaud 2018, arXiv:1801.03558", slow=True)
+def gaps(subject: Subject) -> dict[str, Result]:
+    """Approximation and amortisation gaps on the first `gaps_limit` (50) examples, q optimised for each."""
+    n = min(len(subject.x), int(subject.options.get("gaps_limit", 50)))
+    x, y = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n])
+    model: Any = subject.model
+    reason = ais.refusal(model, x, y)
+    if reason is not None:
+        return {name: refused(reason, NATS) for name in MEANINGS}
+    steps = int(subject.options.get("gaps_steps", 500))
+    families: tuple[Family, ...] = ("diagonal", "full")
+    found: dict[Family, Local] = {}
+    for family in families:
+        name = f"gaps: {family}"
+        found[family] = fit_posteriors(
+            model, x, y, family=family, steps=steps, progress=lambda i, of, name=name: subject.progress(name, i, of)
+        )
+    log_px, how = _log_px(subject, model, x, y, found["full"].q)
+    encoder = _encoder_elbo(model, x, y)
+    out = {
+        "approximation_gap": log_px - found["diagonal"].elbo,
+        "approximation_gap_full": log_px - found["full"].elbo,
+        "amortisation_gap": found["diagonal"].elbo - encoder,
+    }
+    return {name: mean_of(values, NATS, log_px=how, steps=steps) for name, values in out.items()}
+
+
+@torch.no_grad()
+def _encoder_elbo(model: Model, x: Tensor, y: Tensor | None, samples: int = 1000, rows: int = 1024) -> Tensor:
+    """Return the encoder's ELBO, averaged over many samples: (B,)."""
+    step = max(1, rows // len(x))
+    rounds = -(-samples // step)
+    return torch.stack([bounds.elbo(model.trace(x, y, k=step, hard=True)) for _ in range(rounds)]).mean(0)
+
+
+def _log_px(subject: Subject, model: Any, x: Tensor, y: Tensor | None, q: Any) -> tuple[Tensor, str]:
+    """Return the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing."""
+    log_w = _elbo_samples(model, x, y, q, 5000)
+    weighted = bounds.log_mean_exp(log_w)
+    try:
+        how = ais.settings(subject)
+        annealed = ais.annealed_importance(
+            model, x, y, how, progress=lambda i, of: subject.progress("gaps: ais", i, of)
+        ).values
+    except NotALikelihood:
+        return weighted, "importance-weighted, K=5000"
+    if annealed.mean() > weighted.mean():
+        return annealed, f"ais, {how.steps} steps, {how.chains} chains"
+    return weighted, "importance-weighted from the optimised q, K=5000"
