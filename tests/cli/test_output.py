@@ -157,7 +157,7 @@ def test_other_data_are_prepared_as_the_runs_own(vaekit: Command, here: Path, tr
     """The same pictures as greys to 16, as greys to 255, or as ones and zeros: codes as near as binarising allows."""
     from sklearn.datasets import load_digits
 
-    x = load_digits().images
+    x = np.asarray(load_digits(return_X_y=True)[0]).reshape(-1, 8, 8)
     black = np.where(x > 7, 1, 0)
     codes = []
     for name, values in {
