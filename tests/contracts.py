@@ -117,10 +117,13 @@ def data_for(module: Conditional, context: tuple[Any, ...]) -> Tensor:
 
 
 def support_points(d: Distribution) -> Tensor | None:
-    """Return all values of a one-element discrete event, (N, 1, 1), or None if they cannot be listed."""
+    """Return all values of a one-element discrete event, (N, 1, *event), or None if they cannot be listed."""
+    ones = [1] * len(d.event_shape)
+    if hasattr(d, "codes"):
+        return torch.arange(d.codes).view(-1, 1, *ones)  # pyright: ignore[reportAttributeAccessIssue]
     levels = getattr(d, "levels", 2 if d.support is constraints.boolean else None)
     if levels is not None:
-        return torch.linspace(0, 1, levels, dtype=torch.float64).view(-1, 1, 1)
+        return torch.linspace(0, 1, levels, dtype=torch.float64).view(-1, 1, *ones)
     if d.support is constraints.nonnegative_integer:
         top = int((d.mean + 60 * d.variance.sqrt()).max()) + 50
         return torch.arange(top, dtype=torch.float64).view(-1, 1, 1)
@@ -207,14 +210,14 @@ def check_elements(case: Case) -> None:
 
 
 def check_support(case: Case) -> None:
-    """Samples are in the support, and NaN is not."""
+    """Samples are in the support, and NaN (or the code -1) is not."""
     module, context = case.build()
     with torch.no_grad():
         d = module.eval()(*context)
     x = data_for(module, context)
     assert in_support(d, x).shape == (B,)
     assert bool(in_support(d, x).all())
-    x[0] = torch.nan
+    x[0] = torch.nan if is_float(x) else -1
     assert in_support(d, x).tolist() == [False] + [True] * (B - 1)
 
 
@@ -243,7 +246,7 @@ def loss_of(module: Conditional, context: tuple[Any, ...], x: Tensor | None) -> 
     d = module(*context)
     if isinstance(module, Posterior):
         drawn = module.draw(d, 2)
-        loss = drawn.z.square().mean()
+        loss = drawn.z.square().mean() + sum(extra.mean() for extra in drawn.extras.values())
         if not is_point_mass(d):
             log_q = drawn.log_q if drawn.log_q is not None else d.log_prob(drawn.code)
             loss = loss + log_q.mean() / 1e3
