@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -55,9 +55,9 @@ class Flow(Family):
         self.context = context
         super().__init__(base.batch_shape, base.event_shape)
 
-    @cached_property
+    @property
     def map(self) -> Step:
-        """The map from the base to z."""
+        """The map from the base to z, made anew: one kept from a call without gradients would have none later."""
         return self.steps(self.context)
 
     def rsample_and_log_prob(self, sample_shape: _size = SCALAR) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ Densities are with respect to the sphere's surface measure.
 from __future__ import annotations
 
 import math
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import torch
@@ -114,12 +114,12 @@ class VonMisesFisher(_OnSphere):
         """D, of the space around the sphere."""
         return self.loc.shape[-1]
 
-    @cached_property
+    @property
     def length(self) -> Tensor:
         """A(κ), the length of the mean, (...) in float64."""
         return iv_ratio(0.5 * self.dimension - 1, self.kappa)
 
-    @cached_property
+    @property
     def log_normaliser(self) -> Tensor:
         """log C_D(κ), (...) in float64."""
         v = 0.5 * self.dimension - 1

@@ -31,11 +31,7 @@ class StandardNormal(Prior):
         return StandardNormalFamily(self.like)
 
 
-@PRIORS.register(
-    "conditional-normal",
-    reference="Sohn et al. 2015, 'Learning structured output representation'",
-    of_label=True,
-)
+@PRIORS.register("conditional-normal", reference="Sohn et al. 2015, 'Learning structured output representation'")
 class ConditionalNormal(Prior):
     """p(z|c) = N(μ(c), diag σ²(c)); also p(z1|z2) in a hierarchy.
 

@@ -86,19 +86,17 @@ def posterior(settings: ModelSettings, data: DataInfo, context: int = 0) -> Post
     return part(encoder(settings, data, context), **options(entry, settings))
 
 
-def prior(settings: ModelSettings, data: DataInfo, q: Posterior) -> Prior:
-    """Return p(z) of the chosen family, for latents as the posterior has them."""
+def prior(settings: ModelSettings, data: DataInfo, q: Posterior, labelled: bool = False) -> Prior:
+    """Return p(z), or p(z|y) where the recipe says its data are `labelled`, for latents as the posterior has them."""
     entry = PRIORS[settings.prior]
     part: Any = entry.part
-    if next(iter(signature(part).parameters)) == "net":
-        raise UserError(f"the prior '{entry.name}' is conditional and this recipe gives it no context; choose another")
     if entry.facts.get("of_posterior"):
         if q.takes_label:
             raise UserError(f"the prior '{entry.name}' has no labels to give a posterior q(z|x, y); choose another")
         return part(q, data.shape, limits=LIMITS.get(data.kind), **options(entry, settings))
-    if entry.facts.get("of_label"):
-        if not data.n_classes:
-            raise UserError(f"the prior '{entry.name}' is of labels, and {data.name} has none; use labelled data")
+    if next(iter(signature(part).parameters)) == "net":
+        if not labelled:
+            raise UserError(f"the prior '{entry.name}' is conditional, and this recipe gives it no label")
         return part(mlp(data.n_classes, q.latent_shape, settings.hidden or (64,), act=settings.act))
     return part(q.latent_shape, **options(entry, settings))
 
@@ -121,7 +119,7 @@ def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
     model = settings.model
     q = posterior(model, data, context)
-    return VAE(q, prior(model, data, q), likelihood(model, data, context, q.latent_shape))
+    return VAE(q, prior(model, data, q, context > 0), likelihood(model, data, context, q.latent_shape))
 
 
 def checked(model: VAE, objective: Objective, data: DataInfo) -> Built:
