@@ -79,9 +79,12 @@ class VAE(Model):
         return self.decode(z, y).mean
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`."""
+        """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
+
+        A p(x|z) whose mean is no expectation (an autoregressive one) is drawn from.
+        """
         px = self.decode(self.sample_latent(n, y, temperature), y)
-        return px.sample() if draw else px.mean
+        return px.sample() if draw or getattr(px, "draws_only", False) else px.mean
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` latents from the prior, (n, ...)."""

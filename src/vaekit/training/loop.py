@@ -182,7 +182,7 @@ class Fit:
                 self._save_checkpoint()
         else:
             self._restore_stage(state)
-        self.bounded: bool | None = None if self.stage.trace == "trace" else False
+        self.bounded: bool | None = None if self.stage.of_data else False
         self._reset_sums()
         self.progress.begin(self.stage.name, self.at.stage_step, self.total)
 
@@ -334,7 +334,7 @@ class Fit:
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
-            found = held_out(self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.trace == "trace")
+            found = held_out(self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data)
         return found
 
     def _judge(self, found: HeldOut) -> None:

@@ -18,7 +18,8 @@ class Stage:
     """A stretch of training: its objective, the parts it trains (dotted prefixes; all if None), and its length.
 
     `trace` names the model's method that makes this stage's traces (a second stage may model the first one's codes).
-    `share` is the stage's share of the run's epochs.
+    `share` is the stage's share of the run's epochs. `bounded` says whether its traces are of the data, so that their
+    ELBO is one of log p(x); by default those of the model's own `trace` are, and no others.
     """
 
     objective: Objective
@@ -26,6 +27,12 @@ class Stage:
     trainable: tuple[str, ...] | None = None
     trace: str = "trace"
     share: float = 1.0
+    bounded: bool | None = None
+
+    @property
+    def of_data(self) -> bool:
+        """Whether its traces are of the data."""
+        return self.trace == "trace" if self.bounded is None else self.bounded
 
 
 def _chosen(name: str, trainable: tuple[str, ...] | None) -> bool:
