@@ -1,0 +1,255 @@
+"""Anomaly scores of examples under a trained model: the higher, the less the example belongs; and how good they are."""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.distributions.normal import DiagonalNormal
+from vaekit.errors import UserError
+from vaekit.models.base import Model
+from vaekit.tasks.noise import shared_noise, traces
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Scorer:
+    """A model and what the scores need: importance samples `k`, refinement `steps`, and codes of normal examples.
+
+    `normal` (M, F) are posterior means of the training data, which the latent distance is measured from. `levels` is
+    the number of grey levels of the pixels, whose code length the complexity correction takes.
+    """
+
+    model: Model
+    k: int = 64
+    steps: int = 100
+    lr: float = 0.05
+    levels: int = 256
+    seed: int = 0
+    batch: int = 250
+    normal: Tensor | None = None
+    progress: Progress = field(default=lambda done, total: None)
+
+    def score(self, name: str, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the score `name` of prepared examples x (N, ...): (N,) float64, in nats but for the distance.
+
+        Raises UserError for an unknown name, NotALikelihood where the model bounds nothing.
+        """
+        if name not in SCORES:
+            raise UserError(f"there is no anomaly score '{name}'; there are {', '.join(SCORES)}")
+        parts: list[Tensor] = []
+        self.model.eval()
+        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
+        for start in range(0, len(x), self.batch):
+            rows = slice(start, start + self.batch)
+            label = y[rows] if self.model.takes_label and y is not None else None
+            parts.append(SCORES[name](self, x[rows].to(kind), label).detach().double().cpu())
+            self.progress(min(start + self.batch, len(x)), len(x))
+        return torch.cat(parts)
+
+
+@torch.no_grad()
+def reconstruction(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """-log p(x|z) at z = E q(z|x): what the decoder cannot say of x. Needs no bound, so it serves any autoencoder."""
+    return -to.model.decode(to.model.posterior_mean(x, y), y).log_prob(x)
+
+
+@torch.no_grad()
+def negative_elbo(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """-ELBO(x), with the mean of k posterior samples."""
+    return torch.cat([-bounds.elbo(trace) for trace in traces(to.model, x, y, max(1, min(to.k, 16)), to.seed)])
+
+
+@torch.no_grad()
+def importance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """-log p(x), from below with k importance samples."""
+    return torch.cat([-bounds.importance_weighted(trace) for trace in traces(to.model, x, y, to.k, to.seed)])
+
+
+def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """Likelihood regret: how much the ELBO of x gains when q is fitted to x alone, (B,) ≥ 0.
+
+    max over (μ, σ) of ELBO(x; N(μ, σ²)) less the encoder's own. Examples like those the encoder was trained on have
+    little to gain. Both ends are scored with the same noise. Source: Xiao et al. 2020, arXiv:2003.02977, §4 (who let
+    the encoder's weights go free instead; here q's own parameters, which can only gain more).
+    """
+    with torch.no_grad():
+        trace = to.model.trace(x, y, hard=True)
+        bounds.require(trace)
+        latent = next(iter(trace.latents.values()))
+    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormal):
+        raise UserError("regret refits one diagonal normal posterior, which this model does not have; use elbo or iw")
+    loc, log_scale = latent.q.loc.clone(), latent.q.log_scale.expand_as(latent.q.loc).clone()
+    noise = shared_noise(16, latent.q, to.seed)
+    drawn = shared_noise(2 * to.steps, latent.q, to.seed + 1).split(2)
+
+    def bound(mean: Tensor, log_sd: Tensor, eps: Tensor) -> Tensor:
+        q = DiagonalNormal(mean, log_sd, loc.dim() - 1)
+        z = mean + eps * log_sd.exp()
+        return (to.model.decode(z, y).log_prob(x) + latent.p.log_prob(z) - q.log_prob(z)).mean(0)
+
+    with torch.no_grad():
+        before = bound(loc, log_scale, noise)
+    free = [loc.requires_grad_(True), log_scale.requires_grad_(True)]
+    moments = [(torch.zeros_like(v), torch.zeros_like(v)) for v in free]
+    for step in range(1, to.steps + 1):
+        gradients = torch.autograd.grad(bound(free[0], free[1], drawn[step - 1]).sum(), free)
+        rate = to.lr * 0.5 * (1 + math.cos(math.pi * step / (to.steps + 1)))
+        with torch.no_grad():
+            for value, gradient, (first, second) in zip(free, gradients, moments):
+                first.lerp_(gradient, 0.1)
+                second.lerp_(gradient.square(), 0.01)
+                unbiased = (second / (1 - 0.99**step)).sqrt() + 1e-8
+                value.add_(rate * first / (1 - 0.9**step) / unbiased)  # up the bound, by Adam's rule
+    with torch.no_grad():
+        return (bound(free[0], free[1], noise) - before).clamp(min=0)
+
+
+def complexity(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """-log p(x) less the code length of x by a general compressor, nats: a likelihood ratio.
+
+    Simple images are likely under any model; what counts is being likelier than their simplicity explains. The length
+    is the shorter of PNG's and zlib's, without headers. Source: Serrà et al. 2020, arXiv:1909.11480.
+    """
+    bits = torch.tensor([code_length(row, to.levels) for row in grey(x, to.levels)], dtype=torch.float64)
+    return importance(to, x, y).double().cpu() - math.log(2) * bits
+
+
+@torch.no_grad()
+def distance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """Squared Mahalanobis distance of the code from the training codes' mean, in units of their covariance."""
+    if to.normal is None:
+        raise UserError("the latent distance needs the training data, which are not at hand")
+    codes = to.normal.double()
+    mean, centred = codes.mean(0), codes - codes.mean(0)
+    covariance = centred.T @ centred / len(codes)
+    covariance = covariance + 1e-6 * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(mean)).to(covariance)
+    off = to.model.features(x, y).double() - mean
+    return (off * torch.linalg.solve(covariance, off.T).T).sum(1)
+
+
+SCORES: dict[str, Callable[[Scorer, Tensor, Tensor | None], Tensor]] = {
+    "reconstruction": reconstruction,
+    "elbo": negative_elbo,
+    "iw": importance,
+    "regret": regret,
+    "complexity": complexity,
+    "distance": distance,
+}
+
+
+def grey(x: Tensor, levels: int) -> NDArray[np.uint8]:
+    """Return examples on [0, 1] as whole numbers of `levels` levels (at most 256)."""
+    return (x.detach().cpu().clamp(0, 1) * (min(levels, 256) - 1)).round().to(torch.uint8).numpy()
+
+
+def code_length(x: NDArray[np.uint8], levels: int) -> int:
+    """Return the bits of one example, (C, H, W) or (D,), coded by zlib or as PNG, whichever is shorter.
+
+    What every file of that kind begins with (that of one pixel) is taken off.
+
+    >>> code_length(np.zeros((1, 28, 28), np.uint8), 256) < 200
+    True
+    """
+    data = np.packbits(x) if levels == 2 else x
+    best = len(zlib.compress(data.tobytes(), 9)) - len(zlib.compress(b"", 9))
+    if x.ndim == 3 and x.shape[0] in (1, 3):
+        best = min(best, len(_png(x, levels)) - len(_png(x[:, :1, :1], levels)))
+    return 8 * max(best, 1)
+
+
+def _png(x: NDArray[np.uint8], levels: int) -> bytes:
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(x[0] if x.shape[0] == 1 else np.moveaxis(x, 0, -1)))
+    if levels == 2:
+        picture = Image.fromarray(np.ascontiguousarray(x[0] * 255)).convert("1") if x.shape[0] == 1 else picture
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+# -- how good a score is -------------------------------------------------------------------------------------------
+
+
+def auroc(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> float:
+    """Return the probability that an anomaly scores above a normal example, ties counting half.
+
+    >>> auroc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
+    0.875
+    """
+    _both(anomalous)
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    positive = int(anomalous.sum())
+    negative = len(score) - positive
+    return float((ranks[anomalous].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def aupr(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> float:
+    """Return the average precision: Σ (recall step) × precision, over thresholds from the highest score down.
+
+    >>> aupr(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True]))
+    0.8333333333333333
+    """
+    _both(anomalous)
+    order = np.argsort(-score, kind="stable")
+    hit = anomalous[order].astype(float)
+    last = np.append(np.diff(score[order]) != 0, True)
+    found, taken = np.cumsum(hit)[last], np.flatnonzero(last) + 1
+    return float(np.sum(np.diff(np.append(0.0, found)) * found / taken) / hit.sum())
+
+
+def _both(anomalous: NDArray[np.bool_]) -> None:
+    if anomalous.all() or not anomalous.any():
+        raise UserError("a ranking is judged on examples of both kinds; there are only normal or only anomalous ones")
+
+
+def interval(
+    measure: Callable[[NDArray[np.float64], NDArray[np.bool_]], float],
+    score: NDArray[np.float64],
+    anomalous: NDArray[np.bool_],
+    times: int = 500,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return a percentile bootstrap interval of a measure, both kinds resampled apart."""
+    _both(anomalous)
+    rng = np.random.default_rng(seed)
+    kinds = np.flatnonzero(anomalous), np.flatnonzero(~anomalous)
+    values = []
+    for _ in range(times):
+        chosen = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
+        values.append(measure(score[chosen], anomalous[chosen]))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def judge(score: NDArray[np.float64], anomalous: NDArray[np.bool_], seed: int = 0) -> dict[str, dict[str, object]]:
+    """Return AUROC and AUPR, each with a 95% bootstrap interval and the numbers of both kinds."""
+    facts = {"n": len(score), "anomalous": int(anomalous.sum())}
+    return {
+        name: {"value": call(score, anomalous), "interval": list(interval(call, score, anomalous, seed=seed)), **facts}
+        for name, call in (("auroc", auroc), ("aupr", aupr))
+    }
+
+
+def threshold(score: Sequence[float] | NDArray[np.float64], contamination: float) -> float:
+    """Return the score above which a share `contamination` of these examples lies; UserError outside (0, 0.5].
+
+    >>> threshold([1.0, 2.0, 3.0, 4.0, 100.0], 0.2)
+    4.0
+    """
+    if not 0 < contamination <= 0.5:
+        raise UserError(f"contamination is the share of anomalies, above 0 and at most 0.5, not {contamination:g}")
+    return float(np.quantile(np.asarray(score, dtype=np.float64), 1 - contamination, method="lower"))

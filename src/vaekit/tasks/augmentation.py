@@ -1,0 +1,93 @@
+"""New examples from a trained model: near given ones, by class, between two, or across a classifier's boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vaekit.errors import UserError
+
+Decode = Callable[[Tensor], Tensor]
+"""Codes (B, F) → the mean of p(x|z), (B, ...)."""
+
+
+def near(z: Tensor, n: int, radius: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return n codes z_i + radius · ε around given ones (N, F), taken in turn, and whose they are: (n, F), (n,).
+
+    >>> codes, of = near(torch.zeros(2, 3), 5, 0.1, torch.Generator().manual_seed(0))
+    >>> codes.shape, of.tolist()
+    (torch.Size([5, 3]), [0, 1, 0, 1, 0])
+    """
+    of = torch.arange(n) % len(z)
+    return z[of] + radius * torch.randn(n, *z.shape[1:], generator=generator), of
+
+
+def by_class(z: Tensor, y: Tensor, n: int, generator: torch.Generator, shrink: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Return n codes from a normal fitted to each class's codes, the classes in turn: (n, F) and labels (n,).
+
+    Each covariance is shrunk towards its own mean variance by `shrink`, so that few examples suffice.
+    """
+    classes = y.unique()
+    labels = classes[torch.arange(n) % len(classes)]
+    out = torch.empty(n, z.shape[1])
+    for label in classes.tolist():
+        own = z[y == label].double()
+        rows = labels == label
+        out[rows] = _normal(own, int(rows.sum()), shrink, generator).float()
+    return out, labels
+
+
+def _normal(z: Tensor, n: int, shrink: float, generator: torch.Generator) -> Tensor:
+    mean = z.mean(0)
+    off = z - mean
+    covariance = off.T @ off / max(len(z) - 1, 1)
+    spread = covariance.diagonal().mean().clamp(min=1e-8)
+    covariance = (1 - shrink) * covariance + shrink * spread * torch.eye(len(mean), dtype=z.dtype)
+    noise = torch.randn(n, len(mean), generator=generator, dtype=z.dtype)
+    return mean + noise @ torch.linalg.cholesky(covariance).T
+
+
+def between(z: Tensor, y: Tensor | None, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return n codes on straight lines between two examples of one class (of any, without labels), and their index.
+
+    The place on the line is uniform; a class of one example gives that example's own code.
+    """
+    of = torch.arange(n) % len(z)
+    other = torch.empty_like(of)
+    for i, a in enumerate(of.tolist()):
+        mates = torch.arange(len(z)) if y is None else (y == y[a]).nonzero().flatten()
+        mates = mates[mates != a]
+        other[i] = a if not len(mates) else mates[torch.randint(len(mates), (), generator=generator)]
+    t = torch.rand(n, 1, generator=generator)
+    return torch.lerp(z[of], z[other], t), of
+
+
+def adversarial(
+    z: Tensor, y: Tensor, decode: Decode, logits: Decode, radius: float, steps: int = 5
+) -> tuple[Tensor, Tensor]:
+    """Return codes moved by up to `radius` so that a given classifier's loss on the decoded x grows, and its gains.
+
+    Steps of radius / steps along the gradient of -log p(y | decode(z)) with respect to z, each example's own direction
+    normalised: the examples a classifier of x finds hardest nearby. Gains (N,) are nats of loss; where the loss did not
+    grow, the code stays. Source: Stutz et al. 2019, arXiv:1812.00740 (on-manifold adversarial examples).
+    """
+    if radius < 0 or steps < 1:
+        raise UserError("an adversarial direction needs a radius of at least 0 and at least one step")
+
+    def loss(code: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits(decode(code)), y, reduction="none")
+
+    with torch.no_grad():
+        before = loss(z)
+    moved = z.detach().clone()
+    for _ in range(steps):
+        moved.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(loss(moved).sum(), [moved])
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, *[1] * (z.dim() - 1))
+        moved = (moved + radius / steps * gradient / length).detach()
+    with torch.no_grad():
+        gain = loss(moved) - before
+        keep = (gain > 0).view(-1, *[1] * (z.dim() - 1))
+        return torch.where(keep, moved, z), gain.clamp(min=0)

@@ -1,0 +1,163 @@
+"""Missing entries drawn, or averaged, from p(x_missing | x_observed) under a trained model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaekit import bounds
+from vaekit.distributions.base import in_support
+from vaekit.distributions.normal import DiagonalNormal
+from vaekit.errors import NotALikelihood, UserError
+from vaekit.models.base import Model
+from vaekit.tasks.noise import ROWS, one_normal, reparameterised
+
+Method = Literal["resampling", "gibbs"]
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """`mean` (N, ...): E[x_missing | x_observed]; `draws` (M, N, ...): multiple imputations. Observed entries are x's.
+
+    `ess` (N,) is the effective number of the importance samples, where there are any.
+    """
+
+    mean: Tensor
+    draws: Tensor
+    ess: Tensor | None = None
+
+
+def observed_log_prob(px: Distribution, x: Tensor, seen: Tensor) -> Tensor:
+    """Return Σ over observed entries of log p(x_j|z): (K, B) for px of batch shape (K, B), x and seen (B, ...)."""
+    elements = getattr(px, "log_prob_elements", None)
+    if elements is None:
+        raise UserError(
+            f"impute needs a likelihood that factorises over the entries of x, and {type(px).__name__} does not"
+        )
+    each = torch.where(seen, elements(x), 0.0)
+    return each.flatten(each.dim() - len(px.event_shape)).sum(-1)
+
+
+def fill(x: Tensor, start: Tensor) -> Tensor:
+    """Return x with `start` (one example's shape) where it is NaN."""
+    return torch.where(torch.isnan(x), start.to(x), x)
+
+
+@torch.no_grad()
+def impute(
+    model: Model,
+    x: Tensor,
+    start: Tensor,
+    *,
+    y: Tensor | None = None,
+    method: Method = "resampling",
+    draws: int = 10,
+    k: int = 200,
+    sweeps: int = 10,
+    seed: int = 0,
+    batch: int = 64,
+) -> Imputed:
+    """Impute the NaN of prepared examples x (N, ...), from the filling `start` (one example's shape) on.
+
+    "gibbs": z ~ q(z|x), x_missing ~ p(x|z), in turn (pseudo-Gibbs: Rezende et al. 2014, arXiv:1401.4082, appendix F);
+    what comes after the first `sweeps` is kept. Right as far as q is.
+    "resampling": x is filled by `sweeps` steps x_missing = E[x|z = E q(z|x)]; k latents are drawn, half from that
+    q(z|x), half from the prior, weighed by p(x_observed|z) p(z) / (their mixture's density), and resampled. Right as k
+    grows, whatever q is (Mattei & Frellsen 2019, arXiv:1812.02633, §3; the mixture keeps weights below 2 p(x|z)).
+    Its mean does not depend on what else is in the batch.
+    """
+    if draws < 1 or k < 2 or sweeps < 0:
+        raise UserError("draws must be at least 1, k at least 2, and sweeps not negative")
+    model.eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = fill(x[:1], start)
+        trace = model.trace(first, None if y is None else y[:1], hard=True)
+        reason = bounds.refusal(trace)
+        if reason is not None and bool(in_support(trace.px, first).all()):
+            raise NotALikelihood(reason)  # a filling need not be in the support: it is only coded
+        if len(trace.latents) != 1:
+            raise UserError("impute needs a model with one latent")
+        parts: list[Imputed] = []
+        for at in range(0, len(x), batch):
+            rows = slice(at, at + batch)
+            label = y[rows] if model.takes_label and y is not None else None
+            if method == "gibbs":
+                parts.append(_gibbs(model, x[rows], start, label, draws, k, sweeps))
+            else:
+                parts.append(_resampled(model, x[rows], start, label, draws, k, sweeps, seed))
+    ess = [part.ess for part in parts if part.ess is not None]
+    return Imputed(
+        torch.cat([part.mean for part in parts]),
+        torch.cat([part.draws for part in parts], 1),
+        torch.cat(ess) if ess else None,
+    )
+
+
+def _gibbs(model: Model, x: Tensor, start: Tensor, y: Tensor | None, draws: int, k: int, sweeps: int) -> Imputed:
+    seen = ~torch.isnan(x)
+    filled = fill(x, start)
+    kept, means = [], []
+    for step in range(sweeps + max(draws, k // 4)):
+        latent = next(iter(model.trace(filled, y, hard=True).latents.values()))
+        px = model.decode(latent.z[0], y)
+        filled = torch.where(seen, x, px.sample())
+        if step >= sweeps:
+            kept.append(filled)
+            means.append(torch.where(seen, x, px.mean))
+    every = max(1, len(kept) // draws)
+    return Imputed(torch.stack(means).mean(0), torch.stack(kept[::-1][::every][:draws]))
+
+
+def _resampled(
+    model: Model, x: Tensor, start: Tensor, y: Tensor | None, draws: int, k: int, sweeps: int, seed: int
+) -> Imputed:
+    seen = ~torch.isnan(x)
+    filled = fill(x, start)
+    for _ in range(sweeps):
+        filled = torch.where(seen, x, model.reconstruct(filled, y))
+    z, log_proposal, log_prior = _proposals(model, filled, y, k, seed)
+    known = torch.where(seen, x, 0.0)
+    log_w = observed_log_prob(model.decode(z, y), known, seen) + log_prior - log_proposal
+    weight = torch.softmax(log_w, 0)
+    chosen = torch.multinomial(weight.T, draws, replacement=True).T  # (draws, B)
+    some = z[chosen, torch.arange(len(x), device=x.device)]
+    drawn = torch.where(seen, x, model.decode(some, y).sample())
+    return Imputed(torch.where(seen, x, _weighted_mean(model, z, weight, y)), drawn, 1 / weight.square().sum(0))
+
+
+def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
+    trace = model.trace(filled, y, hard=True)
+    latent = next(iter(trace.latents.values()))
+    if not (one_normal(dict(trace.latents)) and isinstance(latent.p, DiagonalNormal)):
+        latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
+        return latent.z, latent.log_q_code, latent.log_p_code
+    q, p = latent.q, latent.p
+    assert isinstance(q, DiagonalNormal)
+    near = reparameterised(q, k - k // 2, seed)
+    whole = DiagonalNormal(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
+    z = torch.cat([near, reparameterised(whole, k // 2, seed + 1)])
+    log_q, log_p = q.log_prob(z), whole.log_prob(z)
+    share = (k - k // 2) / k
+    return z, torch.logaddexp(log_q + math.log(share), log_p + math.log(1 - share)), log_p
+
+
+def _weighted_mean(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Tensor:
+    """Return Σ_k w_k E[x|z_k], (B, ...); weights that together come to less than a thousandth are left out."""
+    weight = torch.where(weight * len(weight) > 1e-3, weight, 0.0)
+    weight = weight / weight.sum(0)
+    of_sample, of_row = weight.nonzero(as_tuple=True)
+    total: Tensor | None = None
+    for some, rows in zip(of_sample.split(ROWS), of_row.split(ROWS)):
+        mean = model.decode(z[some, rows], None if y is None else y[rows]).mean
+        share = weight[some, rows].view(-1, *[1] * (mean.dim() - 1))
+        total = mean.new_zeros(weight.shape[1], *mean.shape[1:]) if total is None else total
+        total = total.index_add(0, rows, share * mean)
+    assert total is not None
+    return total

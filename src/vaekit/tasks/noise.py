@@ -1,0 +1,73 @@
+"""Posterior samples that depend on the example alone: not on its batch, its row, or what was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaekit import bounds
+from vaekit.distributions.normal import DiagonalNormal
+from vaekit.models.base import Model
+from vaekit.trace import Latent, Trace
+
+ROWS = 4096
+"""Decoder rows (examples times samples) at once."""
+
+
+def shared_noise(k: int, q: DiagonalNormal, seed: int) -> Tensor:
+    """Return k standard normal draws, the same for every example of the batch: (k, 1, ...)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(k, 1, *q.loc.shape[1:], generator=generator, dtype=torch.float64).to(q.loc)
+
+
+def reparameterised(q: DiagonalNormal, k: int, seed: int) -> Tensor:
+    """Return k samples of each example's posterior from shared noise, (k, B, ...).
+
+    >>> q = DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2))
+    >>> z = reparameterised(q, 4, 0)
+    >>> z.shape, bool((z[:, 0] == z[:, 2]).all())
+    (torch.Size([4, 3, 2]), True)
+    """
+    return q.loc + shared_noise(k, q, seed) * q.log_scale.exp()
+
+
+def one_normal(latents: object) -> bool:
+    """Whether these are one latent with a diagonal normal posterior, whose noise can be shared."""
+    return isinstance(latents, dict) and len(latents) == 1 and type(next(iter(latents.values())).q) is DiagonalNormal
+
+
+def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iterator[Trace]:
+    """Yield traces with k samples an example, which together cover x in order.
+
+    Other posteriors than the diagonal normal are sampled an example at a time, from the same seed each.
+    Raises NotALikelihood where the model bounds nothing.
+    """
+    first = model.trace(x[:1], None if y is None else y[:1], hard=True)
+    bounds.require(first)
+    shared = one_normal(first.latents)
+    width = max(1, ROWS // k) if shared else 1
+    for start in range(0, len(x), width):
+        xs, ys = x[start : start + width], None if y is None else y[start : start + width]
+        trace = _shared(model, xs, ys, k, seed) if shared else _seeded(model, xs, ys, k, seed)
+        bounds.require(trace)
+        yield trace
+
+
+def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
+    with torch.random.fork_rng(devices=[]):
+        # The trace itself is asked for its posterior and prior; its own sample is not used.
+        plain = model.trace(x, y, hard=True)
+    name, latent = next(iter(plain.latents.items()))
+    q: Distribution = latent.q
+    assert isinstance(q, DiagonalNormal)
+    z = reparameterised(q, k, seed)
+    return Trace(x, y, {name: Latent(q, latent.p, z, z)}, model.decode(z, y), plain.extras)
+
+
+def _seeded(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model.trace(x, y, k=k, hard=True)
