@@ -356,3 +356,22 @@ def test_skipped_steps_are_counted_once_over_a_resume(tmp_path: Path) -> None:
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(UserError, match="nonsense"):
         loop.choose_device("nonsense")
+
+
+def test_the_best_weights_of_one_stage_are_not_taken_for_anothers(tmp_path: Path) -> None:
+    """A run that dies in stage two, its best weights just replaced, must not start stage two from those."""
+    made = settings(steps=45, batch_size=16, keep="best", checkpoint_steps=30)
+
+    class Dies(Fit):
+        def _step(self, x: Any, y: Tensor | None) -> None:
+            if self.at.stage == 1 and self.at.stage_step == 9:
+                raise ZeroDivisionError
+            super()._step(x, y)
+
+    whole, cut = toy_vae(), toy_vae()
+    fit(whole, two_stages(), ToySource(), made)
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        Dies(toy_vae(), two_stages(), ToySource(), made, folder=tmp_path / "cut").run()
+    fit(cut, two_stages(), ToySource(), made, folder=tmp_path / "cut", resume=True)
+    assert all(torch.equal(p, q) for p, q in zip(whole.parameters(), cut.parameters()))
