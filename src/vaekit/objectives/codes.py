@@ -1,0 +1,38 @@
+"""Terms of quantised models: what keeps encoder and codebook together."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vaekit.objectives.base import Objective, Term
+from vaekit.objectives.elbo import Rate, Reconstruction
+from vaekit.schedules import Schedule
+from vaekit.trace import Trace
+
+
+class FromExtras(Term):
+    """A cost that the posterior left in the trace, (B,): summed over places and dimensions, of no other example."""
+
+    def __init__(self, name: str, weight: Schedule | float | str = 1.0) -> None:
+        super().__init__(weight)
+        self.name = name
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the cost of each example."""
+        return trace.extras[self.name]
+
+
+def quantised(commitment: Schedule | float | str = 0.25, codebook: bool = False, commits: bool = True) -> Objective:
+    """Return -log p(x|c) - log p(c) + β ‖f(x) - sg z‖² (+ ‖sg f(x) - e‖² where the codebook learns by a loss).
+
+    Source: van den Oord et al. 2017, arXiv:1711.00937, eq. 3, with the bound in nats in place of its first term.
+
+    >>> [term.name for term in quantised(codebook=True).each()]
+    ['reconstruction', 'rate', 'commitment', 'codebook']
+    """
+    terms: list[Term] = [Reconstruction(), Rate()]
+    if commits:
+        terms.append(FromExtras("commitment", commitment))
+    if codebook:
+        terms.append(FromExtras("codebook"))
+    return Objective(*terms)
