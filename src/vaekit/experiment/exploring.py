@@ -130,7 +130,9 @@ class Exploration:
         info, studied = self.info, self._studied
         mean, sd = np.array(studied["mean"]), np.array(studied["sd"])
         unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
-        low, high = np.minimum(-unit, mean - 4 * sd), np.maximum(unit, mean + 4 * sd)
+        centre = mean if self.point_mass else np.zeros_like(mean)
+        reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
+        low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
         height, width = info.shape[1:] if info.is_image else (0, 0)
@@ -148,9 +150,9 @@ class Exploration:
             "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
             "order": by_information(studied["kl"] if studied["kl"] is not None else sd.tolist()),
             "kl": studied["kl"],
-            "centre": [0.0] * self.size if not self.point_mass else mean.tolist(),
-            "low": np.floor(low).tolist(),
-            "high": np.ceil(np.maximum(high, low + 1e-6)).tolist(),
+            "centre": centre.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
             "n_test": self.test_count,
             "problem": self.problem,
             "refused": self.refused,

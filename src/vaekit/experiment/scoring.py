@@ -29,6 +29,11 @@ class Scorer:
         self._sorted: np.ndarray | None = None
 
     @property
+    def name(self) -> str:
+        """What the score is."""
+        return "−ELBO (nats)" if self.refused is None else "squared error"
+
+    @property
     def ready(self) -> bool:
         """Whether the test examples' scores are in."""
         return self._sorted is not None
@@ -58,7 +63,8 @@ class Scorer:
                 log_px = float(trace.log_px.mean())
                 terms = {"reconstruction": log_px, "kl": log_px - elbo}
         score = -elbo if elbo is not None else float(self.of(x, y)[0]) if self.refused is not None else None
-        return {"elbo": elbo, "terms": terms, "refused": refused, "score": score, "percentile": self._rank(score)}
+        out = {"elbo": elbo, "terms": terms, "refused": refused, "score": score, "score_name": self.name}
+        return out | {"percentile": self._rank(score)}
 
     def _rank(self, score: float | None) -> float | None:
         """Return the per cent of test examples that score lower."""
@@ -68,10 +74,9 @@ class Scorer:
 
     def histogram(self) -> dict[str, Any]:
         """Return counts and edges over the test examples, the outermost half per cent in the end bins."""
-        name = "−ELBO (nats)" if self.refused is None else "squared error"
         if self._sorted is None or not len(self._sorted):
-            return {"name": name, "n": 0, "counts": [], "edges": []}
+            return {"name": self.name, "n": 0, "counts": [], "edges": []}
         low, high = np.quantile(self._sorted, [0.005, 0.995])
         high = high if high > low else low + 1.0
         counts, edges = np.histogram(np.clip(self._sorted, low, high), BINS, (low, high))
-        return {"name": name, "n": len(self._sorted), "counts": counts.tolist(), "edges": edges.tolist()}
+        return {"name": self.name, "n": len(self._sorted), "counts": counts.tolist(), "edges": edges.tolist()}

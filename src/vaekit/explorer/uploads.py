@@ -15,9 +15,7 @@ MOST_SIDE = 8192
 MOST_PIXELS = 24_000_000
 
 
-def read_upload(
-    data: bytes, shape: tuple[int, ...], invert: bool = False
-) -> tuple[np.ndarray, Scale, str]:
+def read_upload(data: bytes, shape: tuple[int, ...], invert: bool = False) -> tuple[np.ndarray, Scale, str]:
     """Return one example (*shape) in float64, its scale, and what was done to it, for people. Raises UserError.
 
     PNG and JPEG are cropped about their centre, resized, and with `invert` made negative. NPY must have the right shape
@@ -95,7 +93,7 @@ def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
             picture = Image.fromarray(grey).convert("L")
         picture = picture.convert("L" if channels == 1 else "RGB")
     except UnidentifiedImageError:
-        raise UserError("the file is neither PNG, JPEG nor NPY; choose another") from None
+        raise UserError("the file cannot be read as PNG, JPEG or NPY; choose another") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise

@@ -1,13 +1,14 @@
 // Requests to the server that the page came from, and no other. Every failure becomes one sentence for the person.
 
 export class Failure extends Error {}
+export class Gone extends Failure {}
 
 async function answer(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Failure("The explorer's server does not answer. Is “vaekit explore” still running?");
+    throw new Gone("The explorer's server does not answer. Is “vaekit explore” still running?");
   }
   if (response.ok) return response;
   let reason = `The server answered ${response.status}.`;

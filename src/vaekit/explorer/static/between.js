@@ -60,7 +60,7 @@ export function between(app) {
     make("div", { className: "pickers" }, a.element, b.element), kinds.element,
     make("div", { className: "row" }, told), scrub, row.element, make("div", { className: "row" }, swap, png, npz));
   return {
-    opened: () => { if (path === null) app.attempt(load); },
+    opened: () => { if (path === null) app.quietly(load); },
     save: () => ({ ia: a.index, ib: b.index, it: at(), ik: kind }),
     restore(words) {
       const whole = (name, most) => { const v = Number(words.get(name) ?? NaN); return Number.isInteger(v) && v >= 0 && v <= most ? v : null; };

@@ -41,7 +41,7 @@ export function paint(canvas, facts, values) {
   if (!facts.image) return bars(canvas, values);
   const { width, height, channels } = facts;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true }); // kept in memory: quick to write small pictures
   const picture = context.createImageData(width, height);
   const out = new Uint32Array(picture.data.buffer);
   if (channels === 1) for (let i = 0; i < out.length; i++) out[i] = 0xff000000 | (values[i] * 0x010101);

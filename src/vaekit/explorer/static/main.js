@@ -16,8 +16,13 @@ app.fail = (error) => {
   if (!(error instanceof api.Failure)) console.error(error);
   $("alert-text").textContent = error instanceof api.Failure ? error.message : `The page failed: ${error.message}`;
   $("alert").hidden = false;
+  app.gone = error instanceof api.Gone;
 };
 app.ok = () => { $("alert").hidden = true; };
+// The server answers again: only the message that it does not goes away by itself.
+app.alive = () => { if (app.gone) app.ok(); };
+// Work that nobody asked for just now.
+app.quietly = (work) => work().then(app.alive, app.fail);
 app.say = (text) => { $("status").textContent = text; };
 app.note = (text) => { $("distance").textContent = text; };
 // Runs what a person asked for; a failure is shown, a success takes an old failure away.
@@ -56,7 +61,7 @@ function stage() {
     const version = app.version;
     if (version <= app.drawn) return;
     draw(example(facts, await api.decode([store.z], store.label)), version);
-    app.ok();
+    app.alive();
   }, app.fail);
   store.listen((pixels) => {
     app.version += 1;

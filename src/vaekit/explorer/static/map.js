@@ -81,7 +81,7 @@ export function latentMap(app) {
   const view = { x: 0, y: 0, scale: 1 }; // the middle, and pixels a unit
   const cross = { x: 0, y: 0, shown: false };
   let chosen = -1;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const shown = (i) => hidden.size === 0 || data.labels === null || !hidden.has(data.labels[i]);
 
   function fit() {
@@ -113,7 +113,7 @@ export function latentMap(app) {
     const out = new Uint32Array(picture.data.buffer);
     const ratio = devicePixelRatio || 1;
     const seen = data.n * (view.scale / fitted()) ** -2;
-    const dot = Math.max(1, Math.round(clamp(160 / Math.sqrt(seen), 1.4, 6) * ratio));
+    const dot = Math.round(clamp(200 / Math.sqrt(seen), 1.6, 6) * ratio);
     const { xy, labels, n } = data;
     const ox = width / 2 - view.x * view.scale - dot / 2, oy = height / 2 + view.y * view.scale - dot / 2;
     for (let i = 0; i < n; i++) {
@@ -328,7 +328,7 @@ export function latentMap(app) {
     canvas.dataset.ready = "1";
     ask();
   }
-  app.attempt(load);
+  app.quietly(load);
 
   return {
     opened: () => { resize(); ask(); },

@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { $, clamp, className, fromBase64, make, number, paint, valueTable } from "./dom.js";
 import { lacking } from "./pick.js";
 
-const PAD = 224;
+const PAD = 224; // pixels on the screen
 
 export function own(app) {
   const { facts, store } = app;
@@ -126,7 +126,7 @@ export function own(app) {
     if (answer.elbo !== null) {
       rows.push(["ELBO", `${number(answer.elbo, 1)} nats`], ["", `reconstruction ${number(answer.terms.reconstruction, 1)}, KL ${number(answer.terms.kl, 1)}`]);
     }
-    if (answer.score !== null) rows.push(["Anomaly score", `${number(answer.score, 1)} (${scores?.name ?? "score"})`]);
+    if (answer.score !== null) rows.push(["Anomaly score", `${number(answer.score, 1)} (${answer.score_name})`]);
     if (answer.percentile !== null) rows.push(["Percentile", `higher than ${number(answer.percentile, 1)}% of test examples`]);
     list.replaceChildren(...rows.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
     refusedNote.hidden = answer.refused === null;
@@ -140,10 +140,7 @@ export function own(app) {
     app.say(rows.map((row) => row.join(" ")).join(". "));
     app.ok();
     app.changed();
-    if (scores === null) {
-      scores = await api.get("api/scores");
-      for (const dd of list.querySelectorAll("dd")) dd.textContent = dd.textContent.replace("(score)", `(${scores.name})`);
-    }
+    scores ??= await api.get("api/scores");
     chart();
   }
 
@@ -198,7 +195,7 @@ export function own(app) {
   const clear = make("button", { type: "button", onclick: () => { ink.fill(0); show(); app.say("Cleared."); } }, "Clear");
   const eraser = make("button", { type: "button", "aria-pressed": "false", onclick: () => { erase = !erase; eraser.setAttribute("aria-pressed", String(erase)); } }, "Eraser");
   const choose = make("button", { type: "button", onclick: () => file.click() }, facts.image ? "Open PNG, JPEG or NPY…" : "Open NPY…");
-  const inputs = make("div", {});
+  const inputs = make("div", { className: "grow" });
   if (facts.image) {
     const inverting = make("label", { htmlFor: "invert" }, turn, " make it negative");
     inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file, inverting));
@@ -222,7 +219,7 @@ export function own(app) {
     : "Open a file, or take a test example: the model encodes it and the sliders follow.";
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
-      : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", {}, list, refusedNote)),
+      : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote)),
     ...(facts.discrete ? [make("h3", {}, "Codes"), codes] : []), histogram, histogramNote);
   panel.append(make("p", { className: "soft" }, intro), start, ...(lacking(app) ? [lacking(app)] : []), results);
 

@@ -33,7 +33,7 @@ export function sum(app) {
     make("div", { className: "pickers" }, ...pickers.map((one) => one.element),
       make("fieldset", { className: "picker" }, make("legend", {}, "a − b + c"), canvas, make("div", { className: "row" }, take, png))));
   return {
-    opened: () => { if (result === null) app.attempt(() => compute(false)); },
+    opened: () => { if (result === null) app.quietly(() => compute(false)); },
     save: () => ({ sa: pickers[0].index, sb: pickers[1].index, sc: pickers[2].index }),
     restore(words) {
       ["sa", "sb", "sc"].forEach((name, i) => {

@@ -25,7 +25,7 @@ export function traverse(app) {
     const pictures = await api.decode(found, label);
     rows = found;
     row.draw(found, pictures, values.map((v) => facts.discrete ? String(v) : number(v, 1)), label);
-    app.ok();
+    app.alive();
   }, app.fail);
   const soon = () => { if (app.tab === "traverse") draw(); };
   select.addEventListener("change", () => { soon(); app.changed(); });

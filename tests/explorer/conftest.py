@@ -1,0 +1,159 @@
+"""Small runs to explore, each served once for all tests; and a real browser, where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vaekit
+from vaekit.experiment.exploring import Exploration
+from vaekit.explorer.server import Explorer
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def small_table() -> tuple[np.ndarray, np.ndarray]:
+    """Five columns, two kinds of rows."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    x = rng.normal(size=(300, 5)) * 0.3 + np.array([[1, 20, -3, 0, 5], [2, -10, 3, 0, 5]])[y]
+    return x.astype(np.float32), y
+
+
+@pytest.fixture(scope="session")
+def digits() -> Any:
+    """A run on the bundled digits."""
+    return vaekit.train("vae", "digits", epochs=4, set={"model.latent": 6, "model.hidden": [64]}, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def conditional() -> Any:
+    """A conditional run on the bundled digits."""
+    return vaekit.train("cvae", "digits", epochs=2, set={"model.latent": 4, "model.hidden": [64]}, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def table() -> Any:
+    """A run on rows of numbers."""
+    return vaekit.train("vae", small_table(), epochs=3, set={"model.latent": 2, "model.hidden": [16]}, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def autoencoder() -> Any:
+    """A run that bounds nothing."""
+    return vaekit.train("ae", "digits", epochs=1, set={"model.latent": 3, "model.hidden": [32]}, pictures=False)
+
+
+def _served(run: Any) -> Iterator[Explorer]:
+    explorer = Explorer(Exploration(run)).start()
+    yield explorer
+    explorer.stop()
+
+
+@pytest.fixture(scope="session")
+def served(digits: Any) -> Iterator[Explorer]:
+    yield from _served(digits)
+
+
+@pytest.fixture(scope="session")
+def served_conditional(conditional: Any) -> Iterator[Explorer]:
+    yield from _served(conditional)
+
+
+@pytest.fixture(scope="session")
+def served_table(table: Any) -> Iterator[Explorer]:
+    yield from _served(table)
+
+
+@pytest.fixture(scope="session")
+def served_autoencoder(autoencoder: Any) -> Iterator[Explorer]:
+    yield from _served(autoencoder)
+
+
+# -- the browser ------------------------------------------------------------------------------------------------------
+
+
+def _missing(reason: str) -> Any:
+    if os.environ.get("VAEKIT_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{reason}, and VAEKIT_REQUIRE_BROWSER=1 asks for one")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The system's Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("playwright is not installed (pip install 'vaekit[dev]')")
+        return
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        _missing("there is no Chromium on this system")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield made
+        made.close()
+
+
+@dataclass
+class Watched:
+    """A page, and what it must not do: log errors, or ask another host."""
+
+    page: Any
+    home: str
+    wrong: list[str] = field(default_factory=list)
+    expected: set[str] = field(default_factory=set)
+
+    def watch(self) -> None:
+        """Note every console error, every page error, and every request elsewhere."""
+        self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type != "log" else None)
+        self.page.on("pageerror", lambda e: self.wrong.append(f"page error: {e}"))
+        self.page.on("request", lambda r: self._asked(r.url))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.home, "blob:" + self.home, "data:")):
+            self.wrong.append(f"asked {url}")
+
+    def check(self) -> None:
+        """Fail for what went wrong, less what a test provoked."""
+        left = [text for text in self.wrong if not any(part in text for part in self.expected)]
+        assert not left, left
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Any]:
+    """Open the page of an explorer in a context of its own; at the end nothing may have gone wrong in it."""
+    contexts, pages = [], []
+
+    def go(explorer: Explorer, fragment: str = "", **options: Any) -> Watched:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        watched = Watched(context.new_page(), explorer.url)
+        watched.watch()
+        pages.append(watched)
+        watched.page.goto(explorer.url + fragment)
+        watched.page.wait_for_selector("main[aria-busy=false]")
+        return watched
+
+    yield go
+    for context in contexts:
+        context.close()
+    for watched in pages:
+        watched.check()

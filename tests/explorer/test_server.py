@@ -1,0 +1,320 @@
+"""The server alone: whom it answers, what it bounds, what it says of bad requests, and several clients at once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from vaekit.errors import UserError
+from vaekit.experiment.exploring import Exploration
+from vaekit.explorer.guard import MOST_BODY, POLICY, Bucket
+from vaekit.explorer.server import Explorer, listen
+
+JSON = {"content-type": "application/json"}
+RAW = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture
+def client(served: Explorer):
+    with httpx.Client(verify=False, base_url=served.url, timeout=30) as made:
+        yield made
+
+
+def refused(answer: httpx.Response, status: int) -> str:
+    """Return the one sentence of a refusal."""
+    assert answer.status_code == status, answer.text
+    reason = answer.json()["error"]
+    assert reason and "\n" not in reason and "Traceback" not in reason
+    return reason
+
+
+# -- whom it answers --------------------------------------------------------------------------------------------------
+
+
+def test_listens_on_loopback_only(served: Explorer) -> None:
+    assert {one.getsockname()[0] for one in served.sockets} <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "0.0.0.0:{port}"])
+def test_another_host_is_refused(client: httpx.Client, served: Explorer, host: str) -> None:
+    answer = client.get("/api/facts", headers={"host": host.format(port=served.port)})
+    assert "own address" in refused(answer, 421)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
+def test_its_own_names_are_answered(client: httpx.Client, served: Explorer, host: str) -> None:
+    assert client.get("/api/facts", headers={"host": host.format(port=served.port)}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}"])
+def test_another_origin_is_refused(client: httpx.Client, served: Explorer, origin: str) -> None:
+    headers = JSON | {"origin": origin.format(port=served.port)}
+    assert "own page" in refused(client.post("/api/decode", content="{}", headers=headers), 403)
+
+
+def test_its_own_origin_is_answered(client: httpx.Client, served: Explorer) -> None:
+    headers = {"origin": served.url.rstrip("/"), "sec-fetch-site": "same-origin"}
+    answer = client.post("/api/decode", json={"z": [[0.0] * 6]}, headers=headers)
+    assert answer.status_code == 200
+
+
+def test_another_site_may_open_the_page_but_not_embed_or_read_it(client: httpx.Client) -> None:
+    there = {"sec-fetch-site": "cross-site"}
+    assert client.get("/", headers=there | {"sec-fetch-mode": "navigate"}).status_code == 200
+    refused(client.get("/", headers=there | {"sec-fetch-mode": "no-cors"}), 403)
+    refused(client.get("/api/thumb?i=0", headers=there | {"sec-fetch-mode": "navigate"}), 403)
+
+
+def test_a_form_of_another_site_is_refused(client: httpx.Client) -> None:
+    """Types that a form may send without asking first are not taken."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        refused(client.post("/api/decode", content=b'{"z": [[0,0,0,0,0,0]]}', headers={"content-type": kind}), 415)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/facts", "/static/main.js", "/nowhere", "/static/../app.py"])
+def test_every_answer_has_the_headers(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.headers["content-security-policy"] == POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in POLICY and "http" not in POLICY and "*" not in POLICY
+
+
+def test_files_outside_the_page_are_not_served(client: httpx.Client) -> None:
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd"):
+        assert client.get(path).status_code in (404, 405)
+
+
+# -- what it bounds ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_refills_at_its_rate() -> None:
+    now = [0.0]
+    bucket = Bucket(rate=2.0, burst=3.0, now=lambda: now[0])
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+    now[0] = 1.0
+    assert [bucket.take() for _ in range(3)] == [True, True, False]
+    now[0] = 100.0
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+
+
+def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> None:
+    explorer = Explorer(Exploration(digits), rate=3.0, burst=5.0).start()
+    try:
+        with httpx.Client(verify=False, base_url=explorer.url) as client:
+            codes = [client.get("/api/facts").status_code for _ in range(12)]
+            assert codes[:5] == [200] * 5 and 429 in codes
+            assert "wait" in refused(next(a for _ in range(99) if (a := client.get("/")).status_code == 429), 429)
+            time.sleep(1.0)
+            assert client.get("/api/facts").status_code == 200
+    finally:
+        explorer.stop()
+
+
+def test_uploads_have_a_rate_of_their_own(digits: Any) -> None:
+    explorer = Explorer(Exploration(digits)).start()
+    try:
+        with httpx.Client(verify=False, base_url=explorer.url) as client:
+            codes = [client.post("/api/infer/file", content=b"no", headers=RAW).status_code for _ in range(40)]
+            assert codes[:30] == [400] * 30 and codes[-1] == 429
+            assert client.get("/api/facts").status_code == 200
+    finally:
+        explorer.stop()
+
+
+def test_a_large_body_is_refused_by_its_announced_length(client: httpx.Client) -> None:
+    assert "8 MiB" in refused(client.post("/api/infer/file", content=b"x" * (MOST_BODY + 1), headers=RAW), 413)
+
+
+def test_a_large_body_without_a_length_is_refused_too(client: httpx.Client) -> None:
+    parts = (b"x" * (1 << 20) for _ in range(10))
+    # The server may have closed the connection before the rest was sent.
+    with contextlib.suppress(httpx.WriteError):
+        assert "8 MiB" in refused(client.post("/api/infer/file", content=parts, headers=RAW), 413)
+
+
+# -- bad requests -----------------------------------------------------------------------------------------------------
+
+ROW = [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("decode", "not json", "JSON"),
+        ("decode", b"\xff\xfe", "JSON"),
+        ("decode", "[" * 100_000, "JSON"),
+        ("decode", "[]", "object"),
+        ("decode", "{}", "rows"),
+        ("decode", '{"z": []}', "rows"),
+        ("decode", '{"z": [[NaN, 0, 0, 0, 0, 0]]}', "NaN"),
+        ("decode", '{"z": [[Infinity, 0, 0, 0, 0, 0]]}', "Infinity"),
+        ("decode", '{"z": [[1e999, 0, 0, 0, 0, 0]]}', "finite"),
+        ("decode", '{"z": [[1e30, 0, 0, 0, 0, 0]]}', "million"),
+        ("decode", '{"z": [[' + "9" * 400 + ", 0, 0, 0, 0, 0]]}", "numbers"),
+        ("decode", '{"z": [[' + "9" * 5000 + ", 0, 0, 0, 0, 0]]}", ""),
+        ("decode", {"z": [[0.0] * 5]}, "6 numbers"),
+        ("decode", {"z": [ROW, [0.0] * 5]}, "6 numbers"),
+        ("decode", {"z": [["a"] * 6]}, "numbers"),
+        ("decode", {"z": [[None] * 6]}, "numbers"),
+        ("decode", {"z": [[[0.0]] * 6]}, "numbers"),
+        ("decode", {"z": [ROW] * 129}, "128"),
+        ("decode", {"z": [ROW], "label": "x"}, "label"),
+        ("decode", {"z": [ROW], "label": True}, "label"),
+        ("random", {}, "seed"),
+        ("random", {"seed": 1.5}, "seed"),
+        ("path", {"a": ROW, "b": ROW, "steps": 9, "kind": "round"}, "kind"),
+        ("path", {"a": ROW, "b": [0.0], "steps": 9}, "numbers"),
+        ("path", {"a": ROW, "b": ROW, "steps": 100_000}, "steps"),
+        ("path", {"a": ROW, "steps": 3}, "numbers"),
+        ("combine", {"a": ROW, "b": ROW}, "numbers"),
+        ("traverse", {"z": ROW, "dimension": 6, "values": [0.0]}, "dimension"),
+        ("traverse", {"z": ROW, "dimension": 0, "values": []}, "values"),
+        ("traverse", {"z": ROW, "dimension": 0, "values": ["a"]}, "values"),
+        ("lift", {"at": [0.0]}, "two numbers"),
+        ("lift", {"at": [0.0, "a"]}, "two numbers"),
+        ("infer", {"index": -1}, "index"),
+        ("infer", {"index": 10**6}, "no example"),
+        ("save", {"z": []}, "rows"),
+    ],
+)
+def test_a_bad_request_gets_one_sentence(client: httpx.Client, path: str, body: Any, word: str) -> None:
+    content = body if isinstance(body, str | bytes) else json.dumps(body)
+    assert word in refused(client.post(f"/api/{path}", content=content, headers=JSON), 400)
+
+
+@pytest.mark.parametrize("query", ["", "?i=", "?i=-1", "?i=1e3", "?i=99999999999999", "?i=²", "?i=5000"])
+def test_a_bad_number_of_an_example(client: httpx.Client, query: str) -> None:
+    refused(client.get(f"/api/thumb{query}"), 400)
+
+
+def test_a_drawing_of_the_wrong_size(client: httpx.Client) -> None:
+    assert "8 × 8" in refused(client.post("/api/infer/pixels", content=b"\0" * 65, headers=RAW), 400)
+
+
+def test_a_pickle_is_refused_unread(client: httpx.Client, tmp_path: Path) -> None:
+    stamp = tmp_path / "executed"
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (stamp,))
+
+    out = io.BytesIO()
+    np.save(out, np.array([Bomb()], dtype=object), allow_pickle=True)
+    assert "numbers" in refused(client.post("/api/infer/file", content=out.getvalue(), headers=RAW), 400)
+    assert not stamp.exists()
+
+
+# -- what it answers --------------------------------------------------------------------------------------------------
+
+
+def test_decoding_equals_the_model(client: httpx.Client, digits: Any) -> None:
+    import torch
+
+    z = torch.randn(3, 6)
+    answer = client.post("/api/decode", json={"z": z.tolist()})
+    with torch.no_grad():
+        expected = (digits.model.decode(z).mean * 255).round().to(torch.uint8).numpy()
+    assert np.array_equal(np.frombuffer(answer.content, np.uint8).reshape(3, 1, 8, 8), expected)
+
+
+def test_the_map_comes_with_all_examples_and_their_labels(client: httpx.Client, digits: Any) -> None:
+    until = time.monotonic() + 20
+    while (answer := client.get("/api/map")).status_code == 202 and time.monotonic() < until:
+        time.sleep(0.05)
+    n = int(answer.headers["x-count"])
+    assert n == 1797
+    labels = np.frombuffer(answer.content, "<i2", offset=8 * n)
+    assert labels[:179].tolist() == digits.test.y.tolist()
+    points = np.frombuffer(answer.content, "<f4", 2 * n).reshape(n, 2)
+    plane = client.get("/api/plane").json()
+    z = np.array(client.get("/api/example?i=5").json()["z"])
+    assert np.allclose((z - plane["centre"]) @ np.array(plane["axes"]).T, points[5], atol=1e-4)
+
+
+def test_a_saved_file_holds_the_codes_and_the_decoded_numbers(client: httpx.Client) -> None:
+    answer = client.post("/api/save", json={"z": [ROW]})
+    found = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    assert found["z"].shape == (1, 6) and found["x"].shape == (1, 1, 8, 8)
+
+
+def test_several_clients_at_once(served: Explorer) -> None:
+    """Each gets the answer to its own question, also while files are read."""
+    alone: dict[int, bytes] = {}
+
+    def ask(i: int) -> bytes:
+        with httpx.Client(verify=False, base_url=served.url, timeout=30) as client:
+            got = b""
+            for _ in range(4):
+                got = client.post("/api/decode", json={"z": [[i / 4] * 6]}).content
+                client.post("/api/infer", json={"index": i}).raise_for_status()
+            return got
+
+    for i in range(8):
+        alone[i] = ask(i)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [alone[i] for i in range(8)]
+    assert len(set(alone.values())) == 8
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_an_occupied_port_is_told() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with pytest.raises(UserError, match=f"port {port} is in use.*--port"):
+        listen(port)
+    taken.close()
+    with pytest.raises(UserError, match="65535"):
+        listen(70_000)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vaekit.explorer.server import require_web
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match=r"vaekit\[web\]"):
+        require_web()
+
+
+@pytest.mark.slow
+def test_the_command_prints_its_address_and_ends_on_interrupt(tmp_path: Path) -> None:
+    import vaekit
+
+    run = tmp_path / "run"
+    vaekit.train("vae", "digits", epochs=1, out=run, set={"model.latent": 2, "model.hidden": [16]}, pictures=False)
+    command = [sys.executable, "-m", "vaekit", "explore", str(run), "--no-browser", "--port"]
+    process = subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert httpx.get(url).status_code == 200
+        port = url.rstrip("/").rsplit(":", 1)[1]
+        second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 2 and second.stderr.count("\n") == 1 and "in use" in second.stderr
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "Traceback" not in errors and "ended" in errors
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_command_tells_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vaekit", "explore", str(tmp_path), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "not a run folder" in done.stderr and done.stderr.count("\n") == 1
