@@ -30,14 +30,15 @@ from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings
 class CriticSettings(ObjectiveSettings):
     """Settings of objectives with a critic of codes."""
 
-    weight: ScheduleSetting = Field(default=10.0, description="weight of the critic's verdict in the model's loss")
-    critic: Widths = Field(default=(256, 256, 256), description="hidden widths of the critic")
+    weight: ScheduleSetting = Field(default=3.0, description="weight of the critic's verdict in the model's loss")
+    critic: Widths = Field(default=(128, 128), description="hidden widths of the critic")
 
 
 class FactorSettings(CriticSettings):
     """Settings of FactorVAE's objective."""
 
     weight: ScheduleSetting = Field(default=6.4, description="γ, the weight of the total correlation")
+    critic: Widths = Field(default=(256, 256, 256), description="hidden widths of the critic")
 
 
 class VaeGanSettings(ObjectiveSettings):
@@ -45,6 +46,10 @@ class VaeGanSettings(ObjectiveSettings):
 
     similarity: ScheduleSetting = Field(default=1.0, description="weight of the reconstruction of features")
     adversarial: ScheduleSetting = Field(default=1.0, description="1/γ: weight of fooling the discriminator")
+
+
+PACE = {"lr": 1e-3, "lr_players": 5e-4, "betas": (0.5, 0.999)}
+"""Tolstikhin et al.'s: with a quicker critic, or more momentum, the codes run away from it or collapse."""
 
 
 def critic_of_codes(settings: Settings, model: VAE) -> MLP:
@@ -68,6 +73,7 @@ def factor_vae(settings: Settings, data: DataInfo) -> Built:
     reference="Tolstikhin et al. 2018, arXiv:1711.01558",
     objective_settings=CriticSettings,
     model={"posterior": "delta"},
+    train=PACE,
 )
 def wae_gan(settings: Settings, data: DataInfo) -> Built:
     """A Wasserstein autoencoder whose aggregate posterior is held to the prior by a critic of codes."""
@@ -83,6 +89,7 @@ def wae_gan(settings: Settings, data: DataInfo) -> Built:
     reference="Makhzani et al. 2016, arXiv:1511.05644",
     objective_settings=CriticSettings,
     model={"posterior": "delta"},
+    train=PACE,
     objective={"weight": 1.0},
 )
 def adversarial_ae(settings: Settings, data: DataInfo) -> Built:

@@ -41,7 +41,9 @@ class MmdSettings(ObjectiveSettings):
     """Settings of objectives with a maximum mean discrepancy."""
 
     kernel: Literal["imq", "rbf"] = Field(default="imq", description="inverse multiquadratic or Gaussian, seven scales")
-    weight: ScheduleSetting = Field(default=1000.0, description="λ, the weight of MMD²(q(z), p(z))")
+    weight: ScheduleSetting = Field(
+        default=100.0, description="λ, the weight of MMD²(q(z), p(z)), its kernel a mean (k ≤ 1)"
+    )
 
 
 class InfoSettings(MmdSettings):
