@@ -28,20 +28,19 @@ class GatedLayer(nn.Module):
         own = 0 if first else 1
         self.down = nn.Conv2d(channels, 2 * width, (radius + own, 2 * radius + 1))
         self.along = nn.Conv2d(channels, 2 * width, (1, radius + own))
-        self.across = nn.Conv2d(2 * width, 2 * width, 1)
+        self.across = nn.Conv2d(width, 2 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
-        self.context = nn.Conv2d(context, 4 * width, 1, bias=False) if context else None
+        self.context = nn.Conv2d(context, 2 * width, 1, bias=False) if context else None
 
     def forward(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) twice → (N, width, H, W) twice."""
         r, (height, width) = self.radius, v.shape[-2:]
-        a = self.down(F.pad(v, (r, r, r, 0)))[:, :, :height]
-        b = self.along(F.pad(h, (r, 0, 0, 0)))[..., :width] + self.across(a)
+        v = gate(self.down(F.pad(v, (r, r, r, 0)))[:, :, :height])
+        b = self.along(F.pad(h, (r, 0, 0, 0)))[..., :width] + self.across(v)
         if self.context is not None and context is not None:
-            more = self.context(context).chunk(2, 1)
-            a, b = a + more[0], b + more[1]
+            b = b + self.context(context)
         out = self.out(gate(b))
-        return gate(a), out if self.first else h + out
+        return v, out if self.first else h + out
 
 
 class PixelCNN(nn.Module):
@@ -128,7 +127,7 @@ class _State:
         self.context = (
             None
             if context is None
-            else [None if layer.context is None else layer.context(context).chunk(2, 1) for layer in self.layers]
+            else [None if layer.context is None else layer.context(context) for layer in self.layers]
         )
         self.above: list[Tensor] = []
 
@@ -136,14 +135,12 @@ class _State:
         """Compute row i of the "down" stack, which depends on the rows above alone, and empty the "along" stack."""
         self.above = []
         for number, layer in enumerate(self.layers):
-            a = layer.down(self.maps[number][:, :, i : i + layer.down.kernel_size[0]])
-            b = layer.across(a)[:, :, 0]
+            v = gate(layer.down(self.maps[number][:, :, i : i + layer.down.kernel_size[0]]))
+            b = layer.across(v)[:, :, 0]
             more = None if self.context is None else self.context[number]
-            if more is not None:
-                a, b = a + more[0][:, :, i : i + 1], b + more[1][:, :, i]
-            self.above.append(b)
+            self.above.append(b if more is None else b + more[:, :, i])
             if number + 1 < len(self.layers):
-                self.maps[number + 1][:, :, self.r + i, self.r : self.r + self.width] = gate(a)[:, :, 0]
+                self.maps[number + 1][:, :, self.r + i, self.r : self.r + self.width] = v[:, :, 0]
             self.rows[number].zero_()
 
     def outputs(self, j: int) -> Tensor:
