@@ -21,7 +21,7 @@ from torch import Tensor
 from vaekit.bounds import refusal
 from vaekit.collapse import LatentWatch
 from vaekit.data.dataset import Split
-from vaekit.distributions.base import is_point_mass
+from vaekit.distributions.base import is_point_mass, measure_of
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
 from vaekit.experiment.scoring import Scorer
@@ -29,6 +29,7 @@ from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.latents.manifold import Plane, principal_plane
 from vaekit.latents.traverse import by_information, traverse
+from vaekit.trace import Latent
 
 MOST_POINTS = 70_000
 MOST_BYTES = 512 << 20
@@ -96,10 +97,12 @@ class Exploration:
         latents = list(trace.latents.values())
         code = latents[0].code
         self.point_mass = is_point_mass(latents[0].q)
-        self.discrete = len(latents) == 1 and not code.dtype.is_floating_point
+        self.one_hot = len(latents) == 1 and _is_one_hot(latents[0])
+        self.discrete = self.one_hot or (len(latents) == 1 and not code.dtype.is_floating_point)
         self.code_shape = tuple(code.shape[2:]) if self.discrete else self.latent_shape
+        self.code_shape = self.code_shape[:-1] if self.one_hot else self.code_shape
         self.size = int(np.prod(self.code_shape, dtype=int))
-        self.categories = _categories(latents[0]) if self.discrete else 0
+        self.categories = _categories(latents[0], self.one_hot) if self.discrete else 0
 
     @cached_property
     def test_count(self) -> int:
@@ -131,6 +134,8 @@ class Exploration:
         mean, sd = np.array(studied["mean"]), np.array(studied["sd"])
         unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
         centre = mean if self.point_mass else np.zeros_like(mean)
+        if self.discrete and self._splits:
+            centre = np.array(self.encode(0)["z"])  # categories have no middle: begin at an example
         reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
@@ -173,13 +178,13 @@ class Exploration:
             raise UserError("a code has a number that is not finite, or beyond a million; send smaller ones")
         return z
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def mean(self, z: Tensor, label: int | None = None) -> Tensor:
         """Return the mean of p(x|z) in the model's own space, (N, *shape)."""
         y = self._label(label, len(z))
         if self.discrete:
             code = z.round().long().clamp(0, self.categories - 1).view(-1, *self.code_shape)
-            at = getattr(self.model, "prior_to_latent", lambda c: c)(code)
+            at = self._embedded(torch.nn.functional.one_hot(code, self.categories).float() if self.one_hot else code)
         else:
             at = z.view(-1, *self.latent_shape)
         return self.model.decode(at, y).mean
@@ -199,13 +204,17 @@ class Exploration:
     def random(self, label: int | None, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
         with self._drawn(seed):
-            draw = getattr(self.model, "prior_of", None)
-            if self.point_mass or draw is None:
-                mean, sd = (torch.tensor(self._studied[name]) for name in ("mean", "sd"))
-                return (mean + sd * torch.randn(self.size)).tolist()
-            p = draw(self._label(label, 1))
-            code = p.sample() if p.batch_shape else p.sample((1,))
-            return (code if self.discrete else self.model.prior_to_latent(code)).flatten().float().tolist()
+            model: Any = self.model
+            y = self._label(label, 1)
+            if self.discrete:
+                p = model.prior_of(y)
+                code = p.sample() if p.batch_shape else p.sample(torch.Size((1,)))
+                return (code.argmax(-1) if self.one_hot else code).flatten().float().tolist()
+            fitted = (self.point_mass and self.refused is not None) or not hasattr(model, "sample_latent")
+            if not fitted:
+                return model.sample_latent(1, y).flatten().tolist()
+            mean, sd = (torch.tensor(self._studied[name]) for name in ("mean", "sd"))
+            return (mean + sd * torch.randn(self.size)).tolist()
 
     def path(self, a: Tensor, b: Tensor, steps: int, kind: Kind) -> Tensor:
         """Return the way from code a to code b, (steps, size)."""
@@ -238,7 +247,7 @@ class Exploration:
     def encode(self, index: int) -> dict[str, Any]:
         """Return an example's code and its label's number (None without labels)."""
         x, y = self.example(index)
-        with torch.inference_mode():
+        with torch.no_grad():
             z = self._codes(x, y if self.model.takes_label else None)[0]
         return {"z": z.tolist(), "label": None if y is None or y.dim() != 1 else int(y[0])}
 
@@ -331,10 +340,16 @@ class Exploration:
             except (NotImplementedError, AttributeError):
                 sd = None
             found = self.scorer.one(x, y)
+            codes = {
+                name: latent.code[0, 0].tolist()
+                for name, latent in trace.latents.items()
+                if not latent.code.dtype.is_floating_point and latent.code[0, 0].numel() <= 4096
+            }
         sd = sd if sd is not None and len(sd) == self.size and not self.point_mass and not self.discrete else None
         return found | {
             "z": z[0].tolist(),
             "sd": sd,
+            "codes": codes,
             "x": self.shown(x)[0],
             "recon": self.decode(z, label)[0],
         }
@@ -361,7 +376,8 @@ class Exploration:
         x = self.run.prepare.invert(self.mean(z, label))
         y = self._label(label, len(z))
         out = io.BytesIO()
-        np.savez_compressed(out, z=z.numpy(), x=x.numpy(), **({} if y is None else {"y": y.numpy()}))
+        arrays: dict[str, Any] = {"z": z.numpy(), "x": x.numpy()} | ({} if y is None else {"y": y.numpy()})
+        np.savez_compressed(out, **arrays)
         return out.getvalue()
 
     def stop(self) -> None:
@@ -373,9 +389,13 @@ class Exploration:
     def _codes(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return the codes of prepared examples, (B, size)."""
         if self.discrete:
-            latent = next(iter(self.model.trace(x, y, hard=True).latents.values()))
-            return latent.code[0].flatten(1).float()
+            code = next(iter(self.model.trace(x, y, hard=True).latents.values())).code[0]
+            return (code.argmax(-1) if self.one_hot else code).flatten(1).float()
         return self.model.posterior_mean(x, y).flatten(1)
+
+    def _embedded(self, code: Tensor) -> Tensor:
+        model: Any = self.model
+        return model.prior_to_latent(code)
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, len(split), BATCH):
@@ -397,8 +417,18 @@ class Exploration:
             yield
 
 
-def _categories(latent: Any) -> int:
+def _is_one_hot(latent: Latent) -> bool:
+    """Whether a code is rows of one 1 among 0s, of a prior that gives masses."""
+    code = latent.code
+    if measure_of(latent.p) != "mass" or not code.dtype.is_floating_point or code.shape[-1] < 2:
+        return False
+    return bool(((code == 0) | (code == 1)).all()) and bool((code.sum(-1) == 1).all())
+
+
+def _categories(latent: Latent, one_hot: bool) -> int:
     """Return how many values a discrete code's entries take: by the prior's or posterior's logits, else as seen."""
+    if one_hot:
+        return latent.code.shape[-1]
     for family in (latent.p, latent.q):
         for name in ("num_categories", "categories", "codes"):
             if isinstance(getattr(family, name, None), int):

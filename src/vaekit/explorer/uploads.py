@@ -41,7 +41,7 @@ def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         version = npy.read_magic(stream)
         head = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         found, _, dtype = head(stream)
-    except (ValueError, SyntaxError, TypeError, UnicodeDecodeError) as error:
+    except Exception as error:  # NumPy's reader of headers lets its parsers' own errors through, a dozen kinds
         raise UserError(f"the NPY file is damaged ({' '.join(str(error).split())[:120]}); write it again") from None
     if dtype.kind not in "fiub":
         raise UserError(f"the NPY file holds {dtype}; only arrays of numbers are read")

@@ -111,7 +111,7 @@ export function own(app) {
   const pictures = ["Example", "Reconstruction"].map((name) => ({ name, canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
   const table = facts.image ? null : valueTable(facts, ["Example", "Reconstruction"]);
   const list = make("dl", { className: "facts" });
-  const codes = make("div", { className: "codes" });
+  const codes = make("div", { className: "codes" }), codesTitle = make("h3", { hidden: !facts.discrete }, "Codes");
   const histogram = make("canvas", { id: "histogram", role: "img", width: 460, height: 120, "aria-label": "Anomaly scores of the test examples" });
   const histogramNote = make("p", { className: "soft" });
   const results = make("div", { hidden: true, id: "own-results" });
@@ -133,6 +133,7 @@ export function own(app) {
     refusedNote.textContent = answer.refused === null ? "" : `No ELBO: ${answer.refused}.`;
     results.hidden = false;
     if (facts.discrete) codeGrid(answer.z);
+    else codeText(answer.codes);
     const posterior = { z: answer.z, sd: answer.sd };
     if (kept !== null) store.put(kept, null, posterior);
     else store.set({ z: answer.z, label: answer.label ?? store.label }, { by: "own", pixels: recon, posterior });
@@ -189,6 +190,13 @@ export function own(app) {
       return input;
     }));
   }
+  // Codes of several levels, as text: they are the encoder's choice and feed the sliders' embedding.
+  function codeText(levels) {
+    const flat = (value) => Array.isArray(value) && Array.isArray(value[0]) ? value.map(flat).join("\n") : [value].flat().join(" ");
+    codesTitle.hidden = !Object.keys(levels).length;
+    codes.replaceChildren(...Object.entries(levels).map(([name, value]) =>
+      make("figure", {}, make("figcaption", {}, name), make("pre", { tabIndex: 0, role: "region", "aria-label": `Codes of ${name}` }, flat(value)))));
+  }
   document.addEventListener("vaekit:theme", chart);
 
   // -- the panel --------------------------------------------------------------------------------------------------
@@ -220,7 +228,7 @@ export function own(app) {
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
       : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote)),
-    ...(facts.discrete ? [make("h3", {}, "Codes"), codes] : []), histogram, histogramNote);
+    codesTitle, codes, histogram, histogramNote);
   panel.append(make("p", { className: "soft" }, intro), start, ...(lacking(app) ? [lacking(app)] : []), results);
 
   // The state of a drawing of up to 4,096 pixels fits into a link.
