@@ -1,0 +1,199 @@
+"""What the latents know: probes on labels, clusters, and the prior's holes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.metrics.base import Result, Subject, metric, refused
+from vaekit.metrics.errors import bootstrap, share
+
+MOST = 10_000
+"""Training examples that probes are fitted on, at most: the first ones of a seeded order."""
+
+
+def train_features(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Return posterior means (N, F) and labels (N,) of at most 10,000 training examples, kept for other probes."""
+
+    def make() -> tuple[np.ndarray, np.ndarray]:
+        assert subject.train is not None
+        x, y = subject.train()
+        assert y is not None
+        rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
+        x, y = x[rows], y[rows]
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(x), subject.batch_size):
+                stop = start + subject.batch_size
+                parts.append(subject.model.features(x[start:stop], subject.label(y[start:stop])))
+                subject.progress("encode training examples", min(stop, len(x)), len(x))
+        return torch.cat(parts).numpy(), y.numpy()
+
+    return subject.once("train features", make)
+
+
+def _scaled(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standardise both by the training features; a constant one is left at 0."""
+    mean, sd = train.mean(0), train.std(0)
+    sd = np.where(sd > 1e-8, sd, 1.0)
+    return (train - mean) / sd, (test - mean) / sd
+
+
+@metric(
+    "linear_probe",
+    group="latents",
+    gives={
+        "linear_probe": ("test accuracy of a logistic regression on posterior means, fitted on training data", True)
+    },
+    needs=("labels", "train"),
+    reference="Alain & Bengio 2017, arXiv:1610.01644",
+)
+def linear_probe(subject: Subject) -> dict[str, Result]:
+    """Accuracy of a logistic regression from standardised posterior means to labels."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    assert subject.y is not None
+    (train, labels), test = train_features(subject), subject.features.numpy()
+    train, test = _scaled(train, test)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = LogisticRegression(max_iter=500).fit(train, labels)
+    return {"linear_probe": share(fitted.predict(test) == subject.y.numpy(), "accuracy", train_n=len(train))}
+
+
+@metric(
+    "knn_accuracy",
+    group="latents",
+    gives={"knn_accuracy": ("test accuracy of the ten nearest training examples' vote, by posterior means", True)},
+    needs=("labels", "train"),
+)
+def knn_accuracy(subject: Subject) -> dict[str, Result]:
+    """Accuracy of a vote among the ten nearest training examples in the space of posterior means."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    assert subject.y is not None
+    train, labels = train_features(subject)
+    k = min(10, len(train))
+    guess = KNeighborsClassifier(n_neighbors=k).fit(train, labels).predict(subject.features.numpy())
+    return {"knn_accuracy": share(guess == subject.y.numpy(), "accuracy", neighbours=k, train_n=len(train))}
+
+
+def matched_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of examples in the class of their cluster, clusters given to classes one to one at best.
+
+    max over one-to-one maps m of (1/N) Σ_n [m(cluster_n) = label_n], by the Hungarian method (Kuhn 1955).
+
+    >>> matched_accuracy(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 0]))
+    0.75
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    _, rows = np.unique(clusters, return_inverse=True)
+    _, columns = np.unique(labels, return_inverse=True)
+    table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
+    np.add.at(table, (rows, columns), 1)
+    best = linear_sum_assignment(table, maximize=True)
+    return float(table[best].sum() / len(labels))
+
+
+@metric(
+    "clustering",
+    group="latents",
+    gives={
+        "cluster_nmi": ("normalised mutual information of k-means clusters of posterior means with labels", True),
+        "cluster_ari": ("adjusted Rand index of the same clusters", True),
+        "cluster_accuracy": ("accuracy of the same clusters, each given to one class at best", True),
+    },
+    needs=("labels",),
+    reference="Hubert & Arabie 1985; Xie et al. 2016, arXiv:1511.06335",
+)
+def clustering(subject: Subject) -> dict[str, Result]:
+    """Agreement of k-means clusters of the posterior means, as many as there are classes, with the labels."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    assert subject.y is not None
+    labels = subject.y.numpy()
+    count = len(np.unique(labels))
+    tries: Any = 10
+    found = KMeans(count, n_init=tries, random_state=subject.seed).fit(subject.features.numpy()).labels_
+    clusters = np.asarray(found)
+
+    def scores(rows: np.ndarray) -> dict[str, float]:
+        a, b = clusters[rows], labels[rows]
+        return {
+            "cluster_nmi": float(normalized_mutual_info_score(b, a)),
+            "cluster_ari": float(adjusted_rand_score(b, a)),
+            "cluster_accuracy": matched_accuracy(a, b),
+        }
+
+    values, errors = scores(np.arange(len(labels))), bootstrap(scores, len(labels), seed=subject.seed)
+    units = {"cluster_nmi": "of 1", "cluster_ari": "of 1", "cluster_accuracy": "accuracy"}
+    return {
+        name: Result(value, units[name], len(labels), errors[name], facts={"clusters": count})
+        for name, value in values.items()
+    }
+
+
+def nearest(points: Tensor, reference: Tensor, block: int = 1024) -> Tensor:
+    """Return the distance of each point (P, D) to its nearest reference (R, D): (P,), a block at a time.
+
+    >>> nearest(torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [5.0]])).tolist()
+    [1.0, 2.0]
+    """
+    return torch.cat([torch.cdist(part, reference).amin(1) for part in points.split(block)])
+
+
+def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np.ndarray, float]:
+    """Return which prior samples (P, D) lie in holes of the codes (N, D), and the distance that decides it.
+
+    The codes are halved. The distance is the 0.99 quantile of what separates one half's codes from their nearest in
+    the other half; a prior sample is in a hole where its nearest in that other half is farther. Were the prior the
+    aggregate posterior, about one in a hundred would be.
+    """
+    order = torch.randperm(len(codes))
+    half = len(codes) // 2
+    reference, others = codes[order[:half]], codes[order[half:]]
+    limit = float(torch.quantile(nearest(others, reference), quantile))
+    return (nearest(prior, reference) > limit).numpy(), limit
+
+
+@metric(
+    "holes",
+    group="latents",
+    gives={
+        "holes": (
+            "share of prior samples farther from any code than 99% of codes are from each other; 0.01 where prior and "
+            "aggregate posterior agree",
+            False,
+        )
+    },
+    reference="after Rosca et al. 2018, arXiv:1802.06847 (prior and aggregate posterior disagree)",
+)
+@torch.no_grad()
+def holes(subject: Subject) -> dict[str, Result]:
+    """Share of prior samples in holes: far from the aggregate posterior, where the decoder was never trained."""
+    model: Any = subject.model
+    codes: list[Tensor] = []
+    for x, y in subject.batches("holes"):
+        trace = model.trace(x, subject.label(y), hard=True)
+        if len(trace.latents) != 1 or getattr(model, "sample_latent", None) is None:
+            return {
+                "holes": refused("holes are looked for in one latent variable, and this model has several", "share")
+            }
+        (latent,) = trace.latents.values()
+        if latent.z is not latent.code or not latent.z.dtype.is_floating_point:
+            return {"holes": refused("the latent is discrete: distances mean nothing there", "share")}
+        codes.append(latent.z[0].flatten(1))
+    every = torch.cat(codes)[:MOST]
+    if len(every) < 20:
+        return {"holes": refused("fewer than 20 examples show no aggregate posterior", "share")}
+    y = None if subject.y is None else subject.y[torch.arange(len(every)) % len(subject.y)]
+    prior = model.sample_latent(len(every), subject.label(y)).flatten(1)
+    found, limit = hole_share(prior, every)
+    return {"holes": share(found, "share", expected=0.01, distance=limit)}
