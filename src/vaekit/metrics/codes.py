@@ -1,0 +1,257 @@
+"""Disentanglement of codes (N, D) against known factors (N, F): pure functions on samples, no full grid needed.
+
+Conditioning on a factor's value uses the samples that have it. None of them depends on the order or the signs of the
+latents.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaekit.errors import UserError
+
+Array = np.ndarray
+BINS = 20
+
+
+def checked(codes: Array, factors: Array) -> tuple[Array, Array]:
+    """Return codes as float64 and factors as integers; refuse what does not fit together."""
+    codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
+        raise UserError(f"codes {codes.shape} and factors {factors.shape} must be (N, D) and (N, F) of the same N")
+    if not np.isfinite(codes).all():
+        raise UserError("codes hold values that are not finite")
+    varied = [j for j in range(factors.shape[1]) if len(np.unique(factors[:, j])) > 1]
+    if not varied:
+        raise UserError("no factor takes more than one value among these examples")
+    return codes, np.stack([np.unique(factors[:, j], return_inverse=True)[1] for j in varied], 1)
+
+
+def varied_factors(factors: Array) -> list[int]:
+    """Return the columns of factors (N, F) that take more than one value."""
+    return [j for j in range(factors.shape[1]) if len(np.unique(factors[:, j])) > 1]
+
+
+def binned(codes: Array, bins: int = BINS) -> Array:
+    """Return codes (N, D) as the numbers of equally wide bins between each one's least and greatest value."""
+    low, high = codes.min(0), codes.max(0)
+    width = np.where(high > low, high - low, 1.0)
+    return np.minimum(((codes - low) / width * bins).astype(np.int64), bins - 1)
+
+
+def entropy(values: Array) -> float:
+    """Entropy of integers (N,), nats.
+
+    >>> round(entropy(np.array([0, 1, 0, 1])), 4)
+    0.6931
+    """
+    p = np.bincount(values) / len(values)
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def mutual_information(a: Array, b: Array) -> float:
+    """Mutual information of two columns of integers (N,), nats, by counting; biased upward by about bins²/2N."""
+    table = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(table, (a, b), 1)
+    p = table / len(a)
+    independent = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
+    some = p > 0
+    return max(0.0, float((p[some] * np.log(p[some] / independent[some])).sum()))
+
+
+def information(codes: Array, factors: Array, bins: int = BINS) -> Array:
+    """Mutual information of every binned code with every factor, (D, F) nats."""
+    codes, factors = checked(codes, factors)
+    numbers = binned(codes, bins)
+    return np.array(
+        [
+            [mutual_information(numbers[:, i], factors[:, j]) for j in range(factors.shape[1])]
+            for i in range(codes.shape[1])
+        ]
+    )
+
+
+def mig(codes: Array, factors: Array, bins: int = BINS) -> Array:
+    """Mutual information gap of each varied factor, (F,) in [0, 1]: (I₁ - I₂) / H(factor), I₁ ≥ I₂ the largest two.
+
+    Source: Chen et al. 2018, arXiv:1802.04942; bins as Locatello et al. 2019, arXiv:1811.12359.
+
+    >>> factors = np.random.default_rng(0).integers(0, 4, (2000, 2))
+    >>> bool(mig(factors.astype(float), factors).mean() > 0.95)
+    True
+    """
+    table = np.sort(information(codes, factors, bins), axis=0)[::-1]
+    _, values = checked(codes, factors)
+    second = table[1] if len(table) > 1 else np.zeros(table.shape[1])
+    return (table[0] - second) / np.array([entropy(values[:, j]) for j in range(values.shape[1])])
+
+
+def modularity(table: Array) -> float:
+    """Modularity from mutual informations (D, F): the mean over codes of 1 - Σ_(j≠best) I_j² / (I_best² (F - 1)).
+
+    A code that knows nothing of any factor counts 0. Source: Ridgeway & Mozer 2018, arXiv:1802.05312.
+
+    >>> round(modularity(np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])), 4)
+    0.6667
+    """
+    squares = np.square(table)
+    best = squares.max(1)
+    if table.shape[1] < 2:
+        return float((best > 0).mean())
+    rest = (squares.sum(1) - best) / (np.where(best > 0, best, 1.0) * (table.shape[1] - 1))
+    return float(np.where(best > 0, 1 - rest, 0.0).mean())
+
+
+def explicitness(codes: Array, factors: Array, seed: int = 0, swap: bool = False) -> Array:
+    """How well a logistic regression tells each value of each factor from the others, (F,) in about [0, 1].
+
+    Per factor, the mean over its values of 2 (AUC - ½), one against the rest, on the half of the samples that the
+    regression was not fitted on (`swap` exchanges the halves). Source: Ridgeway & Mozer 2018, arXiv:1802.05312, who
+    report the AUC itself.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    codes, factors = checked(codes, factors)
+    train, test = _halves(len(codes), seed)[:: -1 if swap else 1]
+    scaled = _standard(codes, train)
+    out = []
+    for j in range(factors.shape[1]):
+        model = regression(scaled[train], factors[train, j])
+        scores = model.predict_proba(scaled[test])
+        areas = []
+        for column, value in enumerate(model.classes_):
+            truth = factors[test, j] == value
+            if 0 < truth.sum() < len(truth):
+                areas.append(2 * float(roc_auc_score(truth, scores[:, column])) - 1)
+        out.append(float(np.mean(areas)) if areas else math.nan)
+    return np.array(out)
+
+
+def regression(x: Array, y: Array) -> Any:
+    """Return a fitted logistic regression."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(max_iter=300).fit(x, y)
+
+
+def _halves(n: int, seed: int) -> tuple[Array, Array]:
+    order = np.random.default_rng(seed).permutation(n)
+    return order[: n // 2], order[n // 2 :]
+
+
+def _standard(codes: Array, rows: Array) -> Array:
+    """Standardise codes by the moments of some rows; one that is constant there becomes 0."""
+    mean, sd = codes[rows].mean(0), codes[rows].std(0)
+    return np.where(sd > 1e-8, (codes - mean) / np.where(sd > 1e-8, sd, 1.0), 0.0)
+
+
+def sap(codes: Array, factors: Array, categorical: Sequence[bool] | None = None, seed: int = 0) -> Array:
+    """Separated attribute predictability of each factor, (F,): the best code's score less the second best's.
+
+    A code's score for an ordered factor is its squared correlation with it; for a categorical one, the held-out
+    accuracy of a linear support vector machine on that code alone, as in the paper. `categorical` says which of the
+    varied factors are so (default: none). Source: Kumar et al. 2018, arXiv:1711.00848.
+
+    >>> factors = np.random.default_rng(0).integers(0, 5, (2000, 2))
+    >>> bool(sap(-3.0 * factors[:, ::-1], factors).mean() > 0.95)
+    True
+    """
+    codes, factors = checked(codes, factors)
+    kinds = [False] * factors.shape[1] if categorical is None else list(categorical)
+    train, test = _halves(len(codes), seed)
+    scaled = _standard(codes, np.arange(len(codes)))
+    out = []
+    for j, kind in enumerate(kinds):
+        y = factors[:, j]
+        if kind:
+            scores = np.array([_alone(scaled[:, i], y, train, test) for i in range(codes.shape[1])])
+        else:
+            off = (y - y.mean()) / y.std()
+            scores = np.square(scaled.T @ off / len(y))
+        ordered = np.sort(scores)[::-1]
+        out.append(ordered[0] - (ordered[1] if len(ordered) > 1 else 0.0))
+    return np.array(out)
+
+
+def _alone(code: Array, y: Array, train: Array, test: Array) -> float:
+    """Held-out accuracy of a linear support vector machine on one code."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LinearSVC(C=0.01, class_weight="balanced", random_state=0).fit(code[train, None], y[train])
+    return float(np.mean(np.asarray(model.predict(code[test, None])) == y[test]))
+
+
+@dataclass(frozen=True)
+class DCI:
+    """Disentanglement, completeness, informativeness (held-out accuracy), and the importances (D, F) they come from."""
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+    importance: Array
+
+
+def disentanglement_of(importance: Array) -> float:
+    """Σ_i ρ_i (1 - H_F(P_i)), P_i the shares of code i's importance among F factors, ρ_i its share of all importance.
+
+    >>> merged = np.eye(10)[1:]
+    >>> merged[0, 0] = 1.0  # the first code holds two of ten factors, and is one of nine
+    >>> round(disentanglement_of(merged[:1]), 6) == round(1 - math.log(2) / math.log(10), 6)
+    True
+    """
+    return _weighted_certainty(np.asarray(importance, dtype=np.float64))
+
+
+def completeness_of(importance: Array) -> float:
+    """Σ_j ρ_j (1 - H_D(P_j)), P_j the shares of factor j's importance among D codes."""
+    return _weighted_certainty(np.asarray(importance, dtype=np.float64).T)
+
+
+def _weighted_certainty(table: Array) -> float:
+    """Mean over rows, weighted by their sums, of 1 - entropy (base: the number of columns)."""
+    total = table.sum()
+    if total <= 0:
+        return 0.0
+    if table.shape[1] < 2:
+        return 1.0
+    rows = table.sum(1, keepdims=True)
+    p = table / np.where(rows > 0, rows, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = 1 + np.where(p > 0, p * np.log(p), 0.0).sum(1) / math.log(table.shape[1])
+    return float((each * rows[:, 0]).sum() / total)
+
+
+def dci(codes: Array, factors: Array, trees: int = 30, seed: int = 0, swap: bool = False) -> DCI:
+    """Disentanglement, completeness and informativeness by random forests, one a factor.
+
+    Importances are the forest's mean decreases of impurity with every code a candidate at every split (a random part of
+    them would spread importance to codes that know nothing); informativeness is the mean accuracy on the half of the
+    samples the forests were not grown on (`swap` exchanges the halves). Source: Eastwood & Williams 2018,
+    openreview:By-7dz-AZ.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    codes, factors = checked(codes, factors)
+    train, test = _halves(len(codes), seed)[:: -1 if swap else 1]
+    importance, accuracy = [], []
+    every: Any = None
+    for j in range(factors.shape[1]):
+        forest = RandomForestClassifier(trees, max_features=every, min_samples_leaf=5, random_state=seed)
+        forest.fit(codes[train], factors[train, j])
+        importance.append(forest.feature_importances_)
+        accuracy.append(float((forest.predict(codes[test]) == factors[test, j]).mean()))
+    table = np.stack(importance, 1)
+    return DCI(disentanglement_of(table), completeness_of(table), float(np.mean(accuracy)), table)

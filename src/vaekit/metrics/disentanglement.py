@@ -1,0 +1,191 @@
+"""Disentanglement metrics of posterior means against known factors, with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vaekit.errors import UserError
+from vaekit.metrics import codes as scores
+from vaekit.metrics import interventions
+from vaekit.metrics.base import Result, Subject, metric, refused
+from vaekit.metrics.errors import bootstrap, share
+
+MOST = 5000
+"""Examples used, at most."""
+CATEGORICAL = ("shape",)
+"""Factors, by name, whose values have no order."""
+UNIT = "of 1"
+
+
+def _data(subject: Subject) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return codes (N, D), factors (N, F) and the names of those that vary among the first 5,000 examples."""
+    assert subject.factors is not None
+    n = min(len(subject.x), MOST)
+    factors = subject.factors[:n].numpy()
+    varied = scores.varied_factors(factors)
+    if not varied:
+        raise UserError("no factor takes more than one value among these examples")
+    names = subject.info.factor_names or tuple(f"factor {j}" for j in range(factors.shape[1]))
+    return subject.features[:n].double().numpy(), factors[:, varied], [names[j] for j in varied]
+
+
+def by_factors(*names: str) -> Callable[..., Callable[[Subject], dict[str, Result]]]:
+    """Refuse the numbers with the reason where the examples do not do."""
+
+    def add(function: Callable[[Subject], dict[str, Result]]) -> Callable[[Subject], dict[str, Result]]:
+        def call(subject: Subject) -> dict[str, Result]:
+            try:
+                return function(subject)
+            except UserError as error:
+                return {name: refused(str(error), UNIT) for name in names}
+
+        call.__doc__ = function.__doc__
+        return call
+
+    return add
+
+
+@metric(
+    "mig",
+    group="disentanglement",
+    gives={"mig": ("mutual information gap: what the best code knows of a factor beyond the second best", True)},
+    needs=("factors",),
+    reference="Chen et al. 2018, arXiv:1802.04942",
+)
+@by_factors("mig")
+def mig(subject: Subject) -> dict[str, Result]:
+    """Mutual information gap, averaged over factors, codes in 20 bins."""
+    codes, factors, names = _data(subject)
+    each = scores.mig(codes, factors)
+    errors = bootstrap(lambda rows: {"mig": float(scores.mig(codes[rows], factors[rows]).mean())}, len(codes), times=20)
+    facts = {"bins": scores.BINS, "by_factor": dict(zip(names, each.tolist()))}
+    return {"mig": Result(float(each.mean()), UNIT, len(codes), errors["mig"], facts=facts)}
+
+
+@metric(
+    "sap",
+    group="disentanglement",
+    gives={"sap": ("how much better the best code predicts a factor than the second best", True)},
+    needs=("factors",),
+    reference="Kumar et al. 2018, arXiv:1711.00848",
+)
+@by_factors("sap")
+def sap(subject: Subject) -> dict[str, Result]:
+    """Separated attribute predictability, averaged over factors; `shape` is categorical, the others ordered."""
+    codes, factors, names = _data(subject)
+    kinds = [name in CATEGORICAL for name in names]
+    each = scores.sap(codes, factors, kinds)
+    errors = bootstrap(
+        lambda rows: {"sap": float(scores.sap(codes[rows], factors[rows], kinds).mean())}, len(codes), times=10
+    )
+    facts = {"by_factor": dict(zip(names, each.tolist()))}
+    return {"sap": Result(float(each.mean()), UNIT, len(codes), errors["sap"], facts=facts)}
+
+
+def _swapped(first: float, second: float, n: int, **facts: object) -> Result:
+    """Return the mean of a number grown on either half, their half difference being its standard error."""
+    return Result((first + second) / 2, UNIT, n, abs(first - second) / 2, facts=facts)
+
+
+@metric(
+    "dci",
+    group="disentanglement",
+    gives={
+        "dci_disentanglement": ("whether each code is important for one factor only", True),
+        "dci_completeness": ("whether each factor has one important code only", True),
+        "dci_informativeness": ("held-out accuracy of random forests from codes to factors", True),
+    },
+    needs=("factors",),
+    reference="Eastwood & Williams 2018, openreview:By-7dz-AZ",
+)
+@by_factors("dci_disentanglement", "dci_completeness", "dci_informativeness")
+def dci(subject: Subject) -> dict[str, Result]:
+    """Disentanglement, completeness and informativeness by random forests, each half grown on and tested in turn."""
+    codes, factors, names = _data(subject)
+    found = []
+    for i, swap in enumerate((False, True)):
+        found.append(scores.dci(codes, factors, swap=swap))
+        subject.progress("dci", i + 1, 2)
+    a, b = found
+    n = len(codes)
+    importance = ((a.importance + b.importance) / 2).round(4).tolist()
+    return {
+        "dci_disentanglement": _swapped(a.disentanglement, b.disentanglement, n, importance=importance, factors=names),
+        "dci_completeness": _swapped(a.completeness, b.completeness, n),
+        "dci_informativeness": _swapped(a.informativeness, b.informativeness, n),
+    }
+
+
+@metric(
+    "modularity_explicitness",
+    group="disentanglement",
+    gives={
+        "modularity": ("whether each code shares information with one factor only", True),
+        "explicitness": ("how well logistic regressions tell each value of each factor, 0 at chance", True),
+    },
+    needs=("factors",),
+    reference="Ridgeway & Mozer 2018, arXiv:1802.05312",
+)
+@by_factors("modularity", "explicitness")
+def modularity_explicitness(subject: Subject) -> dict[str, Result]:
+    """Modularity of the codes, and explicitness of the factors in them."""
+    codes, factors, names = _data(subject)
+
+    def modular(rows: np.ndarray) -> dict[str, float]:
+        return {"modularity": scores.modularity(scores.information(codes[rows], factors[rows]))}
+
+    value, errors = modular(np.arange(len(codes))), bootstrap(modular, len(codes), times=20)
+    a, b = (scores.explicitness(codes, factors, swap=swap) for swap in (False, True))
+    each = dict(zip(names, ((a + b) / 2).tolist()))
+    return {
+        "modularity": Result(value["modularity"], UNIT, len(codes), errors["modularity"]),
+        "explicitness": _swapped(float(np.nanmean(a)), float(np.nanmean(b)), len(codes), by_factor=each),
+    }
+
+
+@metric(
+    "beta_vae_score",
+    group="disentanglement",
+    gives={"beta_vae_score": ("accuracy of a linear classifier of which factor pairs of codes share", True)},
+    needs=("factors",),
+    reference="Higgins et al. 2017, openreview:Sy2fzU9gl",
+)
+@by_factors("beta_vae_score")
+def beta_vae_score(subject: Subject) -> dict[str, Result]:
+    """The β-VAE metric: held-out accuracy over batches of pairs."""
+    codes, factors, names = _data(subject)
+    right = interventions.beta_vae_score(codes, factors, seed=subject.seed)
+    return {"beta_vae_score": share(right, "accuracy", chance=1 / len(names), examples=len(codes))}
+
+
+@metric(
+    "factor_vae_score",
+    group="disentanglement",
+    gives={"factor_vae_score": ("accuracy of the least varying code in telling which factor was held", True)},
+    needs=("factors",),
+    reference="Kim & Mnih 2018, arXiv:1802.05983",
+)
+@by_factors("factor_vae_score")
+def factor_vae_score(subject: Subject) -> dict[str, Result]:
+    """The FactorVAE metric: held-out accuracy of the majority vote."""
+    codes, factors, names = _data(subject)
+    right = interventions.factor_vae_score(codes, factors, seed=subject.seed)
+    return {"factor_vae_score": share(right, "accuracy", chance=1 / len(names), examples=len(codes))}
+
+
+@metric(
+    "irs",
+    group="disentanglement",
+    gives={"irs": ("how little a code moves while its factor is held and the others vary", True)},
+    needs=("factors",),
+    reference="Suter et al. 2019, arXiv:1811.00007",
+)
+@by_factors("irs")
+def irs(subject: Subject) -> dict[str, Result]:
+    """Interventional robustness score."""
+    codes, factors, _ = _data(subject)
+    value, _ = interventions.irs(codes, factors)
+    errors = bootstrap(lambda rows: {"irs": interventions.irs(codes[rows], factors[rows])[0]}, len(codes), times=20)
+    return {"irs": Result(value, UNIT, len(codes), errors["irs"])}
