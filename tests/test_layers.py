@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"errors", "registry", "schedules", "distributions", "trace", "bounds"},
     "data": {"errors", "registry", "atomic"},
     "training": _TRAINING,
-    "metrics": _READERS,
+    "metrics": _READERS | {"latents"},
     "latents": _READERS,
     "tasks": _READERS,
     "recipes": _RECIPES,
