@@ -81,7 +81,7 @@ def test_loading_keeps_factors_beside_their_examples() -> None:
     prepared = data.prepare.fixed(data.test).first(10)
     for split in (data.train, data.valid, prepared):
         assert split.factors is not None and split.y is not None
-        index = np.ravel_multi_index(tuple(split.factors.numpy().T), SIZES)
+        index = np.asarray(np.ravel_multi_index(tuple(split.factors.numpy().T), SIZES))
         assert torch.equal(split.x[:, 0].long(), torch.from_numpy(render(index)).long())
         assert torch.equal(split.y, split.factors[:, 0])
 

@@ -111,7 +111,7 @@ def test_a_transition_leaves_its_density_as_it_is() -> None:
         lambda z: (-0.5 * z.square()).sum(-1), lambda z: (0.5 * z.square() - 0.5 * ((z - mean) / sd).square()).sum(-1)
     )
     z = mean + sd * torch.randn(4000, 1, 2)
-    state = State.at(bridge, z)
+    state, accept = State.at(bridge, z), torch.zeros(())
     for _ in range(30):
         state, accept = transition(bridge, state, 1.0, torch.tensor([0.7]), 4)
     assert 0.5 < accept.mean() < 1

@@ -149,8 +149,10 @@ def annealed_importance(
         if progress is not None:
             progress(min(first + width, len(x)), len(x))
     curves = {name: torch.cat([part.curve[name] for part in found], 1) for name in found[0].curve}
-    joined = (torch.cat([getattr(part, name) for part in found]) for name in ("values", "ess", "acceptance"))
-    return Annealed(*joined, how.chains, curves)
+    values, ess, acceptance = (
+        torch.cat([getattr(part, name) for part in found]) for name in ("values", "ess", "acceptance")
+    )
+    return Annealed(values, ess, acceptance, how.chains, curves)
 
 
 def _summary(log_w: Tensor, acceptance: Tensor, points: dict[str, list[Tensor]] | None, betas: Tensor) -> Annealed:
