@@ -35,7 +35,13 @@ class LabelledObjectiveSettings(ObjectiveSettings):
     """Settings of M2's objective."""
 
     alpha: ScheduleSetting = Field(
-        default=0.1, description="weight of the classifier's own loss; the paper's α over the number of examples"
+        default=1.0, description="weight of the classifier's own loss; the paper's α over the number of examples"
+    )
+    shown: float | None = Field(
+        default=0.3,
+        ge=0,
+        description="weight of L, the bound where labels are shown; null: their share of the data, as in the paper, "
+        "which with few labels takes long to tie the label to the decoder",
     )
 
 
@@ -55,7 +61,8 @@ def m2_objective(settings: Settings, data: DataInfo) -> Objective:
     """Return U on hidden labels, L on shown ones by their share of the data, and α times the classifier's loss."""
     m, o = settings.model, settings.objective
     assert isinstance(m, LabelledSettings) and isinstance(o, LabelledObjectiveSettings)
-    return Objective(HiddenLabels(), ShownLabels(m.labelled / data.n_train), Classification(o.alpha))
+    share = m.labelled / data.n_train if o.shown is None else o.shown
+    return Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
 
 
 @recipe(
