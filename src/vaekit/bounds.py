@@ -6,7 +6,7 @@ A bound belongs to (posterior, prior, likelihood), never to the objective it was
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -138,6 +138,10 @@ def log_likelihood(
             if total is None:
                 require(trace)
                 measure = measure_of(trace.px)
+                if k > 1 and all(is_point_mass(latent.q) for latent in trace.latents.values()):
+                    # Every sample of a point mass is the same, and so is its weight: one says all that K would.
+                    same = log_likelihood(model, x, y, 1, rows, double)
+                    return replace(same, estimator=f"{same.estimator} (any K: the posterior is a point mass)")
             log_w = trace.log_w.double() if double else trace.log_w
             some = torch.logsumexp(log_w, 0)
             total = some if total is None else torch.logaddexp(total, some)

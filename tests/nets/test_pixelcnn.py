@@ -1,4 +1,4 @@
-"""Masked convolutions: causal by their gradients, nothing before a place unseen, and drawing by parts equal to passes."""
+"""Masked convolutions: causal by their gradients, nothing before a place unseen, and drawing equal to whole passes."""
 
 from __future__ import annotations
 

@@ -259,7 +259,7 @@ class VectorQuantised(CodePosterior):
 
 
 def k_means(rows: Tensor, k: int, steps: int = 10, most: int = 20_000) -> tuple[Tensor, Tensor]:
-    """Return `k` centres (k, D) of rows (N, D) by Lloyd's steps from random rows, and each one's share of the rows.
+    """Return `k` centres (k, D) of rows (N, D) by k-means++ and Lloyd's steps, and each one's share of the rows.
 
     A centre that no row is nearest to stays where it is with a share of 1/k before the shares are made to sum to 1:
     at the start every code is given its chance.
@@ -271,9 +271,7 @@ def k_means(rows: Tensor, k: int, steps: int = 10, most: int = 20_000) -> tuple[
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(rows), generator=generator).to(rows.device)
     rows = rows[order[:most]]
-    spread = rows.std(0, correction=0) * 1e-3
-    noise = torch.randn(k, rows.shape[1], generator=generator).to(rows) * spread
-    centres = rows[torch.arange(k, device=rows.device) % len(rows)] + noise
+    centres = _far_apart(rows, k, generator)
     counts = torch.zeros(k, dtype=rows.dtype, device=rows.device)
     for _ in range(steps):
         nearest = torch.addmm(centres.square().sum(1), rows, centres.t(), alpha=-2).argmin(1)
@@ -282,6 +280,18 @@ def k_means(rows: Tensor, k: int, steps: int = 10, most: int = 20_000) -> tuple[
         centres = torch.where(counts.unsqueeze(1) > 0, sums / counts.clamp_min(1).unsqueeze(1), centres)
     share = torch.where(counts > 0, counts / len(rows), 1 / k)
     return centres, share / share.sum()
+
+
+def _far_apart(rows: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Return `k` rows, each drawn in proportion to its squared distance from those before it (Arthur et al. 2007)."""
+    tiny = 1e-12 + 1e-6 * rows.var(0, correction=0).sum()  # so that there are always rows to draw
+    centres = [rows[0]]
+    nearest = torch.full((len(rows),), torch.inf, dtype=rows.dtype, device=rows.device)
+    for _ in range(k - 1):
+        nearest = torch.minimum(nearest, (rows - centres[-1]).square().sum(1))
+        at = torch.multinomial((nearest + tiny).cpu().double(), 1, generator=generator).item()
+        centres.append(rows[int(at)])
+    return torch.stack(centres)
 
 
 def _fsq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
