@@ -19,6 +19,8 @@ def sample(
     label: str | None = None,
     temperature: float = 1.0,
     draw: Annotated[bool, Parameter(negative="")] = False,
+    source: Annotated[Literal["prior", "aggregate"], Parameter(name="--from")] = "prior",
+    components: Whole = 10,
     seed: Whole = 0,
     out: Path,
 ) -> None:
@@ -36,6 +38,10 @@ def sample(
         Multiplies the prior's standard deviation.
     draw
         Draw x from p(x|z) instead of showing its mean.
+    source
+        Where codes come from: the prior, or the aggregate posterior (a mixture of normals fitted to training codes).
+    components
+        Normals in that mixture.
     seed
         Seed of the draws.
     out
@@ -43,6 +49,14 @@ def sample(
     """
     from vaekit.experiment import actions
 
+    if source == "aggregate":
+        from vaekit.experiment import moving
+
+        done = moving.sample_aggregate(
+            run, out, n=n, components=components, label=label, temperature=temperature, draw=draw, seed=seed
+        )
+        note(done)
+        return
     note(actions.sample(run, out, n=n, label=label, temperature=temperature, draw=draw, seed=seed))
 
 

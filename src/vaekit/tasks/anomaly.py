@@ -252,4 +252,5 @@ def threshold(score: Sequence[float] | NDArray[np.float64], contamination: float
     """
     if not 0 < contamination <= 0.5:
         raise UserError(f"contamination is the share of anomalies, above 0 and at most 0.5, not {contamination:g}")
-    return float(np.quantile(np.asarray(score, dtype=np.float64), 1 - contamination, method="lower"))
+    ordered = np.sort(np.asarray(score, dtype=np.float64))
+    return float(ordered[len(ordered) - int(len(ordered) * contamination + 1e-9) - 1])
