@@ -101,8 +101,13 @@ def prior(settings: ModelSettings, data: DataInfo, q: Posterior, labelled: bool 
     return part(q.latent_shape, **options(entry, settings))
 
 
-def likelihood(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Likelihood:
-    """Return p(x|z) of the chosen family; `latent` is the shape of z if it is not (model.latent,)."""
+def likelihood(
+    settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None, net: Net | None = None
+) -> Likelihood:
+    """Return p(x|z) of the chosen family; `latent` is the shape of z if it is not (model.latent,).
+
+    `net` is the network to put under it, where it is not the settings' decoder.
+    """
     entry = LIKELIHOODS[likelihood_name(settings, data)]
     if settings.scale is not None and "scale" not in entry.facts.get("options", ()):
         raise UserError(f"model.scale={settings.scale} does not apply to the likelihood '{entry.name}'; drop it")
@@ -112,7 +117,7 @@ def likelihood(settings: ModelSettings, data: DataInfo, context: int = 0, latent
             raise UserError(f"the likelihood '{entry.name}' needs quantised data; {data.name} has real values")
         given["levels"] = data.levels
     part: Any = entry.part
-    return part(decoder(settings, data, context, latent), **given)
+    return part(decoder(settings, data, context, latent) if net is None else net, **given)
 
 
 def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:

@@ -1,0 +1,139 @@
+"""Variants with several stochastic layers: bottom-up, the ladder, and the very deep one."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeVar
+
+from pydantic import Field, PositiveInt
+
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.models.hierarchy import BottomUp
+from vaekit.models.topdown import Rung, TopDown, Upward, levels
+from vaekit.nets.conv import grids
+from vaekit.nets.mlp import mlp
+from vaekit.nets.stream import EveryResolution, Grid, StreamHead
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import negative_elbo
+from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import ConditionalNormal
+from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.parts import encoder, likelihood
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, Widths
+
+S = TypeVar("S", bound=ModelSettings)
+
+
+class HierarchySettings(ModelSettings):
+    """A chain of stochastic layers."""
+
+    latent: PositiveInt = Field(default=32, description="dimensions of the bottom latent")
+    upper: Widths = Field(default=(16,), description="dimensions of the latents above it, upwards, e.g. 16,8,4")
+    between: Widths = Field(default=(128,), description="hidden widths of the networks between latents")
+
+
+class HierarchyObjective(ObjectiveSettings):
+    """What is minimised, free bits being a group's."""
+
+    free_per: Literal["dimension", "latent"] = Field(default="latent", description="what the free bits belong to")
+    bound: Literal["elbo", "importance"] = Field(default="elbo", description="train the ELBO or the bound of k samples")
+
+
+class DeepSettings(ModelSettings):
+    """Many groups of latents on maps."""
+
+    latent: PositiveInt = Field(default=4, description="channels of each group of latents")
+    groups: Widths = Field(default=(2, 3, 3), description="groups on 1 × 1, then on ever finer grids")
+    finest: Literal["auto", "half", "full"] = Field(
+        default="auto", description="the finest grid: the image's, or half of it (auto: from 16 pixels a side)"
+    )
+    width: PositiveInt = Field(default=64, description="channels of the stream")
+    middle: PositiveInt = Field(default=16, description="channels inside a block")
+    blocks: PositiveInt = Field(default=2, description="residual blocks of the encoder on every grid")
+
+
+def own(settings: Settings, kind: type[S], *without: str) -> S:
+    """Return the model's settings; one of those it is `without` that was given is a UserError."""
+    m = settings.model
+    assert isinstance(m, kind)
+    for name in without:
+        if getattr(m, name) != kind.model_fields[name].default:
+            raise UserError(f"model.{name}={getattr(m, name)} means nothing to this recipe; leave it out")
+    return m
+
+
+def objective(o: ObjectiveSettings) -> Objective:
+    """Return the negative ELBO or, where the settings say so, the importance-weighted bound."""
+    if isinstance(o, HierarchyObjective) and o.bound == "importance":
+        return Objective(ImportanceWeighted(o.k))
+    return negative_elbo(o.beta, o.free_bits, o.free_per, o.k)
+
+
+@recipe(
+    "hierarchical-vae",
+    reference="Burda et al. 2016, arXiv:1509.00519; Rezende et al. 2014, arXiv:1401.4082",
+    model_settings=HierarchySettings,
+    objective_settings=HierarchyObjective,
+)
+def hierarchical_vae(settings: Settings, data: DataInfo) -> Built:
+    """Two or more stochastic layers: inferred bottom-up, generated top-down."""
+    m = own(settings, HierarchySettings, "posterior", "prior")
+    sizes = (m.latent, *m.upper)
+    chain = list(zip(sizes, m.upper))
+    posteriors = [
+        DiagonalNormal(encoder(m, data)),
+        *(DiagonalNormal(mlp(a, b, m.between, act=m.act)) for a, b in chain),
+    ]
+    priors = [ConditionalNormal(mlp(b, a, m.between[::-1], act=m.act)) for a, b in chain]
+    return Built.of(BottomUp(posteriors, priors, likelihood(m, data)), objective(settings.objective))
+
+
+@recipe(
+    "ladder-vae",
+    reference="Sønderby et al. 2016, arXiv:1602.02282",
+    model_settings=HierarchySettings,
+    objective_settings=HierarchyObjective,
+    objective={"beta": "linear 0 1 30%"},
+)
+def ladder_vae(settings: Settings, data: DataInfo) -> Built:
+    """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
+    m = own(settings, HierarchySettings, "posterior", "prior")
+    chain = list(zip((m.latent, *m.upper), m.upper))
+    width = m.between[-1]
+    up = [encoder(m, data, latent=width), *(mlp(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
+    top = Rung(m.upper[-1], width, 0)
+    priors = [mlp(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
+    rungs = [top, *(Rung(net.out_shape[0], width, i, net) for i, net in enumerate(priors, 1))]
+    return Built.of(TopDown(Upward(up, m.act), rungs, likelihood(m, data)), objective(settings.objective))
+
+
+def stream_grids(m: DeepSettings, data: DataInfo) -> list[Grid]:
+    """Return the grids of the settings' groups, coarsest (1 × 1) first."""
+    if not data.is_image or min(data.shape[1:]) < 4:
+        raise UserError(f"the recipe 'very-deep-vae' needs images of at least 4 × 4; {data.name} has {data.shape}")
+    half = m.finest == "half" or (m.finest == "auto" and min(data.shape[1:]) >= 16)
+    count = len(m.groups) - 1
+    most = int(math.log2(min(data.shape[1:]))) - half
+    if not 1 <= count <= most:
+        raise UserError(f"model.groups has {len(m.groups)} grids; {data.name} takes 2 to {most + 1}, e.g. 2,3")
+    finer = grids(data.shape, max(1, count - 1 + half))[int(half) :][:count]
+    return [(1, 1), *finer[::-1]]
+
+
+@recipe(
+    "very-deep-vae",
+    reference="Child 2021, arXiv:2011.10650",
+    model_settings=DeepSettings,
+    objective_settings=HierarchyObjective,
+    train={"ema": 0.999, "clip": 200.0, "skip_above": 2000.0},
+)
+def very_deep_vae(settings: Settings, data: DataInfo) -> Built:
+    """Top-down residual blocks with many groups of latents on several grids, each block owning its p and q."""
+    m = own(settings, DeepSettings, "posterior", "prior", "net", "hidden", "channels", "skip")
+    sizes = stream_grids(m, data)
+    up = EveryResolution(data.shape, sizes, m.width, m.middle, blocks=m.blocks, act=m.act)
+    blocks = levels(m.groups, sizes, width=m.width, middle=m.middle, latent=m.latent, act=m.act)
+    head = StreamHead((m.width, *sizes[-1]), data.shape, m.act)
+    return Built.of(TopDown(up, blocks, likelihood(m, data, net=head)), objective(settings.objective))
