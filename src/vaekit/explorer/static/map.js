@@ -63,6 +63,7 @@ export function latentMap(app) {
 
   const canvas = make("canvas", { id: "map", tabIndex: 0, role: "application", "aria-roledescription": "map",
     "aria-label": "Latent map. Arrow keys move the cross, Enter decodes there, plus and minus zoom, shift with arrows moves the map, 0 shows all." });
+  const over = make("canvas", { className: "over", "aria-hidden": "true" }); // the marks: they move with every slider
   const tip = make("div", { className: "tip", hidden: true }), tipPicture = make("canvas", { className: "pix", width: 1, height: 1 }), tipText = make("div");
   tip.append(tipPicture, tipText);
   const progress = make("p", { className: "soft" }, "Making the map…");
@@ -75,9 +76,9 @@ export function latentMap(app) {
     make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
     make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
     make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
-    make("label", { htmlFor: "map-mode" }, "A click decodes"), mode), make("div", { className: "mapbox" }, canvas, tip), progress, legend, about);
+    make("label", { htmlFor: "map-mode" }, "A click decodes"), mode), make("div", { className: "mapbox" }, canvas, over, tip), progress, legend, about);
 
-  let data = null, grid = null, plane = null, hidden = new Set(), asked = false, wanted = null;
+  let data = null, grid = null, plane = null, hidden = new Set(), asked = false, marking = false, wanted = null;
   const view = { x: 0, y: 0, scale: 1 }; // the middle, and pixels a unit
   const cross = { x: 0, y: 0, shown: false };
   let chosen = -1;
@@ -124,11 +125,17 @@ export function latentMap(app) {
       for (let y = top, row = top * width; y < top + dot; y++, row += width) out.fill(colour, row + left, row + left + dot);
     }
     context.putImageData(picture, 0, 0);
-    marks(ratio);
+    marks();
     app.mapTime = performance.now() - started;
   }
 
-  function marks(ratio) {
+  function marks() {
+    marking = false;
+    if (data === null || canvas.clientWidth === 0) return;
+    const ratio = devicePixelRatio || 1;
+    if (over.width !== canvas.width || over.height !== canvas.height) Object.assign(over, { width: canvas.width, height: canvas.height });
+    const context = over.getContext("2d");
+    context.clearRect(0, 0, over.width, over.height);
     const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
     const paper = getComputedStyle(document.documentElement).getPropertyValue("--card");
     const ring = (x, y, radius) => {
@@ -157,6 +164,7 @@ export function latentMap(app) {
     }
   }
   const fitted = () => Math.min(canvas.width / (grid.right - grid.left || 1), canvas.height / (grid.high - grid.low || 1));
+  const askMarks = () => { if (!marking) { marking = true; requestAnimationFrame(marks); } };
   const ask = () => { if (!asked) { asked = true; requestAnimationFrame(draw); } };
   const project = (z) => plane.axes.map((axis) => axis.reduce((sum, a, j) => sum + a * (z[j] - plane.centre[j]), 0));
 
@@ -224,7 +232,7 @@ export function latentMap(app) {
     canvas.setPointerCapture(event.pointerId);
     if (pointers.size === 0) moved = 0;
     pointers.set(event.pointerId, where(event));
-    if (cross.shown) { cross.shown = false; ask(); }
+    if (cross.shown) { cross.shown = false; askMarks(); }
   });
   canvas.addEventListener("pointermove", (event) => {
     if (data === null) return;
@@ -283,10 +291,10 @@ export function latentMap(app) {
     else return;
     event.preventDefault();
   });
-  canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) { cross.shown = true; ask(); } });
-  canvas.addEventListener("blur", () => { if (cross.shown) { cross.shown = false; ask(); } });
+  canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) { cross.shown = true; askMarks(); } });
+  canvas.addEventListener("blur", () => { if (cross.shown) { cross.shown = false; askMarks(); } });
   mode.addEventListener("change", () => app.changed());
-  store.listen(ask);
+  store.listen(askMarks);
   document.addEventListener("vaekit:theme", ask);
   new ResizeObserver(() => { if (resize()) ask(); }).observe(canvas);
 

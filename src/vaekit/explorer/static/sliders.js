@@ -6,6 +6,7 @@ const FIRST = 32;
 export function sliders(app) {
   const { facts, store } = app;
   const rows = new Map();
+  const last = new Map(); // what each row shows: most stay as they are
   let shown = 0;
   const phone = matchMedia("(max-width: 640px)").matches;
 
@@ -44,12 +45,11 @@ export function sliders(app) {
   function update() {
     for (const [j, { input, output, discrete }] of rows) {
       const value = store.z[j];
+      if (last.get(j) === value) continue;
+      last.set(j, value);
       const text = discrete ? String(Math.round(value)) : number(value);
-      if (output.value !== text) output.value = text;
-      // The thumb of the slider in use stays where the person put it.
-      if (Number(input.value) !== value && !(document.activeElement === input && Math.abs(input.value - value) < 1e-9)) {
-        input.value = value;
-      }
+      output.value = text;
+      if (Number(input.value) !== value) input.value = value;
       input.setAttribute("aria-valuetext", text);
     }
   }
