@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -33,11 +34,31 @@ class Visit:
     z: Tensor
 
 
+@dataclass(frozen=True)
+class SampledLatent(Latent):
+    """A latent z whose prior depends on z itself, through what was inferred from it: p(z | z'), z' ~ q(z' | z).
+
+    Then E_q[log q(z) - log p(z|z')] is no mean of KL(q ‖ p(·|z')), which would take z' as independent of z: the ratio
+    is taken at the samples. Of one level it may be negative; the sum over levels is not.
+    """
+
+    @cached_property
+    def kl(self) -> Tensor:
+        """log q(z) - log p(z|z') at the samples, (K, B) nats."""
+        return self.log_q_code - self.log_p_code
+
+    @cached_property
+    def kl_elements(self) -> Tensor | None:
+        """The same for each dimension, (K, B, *event)."""
+        assert isinstance(self.q, DiagonalNormal) and isinstance(self.p, DiagonalNormal)
+        return self.q.log_prob_elements(self.code) - self.p.log_prob_elements(self.code)
+
+
 class Hierarchy(Model):
     """p(x, z_L, …, z_1) = p(z_L) Π p(z_l | z_>l) p(x|z), every prior and posterior a diagonal normal.
 
-    ELBO = E_q[log p(x|z)] - Σ_l E_q KL(q_l ‖ p_l), each KL in closed form given the levels before it. The posterior may
-    factorise in either direction; a pass of inference is `visits`, one down the prior is `descend`.
+    ELBO = E_q[log p(x|z)] - Σ_l E_q[log q_l(z_l) - log p_l(z_l)], reported level by level. The posterior may factorise
+    in either direction; a pass of inference is `visits`, one down the prior is `descend`.
 
     A code outside of traces (features, `posterior_mean`, `decode`, `sample_latent`) is in the prior's own units,
 
@@ -69,8 +90,12 @@ class Hierarchy(Model):
             return q.rsample(torch.Size((k,) if len(q.batch_shape) < 2 else ()))
 
         visits, at = self.visits(x, take)
-        latents = {name: Latent(v.q, v.p, v.z, v.z) for name, v in zip(self.names, visits)}
+        latents = {name: self.latent(i, v) for i, (name, v) in enumerate(zip(self.names, visits))}
         return Trace(x, y, latents, self.likelihood(at))
+
+    def latent(self, level: int, visit: Visit) -> Latent:
+        """Return what a trace keeps of a level; its KL is in closed form where p does not depend on its own z."""
+        return Latent(visit.q, visit.p, visit.z, visit.z)
 
     def encode_all(self, x: Any) -> dict[str, DiagonalNormal]:
         """Return q of each level by name, top first, (B,), each given the means of those inferred before it."""
@@ -199,7 +224,7 @@ class BottomUp(Hierarchy):
     """q(z_1|x) q(z_2|z_1) … q(z_L|z_{L-1}), and p(z_L) p(z_{L-1}|z_L) … p(z_1|z_2) p(x|z_1): chains both ways.
 
     `posteriors` and `priors` are given bottom first: posteriors[l] takes x or the latent below, priors[l] the latent
-    above; the top's prior is N(0, I).
+    above; the top's prior is N(0, I). Below the top the rate is sampled, not in closed form (see `SampledLatent`).
 
     Source: Burda et al. 2016, arXiv:1509.00519, §3; Rezende et al. 2014, arXiv:1401.4082.
 
@@ -254,6 +279,10 @@ class BottomUp(Hierarchy):
         for level, part in enumerate(reversed(cast(Sequence[nn.Module], self.priors)), 1):
             z = choose(level, part(z))
         return z
+
+    def latent(self, level: int, visit: Visit) -> Latent:
+        """Return what a trace keeps of a level: below the top, p(z_l | z_{l+1}) hangs on z_l through z_{l+1}."""
+        return (SampledLatent if level else Latent)(visit.q, visit.p, visit.z, visit.z)
 
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z_1|x) of the bottom level, (B,)."""

@@ -49,9 +49,9 @@ class DeepSettings(ModelSettings):
     finest: Literal["auto", "half", "full"] = Field(
         default="auto", description="the finest grid: the image's, or half of it (auto: from 16 pixels a side)"
     )
-    width: PositiveInt = Field(default=64, description="channels of the stream")
+    width: PositiveInt = Field(default=32, description="channels of the stream")
     middle: PositiveInt = Field(default=16, description="channels inside a block")
-    blocks: PositiveInt = Field(default=2, description="residual blocks of the encoder on every grid")
+    blocks: PositiveInt = Field(default=1, description="residual blocks of the encoder on every grid")
 
 
 def own(settings: Settings, kind: type[S], *without: str) -> S:
