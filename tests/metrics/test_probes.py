@@ -158,10 +158,11 @@ def test_structural_similarity_of_reconstructions(monkeypatch: pytest.MonkeyPatc
     info = DataInfo("pictures", shape, "unit", None, 0, 0, 20)
     x = torch.rand(20, *shape)
     monkeypatch.setattr(made, "reconstruct", lambda x, y=None: x.flip(-1))
-    found = evaluate(Subject(made, info, x, batch_size=7), ["ssim"])
+    found = evaluate(Subject(made, info, x, batch_size=7), ["ssim", "ms_ssim"])
     assert found["ssim"].value == pytest.approx(float(ssim(x, x.flip(-1)).mean()), rel=1e-5)
     assert found["ssim"].to_dict()["n"] == 20
     assert "too small" in found["ms_ssim"].facts["refused"]
+    assert "ms_ssim" not in evaluate(Subject(made, info, x), ["reconstruction"])  # said to those who ask only
 
 
 def test_all_leaves_slow_metrics_out_and_names_bring_them_in(monkeypatch: pytest.MonkeyPatch) -> None:

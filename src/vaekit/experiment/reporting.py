@@ -26,10 +26,17 @@ CAPTIONS = {
     ),
     "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
     "interpolation": ("Interpolation", "Straight paths between the codes of test examples, decoded."),
+    "traversals": (
+        "Traversals",
+        "One latent moves along each row, the others stay as in the first test example; most informative first.",
+    ),
+    "manifold": ("Manifold", "The decoded plane of the two latents, at equal steps of the prior's probability."),
     "latent_map": ("Latent map", "Posterior means of test examples in a plane."),
     "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
     "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
 }
+NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+"""Facts of a metric that stand beside its number."""
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
 
 
@@ -109,7 +116,7 @@ def _numbers(run: Run) -> dict[str, report.Number]:
     out: dict[str, report.Number] = {}
     for name, entry in run.evaluation().items():
         meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
-        extras = ", ".join(f"{key}={entry[key]}" for key in ("k", "features", "measure", "of") if key in entry)
+        extras = ", ".join(f"{key}={_short(entry[key])}" for key in NOTED if key in entry)
         interval = entry.get("interval")
         out[name] = report.Number(
             name,
@@ -123,6 +130,10 @@ def _numbers(run: Run) -> dict[str, report.Number]:
             higher_is_better=better,
         )
     return out
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _warnings(run: Run) -> list[report.Warning_]:

@@ -119,20 +119,19 @@ def metric(
     needs: Sequence[str] = (),
     reference: str = "",
     slow: bool = False,
+    quiet: bool = False,
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
     `needs`: "labels", "images", "factors", "train", "classifier"; a subject without them leaves the metric out of a
     group and makes it an error when asked for by name. A `slow` one, of minutes, is computed only when it or its group
-    is asked for by name, not by "all".
+    is asked for by name, not by "all". Where a `quiet` one has no value, that is said only to those who name it.
     """
 
     def add(function: Metric) -> Metric:
         doc = (function.__doc__ or "").strip().split("\n")[0]
-        register = METRICS.register(
-            name, summary=doc, reference=reference, group=group, gives=dict(gives), needs=tuple(needs), slow=slow
-        )
-        return register(function)
+        facts = {"group": group, "gives": dict(gives), "needs": tuple(needs), "slow": slow, "quiet": quiet}
+        return METRICS.register(name, summary=doc, reference=reference, **facts)(function)
 
     return add
 
@@ -192,7 +191,9 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
                 continue
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(subject.seed)
-                out |= entry.part(subject)
+                found = entry.part(subject)
+            hidden = entry.facts["quiet"] and not by_name
+            out |= {key: result for key, result in found.items() if not (hidden and result.value is None)}
     finally:
         subject.model.train(was_training)
     return out

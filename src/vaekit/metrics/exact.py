@@ -98,6 +98,7 @@ def exact_log_likelihood(model: Model, x: Tensor) -> Tensor:
     group="likelihood",
     gives={"exact_log_px": ("log p(x) itself, where the model is linear and Gaussian", True)},
     reference="Tipping & Bishop 1999",
+    quiet=True,
 )
 def exact_log_px(subject: Subject) -> dict[str, Result]:
     """Exact log p(x), for models with a normal prior and a linear decoder with normal noise."""

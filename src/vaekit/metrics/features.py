@@ -25,6 +25,7 @@ from vaekit.metrics.inception import load_inception
 VERSION = 1  # raise when the classifier or its training changes: cached ones are then trained again
 WIDTH = 128
 MOST = 20_000
+STEPS = (100, 600)
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ class Classifier(nn.Module):
 
     def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
         super().__init__()
-        stride = 2 if min(height, width) >= 16 else 1
+        side = min(height, width)
+        stride, size = (1, 3) if side < 16 else (2, 3) if side < 48 else (4, 7)
         self.conv = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, stride, 1), nn.ReLU(),
+            nn.Conv2d(channels, 32, size, stride, size // 2), nn.ReLU(),
             nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(),
             nn.Conv2d(64, 64, 3, 2, 1), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
-        size = self.conv(torch.zeros(1, channels, height, width)).shape[1]
-        self.dense, self.out = nn.Linear(size, WIDTH), nn.Linear(WIDTH, classes)
+        flat = self.conv(torch.zeros(1, channels, height, width)).shape[1]
+        self.dense, self.out = nn.Linear(flat, WIDTH), nn.Linear(WIDTH, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and logits."""
@@ -75,7 +77,8 @@ def train_classifier(x: Tensor, y: Tensor, classes: int, progress: Any = None) -
 
     Fifteen epochs, but no fewer than 100 and no more than 600 steps of 128.
     """
-    steps = min(600, max(100, 15 * len(x) // 128))
+    fewest, most = STEPS
+    steps = min(most, max(fewest, 15 * len(x) // 128))
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         network = Classifier(*x.shape[1:], classes)  # type: ignore[arg-type]

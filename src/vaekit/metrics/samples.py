@@ -139,12 +139,18 @@ def kid(subject: Subject) -> dict[str, Result]:
 )
 @by_features("inception_score", unit="of the number of classes")
 def inception_score(subject: Subject) -> dict[str, Result]:
-    """Inception Score of the samples by the extractor's classes, over ten parts."""
+    """Inception Score of the samples by the extractor's classes, over ten parts (few samples: whole, resampled)."""
     found = pair(subject)
     n = len(found.fake_logits)
-    parts = folds(n, max(1, min(10, n // 20)), subject.seed)
-    value, stderr = over_folds([distances.inception_score(found.fake_logits[i]) for i in map(torch.from_numpy, parts)])
-    facts = dict(found.facts) | {"splits": len(parts), "of_test_examples": distances.inception_score(found.real_logits)}
+
+    def score(rows: Any) -> float:
+        return distances.inception_score(found.fake_logits[torch.from_numpy(rows)])
+
+    splits = 10 if n >= 5000 else 1  # parts of fewer than 500 score too low
+    value, stderr = over_folds([score(rows) for rows in folds(n, splits, subject.seed)])
+    if stderr is None:
+        stderr = bootstrap(lambda rows: {"score": score(rows)}, n, seed=subject.seed)["score"]
+    facts = dict(found.facts) | {"splits": splits, "of_test_examples": distances.inception_score(found.real_logits)}
     return {"inception_score": Result(value, "of the number of classes", n, stderr, facts=facts)}
 
 
