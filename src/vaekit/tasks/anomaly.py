@@ -90,7 +90,7 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormal):
         raise UserError("regret refits one diagonal normal posterior, which this model does not have; use elbo or iw")
     loc, log_scale = latent.q.loc.clone(), latent.q.log_scale.expand_as(latent.q.loc).clone()
-    noise = shared_noise(16, latent.q, to.seed)
+    noise = matched(shared_noise(16, latent.q, to.seed))
     drawn = shared_noise(2 * to.steps, latent.q, to.seed + 1).split(2)
 
     def bound(mean: Tensor, log_sd: Tensor, eps: Tensor) -> Tensor:
@@ -113,6 +113,15 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
                 value.add_(rate * first / (1 - 0.9**step) / unbiased)  # up the bound, by Adam's rule
     with torch.no_grad():
         return (bound(free[0], free[1], noise) - before).clamp(min=0)
+
+
+def matched(noise: Tensor) -> Tensor:
+    """Return noise (K, ...) and its negative, scaled so that each coordinate has mean 0 and mean square 1.
+
+    Expectations of what is quadratic in each coordinate are then exact, whatever K is.
+    """
+    both = torch.cat([noise, -noise])
+    return both / both.square().mean(0).sqrt().clamp(min=1e-6)
 
 
 def complexity(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:

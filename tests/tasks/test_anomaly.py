@@ -1,0 +1,162 @@
+"""Anomaly scores against closed forms, and their judges against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from vaekit import bounds
+from vaekit.distributions.base import Family
+from vaekit.errors import NotALikelihood, UserError
+from vaekit.likelihoods.bernoulli import Bernoulli
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.posteriors.delta import Delta
+from vaekit.posteriors.normal import DiagonalNormal, FullNormal
+from vaekit.priors.normal import StandardNormal
+from vaekit.tasks import anomaly
+from vaekit.tasks.anomaly import Scorer, aupr, auroc, code_length, interval, judge, threshold
+from vaekit.tasks.noise import traces
+
+
+def linear(seed: int = 0, latent: int = 2, width: int = 4) -> VAE:
+    """p(x) = N(b, W Wᵀ + σ²): an untrained linear encoder makes a loose bound, which refitting q must tighten."""
+    torch.manual_seed(seed)
+    return (
+        VAE(
+            DiagonalNormal(mlp(width, latent, ())),
+            StandardNormal(latent),
+            Gaussian(mlp(latent, width, ()), scale=0.5),
+        )
+        .double()
+        .eval()
+    )
+
+
+def exact(model: VAE, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        zero = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+        columns = model.decode(torch.eye(2, dtype=torch.float64)).mean - zero
+        covariance = columns.T @ columns + 0.25 * torch.eye(len(zero), dtype=torch.float64)
+        return torch.distributions.MultivariateNormal(zero, covariance).log_prob(x)
+
+
+def test_regret_is_what_the_best_q_of_its_family_gains() -> None:
+    model = linear()
+    x = torch.randn(6, 4, dtype=torch.float64)
+    with torch.no_grad():
+        before = torch.cat([bounds.elbo(t) for t in traces(model, x, None, 40_000, 1)])
+        zero = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+        w = (model.decode(torch.eye(2, dtype=torch.float64)).mean - zero).T
+        precision = torch.eye(2, dtype=torch.float64) + w.T @ w / 0.25
+    # the best diagonal q has the exact mean and the precision's diagonal: its gap is ½ (Σ log P_jj - log |P|)
+    gap = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
+    best = exact(model, x) - gap
+    found = Scorer(model, steps=400, lr=0.1).score("regret", x)
+    assert torch.allclose(found, best - before, atol=0.25, rtol=0.03)
+    assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["iw", "elbo"])
+def test_bounds_are_of_the_exact_likelihood(name: str) -> None:
+    model = linear()
+    x = torch.randn(20, 4, dtype=torch.float64)
+    score = Scorer(model, k=5000).score(name, x)
+    gap = score + exact(model, x)
+    assert (gap > -0.3).all()
+    if name == "iw":  # untrained proposals: most are near, the farthest are bounds still
+        assert gap.median() < 0.1
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "elbo", "iw", "regret", "distance"])
+def test_a_score_depends_on_its_example_alone(name: str) -> None:
+    model = linear()
+    x = torch.randn(40, 4, dtype=torch.float64)
+    make = {"k": 8, "steps": 10, "normal": torch.randn(100, 2)}
+    whole = Scorer(model, **make).score(name, x)
+    assert torch.allclose(Scorer(model, **make, batch=7).score(name, x), whole, atol=1e-9)
+    assert torch.allclose(Scorer(model, **make).score(name, x[[3, 9]]), whole[[3, 9]], atol=1e-9)
+
+
+def test_another_posterior_is_scored_row_by_row() -> None:
+    torch.manual_seed(0)
+    model = VAE(FullNormal(mlp(4, 2)), StandardNormal(2), Gaussian(mlp(2, 4))).eval()
+    x = torch.randn(5, 4)
+    whole = Scorer(model, k=8).score("iw", x)
+    assert torch.allclose(Scorer(model, k=8).score("iw", x[2:3]), whole[2:3], atol=1e-6)
+    with pytest.raises(UserError, match="diagonal normal"):
+        Scorer(model).score("regret", x)
+
+
+def test_the_latent_distance_is_mahalanobis() -> None:
+    model = linear()
+    x = torch.randn(9, 4, dtype=torch.float64)
+    normal = torch.randn(500, 2, dtype=torch.float64) @ torch.tensor([[2.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
+    found = Scorer(model, normal=normal).score("distance", x)
+    with torch.no_grad():
+        off = model.features(x) - normal.mean(0)
+    inverse = torch.linalg.inv(torch.cov(normal.T, correction=0))
+    assert torch.allclose(found, torch.einsum("ni,ij,nj->n", off, inverse, off), rtol=1e-3)
+    with pytest.raises(UserError, match="training data"):
+        Scorer(model).score("distance", x)
+
+
+def test_complexity_takes_the_code_length_off() -> None:
+    torch.manual_seed(0)
+    shape = (1, 16, 16)
+    model = VAE(DiagonalNormal(mlp(shape, 2)), StandardNormal(2), Bernoulli(mlp(2, shape))).eval()
+    x = torch.stack([torch.zeros(shape), (torch.rand(shape) < 0.5).float()])
+    scorer = Scorer(model, k=4, levels=2)
+    taken = (scorer.score("iw", x) - scorer.score("complexity", x)) / math.log(2)
+    assert taken.tolist() == pytest.approx([code_length(a, 2) for a in anomaly.grey(x, 2)], rel=1e-6)
+    assert taken[0] < 60 and 240 < taken[1] < 330  # 256 random bits cannot be had for less
+
+
+def test_refusals() -> None:
+    model = VAE(Delta(mlp(4, 2)), StandardNormal(2), Gaussian(mlp(2, 4))).eval()
+    x = torch.randn(3, 4)
+    assert Scorer(model).score("reconstruction", x).shape == (3,)
+    for name in ("elbo", "iw", "regret", "complexity"):
+        with pytest.raises(NotALikelihood):
+            Scorer(model).score(name, x)
+    with pytest.raises(UserError, match="no anomaly score"):
+        Scorer(model).score("magic", x)
+    assert issubclass(Family, torch.distributions.Distribution)
+
+
+def test_judges_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    for ties in (False, True):
+        score = rng.standard_normal(300)
+        score = score.round() if ties else score
+        truth = rng.random(300) < 0.2 + 0.3 * (score > 0)
+        assert auroc(score, truth) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
+        assert aupr(score, truth) == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+
+
+def test_intervals_cover() -> None:
+    rng = np.random.default_rng(0)
+    hits, score, truth = 0, np.zeros(80), np.arange(80) < 30
+    for i in range(60):
+        score = rng.standard_normal(80) + truth
+        low, high = interval(auroc, score, truth, times=200, seed=i)
+        hits += low <= 0.7602 <= high  # Φ(1/√2)
+    assert hits >= 50
+    found = judge(score, truth)
+    assert found["auroc"]["n"] == 80 and found["aupr"]["anomalous"] == 30
+    with pytest.raises(UserError, match="both kinds"):
+        auroc(score, np.zeros(80, bool))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_the_threshold_leaves_that_share_above(share: float) -> None:
+    score = np.random.default_rng(0).standard_normal(1000)
+    assert (score > threshold(score, share)).sum() == round(1000 * share)
+    for bad in (0.0, -1.0, 0.51, math.nan):
+        with pytest.raises(UserError, match="contamination"):
+            threshold(score, bad)

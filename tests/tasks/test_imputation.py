@@ -1,0 +1,148 @@
+"""Imputation against the exact conditional of a linear-Gaussian model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from vaekit.conditional import Posterior
+from vaekit.errors import NotALikelihood, UserError
+from vaekit.likelihoods.bernoulli import Bernoulli
+from vaekit.likelihoods.discretised_logistic import DiscretisedLogistic
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.posteriors.delta import Delta
+from vaekit.posteriors.normal import DiagonalNormal, FullNormal
+from vaekit.priors.normal import StandardNormal
+from vaekit.tasks.imputation import impute, observed_log_prob
+
+
+def linear(posterior: type = DiagonalNormal) -> VAE:
+    torch.manual_seed(0)
+    model = VAE(posterior(mlp(5, 2, ())), StandardNormal(2), Gaussian(mlp(2, 5, ()), scale=0.4)).double().eval()
+    with torch.no_grad():  # columns large enough that what is observed says much
+        for name, weight in model.likelihood.named_parameters():
+            if name.endswith("weight"):
+                weight.mul_(2)
+    return model
+
+
+def conditional(model: VAE, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exact mean and covariance of the missing entries of one row."""
+    with torch.no_grad():
+        mean = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+        w = model.decode(torch.eye(2, dtype=torch.float64)).mean - mean
+    cov = w.T @ w + 0.16 * torch.eye(5, dtype=torch.float64)
+    gap = torch.isnan(x)
+    gain = cov[gap][:, ~gap] @ torch.linalg.inv(cov[~gap][:, ~gap])
+    return mean[gap] + gain @ (x[~gap] - mean[~gap]), cov[gap][:, gap] - gain @ cov[~gap][:, gap]
+
+
+def rows(model: VAE, n: int = 6) -> torch.Tensor:
+    with torch.no_grad():
+        x = model.sample(n, draw=True)
+    for i in range(n):
+        x[i, torch.randperm(5)[: 1 + i % 3]] = torch.nan
+    return x
+
+
+@pytest.mark.parametrize("posterior", [DiagonalNormal, FullNormal])
+def test_resampling_gives_the_exact_conditional(posterior: type) -> None:
+    model = linear(posterior)
+    x = rows(model)
+    k = 60_000 if posterior is FullNormal else 20_000
+    found = impute(model, x, torch.zeros(5), draws=3000, k=k, seed=1)
+    for i, row in enumerate(x):
+        mean, covariance = conditional(model, row)
+        gap = torch.isnan(row)
+        assert found.ess is not None and found.ess[i] > 50
+        noise = 4 * (covariance.diagonal() / found.ess[i].clamp(max=3000)).sqrt()
+        assert ((found.mean[i][gap] - mean).abs() < noise).all()
+        assert ((found.draws[:, i][:, gap].mean(0) - mean).abs() < 1.5 * noise).all()
+        spread = found.draws[:, i][:, gap].var(0)
+        assert torch.allclose(spread, covariance.diagonal(), rtol=0.25 if found.ess[i] > 1000 else 0.6)
+        assert torch.equal(found.mean[i][~gap], row[~gap])
+        assert torch.equal(found.draws[:, i][:, ~gap], row[~gap].expand(3000, -1))
+
+
+def test_gibbs_gives_the_conditional_where_q_is_exact() -> None:
+    model = linear(FullNormal)
+    with torch.no_grad():  # put the exact posterior into the linear encoder
+        zero = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+        w = (model.decode(torch.eye(2, dtype=torch.float64)).mean - zero).T
+        covariance = torch.linalg.inv(torch.eye(2, dtype=torch.float64) + w.T @ w / 0.16)
+
+    class Exact(torch.nn.Module):
+        takes_label, net = False, None
+
+        def forward(self, x: torch.Tensor) -> torch.distributions.Distribution:
+            loc = (x - zero) @ w @ covariance / 0.16
+            return torch.distributions.MultivariateNormal(loc, covariance)
+
+        draw = Posterior.draw
+        embed = Posterior.embed
+        mean = Posterior.mean
+
+    model.posterior = Exact()  # type: ignore[assignment]
+    x = rows(model, 4)
+    found = impute(model, x, torch.zeros(5), method="gibbs", draws=1000, k=4000, sweeps=30)
+    for i, row in enumerate(x):
+        mean, covariance_ = conditional(model, row)
+        gap = torch.isnan(row)
+        assert torch.allclose(found.mean[i][gap], mean, atol=0.15)
+        assert torch.allclose(found.draws[:, i][:, gap].var(0), covariance_.diagonal(), rtol=0.4)
+
+
+def test_the_mean_depends_on_its_row_alone() -> None:
+    model = linear()
+    x = rows(model, 10)
+    whole = impute(model, x, torch.zeros(5), k=64).mean
+    assert torch.allclose(impute(model, x, torch.zeros(5), k=64, batch=3).mean, whole, atol=1e-9)
+    assert torch.allclose(impute(model, x[[4]], torch.zeros(5), k=64).mean, whole[[4]], atol=1e-9)
+
+
+def test_a_row_with_nothing_observed_gets_the_prior() -> None:
+    model = linear()
+    found = impute(model, torch.full((1, 5), torch.nan, dtype=torch.float64), torch.zeros(5), k=20_000, draws=2)
+    with torch.no_grad():
+        mean = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+    assert torch.allclose(found.mean[0], mean, atol=0.15)
+
+
+@pytest.mark.parametrize("part", [Bernoulli, DiscretisedLogistic])
+def test_discrete_families_keep_their_values(part: type) -> None:
+    torch.manual_seed(0)
+    likelihood = part(mlp(2, (1, 4, 4)), levels=17) if part is DiscretisedLogistic else part(mlp(2, (1, 4, 4)))
+    model = VAE(DiagonalNormal(mlp((1, 4, 4), 2)), StandardNormal(2), likelihood).eval()
+    levels = 17 if part is DiscretisedLogistic else 2
+    with torch.no_grad():
+        x = model.sample(8, draw=True)
+    x[:, :, :2] = torch.nan
+    found = impute(model, x, torch.full((1, 4, 4), 0.5), draws=4, k=32)
+    grey = found.draws * (levels - 1)
+    assert torch.allclose(grey, grey.round(), atol=1e-4) and bool(((found.mean >= 0) & (found.mean <= 1)).all())
+
+
+def test_observed_log_prob_leaves_gaps_out() -> None:
+    model = linear()
+    x = rows(model)
+    seen = ~torch.isnan(x)
+    with torch.no_grad():
+        px = model.decode(torch.zeros(3, len(x), 2, dtype=torch.float64))
+        found = observed_log_prob(px, torch.where(seen, x, 0.0), seen)
+        by_hand = torch.distributions.Normal(px.mean, 0.4).log_prob(torch.where(seen, x, 0.0))
+    assert torch.allclose(found, torch.where(seen, by_hand, 0.0).sum(-1), atol=1e-6)
+
+
+def test_refusals() -> None:
+    model = linear()
+    wrongs: tuple[dict[str, Any], ...] = ({"draws": 0}, {"k": 1}, {"sweeps": -1})
+    for wrong in wrongs:
+        with pytest.raises(UserError):
+            impute(model, rows(model), torch.zeros(5), **wrong)
+    plain = VAE(Delta(mlp(5, 2)), StandardNormal(2), Gaussian(mlp(2, 5))).eval()
+    with pytest.raises(NotALikelihood):
+        impute(plain, rows(model).float(), torch.zeros(5))
