@@ -86,6 +86,7 @@ def test_a_low_temperature_prefers_the_likely() -> None:
     )
 
 
+@torch.no_grad()
 def test_what_it_starts_as_is_nearly_uniform() -> None:
     torch.manual_seed(0)
     for prior in (PixelCNNPrior((2, 2), 3), TransformerPrior((2, 2), 3)):
