@@ -133,16 +133,29 @@ def interpolate(
     note(actions.interpolate(run, out, data=data, n=n, steps=steps, kind=kind, examples=examples))
 
 
-def report(run: Path, /) -> None:
-    """Write RUN/report.html and its figures again.
+def report(*runs: Path, out: Path | None = None) -> None:
+    """Write RUN/report.html and its figures again; with several runs, one page that compares them.
 
     Parameters
     ----------
-    run
-        The run's folder.
+    runs
+        The run's folder, or the folders of several runs to compare.
+    out
+        The page that compares several runs; default comparison.html here.
     """
     from vaekit import experiment
+    from vaekit.errors import UserError
 
-    loaded = experiment.load(run)
+    if not runs:
+        raise UserError("name the folder of a run, or of several runs to compare")
+    first, *others = runs
+    if others:
+        from vaekit.experiment.comparing import compare_runs
+
+        print(compare_runs(runs, out or Path("comparison.html")))
+        return
+    if out is not None:
+        raise UserError("--out is for comparing several runs; one run's report is written into its folder")
+    loaded = experiment.load(first)
     loaded.write_figures()
     print(loaded.write_report())

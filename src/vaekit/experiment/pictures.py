@@ -6,31 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit import figures
 from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.distributions.normal import DiagonalNormal
+from vaekit.errors import UserError
 from vaekit.experiment import folder as files
+from vaekit.experiment.exploring import Exploration
+from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.training.log import read
 
 if TYPE_CHECKING:
     from vaekit.experiment.run import Run
 
 MAP_POINTS = 5000
-
-
-def principal_plane(z: Tensor) -> tuple[np.ndarray, list[float]]:
-    """Return the codes' first two principal components (N, 2), and the share of variance each explains."""
-    centred = (z - z.mean(0)).double()
-    _, s, vh = torch.linalg.svd(centred, full_matrices=False)
-    share = (s.square() / s.square().sum().clamp(min=1e-12))[:2].tolist()
-    plane = centred @ vh[:2].T
-    if plane.shape[1] < 2:
-        plane = torch.cat([plane, torch.zeros(len(plane), 2 - plane.shape[1], dtype=plane.dtype)], 1)
-    return plane.numpy(), share
+TRAVERSED, FRAMES = 10, 9
+MANIFOLD_SIDE = 15
 
 
 def write_figures(run: Run) -> list[Path]:
@@ -44,6 +37,8 @@ def write_figures(run: Run) -> list[Path]:
         "reconstructions": reconstructions,
         "samples": samples,
         "interpolation": interpolation,
+        "traversals": traversals,
+        "manifold": manifold,
         "latent_map": latent_map,
         "kl": kl,
         "aggregate_posterior": aggregate,
@@ -91,11 +86,58 @@ def interpolation(run: Run) -> Any:
     return figures.interpolation(run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half]).numpy())
 
 
+def _explored(run: Run) -> Exploration | None:
+    """Return the run laid open, or None where its latent is not one code of numbers."""
+    try:
+        found = Exploration(run)
+    except UserError:
+        return None
+    return None if found.discrete or not found.test_count else found
+
+
+def traversals(run: Run) -> Any:
+    """The most informative latents, one moved at a time about the code of the first test example."""
+    found = _explored(run)
+    if found is None:
+        return None
+    facts, start = found.facts, found.encode(0)
+    z = torch.tensor(start["z"])
+    chosen = facts["order"][:TRAVERSED]
+    # Three standard deviations of the prior either way; of the codes themselves where nothing ties them to a prior.
+    values = torch.linspace(-3, 3, FRAMES)
+    ends = [(facts["low"][j], facts["high"][j]) for j in chosen]
+    rows = []
+    for j, (low, high) in zip(chosen, ends):
+        at = torch.linspace(low, high, FRAMES) if found.point_mass else values
+        moved = found.mean(found.traverse(z, j, at.tolist()), start["label"])
+        rows.append(run.prepare.show(moved) if run.info.is_image else moved.flatten(1))
+    kl = None if facts["kl"] is None else [facts["kl"][j] for j in chosen]
+    names = [f"z{j + 1}" for j in chosen]
+    return figures.traversals(torch.stack(rows).numpy(), names, kl, None if found.point_mass else values.numpy())
+
+
+def manifold(run: Run) -> Any:
+    """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
+    found = _explored(run) if run.info.is_image else None
+    if found is None or found.size != 2:
+        return None
+    if found.point_mass:
+        low, high = (torch.tensor(found.facts[name]) for name in ("low", "high"))
+        xs, ys = (torch.linspace(float(low[i]), float(high[i]), MANIFOLD_SIDE) / 2 for i in (0, 1))
+    else:
+        xs = ys = quantiles(MANIFOLD_SIDE)
+    codes = grid(xs, ys)
+    label = found.encode(0)["label"]
+    pictures = run.prepare.show(found.mean(codes.flatten(0, 1), label)).unflatten(0, codes.shape[:2])
+    return figures.manifold(pictures.numpy(), xs.numpy(), ys.numpy())
+
+
 def latent_map(run: Run) -> Any:
     """The test examples' codes in a plane, by label."""
     x, y = _examples(run, MAP_POINTS)
     z = run.encode(x, y)
-    plane, share = (z.numpy(), None) if z.shape[1] == 2 else principal_plane(z)
+    found = principal_plane(z)
+    plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
     return figures.latent_map(
         plane, None if y is None else y.numpy(), run.info.classes, "PCA" if share else "latent", share
     )
