@@ -31,7 +31,7 @@ class Scorer:
     @property
     def name(self) -> str:
         """What the score is."""
-        return "−ELBO (nats)" if self.refused is None else "squared error"
+        return "−ELBO, nats" if self.refused is None else "squared error"
 
     @property
     def ready(self) -> bool:

@@ -76,7 +76,8 @@ export function latentMap(app) {
     make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
     make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
     make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
-    make("label", { htmlFor: "map-mode" }, "A click decodes"), mode), make("div", { className: "mapbox" }, canvas, over, tip), progress, legend, about);
+    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode),
+  make("div", { className: "mapbox" }, canvas, over, tip), legend, about);
 
   let data = null, grid = null, plane = null, hidden = new Set(), asked = false, marking = false, wanted = null;
   const view = { x: 0, y: 0, scale: 1 }; // the middle, and pixels a unit

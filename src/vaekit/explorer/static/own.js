@@ -135,7 +135,7 @@ export function own(app) {
     if (facts.discrete) codeGrid(answer.z);
     else codeText(answer.codes);
     const posterior = { z: answer.z, sd: answer.sd };
-    if (kept !== null) store.put(kept, null, posterior);
+    if (kept !== null) store.put(kept, { posterior });
     else store.set({ z: answer.z, label: answer.label ?? store.label }, { by: "own", pixels: recon, posterior });
     kept = null;
     app.say(rows.map((row) => row.join(" ")).join(". "));
@@ -170,7 +170,7 @@ export function own(app) {
     context.fillText(number(edges[0], 0), 10, 110);
     context.textAlign = "right";
     context.fillText(number(edges.at(-1), 0), 450, 110);
-    histogramNote.textContent = `${scores.name} of ${scores.n.toLocaleString("en")} test examples; the mark is this one.`;
+    histogramNote.textContent = `${scores.name}, of ${scores.n.toLocaleString("en")} test examples; the mark is this one.`;
     histogram.setAttribute("aria-label", `Histogram: ${histogramNote.textContent} It is ${found.percentile === null ? "unranked" : `higher than ${number(found.percentile, 1)} per cent`}.`);
   }
 

@@ -73,11 +73,12 @@ export function sliders(app) {
   const about = facts.kl === null ? "" : "most informative first";
   $("latents-note").textContent = facts.discrete ? `${facts.size} codes of ${facts.discrete.categories}` : about;
   more(phone ? 8 : FIRST);
-  store.listen((_, found) => {
-    if (found !== null) {
+  store.listen((_, found, by) => {
+    // The bands stay while sliders are moved about them, and go with the example.
+    if (found !== null || (kept !== null && !by.startsWith("slider"))) {
       kept = found;
-      posterior(found.z, found.sd);
-      app.note(found.sd ? "Bands under the sliders: the posterior's mean ± one sd." : "");
+      posterior(found?.z, found?.sd ?? null);
+      app.note(found?.sd ? "Bands under the sliders: the posterior's mean ± one sd." : "");
     }
     update();
   });

@@ -22,13 +22,13 @@ export class Store {
     }
     this.last = { by, at: now };
     this.future = [];
-    this.put({ z: [...z], label }, pixels, posterior);
+    this.put({ z: [...z], label }, { pixels, posterior, by });
   }
 
-  put({ z, label }, pixels = null, posterior = null) {
+  put({ z, label }, { pixels = null, posterior = null, by = "" } = {}) {
     this.z = z;
     this.label = this.facts.takes_label ? label : null;
-    for (const call of this.listeners) call(pixels, posterior);
+    for (const call of this.listeners) call(pixels, posterior, by);
   }
 
   step(from, to) {

@@ -1,0 +1,131 @@
+"""Make the pictures of the documentation: the explorer on a desktop and a phone, dark and light, and a sample report.
+
+    python bench/screenshots.py [--run RUN] [--out docs]
+
+Without --run a model is trained on the bundled digits (about a minute), so that the same command gives the same
+pictures anywhere. Needs a Chromium on the system. Writes OUT/screenshots/*.png and OUT/sample-report.html.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import vaekit
+from vaekit.experiment.exploring import explore
+from vaekit.explorer.server import Explorer
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+)
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+MOST_BYTES = 200_000
+
+
+def train(folder: Path) -> Path:
+    """Train and evaluate the run that is shown."""
+    run = vaekit.train(
+        "vae",
+        "digits",
+        epochs=150,
+        out=folder / "digits-vae",
+        set={"model.latent": 10, "model.likelihood": "discretised-logistic"},
+    )
+    run.evaluate(["likelihood", "latents", "reconstruction"])
+    run.write_figures()
+    run.write_report()
+    assert run.path is not None
+    return run.path
+
+
+def tour(page: Any) -> None:
+    """Move about as a person would, so that the picture shows something."""
+    page.wait_for_selector("#map[data-ready]")
+    page.click("#tab-own")
+    page.fill("#own-index", "17")
+    page.click("text=Look at it")
+    page.wait_for_selector("#own-results:visible")
+    page.wait_for_selector("#histogram:visible")
+
+
+def shots(browser: Any, url: str, out: Path) -> None:
+    """Take every picture."""
+
+    def take(name: str, tab: str, viewport: dict[str, int], scheme: str = "light", phone: bool = False) -> None:
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=phone)
+        page = context.new_page()
+        page.goto(url)
+        page.wait_for_selector("main[aria-busy=false]")
+        tour(page)
+        page.click(f"#tab-{tab}")
+        if tab == "between":
+            page.wait_for_selector("#panel-between .strip button")
+            page.locator("[aria-label='Place between A and B']").fill("14")
+        if tab == "sum":
+            page.wait_for_selector("#panel-sum button:text('Take this code'):enabled")
+        if phone and tab != "map":
+            page.evaluate("document.querySelector('#tools').scrollIntoView({block: 'start'}); scrollBy(0, -175)")
+        page.evaluate("document.activeElement.blur()")
+        page.wait_for_timeout(500)
+        save(page.screenshot(), out / f"{name}.png")
+        context.close()
+
+    take("desktop", "map", DESKTOP)
+    take("desktop-dark", "map", DESKTOP, "dark")
+    take("between", "between", DESKTOP)
+    take("sum", "sum", DESKTOP, "dark")
+    take("traverse", "traverse", DESKTOP)
+    take("own", "own", DESKTOP)
+    take("phone", "map", PHONE, phone=True)
+    take("phone-own", "own", PHONE, "dark", phone=True)
+
+
+def save(data: bytes, path: Path) -> None:
+    """Write a picture with as few colours as it needs to stay small."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+    if path.stat().st_size > MOST_BYTES:
+        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, over {MOST_BYTES:,}")
+    print(path)
+
+
+def main() -> None:
+    """Train, serve, take pictures, copy the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, help="a run's folder; default: train one on the bundled digits")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs")
+    arguments = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    (arguments.out / "screenshots").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = arguments.run or train(Path(scratch))
+        explorer = Explorer(explore(run)).start()
+        try:
+            with sync_playwright() as playwright:
+                names = ("chromium", "chromium-browser", "google-chrome")
+                path = next((found for name in names if (found := shutil.which(name))), None)
+                browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+                shots(browser, explorer.url, arguments.out / "screenshots")
+                browser.close()
+        finally:
+            explorer.stop()
+        report = arguments.out / "sample-report.html"
+        shutil.copyfile(run / "report.html", report)
+        print(report)
+
+
+if __name__ == "__main__":
+    main()
