@@ -188,6 +188,8 @@ def _fit(
     pictures: bool,
     resume: bool,
 ) -> Run:
+    source = _source(built, dataset, settings)
+    per_epoch = source.steps(settings.train.batch_size)
     shown = for_terminal() if progress else Silent()
     started = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
@@ -195,7 +197,7 @@ def _fit(
         result = fit(
             built.model,
             built.stages,
-            _source(built, dataset, settings),
+            source,
             settings.train,
             folder=target,
             loggers=[LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl"],
@@ -206,7 +208,7 @@ def _fit(
     for note in notes:
         shown.note(f"warning: {note}")
     built.model.eval()
-    record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started)}
+    record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
     run = Run(target, record, built, settings, dataset)
     if target is not None:
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
@@ -217,10 +219,10 @@ def _fit(
     return run
 
 
-def _result(built: Built, result: FitResult, notes: list[str], wall: float) -> dict[str, Any]:
+def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
     at, found = result.position, result.held_out
     out: dict[str, Any] = {
-        "epochs": at.epoch,
+        "epochs": at.step // steps_per_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
         "wall_seconds": round(wall, 3),
