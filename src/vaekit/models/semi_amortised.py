@@ -44,7 +44,7 @@ class SemiAmortisedVAE(VAE):
         prior: Prior,
         likelihood: Likelihood,
         steps: int = 5,
-        rate: float = 0.02,
+        rate: float = 0.05,
         points: int = 4,
     ) -> None:
         super().__init__(posterior, prior, likelihood)

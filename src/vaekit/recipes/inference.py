@@ -17,7 +17,7 @@ class RefinedSettings(ModelSettings):
     """A model that refines its encoder's answer."""
 
     steps: PositiveInt = Field(default=5, description="gradient steps that refine the posterior of each example")
-    rate: PositiveFloat = Field(default=0.02, description="step size at the start of training; it is learned")
+    rate: PositiveFloat = Field(default=0.05, description="step size at the start of training; it is learned")
 
 
 @recipe("semi-amortised-vae", reference="Kim et al. 2018, arXiv:1802.02550", model_settings=RefinedSettings)
