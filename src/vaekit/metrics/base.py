@@ -123,9 +123,9 @@ def metric(
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
-    `needs`: "labels", "images", "factors", "train", "classifier"; a subject without them leaves the metric out of a
-    group and makes it an error when asked for by name. A `slow` one, of minutes, is computed only when it or its group
-    is asked for by name, not by "all". Where a `quiet` one has no value, that is said only to those who name it.
+    `needs`: "labels", "images", "factors", "train", "classifier", "codes"; a subject without them leaves the metric out
+    of a group and makes it an error when asked for by name. A `slow` one, of minutes, is computed only when it or its
+    group is asked for by name, not by "all". Where a `quiet` one has no value, that is said only to those who name it.
     """
 
     def add(function: Metric) -> Metric:
@@ -149,6 +149,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "factors": subject.factors is not None,
         "train": subject.train is not None,
         "classifier": subject.model.gives_label,
+        "codes": hasattr(subject.model, "code_count"),
     }
     words = {
         "labels": "the data have no labels",
@@ -156,6 +157,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "factors": "the data have no known factors",
         "train": "the training split is not at hand",
         "classifier": "the model does not classify",
+        "codes": "the model's latents are no quantised codes",
     }
     return next((words[need] for need in needs if not have[need]), None)
 

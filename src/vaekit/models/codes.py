@@ -70,6 +70,11 @@ class CodeVAE(VAE):
         """Return p(x|c) for codes (B, *code_shape)."""
         return self.decode(self.posterior.embed(codes))
 
+    @property
+    def code_count(self) -> int:
+        """K."""
+        return self.posterior.codes
+
     def sample_uniform(self, n: int) -> Tensor:
         """Return the means of p(x|c) at `n` uniform codes: what the model would draw without a fitted prior."""
         return self.decode_codes(self.uniform().sample(torch.Size((n,)))).mean
@@ -130,6 +135,11 @@ class TwoLevelCodes(Model):
         part = self.prior["top"]
         assert isinstance(part, Prior)
         return part
+
+    @property
+    def code_count(self) -> int:
+        """K."""
+        return next(part.codes for _, part in self.levels)
 
     @property
     def levels(self) -> Iterator[tuple[str, CodePosterior]]:

@@ -1,0 +1,53 @@
+"""What the codebook's metrics say, against counts by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.likelihoods.bernoulli import Bernoulli
+from vaekit.metrics.base import Subject, evaluate
+from vaekit.models.codes import CodeVAE
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.posteriors.quantised import VectorQuantised
+from vaekit.priors.codes import TransformerPrior, UniformCodesPrior
+from vaekit.priors.normal import StandardNormal
+
+INFO = DataInfo("toy", (3,), "binary", 2, 40, 0, 40, (), bits_offset=0.0)
+X = torch.bernoulli(torch.full((40, 3), 0.5, dtype=torch.float32), generator=torch.Generator().manual_seed(0))
+
+
+def model(uniform: bool) -> CodeVAE:
+    torch.manual_seed(1)
+    q = VectorQuantised(mlp(3, (2, 2), (8,)), codes=4)
+    prior = UniformCodesPrior((2,), 4) if uniform else TransformerPrior((2,), 4, prior_width=8, prior_heads=2)
+    return CodeVAE(q, prior, Bernoulli(mlp((2, 2), 3))).eval()
+
+
+@torch.no_grad()
+def test_perplexity_use_and_gain_are_those_of_the_counts() -> None:
+    made = model(uniform=False)
+    found = evaluate(Subject(made, INFO, X, batch_size=7), ["codebook"])
+    share = torch.bincount(made.codes(X).flatten(), minlength=4).double() / 80
+    assert found["codebook_perplexity"].value == pytest.approx(math.exp(float(torch.special.entr(share).sum())))
+    assert found["codebook_used"].value == float((share > 0).double().mean())
+    gain = made.prior().log_prob(made.codes(X)) + 2 * math.log(4)
+    assert found["code_gain"].value == pytest.approx(float(gain.double().mean()), abs=1e-5)
+
+
+def test_a_uniform_prior_gains_nothing() -> None:
+    found = evaluate(Subject(model(uniform=True), INFO, X), ["codebook"])
+    assert found["code_gain"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_other_models_leave_it_out_or_say_why() -> None:
+    plain = VAE(DiagonalNormal(mlp(3, 2)), StandardNormal(2), Bernoulli(mlp(2, 3))).eval()
+    assert "codebook_used" not in evaluate(Subject(plain, INFO, X), ["latents"])
+    with pytest.raises(UserError, match="no quantised codes"):
+        evaluate(Subject(plain, INFO, X), ["codebook"])
