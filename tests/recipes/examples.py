@@ -20,7 +20,7 @@ SECONDS = 5.0
 DATA: dict[str, Callable[[], Any]] = {}
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
-    "very-deep-vae": {"model.finest": "half", "model.width": 16},
+    "very-deep-vae": {"model.finest": "half", "model.width": 16, "model.groups": [1, 2, 2], "train.batch_size": 32},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }
 
