@@ -83,8 +83,9 @@ def test_sliders_redraw_reset_randomise_undo_and_redo(open_page: Any, served: Ex
     z = code(page)
     assert z[first] > 0 and all(v == 0 for j, v in enumerate(z) if j != first)
     assert close(drawn(page), expected(digits, z))
+    at_rest = drawn(page)
     page.click("#random")
-    other = changed(page, drawn(page))
+    other = changed(page, at_rest)
     assert len({*code(page)}) == 6
     page.click("#undo")
     assert close(changed(page, other), expected(digits, z))

@@ -324,6 +324,7 @@ def test_the_command_prints_its_address_and_ends_on_interrupt(tmp_path: Path) ->
         process.wait()
 
 
+@pytest.mark.slow
 def test_the_command_tells_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vaekit", "explore", str(tmp_path), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
