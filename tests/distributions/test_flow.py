@@ -13,17 +13,17 @@ from torch import Tensor
 from vaekit.distributions.base import detached
 from vaekit.distributions.flow import DEPTH, Flow, PlanarStep
 from vaekit.nets.mlp import mlp
-from vaekit.posteriors.base import POSTERIORS
-from vaekit.priors.base import PRIORS
+from vaekit.posteriors.flow import FlowPosterior
+from vaekit.priors.flow import FlowPrior
 
 KINDS = ("planar", "iaf", "nsf")
 
 
-def posterior(kind: str, size: int = 2, bend: float | None = None) -> Flow:
+def posterior(kind: Any, size: int = 2, bend: float | None = None) -> Flow:
     """Return q for two examples in float64, its parameters enlarged so that it is far from a normal."""
     bend = bend or {"planar": 2.5, "iaf": 2.5, "nsf": 6.0}[kind]
     torch.manual_seed(3)
-    part: Any = POSTERIORS["flow"].part(mlp(3, size, (16,)), flow=kind, transforms=3)
+    part: Any = FlowPosterior(mlp(3, size, (16,)), flow=kind, transforms=3)
     with torch.no_grad():
         for parameter in part.parameters():
             parameter.mul_(bend if parameter.dim() > 1 else 1.0)
@@ -48,9 +48,9 @@ def test_posterior_densities_integrate_to_one(kind: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["realnvp", "nsf"])
-def test_prior_densities_integrate_to_one(kind: str) -> None:
+def test_prior_densities_integrate_to_one(kind: Any) -> None:
     torch.manual_seed(0)
-    prior: Any = PRIORS["flow"].part(2, prior_flow=kind).double()
+    prior: Any = FlowPrior(2, prior_flow=kind).double()
     for parameter in prior.parameters():
         parameter.mul_(1.7)
     points, area = grid(9.0, 161)
@@ -99,7 +99,7 @@ def test_the_gradient_of_the_density_through_the_inverse(kind: str) -> None:
 
 
 def test_detached_reaches_the_argument_alone() -> None:
-    part: Any = POSTERIORS["flow"].part(mlp(3, 4, (8,)), flow="iaf")
+    part: Any = FlowPosterior(mlp(3, 4, (8,)), flow="iaf")
     q = part(torch.randn(2, 3))
     z, _ = q.rsample_and_log_prob()
     fixed = detached(q)
@@ -112,7 +112,7 @@ def test_detached_reaches_the_argument_alone() -> None:
 
 
 def test_a_sample_drawn_without_gradients_takes_none_away() -> None:
-    part: Any = POSTERIORS["flow"].part(mlp(3, 4, (8,)), flow="iaf")
+    part: Any = FlowPosterior(mlp(3, 4, (8,)), flow="iaf")
     q = part(torch.randn(2, 3))
     q.sample((3,))
     assert q.rsample_and_log_prob()[1].requires_grad
@@ -128,7 +128,7 @@ def test_zuko_leaves_torchs_checks_as_they_were() -> None:
 
 
 def test_the_mean_is_the_same_whatever_the_batch() -> None:
-    part: Any = POSTERIORS["flow"].part(mlp(3, 4, (8,)), flow="nsf").double()
+    part: Any = FlowPosterior(mlp(3, 4, (8,)), flow="nsf").double()
     x = torch.randn(5, 3, dtype=torch.float64)
     torch.testing.assert_close(part(x).mean[2:3], part(x[2:3]).mean)
     torch.testing.assert_close(part(x).mean, part(x).sample((2000,)).mean(0), rtol=0, atol=0.6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,7 +141,8 @@ def test_the_slope_of_an_angle_is_that_of_its_distribution_function() -> None:
             return math.exp(at * math.cos(s)) * math.sin(s) ** (dimension - 2)
 
         whole = integrate.quad(f, 0, math.pi)[0]
-        return float(brentq(lambda t: integrate.quad(f, 0, t)[0] / whole - share, 1e-6, math.pi - 1e-6, xtol=1e-13))
+        root: Any = brentq(lambda t: integrate.quad(f, 0, t)[0] / whole - share, 1e-6, math.pi - 1e-6, xtol=1e-13)
+        return float(root)
 
     k = torch.tensor([kappa], dtype=torch.float64)
     for share in (0.001, 0.2, 0.6, 0.99):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,8 @@ def test_against_scipy_by_trying_every_matching() -> None:
 
     s, z = torch.randn(60, 3), torch.randn(60, 3)
     z[:, 0] += s[:, 2]
-    for rank, f in ((False, stats.pearsonr), (True, stats.spearmanr)):
+    forms: list[tuple[bool, Any]] = [(False, stats.pearsonr), (True, stats.spearmanr)]
+    for rank, f in forms:
         best = max(
             np.mean([abs(float(f(s[:, i].numpy(), z[:, j].numpy())[0])) for i, j in enumerate(p)])
             for p in permutations(range(3))

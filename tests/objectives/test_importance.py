@@ -35,7 +35,7 @@ def model(posterior: str = "diagonal-normal", prior: str = "standard-normal", **
 
     torch.manual_seed(0)
     q = cast(Posterior, POSTERIORS[posterior].part(mlp(3, 2, (4,)), **options))
-    entry = PRIORS[prior]
+    entry: Any = PRIORS[prior]
     p = entry.part(q, (3,), components=4) if entry.facts.get("of_posterior") else entry.part(q.latent_shape)
     return VAE(q, cast(Prior, p), cast(Likelihood, Bernoulli(mlp(q.latent_shape, 3, (4,))))).double()
 

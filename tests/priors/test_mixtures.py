@@ -103,7 +103,8 @@ def test_vamp_names_the_posterior_once_and_copies_follow_theirs() -> None:
 
 def test_vamp_starts_at_training_examples() -> None:
     run = train("vamp-vae", "digits", steps=1, set={"model.components": 30, "train.lr": 1e-9})
-    inputs = run.model.prior.inputs.detach().flatten(1)  # pyright: ignore[reportAttributeAccessIssue]
+    prior: Any = run.model.prior
+    inputs = prior.inputs.detach().flatten(1)
     data = run.prepare.expected(run.data.train.x).flatten(1)
     near = torch.cdist(inputs, data).min(1).values
     assert len(inputs) == 30 and float(near.max()) < 3.2, "pseudo-inputs are binarised digits, not noise"
