@@ -85,6 +85,17 @@ def served_autoencoder(autoencoder: Any) -> Iterator[Explorer]:
     yield from _served(autoencoder)
 
 
+@pytest.fixture(scope="session")
+def codes() -> Any:
+    """A run whose latent is a grid of discrete codes."""
+    return vaekit.train("vq-vae", "digits", steps=3, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def served_codes(codes: Any) -> Iterator[Explorer]:
+    yield from _served(codes)
+
+
 # -- the browser ------------------------------------------------------------------------------------------------------
 
 

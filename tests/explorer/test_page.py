@@ -401,6 +401,42 @@ def test_rows_of_numbers_are_shown_as_tables(
     wait_for(page, "document.querySelector('#own-results').innerText.includes('row.npy')")
 
 
+def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_codes: Explorer, codes: Any) -> None:
+    page = open_page(served_codes).page
+    ready(page)
+    explored = Exploration(codes)
+    most = explored.facts["discrete"]["categories"] - 1
+    slider = page.locator("#sliders input").first
+    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("0", str(most))
+    page.click("#tab-own")
+    page.fill("#own-index", "8")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#own-results:visible")
+    z = explored.encode(8)["z"]
+    assert [float(page.input_value(f"[aria-label='Code {i + 1}']")) for i in range(explored.size)] == z
+    before = drawn(page)
+    page.fill("[aria-label='Code 6']", str(int(z[5]) + 1 if z[5] < most else 0))
+    page.keyboard.press("Tab")
+    changed(page, before)
+    assert code(page)[5] != z[5] and close(drawn(page), expected(codes, code(page)))
+    before = drawn(page)
+    page.click("#random")
+    changed(page, before)
+    assert all(v == int(v) and 0 <= v <= most for v in code(page))
+    assert [float(page.input_value(f"[aria-label='Code {i + 1}']")) for i in range(explored.size)] == code(page)
+    page.click("#tab-between")
+    assert "categories" in page.inner_text("#panel-between")
+    page.click("#tab-traverse")
+    page.wait_for_selector("#panel-traverse .strip button")
+    page.click("#tab-map")
+    assert page.locator("#map-mode option").count() == 1
+    before = drawn(page)
+    box = page.locator("#map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    changed(page, before)
+    assert re.search(r"Example \d+, label \d", page.inner_text("#panel-map"))
+
+
 def test_a_model_without_a_bound_says_why(open_page: Any, served_autoencoder: Explorer) -> None:
     page = open_page(served_autoencoder).page
     page.click("#tab-own")

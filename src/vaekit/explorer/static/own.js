@@ -190,6 +190,8 @@ export function own(app) {
       return input;
     }));
   }
+  if (facts.discrete) store.listen(() => [...codes.children].forEach((input, j) => { input.value = store.z[j]; }));
+
   // Codes of several levels, as text: they are the encoder's choice and feed the sliders' embedding.
   function codeText(levels) {
     const flat = (value) => Array.isArray(value) && Array.isArray(value[0]) ? value.map(flat).join("\n") : [value].flat().join(" ");
