@@ -37,6 +37,7 @@ for _name, _where in {
     "classify": "tasks:classify",
     "compress": "compress:compress",
     "decompress": "compress:decompress",
+    "export": "export:export",
     "report": "use:report",
     "explore": "explore:explore",
     "recipes": "lists:recipes",
