@@ -32,8 +32,8 @@ def transformer(context: int = 0) -> AutoregressivePrior:
     return stirred(TransformerPrior((2, 2), 3, prior_width=8, prior_layers=2, prior_heads=2, context=context))
 
 
-def given(make: Make, *lead: int) -> Tensor:
-    return torch.randn(*lead, 2, 2, 2) if make is pixelcnn else torch.randn(*lead, 2)
+def given(*lead: int) -> Tensor:
+    return torch.randn(*lead, 2, 2, 2)
 
 
 @pytest.mark.parametrize("make", [pixelcnn, transformer])
@@ -42,7 +42,7 @@ def test_the_masses_of_all_codes_sum_to_one(make: Make) -> None:
     p = make(0)()
     for temperature in (1.0, 0.5):
         torch.testing.assert_close(p.tempered(temperature).log_prob(EVERY).exp().sum(), torch.tensor(1.0))
-    conditional = make(2)(given(make, 4))
+    conditional = make(2)(given(4))
     assert conditional.batch_shape == (4,)
     torch.testing.assert_close(conditional.log_prob(EVERY[:, None]).exp().sum(0), torch.ones(4))
 
@@ -60,7 +60,7 @@ def test_draws_have_the_masses(make: Make) -> None:
 @pytest.mark.parametrize("make", [pixelcnn, transformer])
 @torch.no_grad()
 def test_draws_heed_each_examples_own_context(make: Make) -> None:
-    context = given(make, 2) * 3
+    context = given(2) * 3
     p = make(2)(context)
     drawn = p.sample(torch.Size((4000,)))
     assert drawn.shape == (4000, 2, 2, 2)
@@ -71,7 +71,7 @@ def test_draws_heed_each_examples_own_context(make: Make) -> None:
 @pytest.mark.parametrize("make", [pixelcnn, transformer])
 @torch.no_grad()
 def test_samples_lead_the_context(make: Make) -> None:
-    context, codes = given(make, 3, 5), torch.randint(3, (5, 2, 2))
+    context, codes = given(3, 5), torch.randint(3, (5, 2, 2))
     p = make(2)
     found = p(context).log_prob(codes)
     torch.testing.assert_close(found, torch.stack([p(one).log_prob(codes) for one in context]))

@@ -49,7 +49,12 @@ class UniformCodesPrior(Prior):
 
 
 class CodePixelCNN(nn.Module):
-    """Codes (N, h, w) [, context (N, D, h, w)] → logits (N, K, h, w), by an embedding and a PixelCNN."""
+    """Codes (N, h, w) [, context (N, D, h, w)] → logits (N, K, h, w), by an embedding and a PixelCNN.
+
+    Learned maps tell the PixelCNN where it is, which convolutions cannot: 8 × 8 digits' codes took 55 nats without.
+    """
+
+    positions = 16
 
     def __init__(
         self, shape: tuple[int, int], codes: int, *, width: int, layers: int, radius: int, context: int
@@ -57,11 +62,17 @@ class CodePixelCNN(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(codes, width)
-        self.net = PixelCNN(width, codes, width=width, layers=layers, radius=radius, context=context)
+        self.position = nn.Parameter(torch.randn(1, self.positions, *shape))
+        self.net = PixelCNN(width, codes, width=width, layers=layers, radius=radius, context=context + self.positions)
+
+    def _context(self, context: Tensor | None) -> Tensor:
+        if context is None:
+            return self.position
+        return torch.cat([self.position.expand(len(context), -1, -1, -1), context], 1)
 
     def forward(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the logits at every place."""
-        return self.net(self.embedding(codes).movedim(-1, 1), context)
+        return self.net(self.embedding(codes).movedim(-1, 1), self._context(context))
 
     @torch.no_grad()
     def generate(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
@@ -72,12 +83,12 @@ class CodePixelCNN(nn.Module):
             out[:, i, j] = draw_token(logits / temperature)
             return self.embedding(out[:, i, j])
 
-        self.net.generate(n, self.shape, pick, context)
+        self.net.generate(n, self.shape, pick, self._context(context))
         return out
 
 
 class CodeTransformer(nn.Module):
-    """Codes (N, *places) [, context (N, D)] → logits (N, K, *places), the places read in order."""
+    """Codes (N, *places) [, context (N, D, *places)] → logits (N, K, *places), the places read in order."""
 
     def __init__(
         self, shape: tuple[int, ...], codes: int, *, width: int, layers: int, heads: int, context: int
@@ -88,15 +99,18 @@ class CodeTransformer(nn.Module):
             codes, max(1, math.prod(shape)), width=width, layers=layers, heads=heads, context=context
         )
 
+    def _context(self, context: Tensor | None) -> Tensor | None:
+        return None if context is None else context.flatten(2).transpose(1, 2)
+
     def forward(self, codes: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the logits at every place."""
-        logits = self.net(codes.reshape(len(codes), -1), context)
+        logits = self.net(codes.reshape(len(codes), -1), self._context(context))
         return logits.movedim(-1, 1).reshape(len(codes), -1, *self.shape)
 
     @torch.no_grad()
     def generate(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw codes (n, *places), with a cache of keys and values."""
-        drawn = self.net.generate(n, context, lambda logits, t: draw_token(logits / temperature))
+        drawn = self.net.generate(n, self._context(context), lambda logits, t: draw_token(logits / temperature))
         return drawn.view(n, *self.shape)
 
 
@@ -104,7 +118,6 @@ class AutoregressivePrior(Prior):
     """p(c) = Π_i p(c_i | c_<i), or p(c | context) where the network takes one."""
 
     measure = "mass"
-    context_dims = 3
 
     def __init__(self, shape: tuple[int, ...], codes: int, causal: CodePixelCNN | CodeTransformer) -> None:
         super().__init__()
@@ -112,8 +125,8 @@ class AutoregressivePrior(Prior):
         self.space = code_space(codes)
 
     def forward(self, context: Tensor | None = None) -> AutoregressiveCodes:
-        """Return the distribution, given the context (..., D, h, w) if any."""
-        return AutoregressiveCodes(self.causal, self.codes, self.shape, context, self.context_dims)
+        """Return the distribution, given the context (..., D, *places) if any."""
+        return AutoregressiveCodes(self.causal, self.codes, self.shape, context, 1 + len(self.shape))
 
 
 def _pixelcnn_example(shape: tuple[int, ...]) -> tuple[AutoregressivePrior, tuple[()]]:
@@ -174,8 +187,6 @@ class TransformerPrior(AutoregressivePrior):
     >>> prior().log_prob(prior().sample((3,))).shape
     torch.Size([3])
     """
-
-    context_dims = 1
 
     def __init__(
         self,

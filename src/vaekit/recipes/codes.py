@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -25,13 +26,19 @@ from vaekit.recipes.parts import likelihood, options
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, ScheduleSetting, Settings, Widths
 from vaekit.training.stages import Stage
 
+ATTENDED = 256
+"""Codes up to which attention over all of them is the better prior: digits' 4 × 4 codes took 34.7 nats with it, 42.9
+with a PixelCNN, after as many seconds."""
+
 
 class CodeSettings(ModelSettings):
     """A model with quantised codes on a map."""
 
     latent: PositiveInt = Field(default=32, description="numbers in the vector of a code")
     posterior: str = Field(default="vector-quantised", description="the quantiser")
-    prior: str = Field(default="auto", description="prior fitted to the codes; auto: pixelcnn on maps")
+    prior: str = Field(
+        default="auto", description="prior fitted to the codes; auto: causal-transformer up to 256 codes, else pixelcnn"
+    )
     codes: PositiveInt = Field(default=128, description="codes of the codebook")
     grid: Widths | None = Field(default=None, description="the map of codes, e.g. 7,7; a quarter of the image's sides")
     quantisers: PositiveInt = Field(default=1, description="quantisers in a row (residual quantisation)")
@@ -97,12 +104,12 @@ def code_prior(m: CodeSettings, q: CodePosterior, context: int = 0) -> Prior:
     """Return the prior of the settings for the codes of `q`, given `context` maps."""
     name = m.prior
     if name == "auto":
-        name = "pixelcnn" if len(q.code_shape) == 2 else "causal-transformer"
+        name = "pixelcnn" if len(q.code_shape) == 2 and math.prod(q.code_shape) > ATTENDED else "causal-transformer"
     entry = PRIORS[name]
     if "codes" not in entry.facts.get("options", ()):
         raise UserError(f"model.prior={name} is no prior of codes; use pixelcnn, causal-transformer or uniform-codes")
-    if context and name != "pixelcnn":
-        raise UserError(f"model.prior={name} takes no map as its context; use pixelcnn")
+    if context and name == "uniform-codes":
+        raise UserError("model.prior=uniform-codes takes no context; use causal-transformer or pixelcnn")
     part: Any = entry.part
     return part(q.code_shape, **(options(entry, m) | {"codes": q.codes} | ({"context": context} if context else {})))
 
