@@ -165,21 +165,25 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
     except UserError as error:
         return {name: refused(str(error), NATS) for name in MEANINGS}
     n = len(mixture.loc)
-    samples = int(subject.options.get("decomposition_samples", min(2000, max(500, n))))
+    # of few examples several samples each, of many one each from some
+    samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))
     pieces = decompose(mixture, p, samples, lambda i, of: subject.progress("kl_decomposition", i, of))
     facts: dict[str, Any] = {"samples": samples}
     out = {
-        "mutual_information": _result(pieces.index_code, n, ceiling=math.log(n), **facts),
-        "mutual_information_upper": _result(pieces.left_out, n, **facts),
-        "total_correlation": _result(pieces.total_correlation, n, **facts),
+        "mutual_information": _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts),
+        "mutual_information_upper": _result(pieces.left_out, pieces, n, **facts),
+        "total_correlation": _result(pieces.total_correlation, pieces, n, **facts),
         "dimension_wise_kl": refused("the prior does not factorise over dimensions", NATS)
         if pieces.dimension_wise is None
-        else _result(pieces.dimension_wise, n, **facts),
-        "marginal_kl": _result(pieces.marginal_kl, n, **facts),
+        else _result(pieces.dimension_wise, pieces, n, **facts),
+        "marginal_kl": _result(pieces.marginal_kl, pieces, n, **facts),
     }
     return out
 
 
-def _result(values: Tensor, n: int, **facts: Any) -> Result:
-    found = mean_of(values, NATS)
+def _result(values: Tensor, pieces: Pieces, n: int, **facts: Any) -> Result:
+    """Average over the samples of each example first, so that the standard error is one over examples."""
+    counts = torch.bincount(pieces.which, minlength=n)
+    sums = torch.zeros(n, dtype=torch.float64).index_add_(0, pieces.which, values.double())
+    found = mean_of(sums[counts > 0] / counts[counts > 0], NATS)
     return Result(found.value, NATS, n, found.stderr, facts=facts)
