@@ -31,7 +31,7 @@ class HierarchySettings(ModelSettings):
 
     latent: PositiveInt = Field(default=32, description="dimensions of the bottom latent")
     upper: Widths = Field(default=(16,), description="dimensions of the latents above it, upwards, e.g. 16,8,4")
-    between: Widths = Field(default=(128,), description="hidden widths of the networks between latents")
+    between: Widths = Field(default=(256, 256), description="hidden widths of the networks between latents")
 
 
 class HierarchyObjective(ObjectiveSettings):
@@ -76,6 +76,7 @@ def objective(o: ObjectiveSettings) -> Objective:
     reference="Burda et al. 2016, arXiv:1509.00519; Rezende et al. 2014, arXiv:1401.4082",
     model_settings=HierarchySettings,
     objective_settings=HierarchyObjective,
+    objective={"beta": "linear 0 1 30%"},
 )
 def hierarchical_vae(settings: Settings, data: DataInfo) -> Built:
     """Two or more stochastic layers: inferred bottom-up, generated top-down."""
