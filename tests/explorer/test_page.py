@@ -159,10 +159,15 @@ def test_the_map_click_hover_zoom_pan_and_labels(open_page: Any, served: Explore
     page.wait_for_selector(".tip:not([hidden])")
     assert re.match(r"#\d+ · \d", page.inner_text(".tip"))
     # zooming and panning change the picture and the link
+    page.mouse.move(middle[0] + 0.3 * box["width"], middle[1] - 0.2 * box["height"])
     page.mouse.wheel(0, -300)
     page.wait_for_timeout(400)
     zoomed = dict(part.split("=") for part in page.evaluate("location.hash")[1:].split("&"))
     assert float(zoomed["ms"]) > float(words["ms"])
+    across, up = (float(zoomed[axis]) - float(words[axis]) for axis in ("mx", "my"))
+    assert across > 0 and up > 0  # about the pointer: what is under it stays there
+    assert across / up == pytest.approx(0.3 * box["width"] / (0.2 * box["height"]), rel=0.1)
+    page.mouse.move(*middle)
     page.mouse.down()
     page.mouse.move(middle[0] + 90, middle[1] + 40, steps=4)
     page.mouse.up()
@@ -227,6 +232,20 @@ def test_between_two_examples(open_page: Any, served: Explorer, digits: Any) -> 
     assert picture.width > 8 * picture.height
     found = np.load(io.BytesIO(saved(page, "text=Save path as NPZ")), allow_pickle=False)
     assert found["z"].shape == (41, 6) and np.allclose(found["z"][0], ends[1], atol=1e-5)
+
+
+def test_a_late_answer_does_not_replace_a_newer_picture(open_page: Any, served: Explorer, digits: Any) -> None:
+    page = open_page(served).page
+    page.click("#tab-between")
+    page.wait_for_selector("#panel-between .strip button")
+    page.evaluate("""() => { const ask = window.fetch; window.fetch = (url, how) => String(url).includes('api/decode')
+      ? new Promise(done => setTimeout(done, 500)).then(() => ask(url, how)) : ask(url, how); }""")
+    z = Exploration(digits).encode(1)["z"]
+    page.click("#random")
+    page.wait_for_timeout(200)  # its code is there, its picture is still to come
+    page.locator("[aria-label='Place between A and B']").press("End")
+    page.wait_for_timeout(800)
+    assert np.allclose(code(page), z, atol=1e-4) and close(drawn(page), expected(digits, z))
 
 
 def test_a_wrong_number_of_an_example_is_told(open_page: Any, served: Explorer) -> None:
@@ -401,6 +420,7 @@ def test_rows_of_numbers_are_shown_as_tables(
     wait_for(page, "document.querySelector('#own-results').innerText.includes('row.npy')")
 
 
+@pytest.mark.slow
 def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_codes: Explorer, codes: Any) -> None:
     page = open_page(served_codes).page
     ready(page)
@@ -480,7 +500,7 @@ def test_every_control_has_a_name_and_can_be_reached(open_page: Any, served_cond
         nameless = page.evaluate("""() => [...document.querySelectorAll(
             'button, input, select, canvas[tabindex], [role=img], [role=region], a')]
           .filter(e => e.checkVisibility({visibilityProperty: true}))
-          .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.labels?.length
+          .filter(e => !(e.ariaLabel || (e.matches('button, a') && e.innerText.trim()) || e.labels?.length
             || document.getElementById(e.getAttribute('aria-labelledby'))))
           .map(e => e.outerHTML)""")
         assert nameless == []
@@ -599,6 +619,7 @@ def test_a_phone(open_page: Any, served: Explorer) -> None:
     changed(page, before)
 
 
+@pytest.mark.slow
 def test_tabs_of_the_same_page_do_not_block_each_other(open_page: Any, served: Explorer) -> None:
     pages = [open_page(served).page for _ in range(3)]
     for i, page in enumerate(pages):

@@ -100,11 +100,11 @@ def test_files_outside_the_page_are_not_served(client: httpx.Client) -> None:
 def test_small_answers_are_not_held_back(client: httpx.Client) -> None:
     """Nagle's algorithm with delayed acknowledgements would hold every answer for 40 ms."""
     times = []
-    for _ in range(30):
+    for _ in range(80):
         start = time.perf_counter()
         client.post("/api/decode", json={"z": [ROW]})
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.03
+    assert min(times[40:]) < 0.03  # the first few packets of a connection are acknowledged at once
 
 
 # -- what it bounds ---------------------------------------------------------------------------------------------------
