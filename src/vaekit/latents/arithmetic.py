@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -11,6 +10,7 @@ def combine(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
     Source: Mikolov et al. 2013 for words; Radford et al. 2016, arXiv:1511.06434, for images.
 
+    >>> import torch
     >>> combine(torch.tensor([2.0]), torch.tensor([1.0]), torch.tensor([5.0])).item()
     6.0
     """
@@ -24,6 +24,7 @@ def direction(z: Tensor, has: Tensor) -> Tensor:
 
     Source: Larsen et al. 2016, arXiv:1512.09300, section 3.2. Raises ValueError if all or none have it.
 
+    >>> import torch
     >>> direction(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 4.0]]), torch.tensor([True, True, False])).tolist()
     [2.0, -4.0]
     """
@@ -38,6 +39,7 @@ def direction(z: Tensor, has: Tensor) -> Tensor:
 def shift(z: Tensor, towards: Tensor, amounts: Tensor) -> Tensor:
     """Return each code moved along a direction: (N, S, D) for z (N, D), towards (D,), amounts (S,).
 
+    >>> import torch
     >>> shift(torch.zeros(1, 2), torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.5])).tolist()
     [[[0.0, 0.0], [0.5, 1.0]]]
     """
