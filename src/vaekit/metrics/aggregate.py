@@ -28,13 +28,13 @@ class Mixture:
     loc: Tensor
     log_scale: Tensor
 
-    def log_probs(self, z: Tensor, without: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log q(z) (S,), log q_j(z_j) (S, D), and log q(z|x_n) of the component `without` (S,), for z (S, D).
+    def log_probs(self, z: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return log q(z) (S,), log q_j(z_j) (S, D), log q(z|x_n), and log of the mixture without n, for z (S, D).
 
-        Where `without` (S,) names a component for each sample, that component's log-density comes third.
+        `which` (S,) names the component n for each sample.
         """
         n, d = self.loc.shape
-        joint, marginal, own = [], [], []
+        joint, marginal, own, others = [], [], [], []
         inverse, constant = torch.exp(-self.log_scale), -0.5 * LOG_2PI - self.log_scale
         step = max(1, BLOCK // (n * d))
         for start in range(0, len(z), step):
@@ -44,9 +44,10 @@ class Mixture:
             each = elements.sum(-1)
             joint.append(torch.logsumexp(each, 1) - math.log(n))
             marginal.append(torch.logsumexp(elements, 1) - math.log(n))
-            if without is not None:
-                own.append(each.gather(1, without[start : start + step].unsqueeze(1)).squeeze(1))
-        return torch.cat(joint), torch.cat(marginal), torch.cat(own) if own else z.new_empty(0)
+            column = which[start : start + step].unsqueeze(1)
+            own.append(each.gather(1, column).squeeze(1))
+            others.append(torch.logsumexp(each.scatter(1, column, -math.inf), 1) - math.log(max(n - 1, 1)))
+        return torch.cat(joint), torch.cat(marginal), torch.cat(own), torch.cat(others)
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,16 @@ def decompose(
         parts.append(mixture.log_probs(z[rows], which[rows]))
         if progress is not None:
             progress(min(start + 200, len(z)), len(z))
-    joint, marginal, own = (torch.cat(found) for found in zip(*parts))
+    joint, marginal, own, others = (torch.cat(found) for found in zip(*parts))
     elements = _factorised(p, z)
     log_p = p.log_prob(z) if p.event_shape else p.log_prob(z).sum(-1)
-    others = joint + math.log(n) + torch.log1p(-torch.exp((own - math.log(n) - joint).clamp(max=-1e-12)))
     return Pieces(
         which,
         own - joint,
         joint - marginal.sum(-1),
         None if elements is None else (marginal - elements).sum(-1),
         joint - log_p,
-        own - (others - math.log(n - 1)) if n > 1 else torch.full_like(own, torch.nan),
+        own - others,
     )
 
 
