@@ -128,6 +128,7 @@ def stream_grids(m: DeepSettings, data: DataInfo) -> list[Grid]:
     reference="Child 2021, arXiv:2011.10650",
     model_settings=DeepSettings,
     objective_settings=HierarchyObjective,
+    objective={"beta": "linear 0 1 30%"},
     train={"ema": 0.999, "clip": 200.0, "skip_above": 2000.0},
 )
 def very_deep_vae(settings: Settings, data: DataInfo) -> Built:
