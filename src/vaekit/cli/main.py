@@ -20,31 +20,32 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-for _name, _where in {
-    "train": "train:train",
-    "evaluate": "evaluate:evaluate",
-    "sample": "use:sample",
-    "encode": "use:encode",
-    "reconstruct": "use:reconstruct",
-    "interpolate": "use:interpolate",
-    "traverse": "tasks:traverse",
-    "manifold": "tasks:manifold",
-    "arithmetic": "tasks:arithmetic",
-    "detect": "tasks:detect",
-    "impute": "tasks:impute",
-    "augment": "tasks:augment",
-    "cluster": "tasks:cluster",
-    "classify": "tasks:classify",
-    "compress": "compress:compress",
-    "decompress": "compress:decompress",
-    "export": "export:export",
-    "report": "use:report",
-    "explore": "explore:explore",
-    "recipes": "lists:recipes",
-    "datasets": "lists:datasets",
-    "show": "lists:show",
-}.items():
-    app.command(f"vaekit.cli.{_where}", name=_name)
+# Help stands here too, since a command's own module is imported only when it runs.
+for _name, _where, _help in (
+    ("train", "train:train", "Train a recipe on data into a run folder."),
+    ("evaluate", "evaluate:evaluate", "Evaluate a run on its test split."),
+    ("sample", "use:sample", "Sample from a run's model."),
+    ("encode", "use:encode", "Write the codes of data."),
+    ("reconstruct", "use:reconstruct", "Reconstruct examples."),
+    ("interpolate", "use:interpolate", "Decode paths between examples."),
+    ("traverse", "tasks:traverse", "Decode along single latents."),
+    ("manifold", "tasks:manifold", "Decode a plane of the latent space."),
+    ("arithmetic", "tasks:arithmetic", "Decode a - b + c of examples' codes."),
+    ("detect", "tasks:detect", "Score data for anomalies."),
+    ("impute", "tasks:impute", "Fill missing values in."),
+    ("augment", "tasks:augment", "Write new examples near given ones."),
+    ("cluster", "tasks:cluster", "Cluster data by their codes."),
+    ("classify", "tasks:classify", "Classify data by their codes."),
+    ("compress", "compress:compress", "Compress data losslessly with a model."),
+    ("decompress", "compress:decompress", "Undo compress, bit for bit."),
+    ("export", "export:export", "Write the model as ONNX or torch.export."),
+    ("report", "use:report", "Write a run's report again, or compare runs."),
+    ("explore", "explore:explore", "Explore a run's latent space in the browser."),
+    ("recipes", "lists:recipes", "List the recipes."),
+    ("datasets", "lists:datasets", "List the known data sets."),
+    ("show", "lists:show", "Show a recipe's settings and defaults."),
+):
+    app.command(f"vaekit.cli.{_where}", name=_name, help=_help)
 
 
 def run(arguments: list[str] | None = None) -> Any:

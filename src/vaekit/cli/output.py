@@ -29,7 +29,7 @@ def number(value: float | None, stderr: float | None = None) -> str:
     """Return a number with its error for a table.
 
     >>> number(-94.123456, 0.02), number(None), number(17.0)
-    ('-94.12 ± 0.02', '-', '17')
+    ('-94.123 ± 0.020', '-', '17')
     """
     if value is None:
         return "-"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vaekit.metrics.base import Result, Subject, metric
 from vaekit.collapse import ACTIVE, LatentWatch
+from vaekit.metrics.base import Result, Subject, metric
 
 
 @metric(
