@@ -68,6 +68,7 @@ def test_resampling_gives_the_exact_conditional(posterior: type) -> None:
         assert torch.equal(found.draws[:, i][:, ~gap], row[~gap].expand(3000, -1))
 
 
+@pytest.mark.slow
 def test_gibbs_gives_the_conditional_where_q_is_exact() -> None:
     model = linear(FullNormal)
     with torch.no_grad():  # put the exact posterior into the linear encoder
@@ -88,7 +89,7 @@ def test_gibbs_gives_the_conditional_where_q_is_exact() -> None:
 
     model.posterior = Exact()  # type: ignore[assignment]
     x = rows(model, 4)
-    found = impute(model, x, torch.zeros(5), method="gibbs", draws=1000, k=4000, sweeps=30)
+    found = impute(model, x, torch.zeros(5), method="gibbs", draws=2000, k=8000, sweeps=50)
     for i, row in enumerate(x):
         mean, covariance_ = conditional(model, row)
         gap = torch.isnan(row)
