@@ -21,6 +21,10 @@ DATA: dict[str, Callable[[], Any]] = {}
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
     "very-deep-vae": {"model.finest": "half", "model.width": 16, "model.groups": [1, 2, 2], "train.batch_size": 32},
+    "vq-vae": {"model.prior_width": 16, "model.prior_layers": 1},
+    "fsq": {"model.prior_width": 16, "model.prior_layers": 1},
+    "vq-vae-2": {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8},
+    "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }
 
