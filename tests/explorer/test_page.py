@@ -16,7 +16,8 @@ from vaekit.experiment.exploring import Exploration
 from vaekit.explorer.server import Explorer
 
 PIXELS = """id => { const c = document.getElementById(id);
-  return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 0)); }"""
+  const seen = c.getContext('2d', { willReadFrequently: true });  // as the page asks for it, should this come first
+  return Array.from(seen.getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 0)); }"""
 
 
 def drawn(page: Any) -> list[int]:

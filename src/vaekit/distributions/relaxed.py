@@ -18,8 +18,8 @@ class RelaxedOneHot(OneHot):
 
     Source: Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712.
 
-    >>> RelaxedOneHot(torch.zeros(3, 10), torch.tensor(0.5)).rsample((2,)).sum(-1)[0]
-    tensor([1.0000, 1.0000, 1.0000])
+    >>> RelaxedOneHot(torch.zeros(3, 10), torch.tensor(0.5)).rsample((2,)).sum(-1).allclose(torch.ones(2, 3))
+    True
     """
 
     relaxed = True
