@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NOT_CURVES = {"step", "epoch", "stage", "time", "seconds", "eta", "seed", "examples", "batch_size"}
+_NOT_CURVES = {"step", "epoch", "stage", "time", "seconds", "eta", "seed", "examples", "batch_size", "units"}
 _FIRST = ("elbo", "loss", "log_px", "kl")
 _LAST = ("lr", "grad_norm", "skipped")
 _NAMES = {
@@ -100,7 +100,11 @@ def _series(records: Sequence[Mapping[str, Any]], steps: np.ndarray) -> dict[str
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key in dict.fromkeys(k for r in records for k in r):
         name = key.removeprefix("train.")
-        if name.removeprefix("valid.") in _NOT_CURVES or "second" in name or name.endswith(("time", ".stderr")):
+        if (
+            name.removeprefix("valid.").split(".")[0] in _NOT_CURVES
+            or "second" in name
+            or name.endswith(("time", ".stderr"))
+        ):
             continue
         y = np.array([_number(r.get(key)) for r in records])
         keep = np.isfinite(y)
