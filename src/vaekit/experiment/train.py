@@ -28,8 +28,9 @@ from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
 from vaekit.training.log import LOGGERS
-from vaekit.training.loop import FitResult, choose_device, fit
+from vaekit.training.loop import fit
 from vaekit.training.progress import Silent, for_terminal
+from vaekit.training.result import FitResult, choose_device
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
 from vaekit.training.progress import Progress, Silent
+from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
@@ -33,46 +34,6 @@ from vaekit.training.validation import HeldOut, evaluating, held_out, named_kl, 
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
-
-
-@dataclass
-class Position:
-    """Where a run stands; all of it goes into the checkpoint's header."""
-
-    stage: int = 0
-    epoch: int = 0
-    batch: int = 0
-    stage_step: int = 0
-    step: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_epoch: int = 0
-    epochs_without: int = 0
-    done: bool = False
-    log_bytes: int = 0
-
-
-@dataclass
-class FitResult:
-    """What a run came to: its length, the last held-out evaluation, skipped steps, and warnings for a person."""
-
-    position: Position
-    held_out: HeldOut
-    skipped: int
-    warnings: list[str] = field(default_factory=list)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(f"there is no device '{name}' here; use --device auto or cpu") from None
-    return device
 
 
 class Fit:
