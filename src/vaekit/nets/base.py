@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Activation = Literal["relu", "silu", "gelu", "tanh", "elu", "softplus"]
+HALF = (torch.bfloat16, torch.float16)
 
 
 def activation(name: str) -> nn.Module:
@@ -58,10 +59,13 @@ class Net(nn.Module):
         return self
 
     def forward(self, x: Any, context: Tensor | None = None) -> Tensor:
-        """Return (N, values, *out_shape)."""
+        """Return (N, values, *out_shape), in float32 where the layers compute in half precision."""
         if (context is None) != (self.context == 0):
             raise ValueError("a network with a context takes a label, one without takes none")
         out = self.head(self.features(x, context))
+        if out.dtype in HALF:
+            # Families take parameters in float32 whatever the layers compute in: sums of logarithms lose digits.
+            out = out.float()
         return out.reshape(out.shape[0], self.values, *self.out_shape)
 
     def set_bias(self, value: int, bias: Tensor) -> None:

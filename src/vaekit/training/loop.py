@@ -201,7 +201,8 @@ class Fit:
             value.advance(step, self.total, self.per_epoch)
         with self._autocast():
             trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
-            losses: dict[str, Loss] = self.stage.objective(trace)
+        # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
+        losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
             self.bounded = bounds.refusal(trace) is None
         grads = {}
