@@ -72,6 +72,31 @@ def test_other_recipes_draw_what_applies(recipe: str) -> None:
     assert pictures.manifold(run) is None
 
 
+@pytest.mark.parametrize("recipe", ["hierarchical-vae", "ladder-vae"])
+def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path, monkeypatch: Any) -> None:
+    small = SMALL | {"model.between": [16], "model.upper": [6, 4], "train.log_every": 2}
+    run = vaekit.train(recipe, "digits", steps=6, out=tmp_path / "run", set=small)
+    assert (tmp_path / "run" / "figures" / "kl_layers.png").exists()
+    assert "KL by layer" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    shown: dict[str, Any] = {}
+    monkeypatch.setattr(pictures.figures, "kl_layers", lambda *a: shown.update(kl=a[0], stderr=a[1], history=a[2]))
+    torch.manual_seed(0)
+    pictures.kl_layers(run)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        trace = run.model.trace(run.test.x.float(), hard=True)
+    assert list(shown["kl"][""]) == ["z3", "z2", "z1"]
+    assert shown["kl"][""] == pytest.approx({name: float(v.mean()) for name, v in trace.kl.items()}, rel=1e-5)
+    assert all(shown["stderr"][""][name] > 0 for name in shown["kl"][""])
+    steps, nats = shown["history"][""]["z3"]
+    assert len(steps) == len(nats) >= 3 and steps == sorted(steps)
+
+
+def test_a_flat_model_has_no_layers_to_show() -> None:
+    run = vaekit.train("vae", "digits", steps=1, pictures=False, set=SMALL)
+    assert pictures.kl_layers(run) is None
+
+
 def test_rows_of_numbers_have_traversals_and_no_manifold() -> None:
     x = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     run = vaekit.train("vae", x, steps=2, pictures=False, set=SMALL | {"model.latent": 2})

@@ -355,6 +355,35 @@ def test_the_most_informative_dimensions_come_first():
     assert sum(p.get_height() * p.get_width() for p in heights) == pytest.approx(1.0)
 
 
+# ---------------------------------------------------------------- KL by layer
+
+
+def test_layers_stand_beside_one_another_over_runs_and_over_training():
+    runs = {"chain": {"z3": 0.0, "z2": 0.02, "z1": 20.0}, "ladder": {"z3": 1.5, "z2": 4.0, "z1": 15.0}}
+    stderr = {"ladder": {"z3": 0.1, "z2": 0.2, "z1": 0.3}}
+    steps = [1, 2, 3]
+    fig = figures.kl_layers(
+        runs, stderr, {"ladder": {name: (steps, [v, 2 * v, v]) for name, v in runs["ladder"].items()}}
+    )
+    bars, lines = fig.axes
+    drawn = [c for c in bars.containers if hasattr(c, "patches")]
+    assert [[b.get_height() for b in c.patches] for c in drawn] == [list(v.values()) for v in runs.values()]
+    assert [t.get_text() for t in bars.get_xticklabels()] == ["z3", "z2", "z1"]
+    assert "chain: 20.0, ladder: 20.5" in title(bars)
+    whiskers = [c for c in bars.containers if not hasattr(c, "patches")]
+    assert len(whiskers) == 1
+    assert [line.get_ydata().tolist() for line in lines.lines] == [[v, 2 * v, v] for v in runs["ladder"].values()]
+
+
+def test_layers_that_died_look_dead_and_odd_runs_are_named():
+    (ax,) = figures.kl_layers({"": {"z2": 1e-6, "z1": 2e-6}}).axes
+    assert ax.get_ylim()[1] >= 0.1
+    with pytest.raises(UserError, match="different layers"):
+        figures.kl_layers({"a": {"z1": 1.0}, "b": {"z2": 1.0, "z1": 1.0}})
+    with pytest.raises(UserError, match="no layers"):
+        figures.kl_layers({})
+
+
 # ---------------------------------------------------------------- results
 
 

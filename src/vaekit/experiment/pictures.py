@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from vaekit import figures
 from vaekit.collapse import ACTIVE, LatentWatch
+from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormal
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
 from vaekit.latents.manifold import grid, principal_plane, quantiles
+from vaekit.models.hierarchy import Hierarchy
 from vaekit.training.log import read
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 MAP_POINTS = 5000
 TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
+LAYER_EXAMPLES = 1000
 
 
 def write_figures(run: Run) -> list[Path]:
@@ -41,6 +44,7 @@ def write_figures(run: Run) -> list[Path]:
         "manifold": manifold,
         "latent_map": latent_map,
         "kl": kl,
+        "kl_layers": kl_layers,
         "aggregate_posterior": aggregate,
     }
     for name, make in makers.items():
@@ -56,7 +60,7 @@ def write_figures(run: Run) -> list[Path]:
 
 def _examples(run: Run, n: int) -> tuple[Tensor, Tensor | None]:
     split = run.test if len(run.test) else run.prepare.fixed(run.data.valid, 1)
-    return split.x[:n].float(), None if split.y is None else split.y[:n]
+    return as_input(split.x[:n]), None if split.y is None else split.y[:n]
 
 
 def curves(run: Run) -> Any:
@@ -156,6 +160,34 @@ def kl(run: Run) -> Any:
         return None
     values: Any = found if len(found) > 1 else next(iter(found.values()))
     return figures.kl_per_dimension(values, threshold=ACTIVE)
+
+
+@torch.no_grad()
+def kl_layers(run: Run) -> Any:
+    """KL of each stochastic layer of a hierarchy, over test examples and over training."""
+    if not isinstance(run.model, Hierarchy):
+        return None
+    x, _ = _examples(run, LAYER_EXAMPLES)
+    found: dict[str, list[Tensor]] = {name: [] for name in run.model.names}
+    for start in range(0, len(x), 250):
+        for name, value in run.model.trace(x[start : start + 250], hard=True).kl.items():
+            # Below the top of a chain the rate is a sample's, (K, B).
+            found[name].append((value if value.dim() == 1 else value.mean(0)).double())
+    values = {name: torch.cat(parts) for name, parts in found.items()}
+    means = {name: float(v.mean()) for name, v in values.items()}
+    errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
+    history = _layer_history(run, run.model.names)
+    return figures.kl_layers({"": means}, {"": errors} if errors else None, {"": history} if history else None)
+
+
+def _layer_history(run: Run, names: Sequence[str]) -> dict[str, tuple[list[float], list[float]]]:
+    """Return (steps, nats) of each layer from the run's log; empty where it has fewer than two records of them."""
+    path = None if run.path is None else run.path / files.LOG
+    records = [r for r in read(path) if f"kl.{names[0]}" in r] if path is not None and path.exists() else []
+    if len(records) < 2:
+        return {}
+    steps = [r["step"] for r in records]
+    return {name: (steps, [r[f"kl.{name}"] for r in records]) for name in names}
 
 
 @torch.no_grad()

@@ -33,6 +33,10 @@ CAPTIONS = {
     "manifold": ("Manifold", "The decoded plane of the two latents, at equal steps of the prior's probability."),
     "latent_map": ("Latent map", "Posterior means of test examples in a plane."),
     "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
+    "kl_layers": (
+        "KL by layer",
+        "How much each stochastic layer tells, over test examples and over training batches; a layer at zero is unused.",
+    ),
     "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
 }
 NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")

@@ -7,6 +7,7 @@ b'PNG'
 
 from vaekit.figures.images import images, interpolation, manifold, reconstructions, samples, traversals
 from vaekit.figures.latents import aggregate_posterior, kl_per_dimension, latent_map
+from vaekit.figures.layers import kl_layers
 from vaekit.figures.plots import histogram_scores, rate_distortion, roc, study
 from vaekit.figures.style import png, save
 from vaekit.figures.training import curves
@@ -17,6 +18,7 @@ __all__ = [
     "histogram_scores",
     "images",
     "interpolation",
+    "kl_layers",
     "kl_per_dimension",
     "latent_map",
     "manifold",
