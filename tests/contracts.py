@@ -119,8 +119,9 @@ def data_for(module: Conditional, context: tuple[Any, ...]) -> Tensor:
 def support_points(d: Distribution) -> Tensor | None:
     """Return all values of a one-element discrete event, (N, 1, *event), or None if they cannot be listed."""
     ones = [1] * len(d.event_shape)
-    if hasattr(d, "codes"):
-        return torch.arange(d.codes).view(-1, 1, *ones)  # pyright: ignore[reportAttributeAccessIssue]
+    codes = getattr(d, "codes", getattr(d, "tokens", None))
+    if codes is not None:
+        return torch.arange(codes).view(-1, 1, *ones)
     levels = getattr(d, "levels", 2 if d.support is constraints.boolean else None)
     if levels is not None:
         return torch.linspace(0, 1, levels, dtype=torch.float64).view(-1, 1, *ones)

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "vaekit"
 
-_BASE = {"errors", "registry"}
+_BASE = {"errors", "registry", "tokens"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "_env": set(),
     "registry": {"errors"},
     "schedules": {"errors"},
+    "tokens": set(),
     "distributions": _BASE,
     "nets": _BASE,
     "trace": {"errors", "distributions"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributions", "trace"},
     "objectives": {"errors", "registry", "schedules", "distributions", "trace", "bounds"},
-    "data": {"errors", "registry", "atomic"},
+    "data": _BASE | {"atomic"},
     "training": _TRAINING,
     "metrics": _READERS | {"latents"},
     "latents": _READERS,

@@ -12,7 +12,10 @@ Cache = list[tuple[Tensor, Tensor]]
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + MLP(norm x); a place attends to itself and those before it."""
+    """x + attention(norm x), then x + MLP(norm x); a place attends to itself and those before it.
+
+    With a mask (N, T) a place attends to all those marked in its row instead, before and after.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -36,11 +39,12 @@ class Block(nn.Module):
         x = x + self.project(attended.transpose(1, 2).flatten(2))
         return x + self.mlp(x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, T, width) → (N, T, width)."""
         q, k, v = self._split(x)
         p = self.dropout if self.training else 0.0
-        return self._join(x, F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True))
+        seen = None if mask is None else mask[:, None, None, :]
+        return self._join(x, F.scaled_dot_product_attention(q, k, v, seen, dropout_p=p, is_causal=mask is None))
 
     def step(self, x: Tensor, t: int, keys: Tensor, values: Tensor) -> Tensor:
         """Take place t alone, (N, 1, width); keys and values (N, heads, T, d) hold those before and are written to."""
@@ -53,8 +57,8 @@ class CausalTransformer(nn.Module):
     """Tokens (N, T) int64 [, context (N, D) or (N, T, D)] → logits (N, T, tokens) of each token given those before it.
 
     The input is shifted by one place, a learned start token first; positions are learned; the norm comes first in a
-    block. A context is added at every place. `generate` draws with a cache of keys and values: T² steps of attention in
-    all instead of T³.
+    block. A context is added at every place, with `skip` before every block. `generate` draws with a cache of keys and
+    values: T² steps of attention in all instead of T³.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; Radford et al. 2019.
 
@@ -75,6 +79,7 @@ class CausalTransformer(nn.Module):
         heads: int = 4,
         context: int = 0,
         dropout: float = 0.0,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -83,6 +88,8 @@ class CausalTransformer(nn.Module):
         self.embedding = nn.Embedding(tokens + 1, width)
         self.position = nn.Parameter(torch.zeros(length, width))
         self.context = nn.Linear(context, width) if context else None
+        more = layers - 1 if context and skip else 0
+        self.again = nn.ModuleList(nn.Linear(context, width) for _ in range(more))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, tokens)
@@ -95,21 +102,27 @@ class CausalTransformer(nn.Module):
                 assert isinstance(block, Block)
                 block.project.weight.mul_(layers**-0.5)
 
-    def _inputs(self, previous: Tensor, first: int, context: Tensor | None) -> Tensor:
+    def _inputs(self, previous: Tensor, first: int, here: Tensor | None) -> Tensor:
         """Embed the tokens before places first, first + 1, …, (N, t)."""
         x = self.embedding(previous) + self.position[first : first + previous.shape[1]]
-        if self.context is not None and context is not None:
-            here = context.unsqueeze(1) if context.dim() == 2 else context[:, first : first + previous.shape[1]]
-            x = x + self.context(here)
-        return x
+        return x if self.context is None or here is None else x + self.context(here)
+
+    def _again(self, x: Tensor, number: int, here: Tensor | None) -> Tensor:
+        """Add the context before block `number` (the first one has it)."""
+        return x + self.again[number - 1](here) if here is not None and number and len(self.again) else x
+
+    def hidden(self, previous: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return what comes before the head at every place, (N, T, width), given the tokens before each (N, T)."""
+        here = _at(context, 0, previous.shape[1])
+        x = self._inputs(previous, 0, here)
+        for number, block in enumerate(self.blocks):
+            x = block(self._again(x, number, here))
+        return self.norm(x)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the logits of every place."""
         start = tokens.new_full((len(tokens), 1), self.tokens)
-        x = self._inputs(torch.cat([start, tokens[:, :-1]], 1), 0, context)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))
+        return self.head(self.hidden(torch.cat([start, tokens[:, :-1]], 1), context))
 
     def cache(self, n: int) -> Cache:
         """Return empty keys and values for `n` sequences."""
@@ -117,13 +130,18 @@ class CausalTransformer(nn.Module):
         shape = (n, self.heads, self.length, width // self.heads)
         return [(self.position.new_zeros(shape), self.position.new_zeros(shape)) for _ in self.blocks]
 
+    def advance(self, previous: Tensor, t: int, cache: Cache, context: Tensor | None = None) -> Tensor:
+        """Return what comes before the head at place t alone, (N, width); the cache takes the place in."""
+        here = _at(context, t, 1)
+        x = self._inputs(previous[:, None], t, here)
+        for number, (block, (keys, values)) in enumerate(zip(self.blocks, cache)):
+            assert isinstance(block, Block)
+            x = block.step(self._again(x, number, here), t, keys, values)
+        return self.norm(x)[:, 0]
+
     def step(self, previous: Tensor, t: int, cache: Cache, context: Tensor | None = None) -> Tensor:
         """Return the logits (N, tokens) of place t, given the token before it (N,); the cache takes it in."""
-        x = self._inputs(previous[:, None], t, context)
-        for block, (keys, values) in zip(self.blocks, cache):
-            assert isinstance(block, Block)
-            x = block.step(x, t, keys, values)
-        return self.head(self.norm(x))[:, 0]
+        return self.head(self.advance(previous, t, cache, context))
 
     @torch.no_grad()
     def generate(
@@ -139,6 +157,13 @@ class CausalTransformer(nn.Module):
             logits = self.step(out[:, t], t, cache, context)
             out[:, t + 1] = draw_token(logits) if pick is None else pick(logits, t)
         return out[:, 1:]
+
+
+def _at(context: Tensor | None, first: int, count: int) -> Tensor | None:
+    """Return the context of `count` places, (N, 1 or count, D), from (N, D) or (N, T, D)."""
+    if context is None:
+        return None
+    return context.unsqueeze(1) if context.dim() == 2 else context[:, first : first + count]
 
 
 def draw_token(logits: Tensor) -> Tensor:
