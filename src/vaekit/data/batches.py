@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
-from vaekit.data.prepare import Prepare
+from vaekit.data.prepare import Prepare, as_input
+from vaekit.tokens import trim
 
 _MASK = 2**64 - 1
 
@@ -75,4 +77,9 @@ def eval_batches(
         x, y = split.x[start : start + batch_size], None if split.y is None else split.y[start : start + batch_size]
         if device is not None:
             x, y = x.to(device), None if y is None else y.to(device)
-        yield x.float(), y
+        yield _padding_cut(x), y
+
+
+def _padding_cut(x: Any) -> Any:
+    """Return the model's input; rows of tokens lose the padding that all of them have."""
+    return trim(x) if isinstance(x, Tensor) and x.dtype == torch.int64 else as_input(x)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaekit.data.info import DataInfo
-from vaekit.data.prepare import BLOCK, Prepare
+from vaekit.data.prepare import BLOCK, Prepare, as_input
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.resolve import resolve
 from vaekit.data.settings import DataSettings
@@ -29,6 +29,7 @@ MOST_HELD_OUT = 5000
 class Split:
     """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
 
+    Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
     `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`).
     """
 
@@ -46,6 +47,11 @@ class Split:
     def first(self, n: int) -> Split:
         """Return the first n examples (all, if there are fewer)."""
         return Split(*(None if part is None else part[:n] for part in self._parts))  # type: ignore[arg-type]
+
+    @property
+    def inputs(self) -> Tensor:
+        """The examples of a prepared split as the model takes them."""
+        return as_input(self.x)
 
     @property
     def _parts(self) -> tuple[Tensor | None, ...]:
@@ -115,6 +121,8 @@ def load(
         bits_offset=bits,
         factor_names=raw.factor_names,
         factor_sizes=raw.factor_sizes,
+        modality=raw.modality,
+        facts=raw.facts,
     )
     return DataSet(info, train, valid, test, prepare)
 

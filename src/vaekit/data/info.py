@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["binary", "unit", "levels", "real", "counts"]
-"""{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers."""
+Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph"]
+"""{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers · token numbers,
+padded with 0 · mixed columns, NaN where missing · graphs."""
+
+ARRAY_KINDS: tuple[Kind, ...] = ("binary", "unit", "levels", "real", "counts")
+"""The kinds whose examples are plain arrays of numbers; the others are left as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,9 @@ class DataInfo:
     the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys on [0, 1)
     (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative models"), None where
     bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are those of the known factors
-    that made each example, where there are any.
+    that made each example, where there are any. `modality` names what the numbers stand for (`MODALITIES`; "array":
+    just numbers or pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the
+    columns, a sample rate.
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -40,6 +46,13 @@ class DataInfo:
     bits_offset: float | None = None
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
+    modality: str = "array"
+    facts: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether an example is a plain array of numbers."""
+        return self.kind in ARRAY_KINDS
 
     @property
     def is_image(self) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vaekit.data.info import Kind
+from vaekit.data.info import ARRAY_KINDS, Kind
 from vaekit.errors import UserError
+from vaekit.tokens import trim
 
 Mode = Literal["as-is", "scale", "stochastic", "fixed", "threshold", "dequantise"]
 BLOCK = 1024
@@ -24,6 +25,11 @@ def random16(shape: torch.Size, generator: torch.Generator | None, device: torch
     words = torch.empty((count + 3) // 4, dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
     return words.view(torch.int16)[:count].view(shape)
+
+
+def as_input(x: Any) -> Any:
+    """Return prepared examples as the model takes them: bytes as float32, all else as it is."""
+    return x.float() if isinstance(x, Tensor) and x.dtype == torch.uint8 else x
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Prepare:
 
     def __call__(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the model's view of a stored batch (B, *shape); draws, if any, come from `generator`."""
+        if self.kind not in ARRAY_KINDS:
+            return trim(raw) if self.kind == "tokens" else raw
         if self.mode == "fixed":
             # data stored by this mode are already at the ends of the scale, where the draw is certain
             generator = torch.Generator(raw.device).manual_seed(self.seed)
@@ -74,6 +82,8 @@ class Prepare:
 
         Row i's noise depends on `seed` and i alone: neither batch size nor the order of other calls changes it.
         """
+        if self.kind not in ARRAY_KINDS:
+            return split
         generator = torch.Generator().manual_seed(seed)
         binary = self.kind == "binary"
         x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
@@ -91,13 +101,20 @@ class Prepare:
 
     def invert(self, x: Tensor) -> Tensor:
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
+        if self.kind not in ARRAY_KINDS:
+            return x
         x = self._affine(x)
         if self.levels is None or self.mode == "as-is" or self.kind == "binary":
             return x
         return x * self._n_levels - 0.5 if self.mode == "dequantise" else x * (self._n_levels - 1)
 
     def show(self, x: Tensor) -> Tensor:
-        """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's."""
+        """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's.
+
+        Tokens, tables and graphs come back as they are: their modality shows them.
+        """
+        if self.kind not in ARRAY_KINDS:
+            return x
         x = self._affine(x)
         if (self.low, self.high) != (0.0, 1.0):
             x = (x - self.low) / max(self.high - self.low, 1e-12)

@@ -41,6 +41,8 @@ class Raw:
     files: tuple[str, ...] = field(default=(), repr=False)
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
+    modality: str = "array"
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def parts(self) -> list[tuple[str, Part]]:

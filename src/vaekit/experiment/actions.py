@@ -15,6 +15,7 @@ from torch import Tensor
 from vaekit import figures
 from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
+from vaekit.data.prepare import as_input
 from vaekit.data.save import write_images, write_npz
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
@@ -87,7 +88,7 @@ def reconstruct(folder: Path, out: Path, *, data: str | None, n: int) -> str:
     _positive("-n", n)
     run = load(folder)
     split = _split(run, data).first(n)
-    x, shown = split.x.float(), run.prepare.show(run.reconstruct(split.x, split.y))
+    x, shown = split.inputs, run.prepare.show(run.reconstruct(split.x, split.y))
     if suffix == ".png":
         figures.save(figures.reconstructions(run.prepare.show(x).numpy(), shown.numpy(), limit=n), out)
     else:
@@ -111,7 +112,7 @@ def interpolate(
     starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
     a, b = torch.tensor(starts), torch.tensor(stops)
     y = None if split.y is None else split.y[a]
-    paths = run.interpolate(split.x[a].float(), split.x[b].float(), y, steps, kind)
+    paths = run.interpolate(as_input(split.x[a]), as_input(split.x[b]), y, steps, kind)
     if suffix == ".png":
         figures.save(figures.interpolation(paths.numpy()), out)
     else:

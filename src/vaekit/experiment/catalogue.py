@@ -18,7 +18,12 @@ def recipes() -> dict[str, dict[str, str]]:
 def datasets() -> dict[str, dict[str, Any]]:
     """Return every known data set's summary, reference and where it was found (None: not on disk), by name."""
     return {
-        entry.name: {"summary": entry.summary, "reference": entry.reference, "found": available(entry)}
+        entry.name: {
+            "summary": entry.summary,
+            "reference": entry.reference,
+            "modality": entry.facts.get("modality", "array"),
+            "found": available(entry),
+        }
         for entry in DATASETS
     }
 

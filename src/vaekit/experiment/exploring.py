@@ -21,6 +21,7 @@ from torch import Tensor
 from vaekit.bounds import refusal
 from vaekit.collapse import LatentWatch
 from vaekit.data.dataset import Split
+from vaekit.data.prepare import as_input
 from vaekit.distributions.base import is_point_mass, measure_of
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
@@ -83,7 +84,7 @@ class Exploration:
         """Learn the latent's shape and kind from one example, or from zeros where there are no data."""
         if self._splits:
             first = self._splits[0].first(1)
-            x, y = first.x.float(), first.y
+            x, y = first.inputs, first.y
         else:
             x, y = torch.zeros(1, *self.info.shape), torch.zeros(1, dtype=torch.long)
         label = y if self.model.takes_label else None
@@ -237,7 +238,7 @@ class Exploration:
         at = index
         for split in self._splits:
             if 0 <= at < len(split):
-                return split.x[at : at + 1].float(), None if split.y is None else split.y[at : at + 1]
+                return as_input(split.x[at : at + 1]), None if split.y is None else split.y[at : at + 1]
             at -= len(split)
         most = sum(len(split) for split in self._splits)
         if not most:
@@ -326,7 +327,7 @@ class Exploration:
                     f"the example's values go from {values.min():g} to {values.max():g}; this run's go from 0 to 1"
                 )
             raw = torch.from_numpy(values.astype(np.float32))
-        return prepare.fixed(Split(raw[None])).x.float()
+        return prepare.fixed(Split(raw[None])).inputs
 
     def infer(self, x: Tensor, label: int | None) -> dict[str, Any]:
         """Return an example's posterior, reconstruction, bound and anomaly score; arrays under "x" and "recon"."""
@@ -400,7 +401,7 @@ class Exploration:
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, len(split), BATCH):
             y = split.y[start : start + BATCH] if split.y is not None and self.model.takes_label else None
-            yield split.x[start : start + BATCH].float(), y
+            yield as_input(split.x[start : start + BATCH]), y
 
     def _label(self, label: int | None, n: int) -> Tensor | None:
         if not self.model.takes_label:

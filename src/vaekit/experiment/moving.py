@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekit import figures
 from vaekit.collapse import LatentWatch
 from vaekit.data.dataset import Split
+from vaekit.data.prepare import as_input
 from vaekit.data.save import write_images, write_npz
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
@@ -32,7 +33,7 @@ def training_split(run: Run, most: int | None = STUDIED) -> Split:
 def codes(run: Run, split: Split) -> Tensor:
     """Return posterior means in the decoder's own shape, (N, D); a model whose codes are not vectors is a UserError."""
     z = run.encode(split.x, split.y)
-    flat = run.model.posterior_mean(split.x[:1].float(), None if split.y is None or not takes(run) else split.y[:1])
+    flat = run.model.posterior_mean(as_input(split.x[:1]), None if split.y is None or not takes(run) else split.y[:1])
     if flat.dim() != 2 or flat.shape[1] != z.shape[1]:
         raise UserError(f"the codes of {run.recipe} are no plain vectors of numbers, so they cannot be moved along")
     return z
@@ -91,7 +92,7 @@ def posterior_samples(run: Run, split: Split, seed: int, batch: int = 500) -> Te
         torch.manual_seed(seed)
         for i in range(0, len(split), batch):
             y = None if split.y is None or not takes(run) else split.y[i : i + batch]
-            trace = run.model.trace(split.x[i : i + batch].float(), y, hard=True)
+            trace = run.model.trace(as_input(split.x[i : i + batch]), y, hard=True)
             parts.append(next(iter(trace.latents.values())).z[0])
     return torch.cat(parts)
 
@@ -146,7 +147,7 @@ def _informative(run: Run, split: Split, size: int) -> Tensor:
         torch.manual_seed(0)
         for i in range(0, len(split), 500):
             label = None if y is None else y[i : i + 500]
-            watch.add(run.model.trace(split.x[i : i + 500].float(), label, hard=True))
+            watch.add(run.model.trace(as_input(split.x[i : i + 500]), label, hard=True))
     found = watch.kl_elements()
     kl = None if found is None else torch.as_tensor(next(iter(found.values())) if isinstance(found, dict) else found)
     return run.encode(split.x, split.y).var(0) if kl is None or kl.numel() != size else kl.flatten().float()

@@ -17,12 +17,15 @@ from vaekit.atomic import write_json
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet, Prepare, Split
 from vaekit.data.info import DataInfo
+from vaekit.data.modality import Modality, modality_of
+from vaekit.data.prepare import as_input
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
+from vaekit.experiment.loading import load_like
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import Result, Subject, evaluate
-from vaekit.models.base import Model
+from vaekit.models.base import Model, point
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Settings
 from vaekit.training import checkpoint
@@ -82,14 +85,18 @@ class Run:
             source = self.record["data"]["source"]
             if source == "memory":
                 raise UserError("this run was trained on arrays in memory; pass the data again")
-            wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
-            self._data = load_data(source, self.settings.data, wants=wants)
+            self._data = load_like(RECIPES[self.recipe].part, self.settings, source)
         return self._data
 
     @cached_property
     def test(self) -> Split:
         """The test split as the model sees it, its noise drawn once with a fixed seed."""
         return self.prepare.fixed(self.data.test, TEST_SEED)
+
+    @property
+    def modality(self) -> Modality | None:
+        """What reads, shows and writes the run's data; None for plain arrays."""
+        return modality_of(self.info)
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 
@@ -111,12 +118,12 @@ class Run:
 
         def train() -> tuple[Tensor, Tensor | None]:
             fixed = self.prepare.fixed(self.data.train, TEST_SEED - 2)
-            return fixed.x.float(), fixed.y
+            return fixed.inputs, fixed.y
 
         return Subject(
             self.model,
             self.info,
-            chosen.x.float(),
+            chosen.inputs,
             chosen.y,
             k=k,
             seed=seed,
@@ -204,11 +211,13 @@ class Run:
             label = self._label(y)
             ends = [self.model.posterior_mean(x, label) for x in (a, b)]
             z = interpolate(ends[0], ends[1], steps, kind)
-            frames = [self.model.decode(step, label).mean for step in z]
+            frames = [point(self.model.decode(step, label)) for step in z]
         return torch.stack([self.prepare.show(frame) for frame in frames], 1)
 
     def prepared(self, source: Any) -> Split:
         """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
+        if not self.info.is_array and self.modality is not None:
+            return self.modality.encode(source, self.info, self.settings.data)
         wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
         settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None})
         other = load_data(source, settings, wants=wants)
@@ -248,7 +257,7 @@ class Run:
         with self._inference():
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
-                parts.append(call(x[rows].float(), None if label is None else label[rows]))
+                parts.append(call(as_input(x[rows]), None if label is None else label[rows]))
         return torch.cat(parts)
 
     @contextmanager

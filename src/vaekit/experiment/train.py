@@ -13,18 +13,14 @@ from typing import Any
 
 import torch
 
-from vaekit.conditional import Wants
-from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet
-from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.labelled import LabelledSource
+from vaekit.experiment.loading import default_source, load_for
 from vaekit.experiment.run import Run, build, describe_source
 from vaekit.experiment.source import DataSource
-from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Built, Recipe
-from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
 from vaekit.training.log import LOGGERS
@@ -74,7 +70,7 @@ def train(
     _check_loggers(loggers)
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
-    source = "digits" if data is None else data
+    source = default_source(chosen) if data is None else data
     dataset, settings = _load(chosen, settings, given, source)
     built = build(chosen, settings, dataset.info)
     record = {
@@ -147,15 +143,8 @@ def _check_loggers(names: Sequence[str]) -> None:
 
 
 def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
-    """Load the data as the likelihood wants them, and settle what "auto" stands for."""
-    name = settings.model.likelihood
-
-    def wants(info: DataInfo) -> Wants:
-        nonlocal name
-        name = likelihood_name(settings.model, info)
-        return LIKELIHOODS[name].part.wants
-
-    dataset = load_data(source, settings.data, wants=wants)
+    """Load the data as the recipe wants them, and settle what "auto" stands for."""
+    dataset, name = load_for(recipe, settings, source)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))
@@ -163,12 +152,13 @@ def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tup
 
 def _start(built: Built, dataset: DataSet) -> None:
     """Let the model start from the training data: their mean, and some examples where it wants any."""
-    built.model.start_from(dataset.train_mean())
+    if dataset.info.is_array:
+        built.model.start_from(dataset.train_mean())
     wanted = built.model.examples_wanted
     if wanted:
         order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
         some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
-        built.model.start_from_examples(some.x.float())
+        built.model.start_from_examples(some.inputs)
 
 
 def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:

@@ -123,9 +123,10 @@ def metric(
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
-    `needs`: "labels", "images", "factors", "train", "classifier", "codes"; a subject without them leaves the metric out
-    of a group and makes it an error when asked for by name. A `slow` one, of minutes, is computed only when it or its
-    group is asked for by name, not by "all". Where a `quiet` one has no value, that is said only to those who name it.
+    `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
+    "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
+    asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
+    "all". Where a `quiet` one has no value, that is said only to those who name it.
     """
 
     def add(function: Metric) -> Metric:
@@ -150,6 +151,9 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "train": subject.train is not None,
         "classifier": subject.model.gives_label,
         "codes": hasattr(subject.model, "code_count"),
+        "array": subject.info.is_array,
+        **{kind: subject.info.kind == kind for kind in ("tokens", "table", "graph")},
+        f"modality:{subject.info.modality}": True,
     }
     words = {
         "labels": "the data have no labels",
@@ -158,8 +162,13 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "train": "the training split is not at hand",
         "classifier": "the model does not classify",
         "codes": "the model's latents are no quantised codes",
+        "array": "the data are not arrays of numbers",
+        "tokens": "the data are not sequences of tokens",
+        "table": "the data are not a table",
+        "graph": "the data are not graphs",
     }
-    return next((words[need] for need in needs if not have[need]), None)
+    lack = next((need for need in needs if not have.get(need, False)), None)
+    return None if lack is None else words.get(lack) or f"the data are not {lack.removeprefix('modality:')}"
 
 
 def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:

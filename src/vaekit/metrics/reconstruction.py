@@ -19,6 +19,7 @@ from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim, window
         "mse": ("squared error of the deterministic reconstruction, mean over dimensions", False),
         "psnr": ("peak signal-to-noise ratio of the deterministic reconstruction, for data in [0, 1]", True),
     },
+    needs=("array",),
 )
 @torch.no_grad()
 def mse(subject: Subject) -> dict[str, Result]:

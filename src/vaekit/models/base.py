@@ -11,6 +11,17 @@ from torch.distributions import Distribution
 from vaekit.trace import Trace
 
 
+def point(px: Distribution) -> Tensor:
+    """Return the one value shown for p(x|z): its `point` where its mean is no value of it (tokens), else its mean.
+
+    >>> import torch
+    >>> point(torch.distributions.Normal(torch.ones(2), 1.0))
+    tensor([1., 1.])
+    """
+    found = getattr(px, "point", None)
+    return px.mean if found is None else found
+
+
 class Model(nn.Module):
     """A latent variable model p(x, z) with an amortised posterior q(z|x).
 
@@ -47,7 +58,7 @@ class Model(nn.Module):
         raise TypeError(f"{type(self).__name__} does not decode")
 
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
-        """Return the mean of p(x|z) at the posterior mean, or at a posterior sample if `sample`."""
+        """Return the `point` of p(x|z), its mean, at the posterior mean, or at a posterior sample if `sample`."""
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:

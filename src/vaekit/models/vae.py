@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior
 from vaekit.errors import UserError
-from vaekit.models.base import Model
+from vaekit.models.base import Model, point
 from vaekit.trace import Latent, Trace
 
 
@@ -73,10 +73,10 @@ class VAE(Model):
         return self.decode(z, y).log_prob(x) + self.prior_of(y).log_prob(z)
 
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
-        """Return the mean of p(x|z) at the posterior mean, or at a posterior sample if `sample`."""
+        """Return the `point` of p(x|z), its mean, at the posterior mean, or at a posterior sample if `sample`."""
         q = self.encode(x, y)
         z = self.posterior.draw(q, 1, hard=True).z[0] if sample else self.posterior.mean(q)
-        return self.decode(z, y).mean
+        return point(self.decode(z, y))
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
@@ -84,7 +84,7 @@ class VAE(Model):
         A p(x|z) whose mean is no expectation (an autoregressive one) is drawn from.
         """
         px = self.decode(self.sample_latent(n, y, temperature), y)
-        return px.sample() if draw or getattr(px, "draws_only", False) else px.mean
+        return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` latents from the prior, (n, ...)."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from vaekit.data.info import DataInfo
+from vaekit.data.modality import MODALITIES
 from vaekit.models.base import Model
 from vaekit.objectives.base import Objective
 from vaekit.recipes.settings import ModelSettings, Nested, ObjectiveSettings, Settings, check, merge
@@ -35,7 +36,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A variant: its name, where it comes from, its settings with their defaults, and how it is put together."""
+    """A variant: its name, where it comes from, its settings with their defaults, and how it is put together.
+
+    `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays.
+    """
 
     name: str
     reference: str
@@ -44,6 +48,7 @@ class Recipe:
     kind: type[Settings] = Settings
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
+    takes: str = "array"
 
     def settings(self, given: Nested | None = None) -> Settings:
         """Return checked settings: the recipe's defaults under what is given."""
@@ -60,11 +65,13 @@ def recipe(
     model_settings: type[ModelSettings] = ModelSettings,
     objective_settings: type[ObjectiveSettings] = ObjectiveSettings,
     needs_labels: bool = False,
+    takes: str = "array",
     **defaults: Mapping[str, Any],
 ) -> Callable[[Callable[[Any, DataInfo], Built]], Callable[[Any, DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
-    Variants with settings of their own pass a subclass for that section; `defaults` override by section.
+    Variants with settings of their own pass a subclass for that section; `defaults` override by section. `takes` is
+    the modality of its data, which brings the data's settings with it.
     """
 
     def add(build: Callable[[Any, DataInfo], Built]) -> Callable[[Any, DataInfo], Built]:
@@ -74,9 +81,15 @@ def recipe(
             __base__=Settings,
             model=(model_settings, model_settings()),
             objective=(objective_settings, objective_settings()),
+            **({} if takes == "array" else _data_section(takes)),
         )
-        made = Recipe(name, reference, summary, build, kind, defaults, needs_labels)
+        made = Recipe(name, reference, summary, build, kind, defaults, needs_labels, takes)
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 
     return add
+
+
+def _data_section(takes: str) -> dict[str, Any]:
+    section = MODALITIES[takes].part.settings
+    return {"data": (section, Field(default_factory=section))}

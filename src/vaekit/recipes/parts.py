@@ -28,6 +28,9 @@ BY_KIND = {
     "unit": "continuous-bernoulli",
     "counts": "negative-binomial",
     "real": "gaussian",
+    "tokens": "tokens",
+    "table": "mixed",
+    "graph": "edges",
 }
 
 LIMITS = {"binary": (0.0, 1.0), "unit": (0.0, 1.0), "levels": (0.0, 1.0), "counts": (0.0, float("inf"))}

@@ -1,0 +1,67 @@
+"""Modalities: data other than plain arrays; how they are read, shown and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vaekit.data.settings import DataSettings
+from vaekit.errors import UserError
+from vaekit.registry import Registry
+
+if TYPE_CHECKING:
+    from vaekit.data.dataset import DataSet, Split
+    from vaekit.data.info import DataInfo
+
+
+class Modality:
+    """A kind of data: a reader into a `DataSet`, and a writer back into a form that a person can read, hear or see.
+
+    `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
+    that only it reads, `formats` those it writes (the default first); `default` a source that is at hand offline, or
+    None; `picture` the dotted name "module:function" of a figure of examples, called with (examples, facts), or None.
+    `as_arrays`: its examples are arrays that every recipe for arrays takes, read with them.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    as_arrays: ClassVar[bool] = False
+    settings: ClassVar[type[DataSettings]] = DataSettings
+    reads: ClassVar[tuple[str, ...]] = ()
+    formats: ClassVar[tuple[str, ...]] = ()
+    default: ClassVar[str | None] = None
+    picture: ClassVar[str | None] = None
+
+    def load(self, source: Any, settings: DataSettings) -> DataSet:
+        """Read three splits; whatever is fitted (a vocabulary, scales, columns) is fitted on the training split."""
+        raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
+
+    def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
+        """Read other data the way the run's own were, `info` being theirs."""
+        raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
+
+    def lines(self, x: Any, info: DataInfo) -> list[str]:
+        """Return one readable line an example."""
+        raise NotImplementedError
+
+    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+        """Write examples in the form that the suffix of `path` names, whole or not at all."""
+        raise NotImplementedError
+
+
+MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data.modalities")
+
+
+def modality_of(info: DataInfo) -> Modality | None:
+    """Return the modality of a data set, None for plain arrays."""
+    return None if info.modality == "array" else MODALITIES[info.modality].part
+
+
+def reading(suffixes: Sequence[str]) -> str | None:
+    """Return the modality that reads files of these suffixes, or None.
+
+    >>> reading([".xyz"]) is None
+    True
+    """
+    return next((entry.name for entry in MODALITIES if set(entry.part.reads) & set(suffixes)), None)
