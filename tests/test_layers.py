@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "vaekit"
 
-_BASE = {"errors", "registry", "tokens"}
+_BASE = {"errors", "registry", "ranks", "tokens"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
+    "ranks": {"errors", "_env"},
     "schedules": {"errors"},
     "tokens": set(),
     "distributions": _BASE,
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     # what reads traces
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributions", "trace"},
-    "objectives": {"errors", "registry", "schedules", "distributions", "trace", "bounds"},
+    "objectives": {"errors", "registry", "ranks", "schedules", "distributions", "trace", "bounds"},
     "data": _BASE | {"atomic"},
     "training": _TRAINING,
     "metrics": _READERS | {"latents"},

@@ -17,7 +17,7 @@ keeps both. The library never calls this by itself: importing vaekit changes no 
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 SPIN_COUNT = 10_000
 MMAP_THRESHOLD = 32 << 20
@@ -44,6 +44,15 @@ def prepare(environ: MutableMapping[str, str] | None = None) -> list[str]:
     if not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & environ.keys() and _keep_buffers():
         changed.append("mallopt")
     return changed
+
+
+def is_first() -> bool:
+    """Return whether this process prints results: it is the first of those that torchrun started, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+speaker: Callable[[], bool] = is_first
+"""Whether this process is the one to tell the user of an error; one that joins others sets its own."""
 
 
 def on_glibc() -> bool:

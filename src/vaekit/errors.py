@@ -21,3 +21,7 @@ class NotALikelihood(UserError):
 
 class TrainingFailed(RuntimeError):
     """Training ended early for the reason given. The command line exits with 1."""
+
+
+class PeerLost(RuntimeError):
+    """Another process of the same run has ended, so that this one cannot go on alone."""

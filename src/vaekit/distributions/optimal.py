@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vaekit import ranks
 from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormal
 
 _FLOOR = math.exp(-2 * LOG_SCALE_BOUND)
@@ -23,7 +24,8 @@ def log_scale_of(mean_square: Tensor) -> Tensor:
 
 
 class FittedNormal(DiagonalNormal):
-    """N(loc, σ² I) with σ² the mean squared error of whatever `log_prob` is given, over elements and batch.
+    """N(loc, σ² I) with σ² the mean squared error of whatever `log_prob` is given, over elements and batch
+    (all of it, where processes share one).
 
     σ² is the maximum-likelihood variance of the batch (Rybkin et al. 2021, arXiv:2006.13202), held constant for
     the gradient: by the envelope theorem the batch's gradient is the same either way. Where gradients are on, `observe`
@@ -45,7 +47,7 @@ class FittedNormal(DiagonalNormal):
     def _fit(self, value: Tensor) -> None:
         observe = self._observe if torch.is_grad_enabled() else None
         with torch.no_grad():
-            mean_square = (value - self.loc).square().mean()
+            mean_square = ranks.mean((value - self.loc).square())
             if observe is not None:
                 mean_square = observe(mean_square)
             self.log_scale = log_scale_of(mean_square)

@@ -30,7 +30,7 @@ class Gaussian(Likelihood):
     maximum-likelihood σ, one for all. All but a number and "optimal" have log σ bounded to (-7, 7).
 
     "optimal" is fitted, not learned: a training step scores its batch with the σ² that is the batch's mean squared
-    error over examples, samples and elements (over all devices, where there are several). `mean_square` keeps the
+    error over examples, samples and elements (those of all processes that share it). `mean_square` keeps the
     running mean of those, over the last 100 steps or so, and in eval mode σ² is that constant: a fixed model with a
     normalised density, one example's log-probability not depending on the others'. It is saved with the model.
 
@@ -64,10 +64,7 @@ class Gaussian(Likelihood):
         return FittedNormal(loc, log_scale, self.event_dims, self._observe)
 
     def _observe(self, mean_square: Tensor) -> Tensor:
-        """Average over devices and add to the running mean: plain over the first 100 steps, exponential from there."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(mean_square)
-            mean_square = mean_square / torch.distributed.get_world_size()
+        """Add to the running mean: plain over the first 100 steps, exponential from there."""
         self.steps += 1
         rate = 1 / self.steps.clamp(max=_LONGEST)
         # A step that went wrong is skipped by the trainer; it must not spoil the running mean either.

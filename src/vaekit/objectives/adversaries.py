@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaekit import ranks
 from vaekit.objectives.base import Term
 from vaekit.objectives.mmd import prior_sample
 from vaekit.schedules import Schedule
@@ -39,7 +40,7 @@ def permute_dimensions(z: Tensor) -> Tensor:
 
 def two_sided(first: Tensor, second: Tensor) -> Tensor:
     """½ E[-log D(first)] + ½ E[-log(1 - D(second))] of log-odds: log 2 for a critic that cannot tell; a scalar."""
-    return 0.5 * (F.softplus(-first).mean() + F.softplus(second).mean())
+    return 0.5 * (ranks.mean(F.softplus(-first)) + ranks.mean(F.softplus(second)))
 
 
 class _Played(Term):
@@ -82,7 +83,10 @@ class Permuted(_Played):
     def forward(self, trace: Trace) -> Tensor:
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
-        both = logits(self.critic, torch.cat([z, permute_dimensions(z)]))
+        every = ranks.gather(z)
+        with ranks.whole():
+            shuffled = permute_dimensions(every)
+        both = logits(self.critic, torch.cat([z, ranks.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
 
 
@@ -152,7 +156,7 @@ class FoolData(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of -log D."""
-        return F.softplus(-logits(self.critic, generated(trace))).mean()
+        return ranks.mean(F.softplus(-logits(self.critic, generated(trace))))
 
 
 class JudgeData(_Played):

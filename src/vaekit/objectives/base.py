@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vaekit import ranks
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
@@ -75,12 +76,15 @@ class Objective(nn.Module):
         return [MODEL, *(name for name in self.players if any(t.player == name for t in self.each()))]
 
     def forward(self, trace: Trace) -> dict[str, Loss]:
-        """Return each player's loss, averaged over the batch (never over dimensions)."""
+        """Return each player's loss, averaged over the batch (never over dimensions).
+
+        Where processes share the batch, it is this process's share of that mean: the shares add up to it.
+        """
         totals: dict[str, Tensor] = {}
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
             value = term(trace)
-            value = value.mean() if value.dim() else value
+            value = ranks.share_of_mean(value)
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vaekit import ranks
 from vaekit.objectives.base import Term
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
@@ -21,8 +22,8 @@ def covariance(mean: Tensor) -> Tensor:
     tensor([[1., 2.],
             [2., 4.]])
     """
-    centred = mean - mean.mean(0, keepdim=True)
-    return centred.mT @ centred / len(mean)
+    centred = mean - ranks.mean_rows(mean)
+    return ranks.all_sum(centred.mT @ centred) / ranks.total_rows(len(mean))
 
 
 class Covariance(Term):
@@ -54,7 +55,8 @@ class Covariance(Term):
         total = covariance(q.mean.flatten(1))
         if self.kind == "ii":
             within = getattr(q, "covariance", None)
-            total = total + (torch.diag(q.variance.flatten(1).mean(0)) if within is None else within.mean(0))
+            mean = ranks.mean_rows(q.variance.flatten(1) if within is None else within)
+            total = total + (torch.diag(mean) if within is None else mean)
         own = total.diagonal()
         off = total.square().sum() - own.square().sum()
         return self.off_diagonal() * off + self.diagonal() * (own - 1).square().sum()

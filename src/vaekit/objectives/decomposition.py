@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from vaekit import ranks
 from vaekit.objectives.base import Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
@@ -65,11 +66,15 @@ def decompose(q: Any, p: Any, z: Tensor, n: int, estimator: Estimator = "mss") -
     >>> bool(parts.total_correlation.abs().max() < 1e-6)  # all posteriors alike: nothing is told, nothing depends
     True
     """
-    each = q.log_prob_elements(z.unsqueeze(1))  # (B, B, D): log q(z_id | x_j)
-    weights = log_weights(len(z), n, estimator, like=z)
-    log_q_z = torch.logsumexp(each.sum(-1) + weights, 1)
-    log_product = torch.logsumexp(each + weights.unsqueeze(-1), 1).sum(-1)
-    own = each.diagonal().sum(0)  # the diagonal of (B, B, D) is (D, B)
+    # Where processes share the batch, each scores every code under its own posteriors: the sums over j are then joined.
+    every = ranks.gather(z)
+    each = q.log_prob_elements(every.unsqueeze(1))  # (B, B, D): log q(z_id | x_j)
+    weights = ranks.take(log_weights(len(every), n, estimator, like=z).mT).mT
+    joint = torch.logsumexp(each.sum(-1) + weights, 1)
+    single = torch.logsumexp(each + weights.unsqueeze(-1), 1)
+    joined = ranks.take(ranks.logsumexp(torch.cat([joint.unsqueeze(1), single], 1)))
+    log_q_z, log_product = joined[:, 0], joined[:, 1:].sum(-1)
+    own = ranks.take(each).diagonal().sum(0)  # the diagonal of (B, B, D) is (D, B)
     log_p = p.log_prob_elements(z).sum(-1)
     return Parts(own - log_q_z, log_q_z - log_product, log_product - log_p)
 

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vaekit import ranks
 from vaekit.objectives.base import Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
@@ -91,4 +92,5 @@ class MMD(Term):
     def forward(self, trace: Trace) -> Tensor:
         """Return the unbiased estimate."""
         z = trace.latents[self.latent].code[0]
-        return mmd(z.flatten(1), prior_sample(trace, self.latent).flatten(1), self.kernel)
+        z, real = ranks.gather(z.flatten(1)), ranks.gather(prior_sample(trace, self.latent).flatten(1))
+        return mmd(z, real, self.kernel)

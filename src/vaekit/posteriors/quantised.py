@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit import ranks
 from vaekit.conditional import apply_net
 from vaekit.distributions.codes import Quantised, code_space
 from vaekit.errors import UserError
@@ -120,7 +121,7 @@ class CodePosterior(Posterior):
     def shares(self, codes: Tensor) -> Tensor:
         """Return the share of the rows that took each code, (Q, K)."""
         counts = torch.stack([torch.bincount(one, minlength=self.codes) for one in codes.unbind(1)])
-        return _over_devices(counts.to(self.usage.dtype) / len(codes))
+        return ranks.all_sum(counts.to(self.usage.dtype)) / _everyones(codes)
 
     def start_from_examples(self, x: Any) -> None:
         """Start from training examples; default: nothing."""
@@ -133,12 +134,9 @@ class CodePosterior(Posterior):
         return {"codebook.perplexity": entropy.exp().mean(), "codebook.used": used.mean()}
 
 
-def _over_devices(x: Tensor) -> Tensor:
-    """Return the mean of `x` over the devices that train together: the same averages as on one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        x = x / torch.distributed.get_world_size()
-        torch.distributed.all_reduce(x)
-    return x
+def _everyones(rows: Tensor) -> Tensor:
+    """Return the number of rows of all processes that share the batch."""
+    return ranks.all_sum(torch.tensor(float(len(rows)), device=rows.device))
 
 
 def _vq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
@@ -224,8 +222,8 @@ class VectorQuantised(CodePosterior):
         super().take_in(given, codes)
         if self.update == "ema":
             for q, rows in enumerate(given):
-                sums = torch.zeros_like(self.sums[q]).index_add_(0, codes[:, q], rows) / len(rows)
-                self.sums[q].lerp_(_over_devices(sums), 1 - self.decay)
+                sums = torch.zeros_like(self.sums[q]).index_add_(0, codes[:, q], rows)
+                self.sums[q].lerp_(ranks.all_sum(sums) / _everyones(rows), 1 - self.decay)
             small = 1e-3 / self.codes
             total = self.usage.sum(1, keepdim=True)
             share = (self.usage + small) / (total + self.codes * small) * total
@@ -237,9 +235,7 @@ class VectorQuantised(CodePosterior):
         for q, rows in enumerate(given):
             dead = (self.usage[q] < self.revive / self.codes).unsqueeze(1)
             # As many as there are codes are drawn at every step, so that nothing waits to know how many are dead.
-            fresh = rows[torch.randint(len(rows), (self.codes,), device=rows.device)]
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.broadcast(fresh, 0)
+            fresh = ranks.some(rows, self.codes, math.prod(self.grid))
             self.codebook.data[q] = torch.where(dead, fresh, self.codebook[q])
             self.usage[q] = torch.where(dead.squeeze(1), 1 / self.codes, self.usage[q])
             if self.update == "ema":

@@ -1,0 +1,46 @@
+"""The processes ("ranks") that train or evaluate one run together, as one process with the whole batch would.
+
+`group` starts and ends them and moves plain values; `rows` deals a batch out and puts together what needs all of it;
+`draws` makes the random numbers of a rank's rows those that one process would have drawn for them. With one process
+nothing here does anything, and `rows` costs an attribute look-up.
+"""
+
+from vaekit.ranks.group import from_main, is_main, rank, start, world
+from vaekit.ranks.rows import (
+    all_sum,
+    any_of,
+    gather,
+    logsumexp,
+    mean,
+    mean_rows,
+    my_rows,
+    pairs_of,
+    share_of_mean,
+    sharing,
+    some,
+    take,
+    total_rows,
+    whole,
+)
+
+__all__ = [
+    "all_sum",
+    "any_of",
+    "from_main",
+    "gather",
+    "is_main",
+    "logsumexp",
+    "mean",
+    "mean_rows",
+    "my_rows",
+    "pairs_of",
+    "rank",
+    "share_of_mean",
+    "sharing",
+    "some",
+    "start",
+    "take",
+    "total_rows",
+    "whole",
+    "world",
+]

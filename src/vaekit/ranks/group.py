@@ -1,0 +1,191 @@
+"""The group of processes: joining it, who is first in it, and moving plain values and tensors from the first."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vaekit import _env
+from vaekit.errors import PeerLost, UserError
+
+MEETING = "VAEKIT_MEETING"
+"""Where the processes that `vaekit train --devices N` starts find one another: a file's path."""
+
+TIMEOUT = timedelta(minutes=30)
+
+_rank, _world = 0, 1
+
+
+def rank() -> int:
+    """Return this process's number, from 0; 0 when it is alone."""
+    return _rank
+
+
+def world() -> int:
+    """Return how many processes there are."""
+    return _world
+
+
+def is_main() -> bool:
+    """Return whether this process is the one that writes and prints."""
+    return _rank == 0
+
+
+def start() -> None:
+    """Join the group that torchrun, or `vaekit train --devices N`, started this process in, if any did.
+
+    Collectives run on gloo for tensors on the processor and on NCCL for those on CUDA. Call it as often as you like.
+    """
+    if _world > 1 or not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    if dist.is_initialized():  # by the host's own code
+        join()
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    meeting = os.environ.get(MEETING)
+    place = (
+        {"init_method": f"file://{meeting}", "rank": int(os.environ["RANK"]), "world_size": _asked()} if meeting else {}
+    )
+    try:
+        dist.init_process_group(backend, timeout=TIMEOUT, **place)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"the {_asked()} processes of this run could not meet: {error}") from None
+    join()
+    atexit.register(_leave)
+
+
+def join() -> None:
+    """Take rank and world from the process group that this process is in."""
+    global _rank, _world
+    _rank, _world = dist.get_rank(), dist.get_world_size()
+    store = dist.distributed_c10d._get_default_store()
+    # Errors mostly strike every process alike, and sometimes one that is not the first: whoever is first says it.
+    _env.speaker = lambda: store.add("vaekit/said", 1) == 1
+
+
+def _leave() -> None:
+    global _rank, _world
+    _rank, _world = 0, 1
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _asked() -> int:
+    return int(os.environ["WORLD_SIZE"])
+
+
+def local_rank() -> int:
+    """Return this process's number on its own machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def restarted() -> bool:
+    """Return whether torchrun or `vaekit train --devices` started this run's processes again after one had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def launch() -> str | None:
+    """Return a name for the launch that this process belongs to, the same after a restart; None without a launcher."""
+    if "TORCHELASTIC_RESTART_COUNT" not in os.environ:
+        return None
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return f"{os.uname().nodename}-{os.getppid()}" if name in ("", "none") else name
+
+
+def call(collective: Callable[..., Any], *arguments: Any) -> None:
+    """Call a collective; the loss of another process is a PeerLost."""
+    try:
+        collective(*arguments)
+    except RuntimeError as error:
+        if _is_loss(str(error)):
+            raise PeerLost("another process of this run has ended; the run goes on from its last checkpoint") from None
+        raise
+
+
+def _is_loss(text: str) -> bool:
+    return any(part in text for part in ("onnection closed", "onnection reset", "roken pipe", "NCCL error", "aborted"))
+
+
+def broadcast_text(text: str | None) -> str:
+    """Return the first process's text."""
+    if _world == 1:
+        assert text is not None
+        return text
+    data = torch.tensor(list((text or "").encode()), dtype=torch.uint8) if is_main() else torch.empty(0)
+    size = torch.tensor([len(data)])
+    call(dist.broadcast, size, 0)
+    buffer = data if is_main() else torch.empty(int(size), dtype=torch.uint8)
+    call(dist.broadcast, buffer, 0)
+    return bytes(buffer.tolist()).decode()
+
+
+def from_main(make: Callable[[], Any]) -> Any:
+    """Return what `make`, called by the first process alone, gives there: plain JSON. All raise its UserError."""
+    if _world == 1:
+        return make()
+    answer: dict[str, Any] = {}
+    if is_main():
+        try:
+            answer = {"value": make()}
+        except UserError as error:
+            answer = {"error": str(error)}
+    answer = json.loads(broadcast_text(json.dumps(answer) if is_main() else None))
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer["value"]
+
+
+def broadcast_tensors(tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """Return the first process's named tensors, one at a time over the wire; None on the others."""
+    if _world == 1:
+        assert tensors is not None
+        return dict(tensors)
+    facts = (
+        [[name, str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()] if tensors else []
+    )
+    out: dict[str, Tensor] = {}
+    for name, dtype, shape in from_main(lambda: facts):
+        mine = tensors[name].contiguous() if tensors else torch.empty(shape, dtype=getattr(torch, dtype))
+        call(dist.broadcast, mine.view(torch.uint8) if mine.dim() else mine, 0)
+        out[name] = mine
+    return out
+
+
+@torch.no_grad()
+def same_start(tensors: Sequence[Tensor]) -> None:
+    """Give every process the first one's values: machines of other kinds round initial weights otherwise."""
+    if _world > 1:
+        for tensor in tensors:
+            call(dist.broadcast, tensor, 0)
+
+
+def join_rows(x: Tensor) -> Tensor:
+    """Return the rows (n, ...) of all processes one after another, n being each one's own number."""
+    if _world == 1:
+        return x
+    sizes = torch.zeros(_world, dtype=torch.int64, device=x.device)
+    sizes[_rank] = len(x)
+    call(dist.all_reduce, sizes)
+    counts = sizes.tolist()
+    padded = x.new_zeros(max(counts), *x.shape[1:])
+    padded[: len(x)] = x
+    out = x.new_empty(_world * len(padded), *x.shape[1:])
+    call(dist.all_gather_into_tensor, out, padded)
+    return torch.cat([part[:n] for part, n in zip(out.split(max(len(padded), 1)), counts)]) if len(out) else out
+
+
+def sum_in_place(x: Tensor) -> Tensor:
+    """Add `x` up over the processes, in place."""
+    if _world > 1:
+        call(dist.all_reduce, x)
+    return x
