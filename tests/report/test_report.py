@@ -12,7 +12,7 @@ from PIL import Image
 
 from vaekit import figures
 from vaekit.errors import UserError
-from vaekit.report import Figure, Number, RunReport, Warning_, advise, compare, format_number, render
+from vaekit.report import Figure, Lines, Number, RunReport, Warning_, advise, compare, format_number, render
 from vaekit.report import advice as rules
 from vaekit.report.html import best
 
@@ -129,7 +129,7 @@ def test_all_text_is_escaped_wherever_it_comes_in():
     evil = RunReport(
         EVIL, EVIL, EVIL, EVIL, {EVIL: EVIL}, [Number(EVIL, 1.5, unit=EVIL, meaning=EVIL, note=EVIL)],
         [(EVIL, [Number(EVIL, None, unit=EVIL, meaning=EVIL, note=EVIL)])], [Warning_(EVIL, EVIL, (EVIL,))],
-        [Figure(PNG, EVIL, EVIL)], EVIL, {EVIL: EVIL}, {EVIL: {EVIL: EVIL}},
+        [Figure(PNG, EVIL, EVIL)], EVIL, {EVIL: EVIL}, {EVIL: {EVIL: EVIL}}, [Lines([EVIL], EVIL, EVIL)],
     )  # fmt: skip
     for document in (render(evil), compare([evil, evil]), compare([evil, full()])):
         assert "<script" not in document and '"x"' not in document
@@ -137,6 +137,12 @@ def test_all_text_is_escaped_wherever_it_comes_in():
         assert not page.all("script")
         assert any(EVIL in t for t in page.text("h1")) or any(EVIL in t for t in page.text("th"))
     assert Page(render(evil)).all("img")[0]["alt"] == EVIL
+
+
+def test_examples_that_are_read_stand_one_a_line():
+    page = Page(render(full(lines=[Lines(["to be", "or not"], "Samples", "drawn from the prior")])))
+    assert "to be\nor not" in page.text("pre")
+    assert "Samples" in page.text("h3")
 
 
 def test_an_empty_report_still_renders():

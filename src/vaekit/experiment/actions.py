@@ -16,9 +16,10 @@ from vaekit import figures
 from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
-from vaekit.data.save import write_images, write_npz
+from vaekit.data.save import write_npz
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
+from vaekit.experiment.showing import formats, write_examples, write_paths
 from vaekit.latents.interpolate import Kind
 
 
@@ -43,19 +44,14 @@ def _split(run: Run, data: str | None) -> Split:
 
 
 def sample(folder: Path, out: Path, *, n: int, label: str | None, temperature: float, draw: bool, seed: int) -> str:
-    """Write samples as a PNG grid or an NPZ (x, and y for conditional models)."""
-    suffix = check_out(out, (".png", ".npz"))
+    """Write samples: a PNG grid, an NPZ (x, and y for conditional models), or in a form of the data's modality."""
     _positive("-n", n)
     if not 0 < temperature < math.inf:
         raise UserError(f"--temperature must be above 0 and finite, not {temperature:g}")
     run = load(folder)
-    _needs_pictures(run, suffix)
-    x = run.sample(n, label, temperature=temperature, draw=draw, seed=seed)
-    if suffix == ".png":
-        write_images(out, x)
-    else:
-        y = run.labels(n, label)
-        write_npz(out, x=x.numpy(), **({} if y is None else {"y": y.numpy()}))
+    _checked_out(run, out)
+    x = run.drawn(n, label, temperature=temperature, draw=draw, seed=seed)
+    write_examples(run, out, x, run.labels(n, label))
     return f"{n} samples in {out}"
 
 
@@ -84,11 +80,15 @@ def _csv(z: Tensor, y: Tensor | None, classes: Sequence[str]) -> str:
 
 def reconstruct(folder: Path, out: Path, *, data: str | None, n: int) -> str:
     """Write inputs beside their reconstructions, as a figure or as NPZ (x, reconstruction)."""
-    suffix = check_out(out, (".png", ".npz"))
     _positive("-n", n)
     run = load(folder)
+    suffix = check_out(out, (*formats(run), ".png") if run.modality is None else formats(run))
     split = _split(run, data).first(n)
-    x, shown = split.inputs, run.prepare.show(run.reconstruct(split.x, split.y))
+    x, made = split.inputs, run.reconstruct(split.x, split.y)
+    if run.modality is not None and suffix in run.modality.formats:
+        write_examples(run, out, made)
+        return f"{len(x)} reconstructions in {out}"
+    shown = run.prepare.show(made)
     if suffix == ".png":
         figures.save(figures.reconstructions(run.prepare.show(x).numpy(), shown.numpy(), limit=n), out)
     else:
@@ -100,11 +100,10 @@ def interpolate(
     folder: Path, out: Path, *, data: str | None, n: int, steps: int, kind: Kind, examples: str | None
 ) -> str:
     """Write decoded paths between examples, as a figure or as NPZ (paths)."""
-    suffix = check_out(out, (".png", ".npz"))
     _positive("-n", n)
     _positive("--steps", steps, 2)
     run = load(folder)
-    _needs_pictures(run, suffix)
+    suffix = _checked_out(run, out)
     split = _split(run, data)
     if len(split) < 2:
         raise UserError(f"a path needs two examples, and {data} has {len(split)}; give more data")
@@ -113,7 +112,9 @@ def interpolate(
     a, b = torch.tensor(starts), torch.tensor(stops)
     y = None if split.y is None else split.y[a]
     paths = run.interpolate(as_input(split.x[a]), as_input(split.x[b]), y, steps, kind)
-    if suffix == ".png":
+    if run.modality is not None and suffix in run.modality.formats:
+        write_paths(run, out, paths)
+    elif suffix == ".png":
         figures.save(figures.interpolation(paths.numpy()), out)
     else:
         write_npz(out, paths=np.asarray(paths.numpy()))
@@ -133,6 +134,11 @@ def _numbers(text: str, count: int) -> list[int]:
     return numbers
 
 
-def _needs_pictures(run: Run, suffix: str) -> None:
-    if suffix == ".png" and not run.info.is_image:
-        raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE.npz")
+def _checked_out(run: Run, out: Path) -> str:
+    """Return the suffix of the file to write, one of those that the run's examples can be written in."""
+    found = formats(run)
+    if out.suffix.lower() == ".png" and ".png" not in found:
+        raise UserError(
+            f"{run.info.name} are not images, so there is no picture to write; use --out FILE{' or FILE'.join(found)}"
+        )
+    return check_out(out, found)

@@ -16,6 +16,7 @@ from vaekit.distributions.normal import DiagonalNormal
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
+from vaekit.experiment.showing import picture, write_lines
 from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.training.log import read
@@ -27,6 +28,7 @@ MAP_POINTS = 5000
 TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
 LAYER_EXAMPLES = 1000
+PICTURED = 12
 
 
 def write_figures(run: Run) -> list[Path]:
@@ -35,27 +37,15 @@ def write_figures(run: Run) -> list[Path]:
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     drawn: list[Path] = []
-    makers: dict[str, Callable[[Run], Any]] = {
-        "curves": curves,
-        "reconstructions": reconstructions,
-        "samples": samples,
-        "interpolation": interpolation,
-        "traversals": traversals,
-        "manifold": manifold,
-        "latent_map": latent_map,
-        "kl": kl,
-        "kl_layers": kl_layers,
-        "aggregate_posterior": aggregate,
-    }
-    for name, make in makers.items():
-        figure = make(run)
+    for name, (make, of_arrays) in MAKERS.items():
+        figure = make(run) if run.info.is_array or not of_arrays else None
         path = folder / f"{name}.png"
         if figure is None:
             path.unlink(missing_ok=True)
             continue
         figures.save(figure, path)
         drawn.append(path)
-    return drawn
+    return [*drawn, *(write_lines(run) if not run.info.is_array else [])]
 
 
 def _examples(run: Run, n: int) -> tuple[Tensor, Tensor | None]:
@@ -77,7 +67,10 @@ def reconstructions(run: Run) -> Any:
 
 
 def samples(run: Run) -> Any:
-    """Samples from the prior."""
+    """Samples from the prior, as the modality draws them if the data have one that does."""
+    drawn = picture(run, PICTURED)
+    if drawn is not None or not run.info.is_array:
+        return drawn
     return figures.samples(run.sample(64).numpy())
 
 
@@ -202,3 +195,18 @@ def aggregate(run: Run) -> Any:
     if latent.q.loc.dim() != 2:
         return None
     return figures.aggregate_posterior(latent.q.mean.numpy(), latent.q.scale.numpy())
+
+
+MAKERS: dict[str, tuple[Callable[[Run], Any], bool]] = {
+    "curves": (curves, False),
+    "reconstructions": (reconstructions, True),
+    "samples": (samples, False),
+    "interpolation": (interpolation, True),
+    "traversals": (traversals, True),
+    "manifold": (manifold, True),
+    "latent_map": (latent_map, False),
+    "kl": (kl, False),
+    "kl_layers": (kl_layers, False),
+    "aggregate_posterior": (aggregate, False),
+}
+"""Every figure's maker, and whether it draws arrays of numbers only."""

@@ -35,9 +35,13 @@ CAPTIONS = {
     "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
     "kl_layers": (
         "KL by layer",
-        "How much each stochastic layer tells, over test examples and over training batches; a layer at zero is unused.",
+        "How much each stochastic layer tells, over test examples and over training batches; one at zero is unused.",
     ),
     "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
+}
+LINES = {
+    "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
+    "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
 NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
 """Facts of a metric that stand beside its number."""
@@ -62,8 +66,9 @@ def gather(run: Run) -> report.RunReport:
     headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(result)]
     rest = [number for name, number in numbers.items() if name not in HEADLINE]
     shape = " × ".join(str(n) for n in info.shape)
+    of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
-        "data": f"{info.name}, {shape}, {info.kind}",
+        "data": f"{info.name}, {of}{shape}, {info.kind}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
         "latent": str(run.settings.model.latent),
@@ -85,6 +90,11 @@ def gather(run: Run) -> report.RunReport:
             report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
             for name, (title, caption) in CAPTIONS.items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
+        ],
+        lines=[
+            report.Lines((run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(), title, caption)
+            for name, (title, caption) in LINES.items()
+            if (run.path / files.FIGURES / name).is_file()
         ],
         command=run.record.get("command") or _command(run),
         environment=run.record["versions"],

@@ -22,6 +22,7 @@ from vaekit.data.prepare import as_input
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.loading import load_like
+from vaekit.experiment.showing import joined
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import Result, Subject, evaluate
@@ -172,9 +173,14 @@ class Run:
 
         A conditional model takes a label (a class name or number), or deals the classes out in turn.
         """
+        return self.prepare.show(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+
+    def drawn(
+        self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+    ) -> Tensor:
+        """Return `n` samples as the model makes them: `sample` before it is made displayable."""
         with self._inference(seed):
-            x = self.model.sample(n, self.labels(n, label), temperature, draw)
-        return self.prepare.show(x)
+            return self.model.sample(n, self.labels(n, label), temperature, draw)
 
     def labels(self, n: int, label: Any = None) -> Tensor | None:
         """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
@@ -212,7 +218,8 @@ class Run:
             ends = [self.model.posterior_mean(x, label) for x in (a, b)]
             z = interpolate(ends[0], ends[1], steps, kind)
             frames = [point(self.model.decode(step, label)) for step in z]
-        return torch.stack([self.prepare.show(frame) for frame in frames], 1)
+        shown = joined([self.prepare.show(frame) for frame in frames])
+        return torch.stack(shown.split([len(frame) for frame in frames]), 1)
 
     def prepared(self, source: Any) -> Split:
         """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
@@ -258,7 +265,7 @@ class Run:
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
                 parts.append(call(as_input(x[rows]), None if label is None else label[rows]))
-        return torch.cat(parts)
+        return joined(parts)
 
     @contextmanager
     def _inference(self, seed: int = 0) -> Iterator[None]:

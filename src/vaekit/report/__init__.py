@@ -6,8 +6,8 @@ True
 """
 
 from vaekit.report.advice import advise
-from vaekit.report.content import Figure, Number, RunReport, Warning_
+from vaekit.report.content import Figure, Lines, Number, RunReport, Warning_
 from vaekit.report.html import compare, render
 from vaekit.report.numbers import format_number
 
-__all__ = ["Figure", "Number", "RunReport", "Warning_", "advise", "compare", "format_number", "render"]
+__all__ = ["Figure", "Lines", "Number", "RunReport", "Warning_", "advise", "compare", "format_number", "render"]

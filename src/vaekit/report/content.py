@@ -19,6 +19,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Examples that are read, not looked at: lines of text, their title, and what they are."""
+
+    lines: Sequence[str]
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Number:
     """One reported number, or the reason it is refused.
 
@@ -82,6 +91,7 @@ class RunReport:
         tables: further numbers, by title.
         warnings: what to mind.
         figures: pictures, in order.
+        lines: examples as text, in order.
         command: the exact command that repeats the run.
         environment: versions and machine.
         settings: every setting, nested by part.
@@ -99,6 +109,7 @@ class RunReport:
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[Lines] = ()
 
     def numbers(self) -> dict[str, Number]:
         """All numbers by name, the headline first; a name that comes twice keeps its first."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from vaekit.errors import UserError
 from vaekit.report import page
-from vaekit.report.content import Figure, Number, RunReport, Warning_
+from vaekit.report.content import Figure, Lines, Number, RunReport, Warning_
 from vaekit.report.page import text
 
-__all__ = ["Figure", "Number", "RunReport", "Warning_", "compare", "render"]
+__all__ = ["Figure", "Lines", "Number", "RunReport", "Warning_", "compare", "render"]
 
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
 
@@ -32,6 +32,8 @@ def render(report: RunReport) -> str:
         sections.append(("Warnings", [page.warning(w) for w in report.warnings]))
     if report.figures:
         sections.append(("Figures", [page.picture(f, heading=f.title) for f in report.figures]))
+    if report.lines:
+        sections.append(("Examples", [page.lines(found) for found in report.lines]))
     if any(numbers for _, numbers in report.tables):
         parts = [f"<h3>{text(t)}</h3>{page.number_table(ns, t)}" for t, ns in report.tables if ns]
         sections.append(("All numbers", parts))

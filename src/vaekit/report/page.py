@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import UserError
-from vaekit.report.content import Figure, Number, Warning_
+from vaekit.report.content import Figure, Lines, Number, Warning_
 from vaekit.report.numbers import format_number
 
 CSS = """
@@ -132,6 +132,13 @@ def facts(pairs: Mapping[str, Any]) -> str:
     """Short facts in columns."""
     rows = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in pairs.items())
     return f'<dl class="facts">{rows}</dl>' if rows else ""
+
+
+def lines(found: Lines) -> str:
+    """Examples as text under a heading, one a line."""
+    caption = f'<p class="note">{text(found.caption)}</p>' if found.caption else ""
+    shown = text("\n".join(found.lines))
+    return f"<h3>{text(found.title)}</h3>{caption}<pre>{shown}</pre>"
 
 
 def pairs(values: Mapping[str, Any], caption: str) -> str:
