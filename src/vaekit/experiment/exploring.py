@@ -61,6 +61,11 @@ class Exploration:
     """
 
     def __init__(self, run: Run) -> None:
+        if not run.info.is_array:
+            raise UserError(
+                f"the explorer draws pictures and numbers, and {run.info.name} holds {run.info.modality} data; use "
+                "'vaekit sample', 'vaekit reconstruct' and 'vaekit interpolate' on this run"
+            )
         self.run = run
         self.model = run.model.eval()
         self.info = run.info
