@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import bounds
+from vaekit import bounds, ranks
 from vaekit.atomic import sweep
 from vaekit.errors import TrainingFailed, UserError
 from vaekit.models.base import Model
@@ -28,9 +28,11 @@ from vaekit.training.optimiser import Adam
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
+from vaekit.training.shared import sum_gradients
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
-from vaekit.training.validation import HeldOut, evaluating, held_out, named_kl, rng_state, set_rng_state
+from vaekit.training.sums import Sums
+from vaekit.training.validation import HeldOut, evaluating, held_out, rng_state, set_rng_state
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -58,12 +60,15 @@ class Fit:
         self.source = source.to(self.device)
         self.settings = settings
         self.folder = folder
-        self.loggers = list(loggers)
-        self.progress = progress or Silent()
+        # The first process alone writes and shows; the others do all else alike.
+        self.loggers = list(loggers) if ranks.is_main() else []
+        self.progress = (progress or Silent()) if ranks.is_main() else Silent()
+        self.heard: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
         self.skipped_before = 0
         self.per_epoch = source.steps(settings.batch_size)
+        self.ramp = None if settings.warmup in (0, "0") else Schedule.parse(f"linear 0 1 {settings.warmup}")
         self.lengths = self._stage_lengths()
         self.jsonl: JsonLines | None = None
         self.last_held_out: HeldOut | None = None
@@ -77,8 +82,7 @@ class Fit:
         return [max(1, round(total * share / sum(shares))) for share in shares]
 
     def _factor(self, step: int, total: int) -> float:
-        warmup = self.settings.warmup
-        ramp = 0.0 if warmup in (0, "0") else Schedule.parse(f"linear 0 1 {warmup}").steps(total, self.per_epoch)
+        ramp = 0.0 if self.ramp is None else self.ramp.steps(total, self.per_epoch)
         if step < ramp:
             return (step + 1) / (ramp + 1)
         if self.settings.decay == "none":
@@ -93,10 +97,11 @@ class Fit:
         devices = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.settings.seed)
-            if resume and self.folder is not None:
+            if resume and self.folder is not None and ranks.is_main():
                 sweep(self.folder)
+            ranks.same_start([*self.model.state_dict().values(), *self._objective_values()])
             state = self._find_checkpoint() if resume else None
-            if self.folder is not None:
+            if self.folder is not None and ranks.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
             try:
@@ -158,7 +163,9 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            self._step(x, y)
+            with ranks.sharing(examples_in(x), self.stage.objective.k):
+                self._step(ranks.take(x), ranks.take(y))
+            self.at.examples += examples_in(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
                 break
@@ -173,7 +180,7 @@ class Fit:
             self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
-        if self._interrupt.is_set():
+        if self._together(0, self._interrupt.is_set()):
             self._record()
             self._save_checkpoint()
             raise KeyboardInterrupt
@@ -204,7 +211,7 @@ class Fit:
         # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
-            self.bounded = bounds.refusal(trace) is None
+            self.bounded = not ranks.any_of(bounds.refusal(trace) is not None)
         grads = {}
         players = list(self.optimisers)
         for player in players:
@@ -215,39 +222,35 @@ class Fit:
                 retain_graph=player != players[-1],
                 allow_unused=True,
             )
+        if ranks.world() > 1:
+            own = {player: self.optimisers[player].parameters for player in players}
+            grads, self.heard = sum_gradients(grads, own, (self._interrupt.is_set(), self._time_to_save()))
         factor = self._factor(step, self.total)
         for player in players:
             norm = self.optimisers[player].step(grads[player], factor)
-            self._add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
+            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm / ranks.world())
         self.model.after_step(step)
         if self.average is not None:
             self.average.update()
         self._account(trace, losses)
         self.at.stage_step += 1
         self.at.step += 1
-        self.at.examples += examples_in(x)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def _reset_sums(self) -> None:
-        self.sums: dict[str, Tensor] = {}
+        self.sums = Sums()
         self.counted = 0
-
-    @torch.no_grad()
-    def _add(self, name: str, value: Tensor) -> None:
-        self.sums[name] = value.detach() if name not in self.sums else self.sums[name] + value.detach()
 
     @torch.no_grad()
     def _account(self, trace: Trace, losses: Mapping[str, Loss]) -> None:
         for player, loss in losses.items():
             prefix = "" if player == MODEL else f"{player}."
-            self._add(f"{prefix}loss", loss.total)
+            self.sums.add(f"{prefix}loss", loss.total)
             for name, value in loss.parts.items():
-                self._add(f"{prefix}{name}", value)
+                self.sums.add(f"{prefix}{name}", value)
         if self.bounded:
-            self._add("elbo", bounds.elbo(trace).mean())
-            for name, value in named_kl(trace).items():
-                self._add(name, value.mean())
+            self.sums.add_bound(trace)
         self.counted += 1
 
     def _record(self) -> None:
@@ -259,7 +262,7 @@ class Fit:
         self._clock = now
         record: dict[str, Any] = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
         record["stage"] = self.stage.name
-        record |= {name: float(value) / self.counted for name, value in self.sums.items()}
+        record |= self.sums.means(self.counted)
         record["lr"] = self.settings.lr * self._factor(max(self.at.stage_step - 1, 0), self.total)
         record["skipped"] = self.skipped_before + self._skipped()
         record["examples_per_second"] = self.at.examples / max(self.at.seconds, 1e-9)
@@ -337,14 +340,27 @@ class Fit:
             return False
         if self.settings.checkpoint_steps is not None:
             return self.at.stage_step % self.settings.checkpoint_steps == 0
-        return time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+        return self._together(1, self._time_to_save())
+
+    def _time_to_save(self) -> bool:
+        return ranks.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+
+    def _together(self, which: int, mine: bool) -> bool:
+        """Return what all processes heard at the last step; a CUDA device is waited for at log records alone."""
+        if ranks.world() == 1:
+            return mine
+        waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
+        return self.heard is not None and not waits and bool(self.heard[which] > 0)
+
+    def _objective_values(self) -> list[Tensor]:
+        return [value for stage in self.stages for value in stage.objective.state_dict().values()]
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / "checkpoints" / name
 
     def _save_checkpoint(self) -> None:
         path = self._path(LAST)
-        if path is None:
+        if path is None or not ranks.is_main():
             return
         self._saved_at = time.monotonic()
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
@@ -362,12 +378,21 @@ class Fit:
 
     def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self._path(LAST)
-        if path is None or not path.exists():
+        if path is None:
             return None
-        tensors, meta = checkpoint.load(path)
-        if "position" not in meta:
-            raise UserError(f"{path} is not a checkpoint of a training run; train again")
-        return tensors, meta
+        tensors: dict[str, Tensor] | None = None
+
+        def read() -> dict[str, Any] | None:
+            nonlocal tensors
+            if not path.exists():
+                return None
+            tensors, meta = checkpoint.load(path)
+            if "position" not in meta:
+                raise UserError(f"{path} is not a checkpoint of a training run; train again")
+            return meta
+
+        meta = ranks.from_main(read)
+        return None if meta is None else (ranks.broadcast_tensors(tensors), meta)
 
     def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, meta = state
@@ -394,6 +419,8 @@ class Fit:
             if path is None:
                 self._best_tensors = {name: value.detach().clone() for name, value in tensors.items()}
                 return
+            if not ranks.is_main():
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.save(path, tensors)
 
@@ -403,11 +430,14 @@ class Fit:
             return
         path = self._path(BEST)
         if self._keeps_best() and self.at.best > -math.inf:
-            tensors = self._best_tensors if path is None else checkpoint.load(path)[0]
+            tensors = self._best_tensors if path is None else self._read_best(path)
             checkpoint.load_model(self.model, tensors, path)
             self.last_held_out = self._validate_plain()
         elif self.average is not None:
             self.average.keep()
+
+    def _read_best(self, path: Path) -> dict[str, Tensor]:
+        return ranks.broadcast_tensors(checkpoint.load(path)[0] if ranks.is_main() else None)
 
     def _of_the_model(self, found: HeldOut) -> HeldOut:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""

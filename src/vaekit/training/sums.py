@@ -1,0 +1,56 @@
+"""What a step adds to the log: a few numbers on the device, read when a record is written and not before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekit import ranks
+from vaekit.trace import Trace
+from vaekit.training.validation import named_kl
+
+MOST_KEPT = 64
+"""Values of one name kept before they are added up: a long stretch between records holds no more."""
+
+
+class Sums:
+    """Sums of scalars by name. Adding keeps a reference and starts no kernel; `means` reads them all.
+
+    >>> sums = Sums()
+    >>> for value in (1.0, 2.0):
+    ...     sums.add("loss", torch.tensor(value))
+    >>> sums.means(2)
+    {'loss': 1.5}
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Tensor]] = {}
+        self._bound: dict[str, float] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Add a scalar, which must not be changed in place afterwards."""
+        kept = self._kept.setdefault(name, [])
+        kept.append(value.detach())
+        if len(kept) > MOST_KEPT:
+            kept[:] = [torch.stack(kept).sum()]
+
+    def add_bound(self, trace: Trace) -> None:
+        """Add the batch means of the parts of the plain ELBO, from which `means` makes "elbo"."""
+        self._bound = {"log_px": 1.0}
+        self.add("log_px", ranks.share_of_mean(trace.log_px.detach()))
+        for name, value in named_kl(trace).items():
+            self._bound[name] = -1.0
+            self.add(name, ranks.share_of_mean(value.detach()))
+        if "log_w" in trace.extras:
+            self._bound["log_w"] = 1.0
+            self.add("log_w", ranks.share_of_mean(trace.extras["log_w"].detach()))
+
+    def means(self, n: int) -> dict[str, float]:
+        """Return the sums over `n`: the one place that waits for the device."""
+        out = {name: sum(torch.stack(kept).tolist()) / n for name, kept in self._kept.items()}
+        out = dict(zip(out, ranks.sums(list(out.values()))))  # each process has added its shares
+        if self._bound:
+            out["elbo"] = sum(sign * out[name] for name, sign in self._bound.items())
+            del out["log_px"]
+            out.pop("log_w", None)
+        return out

@@ -1,0 +1,43 @@
+"""The log's sums against sums made at every step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from training.toys import toy_data, toy_vae
+from vaekit import bounds
+from vaekit.training.sums import MOST_KEPT, Sums
+
+
+def test_a_long_stretch_keeps_few_values_and_the_same_sum() -> None:
+    sums, n = Sums(), 3 * MOST_KEPT + 7
+    for i in range(n):
+        sums.add("a", torch.tensor(float(i)))
+        sums.add("b", torch.tensor(float(i), requires_grad=True) * 2)
+    assert all(len(kept) <= MOST_KEPT for kept in sums._kept.values())
+    assert sums.means(n) == {"a": pytest.approx((n - 1) / 2), "b": pytest.approx(n - 1)}
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("extra", [False, True])
+def test_the_bound_is_made_of_its_parts(k: int, extra: bool) -> None:
+    model, sums, direct = toy_vae(), Sums(), []
+    for seed in range(3):
+        trace = model.trace(toy_data(20, seed), k=k)
+        if extra:
+            trace = replace(trace, extras={"log_w": torch.linspace(-1, 0, 20)})
+        sums.add_bound(trace)
+        direct.append(float(bounds.elbo(trace).mean()))
+    found = sums.means(3)
+    assert found["elbo"] == pytest.approx(sum(direct) / 3, rel=1e-5)
+    assert set(found) == {"elbo", "kl"}
+
+
+def test_what_is_not_finite_shows() -> None:
+    sums = Sums()
+    sums.add("a", torch.tensor(float("inf")))
+    sums.add("a", torch.tensor(float("-inf")))
+    assert sums.means(2)["a"] != sums.means(2)["a"]
