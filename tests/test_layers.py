@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "vaekit"
 
-_BASE = {"errors", "registry", "ranks", "tokens"}
+_BASE = {"errors", "registry", "ranks", "tokens", "graphs"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "ranks": {"errors", "_env"},
     "schedules": {"errors"},
     "tokens": set(),
+    "graphs": set(),
     "distributions": _BASE,
     "nets": _BASE,
     "trace": {"errors", "distributions"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
-    "collapse": {"distributions", "trace"},
+    "collapse": {"ranks", "distributions", "trace"},
     "objectives": {"errors", "registry", "ranks", "schedules", "distributions", "trace", "bounds"},
     "data": _BASE | {"atomic"},
     "training": _TRAINING,

@@ -1,0 +1,159 @@
+"""Graphs whose edges are independent given what each node is: a Bernoulli for every unordered pair of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+from torch.types import _size
+
+from vaekit.distributions.base import SCALAR, Family
+from vaekit.graphs import Graphs
+
+BLOCK = 1 << 22
+"""Pairs whose logits are held at once (16 MiB)."""
+
+
+class Edges(Family):
+    """p(A) = Π_{i<j} Bernoulli(a_ij; sigmoid(l_ij)) with l_ij = u_i · v_j + b, each unordered pair once, no diagonal.
+
+    `u` and `v` (..., G, N, F) are what the nodes are (v = u diag(s): then l is symmetric), `bias` a scalar, `sizes`
+    (G,) how many of the N rows are nodes. A graph is scored on the pairs it was observed on: `Graphs.hidden` are left out.
+    The N × N logits are made in blocks and never kept, with gradients or without.
+
+    >>> from vaekit.graphs import Graphs
+    >>> triangle = Graphs(torch.tensor([3]), torch.tensor([[0, 1], [0, 2], [1, 2]]))
+    >>> zero = torch.zeros(1, 3, 2)
+    >>> Edges(zero, zero, torch.zeros(()), triangle.sizes).log_prob(triangle)  # three fair coins
+    tensor([-2.0794])
+    """
+
+    measure = "mass"
+    has_rsample = False
+
+    def __init__(self, u: Tensor, v: Tensor, bias: Tensor, sizes: Tensor) -> None:
+        self.u, self.v, self.bias, self.sizes = u, v, bias, sizes
+        super().__init__(u.shape[:-2], u.shape[-2:-1] * 2)
+
+    def _logits(self, x: Graphs, pairs: Tensor) -> Tensor:
+        """Return the logits (..., E) of packed pairs (E, 2)."""
+        graph, i, j = x.local(pairs)
+        return (self.u[..., graph, i, :] * self.v[..., graph, j, :]).sum(-1) + self.bias
+
+    def _per_graph(self, x: Graphs, pairs: Tensor, values: Tensor) -> Tensor:
+        """Sum values (..., E) of packed pairs by graph: (..., G), double."""
+        out = torch.zeros(*values.shape[:-1], len(x), dtype=torch.float64, device=values.device)
+        return out.index_add(-1, x.graph_of[pairs[:, 0]], values.double())
+
+    def log_parts(self, x: Graphs) -> tuple[Tensor, Tensor]:
+        """Return log p of the observed edges, Σ log sigmoid(l_ij), and of the pairs not joined: (..., G) nats each."""
+        on = self._logits(x, x.edges)
+        edges = -self._per_graph(x, x.edges, softplus(-on))
+        rest = _AllSoftplus.apply(self.u, self.v, self.bias, x.sizes) - self._per_graph(x, x.edges, softplus(on))
+        if x.hidden is not None and len(x.hidden):
+            rest = rest - self._per_graph(x, x.hidden, softplus(self._logits(x, x.hidden)))
+        return edges.to(self.u.dtype), -rest.to(self.u.dtype)
+
+    def log_prob(self, value: Graphs) -> Tensor:
+        """Return log p of the observed pairs, (..., G) nats a graph."""
+        edges, rest = self.log_parts(value)
+        return edges + rest
+
+    def pair_logits(self, x: Graphs, pairs: Tensor) -> Tensor:
+        """Return the log-odds (..., E) of packed pairs (E, 2) of the graphs `x`."""
+        return self._logits(x, pairs)
+
+    @property
+    def mean(self) -> Tensor:
+        """P(a_ij = 1), (..., G, N, N), symmetric, zero on the diagonal and where no node is: all at once."""
+        p = torch.sigmoid(self.u @ self.v.mT + self.bias)
+        rows = torch.arange(p.shape[-1], device=p.device) < self.sizes.unsqueeze(-1)
+        keep = rows.unsqueeze(-1) & rows.unsqueeze(-2) & ~torch.eye(p.shape[-1], dtype=torch.bool, device=p.device)
+        return p * keep
+
+    def sample(self, sample_shape: _size = SCALAR) -> Graphs:  # type: ignore[override]
+        """Draw a graph of each size: `Graphs` of G graphs. Batches (K, G) and sample shapes are not drawn."""
+        if sample_shape != SCALAR or len(self.batch_shape) != 1:
+            raise ValueError("one graph is drawn for each of (G,) distributions")
+        return self._choose(lambda logits: torch.bernoulli(torch.sigmoid(logits)) > 0)
+
+    @property
+    def mode(self) -> Graphs:
+        """The likeliest graphs: every pair with odds above one is joined."""
+        return self._choose(lambda logits: logits > 0)
+
+    @torch.no_grad()
+    def _choose(self, joined: Any) -> Graphs:
+        starts = (self.sizes.cumsum(0) - self.sizes).tolist()
+        found = [torch.empty(0, 2, dtype=torch.int64, device=self.u.device)]
+        for g, n in enumerate(self.sizes.tolist()):
+            for rows, columns in _blocks(n, 1):
+                logits = self.u[g, rows] @ self.v[g, columns].mT + self.bias
+                pairs = joined(logits).triu(1).nonzero()
+                found.append(pairs + rows.start + starts[g])
+        return Graphs(self.sizes, torch.cat(found))
+
+    def in_support(self, x: Any) -> Tensor:
+        """Whether each of the graphs fits: (G,) bool."""
+        return x.sizes <= self.u.shape[-2]
+
+
+def _blocks(n: int, batch: int) -> Iterator[tuple[slice, slice]]:
+    """Yield row and column ranges that cover the upper triangle, at most `BLOCK` pairs at once over the batch."""
+    height = max(1, min(n, BLOCK // max(1, n * batch)))
+    for start in range(0, n, height):
+        yield slice(start, min(start + height, n)), slice(start, n)
+
+
+class _AllSoftplus(torch.autograd.Function):
+    """Σ_{i<j<n} log(1 + exp(u_i · v_j + b)), (..., G) double; block by block, computed again for the slopes."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, v: Tensor, bias: Tensor, sizes: Tensor) -> Tensor:
+        ctx.save_for_backward(u, v, bias, sizes)
+        total = torch.zeros(u.shape[:-2], dtype=torch.float64, device=u.device)
+        for rows, columns, leads in _parts(u):
+            value = softplus(_block(u, v, bias, sizes, rows, columns, leads)[0])
+            total.flatten()[leads] += value.sum((-2, -1), dtype=torch.float64)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+        u, v, bias, sizes = ctx.saved_tensors
+        n, width = u.shape[-2:]
+        flat_u, flat_v = u.reshape(-1, n, width), v.reshape(-1, n, width)
+        grad_u, grad_v = torch.zeros_like(flat_u), torch.zeros_like(flat_v)
+        grad_bias = torch.zeros((), dtype=torch.float64, device=u.device)
+        for rows, columns, leads in _parts(u):
+            weight = slope.reshape(-1)[leads].to(u.dtype)[:, None, None]
+            p = torch.sigmoid(_block(u, v, bias, sizes, rows, columns, leads)[0]) * weight
+            grad_u[leads, rows] += p @ flat_v[leads, columns]
+            grad_v[leads, columns] += p.mT @ flat_u[leads, rows]
+            grad_bias += p.sum(dtype=torch.float64)
+        return grad_u.view_as(u), grad_v.view_as(v), grad_bias.to(bias.dtype), None
+
+
+def _parts(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield the blocks of pairs, and of the batch where one graph takes less than a block."""
+    n, batch = u.shape[-2], u[..., 0, 0].numel()
+    step = max(1, BLOCK // max(1, n * n))
+    for first in range(0, batch, step):
+        for rows, columns in _blocks(n, min(step, batch - first)):
+            yield rows, columns, slice(first, min(first + step, batch))
+
+
+def _block(
+    u: Tensor, v: Tensor, bias: Tensor, sizes: Tensor, rows: slice, columns: slice, leads: slice
+) -> tuple[Tensor, None]:
+    """Return the logits of a block, −∞ where a pair is not i < j < n."""
+    n, width = u.shape[-2:]
+    left, right = u.reshape(-1, n, width)[leads, rows], v.reshape(-1, n, width)[leads, columns]
+    logits = torch.baddbmm(bias.to(u.dtype), left, right.mT)
+    i = torch.arange(rows.start, rows.stop, device=u.device)[:, None]
+    j = torch.arange(columns.start, columns.stop, device=u.device)
+    count = sizes.expand(u.shape[:-2]).reshape(-1)[leads, None, None]
+    return logits.masked_fill_(~((i < j) & (j < count)), -torch.inf), None
