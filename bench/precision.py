@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--most", type=int, default=1000, help="stop after so many runs; the next call goes on")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     path = RESULTS / f"precision-{asked.net}.json"
@@ -76,9 +77,11 @@ def main() -> None:
     if path.exists():
         before = json.loads(path.read_text())
         runs = before["runs"] if before["what"] == what else []
+    most = len(runs) + asked.most
     for seed in range(asked.seeds):
         for precision in ("fp32", "bf16"):
-            if not any(run["seed"] == seed and run["precision"] == precision for run in runs):
+            done = any(run["seed"] == seed and run["precision"] == precision for run in runs)
+            if not done and len(runs) < most:
                 runs.append(measured(asked.net, asked.data, asked.epochs, seed, precision, asked.limit))
                 out = {"what": what, "machine": machine.describe(), "summary": summary(runs), "runs": runs}
                 path.write_text(json.dumps(out, indent=1) + "\n")

@@ -25,6 +25,7 @@ from vaekit.training.average import WeightAverage
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
+from vaekit.training.precision import settle
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
@@ -57,6 +58,7 @@ class Fit:
         self.stages = list(stages)
         for stage in self.stages:
             stage.objective.to(self.device)
+        self.precision = settle(settings.precision, self.device, model, [stage.objective for stage in stages])
         self.source = source.to(self.device)
         self.settings = settings
         self.folder = folder
@@ -198,7 +200,7 @@ class Fit:
     # -- one step -------------------------------------------------------------------------------------------------
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.settings.precision != "bf16":
+        if self.precision != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
