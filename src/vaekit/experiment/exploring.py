@@ -26,10 +26,12 @@ from vaekit.distributions.base import is_point_mass, measure_of
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
 from vaekit.experiment.scoring import Scorer
+from vaekit.experiment.showing import lines
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.latents.manifold import Plane, principal_plane
 from vaekit.latents.traverse import by_information, traverse
+from vaekit.models.base import point
 from vaekit.trace import Latent
 
 MOST_POINTS = 70_000
@@ -61,10 +63,10 @@ class Exploration:
     """
 
     def __init__(self, run: Run) -> None:
-        if not run.info.is_array:
+        if run.info.kind == "graph":
             raise UserError(
-                f"the explorer draws pictures and numbers, and {run.info.name} holds {run.info.modality} data; use "
-                "'vaekit sample', 'vaekit reconstruct' and 'vaekit interpolate' on this run"
+                f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
+                "and 'vaekit reconstruct' on this run"
             )
         self.run = run
         self.model = run.model.eval()
@@ -91,7 +93,8 @@ class Exploration:
             first = self._splits[0].first(1)
             x, y = first.inputs, first.y
         else:
-            x, y = torch.zeros(1, *self.info.shape), torch.zeros(1, dtype=torch.long)
+            kind = torch.int64 if self.info.kind == "tokens" else torch.float32
+            x, y = torch.zeros(1, *self.info.shape, dtype=kind), torch.zeros(1, dtype=torch.long)
         label = y if self.model.takes_label else None
         try:
             with self._drawn():
@@ -151,10 +154,12 @@ class Exploration:
         return {
             "title": f"{self.run.recipe} on {info.name}",
             "image": info.is_image,
+            "text": self.as_text,
+            "typed": self.run.modality is not None and self.run.modality.reads_lines,
             "channels": 3 if info.is_image and info.shape[0] >= 3 else 1,
             "height": height,
             "width": width,
-            "names": [] if info.is_image else [getattr(name, "name", str(name)) for name in names],
+            "names": [] if info.is_image or self.as_text else [getattr(name, "name", str(name)) for name in names],
             "classes": list(info.classes),
             "takes_label": self.model.takes_label,
             "size": self.size,
@@ -193,10 +198,20 @@ class Exploration:
             at = self._embedded(torch.nn.functional.one_hot(code, self.categories).float() if self.one_hot else code)
         else:
             at = z.view(-1, *self.latent_shape)
-        return self.model.decode(at, y).mean
+        return point(self.model.decode(at, y))
+
+    @property
+    def as_text(self) -> bool:
+        """Whether examples are lines to read rather than pictures or rows of numbers."""
+        return not self.info.is_array
 
     def shown(self, x: Tensor) -> np.ndarray:
-        """Return what the page draws: images as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units."""
+        """Return what the page draws: images as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
+
+        Examples that are read come as an array of N texts.
+        """
+        if self.as_text:
+            return np.array(lines(self.run, x), dtype=np.str_)
         if not self.info.is_image:
             return np.ascontiguousarray(self.run.prepare.invert(x).flatten(1).numpy(), dtype=np.float32)
         grey = self.run.prepare.show(x).mul(255).round_().to(torch.uint8)
@@ -312,6 +327,8 @@ class Exploration:
         if scale == "bytes":
             ours = not self.info.is_image or (values.max() <= prepare.levels - 1 if prepare.levels else False)
             values, scale = (values, "source") if ours else (values / 255, "unit")
+        if self.as_text:
+            raise UserError(f"{self.info.name} holds {self.info.modality} data, which are not read from arrays")
         if values.shape != tuple(self.info.shape):
             raise UserError(f"the example has shape {values.shape}; this run's model takes {tuple(self.info.shape)}")
         if not np.isfinite(values).all():
@@ -333,6 +350,12 @@ class Exploration:
                 )
             raw = torch.from_numpy(values.astype(np.float32))
         return prepare.fixed(Split(raw[None])).inputs
+
+    def typed(self, line: str) -> Tensor:
+        """Return one example (1, ...) as the model sees it from a line that a person wrote."""
+        if self.run.modality is None or not self.run.modality.reads_lines:
+            raise UserError(f"{self.info.name} are not read from lines of text")
+        return self.run.modality.encode([line], self.info, self.run.settings.data).inputs
 
     def infer(self, x: Tensor, label: int | None) -> dict[str, Any]:
         """Return an example's posterior, reconstruction, bound and anomaly score; arrays under "x" and "recon"."""
@@ -382,7 +405,8 @@ class Exploration:
         x = self.run.prepare.invert(self.mean(z, label))
         y = self._label(label, len(z))
         out = io.BytesIO()
-        arrays: dict[str, Any] = {"z": z.numpy(), "x": x.numpy()} | ({} if y is None else {"y": y.numpy()})
+        told = {"x": self.shown(x)} if self.as_text else {"x": x.numpy()}
+        arrays: dict[str, Any] = {"z": z.numpy()} | told | ({} if y is None else {"y": y.numpy()})
         np.savez_compressed(out, **arrays)
         return out.getvalue()
 

@@ -24,6 +24,8 @@ from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.uploads import read_upload
 
 STATIC = Path(__file__).parent / "static"
+MOST_TEXT = 10_000
+"""Letters of a line that a person types."""
 MOST_ROWS = 128
 """Codes decoded in one request."""
 
@@ -66,6 +68,7 @@ class Api:
         post: dict[str, Any] = {"decode": self.decode, "random": self.random, "path": self.path}
         post |= {"combine": self.combine, "traverse": self.traverse, "lift": self.lift, "save": self.save}
         post |= {"infer": self.infer, "infer/pixels": self.infer_pixels, "infer/file": self.infer_file}
+        post |= {"infer/text": self.infer_text}
         return [
             *(Route(f"/api/{name}", call, methods=["GET"]) for name, call in get.items()),
             *(Route(f"/api/{name}", call, methods=["POST"]) for name, call in post.items()),
@@ -106,14 +109,14 @@ class Api:
     # -- codes ------------------------------------------------------------------------------------------------------
 
     async def decode(self, request: Request) -> Response:
-        """Codes in, pictures (uint8) or rows (float32) out, raw."""
+        """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw."""
         asked = await _json(request)
         rows = asked.get("z")
         if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
             raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
         z, label = self.x.code(rows), _label(asked)
         out = await self._run(self._quick, self.x.decode, z, label)
-        return Response(out.astype(out.dtype.newbyteorder("<"), copy=False).tobytes(), media_type=_RAW)
+        return Response(_bytes(out), media_type=_RAW)
 
     async def random(self, request: Request) -> Response:
         """A code from the prior."""
@@ -183,7 +186,7 @@ class Api:
         """An example as it is drawn, raw."""
         index = _index(request)
         shown = await self._run(self._quick, lambda: self.x.shown(self.x.example(index)[0]))
-        return Response(shown.tobytes(), media_type=_RAW)
+        return Response(_bytes(shown), media_type=_RAW)
 
     async def infer(self, request: Request) -> Response:
         """A known example's posterior, reconstruction, bound and score."""
@@ -218,6 +221,14 @@ class Api:
         x, told = await self._run(self._slow, read)
         return await self._inferred(x, _query_label(request), told)
 
+    async def infer_text(self, request: Request) -> Response:
+        """The same for a line of text."""
+        asked = await _json(request)
+        line = asked.get("text")
+        if not isinstance(line, str) or not line.strip() or len(line) > MOST_TEXT:
+            raise UserError(f"text must be a line of 1 to {MOST_TEXT:,} letters")
+        return await self._inferred(await self._run(self._slow, self.x.typed, line), _label(asked), "")
+
     async def _inferred(self, x: Any, label: int | None, told: str) -> Response:
         def work() -> dict[str, Any]:
             self.x.scores()  # the first waits for the distribution that the score is compared with
@@ -225,7 +236,7 @@ class Api:
 
         found = await self._run(self._slow, work)
         for name in ("x", "recon"):
-            found[name] = base64.b64encode(found[name].tobytes()).decode()
+            found[name] = base64.b64encode(_bytes(np.atleast_1d(found[name]))).decode()
         return JSONResponse(found | {"told": told, "label": label})
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
@@ -233,6 +244,13 @@ class Api:
 
 
 _RAW = "application/octet-stream"
+
+
+def _bytes(shown: np.ndarray) -> bytes:
+    """Return what the page draws as bytes: numbers as they lie in memory, texts as JSON."""
+    if shown.dtype.kind == "U":
+        return json.dumps(shown.tolist(), ensure_ascii=False).encode()
+    return shown.astype(shown.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 async def _body(request: Request) -> bytes:

@@ -24,9 +24,14 @@ export const short = (value) => {
 
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-// One example's raw bytes → its numbers: pixels for images, 32-bit floats for rows.
+// One example's raw bytes → its values: pixels for images, 32-bit floats for rows, one string for what is read.
 export const sizeOf = (facts) => (facts.image ? facts.height * facts.width * facts.channels : 4 * facts.names.length);
+const texts = new WeakMap();
 export function example(facts, buffer, index = 0) {
+  if (facts.text) {
+    if (!texts.has(buffer)) texts.set(buffer, JSON.parse(new TextDecoder().decode(buffer)));
+    return texts.get(buffer)[index];
+  }
   const size = sizeOf(facts);
   return facts.image ? new Uint8Array(buffer, index * size, size) : new Float32Array(buffer, index * size, size / 4);
 }
@@ -38,6 +43,7 @@ export function fromBase64(facts, text) {
 
 // Paints one example: pixels as they are, a row of numbers as bars about their own zero.
 export function paint(canvas, facts, values) {
+  if (facts.text) return words(canvas, values);
   if (!facts.image) return bars(canvas, values);
   const { width, height, channels } = facts;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -47,6 +53,30 @@ export function paint(canvas, facts, values) {
   if (channels === 1) for (let i = 0; i < out.length; i++) out[i] = 0xff000000 | (values[i] * 0x010101);
   else for (let i = 0, j = 0; i < out.length; i++, j += 3) out[i] = 0xff000000 | (values[j + 2] << 16) | (values[j + 1] << 8) | values[j];
   context.putImageData(picture, 0, 0);
+}
+
+// A line to read, wrapped into a small picture of it; what does not fit ends in dots. The whole is its title.
+function words(canvas, text) {
+  const ratio = devicePixelRatio || 1, width = 176, height = 96, pad = 8, leading = 16;
+  Object.assign(canvas, { width: width * ratio, height: height * ratio, title: text });
+  canvas.classList.add("words");
+  const context = canvas.getContext("2d");
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+  context.scale(ratio, ratio);
+  context.fillStyle = style("--card") || "#fff";
+  context.fillRect(0, 0, width, height);
+  context.fillStyle = style("--ink") || "#000";
+  context.font = "12px ui-monospace, Menlo, Consolas, monospace";
+  const most = Math.floor((width - 2 * pad) / context.measureText("m").width), rows = [""];
+  for (const word of text.split(" ")) {
+    const last = rows.at(-1);
+    if (last === "" || (last + " " + word).length <= most) rows[rows.length - 1] = last === "" ? word : `${last} ${word}`;
+    else rows.push(word);
+    while (rows.at(-1).length > most) rows.push(rows.splice(-1, 1, rows.at(-1).slice(0, most))[0].slice(most));
+  }
+  const fit = Math.floor((height - 2 * pad) / leading);
+  if (rows.length > fit) rows.splice(fit - 1, Infinity, `${rows[fit - 1].slice(0, most - 1)}…`);
+  rows.forEach((row, i) => context.fillText(row, pad, pad + 11 + i * leading));
 }
 
 function bars(canvas, values) {
@@ -65,6 +95,7 @@ export const className = (facts, label) => (label === null || label === undefine
 
 // A table of an example's values, with further columns; cells are kept, so that redrawing is cheap.
 export function valueTable(facts, heads) {
+  if (facts.text) return textTable(heads);
   const cells = [];
   const body = make("tbody");
   for (const name of facts.names) {
@@ -80,6 +111,15 @@ export function valueTable(facts, heads) {
     fill(column, values) {
       values.forEach((value, i) => { cells[i][column].textContent = short(value); });
     },
+  };
+}
+
+// The same for what is read: a paragraph under each head.
+function textTable(heads) {
+  const paragraphs = heads.map((head) => make("p", { className: "words", "aria-label": head }, "–"));
+  return {
+    element: make("div", { className: "texts" }, ...heads.flatMap((head, i) => [...(heads.length > 1 ? [make("h4", {}, head)] : []), paragraphs[i]])),
+    fill(column, text) { paragraphs[column].textContent = text || "(nothing)"; },
   };
 }
 

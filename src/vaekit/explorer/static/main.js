@@ -45,7 +45,7 @@ function stage() {
   const table = facts.image ? null : valueTable(facts, ["Decoded"]);
   if (table) {
     $("decoded-table").append(table.element);
-    document.querySelector(".stage-body").classList.add("table");
+    document.querySelector(".stage-body").classList.add(facts.text ? "read" : "table");
   }
   if (facts.image) canvas.style.aspectRatio = `${facts.width} / ${facts.height}`;
 

@@ -206,7 +206,18 @@ export function own(app) {
   const eraser = make("button", { type: "button", "aria-pressed": "false", onclick: () => { erase = !erase; eraser.setAttribute("aria-pressed", String(erase)); } }, "Eraser");
   const choose = make("button", { type: "button", onclick: () => file.click() }, facts.image ? "Open PNG, JPEG or NPY…" : "Open NPY…");
   const inputs = make("div", { className: "grow" });
-  if (facts.image) {
+  if (facts.text) {
+    if (facts.typed) {
+      const line = make("textarea", { id: "own-text", rows: 3, maxLength: 10000, spellcheck: false });
+      const encode = () => app.attempt(async () => {
+        source = null;
+        await take(await api.post("api/infer/text", { text: line.value, label: store.label }), "your line");
+      });
+      line.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); encode(); } });
+      inputs.append(make("h3", {}, make("label", { htmlFor: "own-text" }, "A line of your own")), line,
+        make("div", { className: "row" }, make("button", { type: "button", onclick: encode }, "Encode it")));
+    }
+  } else if (facts.image) {
     const inverting = make("label", { htmlFor: "invert" }, turn, " make it negative");
     inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file, inverting));
   } else inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file));
@@ -226,7 +237,7 @@ export function own(app) {
   }
   start.append(inputs);
   const intro = facts.grey ? "Draw here, open a file, or take a test example: the model encodes it and the sliders follow."
-    : "Open a file, or take a test example: the model encodes it and the sliders follow.";
+    : `${facts.typed ? "Write a line" : facts.text ? "Choose" : "Open a file"}${facts.text && !facts.typed ? "" : ", or take"} a test example: the model encodes it and the sliders follow.`;
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
       : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote)),
