@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vaekit import ranks
 from vaekit.trace import Trace
 
 ACTIVE = 0.01
@@ -49,6 +50,13 @@ class LatentWatch:
             ):
                 store[name] = value if name not in store else store[name] + value
         self.n += size
+
+    def join(self) -> None:
+        """Add up what the processes that shared the batches saw, each its own rows."""
+        for store in (self.kl, self.first, self.second):
+            for value in store.values():
+                ranks.sum_in_place(value)
+        self.n = int(ranks.sums([self.n])[0])
 
     def kl_elements(self) -> dict[str, list[float]]:
         """Mean KL of each dimension by latent, nats."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from vaekit import ranks
 from vaekit.data.dataset import DataSet
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
@@ -55,18 +56,19 @@ def train(
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Raises UserError before anything is written when data or settings
-    are wrong.
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
+    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
     torch.Size([4, 1, 8, 8])
     """
+    ranks.start()
     given = _given(set, dict(zip(SHORTCUTS, (epochs, steps, batch_size, lr, seed, device, precision))))
     target = None if out is None else Path(out)
-    if resume:
+    if resume or _goes_on(target):
         return _resume(target, recipe, data, given, progress, loggers, pictures)
-    _check_target(target, overwrite)
+    ranks.from_main(lambda: _check_target(target, overwrite))
     _check_loggers(loggers)
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
@@ -85,12 +87,13 @@ def train(
         "seed": settings.train.seed,
         "versions": files.versions(),
         "command": _command(),
+        **_processes(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "status": "running",
     }
     choose_device(settings.train.device)
     _start(built, dataset)
-    if target is not None:
+    if target is not None and ranks.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
         files.write_record(target, record)
@@ -98,9 +101,28 @@ def train(
         return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
-        if target is not None and not (target / files.CHECKPOINTS).exists():
+        if target is not None and ranks.is_main() and not (target / files.CHECKPOINTS).exists():
             shutil.rmtree(target)
         raise
+
+
+def _goes_on(target: Path | None) -> bool:
+    """Whether this launch of several processes began the run in `target`, and was started again."""
+
+    def begun() -> bool:
+        return target is not None and (target / files.RECORD).is_file() and _launch(target) == ranks.launch()
+
+    return ranks.restarted() and ranks.from_main(begun)
+
+
+def _launch(target: Path) -> str | None:
+    return files.read_record(target).get("launch")
+
+
+def _processes() -> dict[str, Any]:
+    """Return what the record says of the processes, where a launcher started them."""
+    started = ranks.launch()
+    return ({"processes": ranks.world()} if ranks.world() > 1 else {}) | ({"launch": started} if started else {})
 
 
 def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
@@ -191,7 +213,7 @@ def _fit(
             source,
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl"],
+            loggers=[LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl" and ranks.is_main()],
             progress=shown,
             resume=resume,
         )
@@ -200,8 +222,8 @@ def _fit(
         shown.note(f"warning: {note}")
     built.model.eval()
     record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
-    run = Run(target, record, built, settings, dataset)
-    if target is not None:
+    run = Run(target if ranks.is_main() else None, record, built, settings, dataset)
+    if target is not None and ranks.is_main():
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
         if pictures:
@@ -242,7 +264,7 @@ def _resume(
 ) -> Run:
     if target is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    record = files.read_record(target)
+    record = ranks.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
     settings = chosen.settings(record["settings"])
     if recipe is not None and recipe != record["recipe"]:

@@ -5,7 +5,22 @@
 nothing here does anything, and `rows` costs an attribute look-up.
 """
 
-from vaekit.ranks.group import from_main, is_main, rank, start, world
+from vaekit.ranks.group import (
+    broadcast_tensors,
+    first_text,
+    from_main,
+    is_main,
+    join_rows,
+    launch,
+    local_rank,
+    rank,
+    restarted,
+    same_start,
+    start,
+    sum_in_place,
+    sums,
+    world,
+)
 from vaekit.ranks.rows import (
     all_sum,
     any_of,
@@ -26,19 +41,28 @@ from vaekit.ranks.rows import (
 __all__ = [
     "all_sum",
     "any_of",
+    "broadcast_tensors",
+    "first_text",
     "from_main",
     "gather",
     "is_main",
+    "join_rows",
+    "launch",
+    "local_rank",
     "logsumexp",
     "mean",
     "mean_rows",
     "my_rows",
     "pairs_of",
     "rank",
+    "restarted",
+    "same_start",
     "share_of_mean",
     "sharing",
     "some",
     "start",
+    "sum_in_place",
+    "sums",
     "take",
     "total_rows",
     "whole",

@@ -94,7 +94,10 @@ def _in_place(func: Call, at: Layout, args: tuple[Any, ...], kwargs: dict[str, A
     if any(isinstance(value, Tensor) and value.dim() for value in (*rest, *kwargs.values())):
         return _in_law(func, at, args, kwargs)
     axis, wide = found
-    return out.copy_(_cut(func(out.new_empty(wide), *rest, **kwargs), axis, at, out.shape))
+    # Numbers are drawn in the order of memory, which is not that of the axes in a transposed tensor.
+    order = sorted(range(out.dim()), key=lambda d: -out.stride(d)) if len(wide) == out.dim() else range(len(wide))
+    every = out.new_empty([wide[d] for d in order]).permute([list(order).index(d) for d in range(len(wide))])
+    return out.copy_(_cut(func(every, *rest, **kwargs), axis, at, out.shape))
 
 
 @torch.no_grad()

@@ -116,16 +116,16 @@ def _is_loss(text: str) -> bool:
     return any(part in text for part in ("onnection closed", "onnection reset", "roken pipe", "NCCL error", "aborted"))
 
 
-def broadcast_text(text: str | None) -> str:
-    """Return the first process's text."""
+def broadcast_text(text: str | None, source: int = 0) -> str:
+    """Return the text of the process `source`."""
     if _world == 1:
         assert text is not None
         return text
-    data = torch.tensor(list((text or "").encode()), dtype=torch.uint8) if is_main() else torch.empty(0)
+    data = torch.tensor(list((text or "").encode()), dtype=torch.uint8)
     size = torch.tensor([len(data)])
-    call(dist.broadcast, size, 0)
-    buffer = data if is_main() else torch.empty(int(size), dtype=torch.uint8)
-    call(dist.broadcast, buffer, 0)
+    call(dist.broadcast, size, source)
+    buffer = data if _rank == source else torch.empty(int(size), dtype=torch.uint8)
+    call(dist.broadcast, buffer, source)
     return bytes(buffer.tolist()).decode()
 
 
@@ -156,7 +156,8 @@ def broadcast_tensors(tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]
     out: dict[str, Tensor] = {}
     for name, dtype, shape in from_main(lambda: facts):
         mine = tensors[name].contiguous() if tensors else torch.empty(shape, dtype=getattr(torch, dtype))
-        call(dist.broadcast, mine.view(torch.uint8) if mine.dim() else mine, 0)
+        if mine.numel():
+            call(dist.broadcast, mine.view(torch.uint8) if mine.dim() else mine, 0)
         out[name] = mine
     return out
 
@@ -182,6 +183,21 @@ def join_rows(x: Tensor) -> Tensor:
     out = x.new_empty(_world * len(padded), *x.shape[1:])
     call(dist.all_gather_into_tensor, out, padded)
     return torch.cat([part[:n] for part, n in zip(out.split(max(len(padded), 1)), counts)]) if len(out) else out
+
+
+def sums(values: Sequence[float]) -> list[float]:
+    """Return each number added up over the processes."""
+    return list(values) if _world == 1 else sum_in_place(torch.tensor(values, dtype=torch.float64)).tolist()
+
+
+def first_text(text: str | None) -> str | None:
+    """Return the text of the first process that has one."""
+    if _world == 1:
+        return text
+    has = torch.zeros(_world)
+    has[_rank] = float(text is not None)
+    found = sum_in_place(has).nonzero().flatten().tolist()
+    return broadcast_text(text, found[0]) if found else None
 
 
 def sum_in_place(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from vaekit import ranks
 from vaekit.errors import UserError
 from vaekit.training.validation import HeldOut
 
@@ -40,9 +41,14 @@ class FitResult:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU."""
+    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU.
+
+    Several processes on one machine take a CUDA device each, by their number there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and ranks.world() > 1:
+        name = f"cuda:{ranks.local_rank()}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekit import bounds
+from vaekit import bounds, ranks
 from vaekit.collapse import LatentWatch
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
@@ -74,20 +74,26 @@ def held_out(
     with torch.random.fork_rng(devices=_cuda()):
         torch.manual_seed(seed)
         for x, y in batches:
-            trace = make_trace(x, y, k=1, hard=True)
             size = examples_in(x)
-            refused = refused or bounds.refusal(trace)
-            if bounded and refused is None:
-                values.append(bounds.elbo(trace).double())
-                for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
-                    terms[name] = terms.get(name, 0.0) + float(value.double().mean()) * size
+            with ranks.sharing(size):
+                x, y = ranks.take(x), ranks.take(y)
+                trace = make_trace(x, y, k=1, hard=True)
+                refused = refused or ranks.first_text(bounds.refusal(trace))
+                if bounded and refused is None:
+                    values.append(bounds.elbo(trace).double())
+                    for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
+                        terms[name] = terms.get(name, 0.0) + float(ranks.share_of_mean(value.double())) * size
             if objective is not None:
-                soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
-                loss += float(objective(soft)[MODEL].total) * size
+                with ranks.sharing(size, objective.k):
+                    soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
+                    loss += float(objective(soft)[MODEL].total) * size
             watch.add(trace)
             n += size
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
+    watch.join()
+    loss, *joined = ranks.sums([loss, *terms.values()])
+    terms = dict(zip(terms, joined))
     elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
     loss = math.nan if objective is None else loss / n
     return HeldOut(elbo, stderr, refused, loss, n, {k: v / n for k, v in terms.items()}, watch)
@@ -99,7 +105,7 @@ def named_kl(trace: Trace) -> dict[str, Tensor]:
 
 
 def _mean(values: list[Tensor]) -> tuple[float, float]:
-    every = torch.cat(values)
+    every = ranks.join_rows(torch.cat(values))
     return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else math.nan
 
 

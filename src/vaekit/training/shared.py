@@ -1,0 +1,49 @@
+"""One step by several processes: their gradients added up, and what one of them hears heard by all.
+
+Players take their gradients by `autograd.grad`, each of its own parameters only, which the hooks of
+DistributedDataParallel do not see (they wait for `backward` to reach every parameter). So the gradients of all players
+travel in one flat tensor, with one collective a step; at the sizes of these models there is nothing to overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from vaekit.ranks import group
+
+Grads = Sequence[Tensor | None]
+
+
+@torch.no_grad()
+def sum_gradients(
+    grads: Mapping[str, Grads], parameters: Mapping[str, Sequence[Tensor]], said: Sequence[bool]
+) -> tuple[dict[str, Grads], Tensor]:
+    """Return every player's gradients added up over the processes, and how many processes said each of `said`.
+
+    A gradient that is None on one process counts as zeros there; it stays None where it is on all.
+    """
+    flat: list[Tensor] = []
+    present: list[bool] = []
+    for player, own in parameters.items():
+        for parameter, grad in zip(own, grads[player]):
+            present.append(grad is not None)
+            flat.append((torch.zeros_like(parameter) if grad is None else grad).reshape(-1))
+    sizes = [len(one) for one in flat]
+    facts = torch.tensor([*present, *said], dtype=torch.float32, device=flat[0].device)
+    buffer = group.sum_in_place(torch.cat([*flat, facts]))
+    *parts, facts = buffer.split([*sizes, len(facts)])
+    # Only a process that lacks a gradient waits to know whether others have it.
+    lost = [] if all(present) else facts.tolist()
+    out: dict[str, Grads] = {}
+    at = 0
+    for player, own in parameters.items():
+        summed: list[Tensor | None] = []
+        for parameter in own:
+            here = present[at] or lost[at] > 0
+            summed.append(parts[at].view_as(parameter).to(parameter.dtype) if here else None)
+            at += 1
+        out[player] = summed
+    return out, facts[len(present) :]
