@@ -22,7 +22,10 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of a known set: its name, the md5 of its *unpacked* contents, and the folders it can be fetched from."""
+    """A file of a known set: its name, the md5 of its *unpacked* contents, and where it can be fetched from.
+
+    A mirror is a folder if it ends in a slash, else the address of the file itself.
+    """
 
     name: str
     md5: str
@@ -40,9 +43,10 @@ def cache_folder() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vaekit"
 
 
-def places(name: str) -> list[Path]:
-    """Return the folders a set is looked for in, first to last."""
-    return [base / name for base in (*user_folders(), cache_folder(), *SYSTEM)]
+def places(name: str, folder: str | None = None) -> list[Path]:
+    """Return the folders a set is looked for in, first to last: its own, or one that it shares with others."""
+    names = (name,) if folder is None else (name, folder)
+    return [base / each for base in (*user_folders(), cache_folder(), *SYSTEM) for each in names]
 
 
 def local_file(folder: Path, name: str) -> Path | None:
@@ -55,20 +59,20 @@ def local_file(folder: Path, name: str) -> Path | None:
     return None
 
 
-def find_known(name: str, files: tuple[Remote, ...]) -> Path | None:
-    """Return the first place that holds every file of a set, or None."""
-    for folder in places(name):
-        if all(local_file(folder, file.name) is not None for file in files):
-            return folder
+def find_known(name: str, files: tuple[Remote, ...], folder: str | None = None) -> Path | None:
+    """Return the first place that holds every file of a set, or None; `folder` is one it may share with others."""
+    for place in places(name, folder):
+        if all(local_file(place, file.name) is not None for file in files):
+            return place
     return None
 
 
-def obtain(name: str, files: tuple[Remote, ...]) -> Path:
+def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> Path:
     """Return a folder that holds every file of a set with its published contents; fetch what is missing.
 
     Raises `UserError` that lists every place tried, or names the file whose contents differ from the published ones.
     """
-    found = find_known(name, files)
+    found = find_known(name, files, folder)
     if found is None:
         found = cache_folder() / name
         for file in files:
@@ -105,7 +109,7 @@ def fetch(file: Remote, folder: Path, name: str) -> Path:
     """Fetch one file from the first mirror that has it, check it, and only then put it in `folder`."""
     tried = []
     for mirror in file.mirrors:
-        url = mirror + file.name
+        url = mirror + file.name if mirror.endswith("/") else mirror
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / file.name) as part:

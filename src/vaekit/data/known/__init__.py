@@ -14,7 +14,7 @@ Reader = Callable[..., Raw]
 
 DATASETS: Registry[Reader] = Registry("data set", package="vaekit.data.known")
 """Facts of an entry: `licence`, `size` (in words), `files` (what to find or fetch; empty where a package bundles the
-set) and `bundled` (that package)."""
+set), `folder` (one where the files may lie beside other sets') and `bundled` (that package)."""
 
 
 def available(entry: Entry[Reader]) -> str | None:
@@ -28,7 +28,7 @@ def available(entry: Entry[Reader]) -> str | None:
         module = entry.facts.get("module", bundled)
         return f"bundled with {bundled}" if importlib.util.find_spec(module) is not None else None
     files: tuple[Remote, ...] = entry.facts["files"]
-    found = find_known(entry.name, files)
+    found = find_known(entry.name, files, entry.facts.get("folder"))
     return None if found is None else str(found)
 
 
@@ -39,5 +39,5 @@ def read_known(name: str, count: int | None = None) -> Raw:
     """
     entry = DATASETS[name]
     files: tuple[Remote, ...] = entry.facts.get("files", ())
-    folder = obtain(name, files) if files else Path()
+    folder = obtain(name, files, entry.facts.get("folder")) if files else Path()
     return entry.part(folder, count) if "total" in entry.facts else entry.part(folder)
