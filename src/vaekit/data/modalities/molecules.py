@@ -1,0 +1,255 @@
+"""Molecules: SMILES from files, columns and lists, as rows of SELFIES or SMILES tokens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vaekit.atomic import write_text
+from vaekit.data.chemistry import canonical, need, properties, smiles_of, tokens
+from vaekit.data.info import DataInfo
+from vaekit.data.known import DATASETS, read_known
+from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.prepare import Prepare
+from vaekit.data.rows import split_numbers, token_rows, words_of
+from vaekit.data.settings import DataSettings
+from vaekit.data.written import Written, written
+from vaekit.errors import UserError
+from vaekit.tokens import SPECIAL
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaekit.data.dataset import DataSet, Split
+
+SPARE = 1.05
+"""Where only some molecules are asked for, this many times as many are read, since some may be left out."""
+
+
+class MoleculeSettings(DataSettings):
+    """Settings of molecules."""
+
+    representation: Literal["selfies", "smiles"] = Field(
+        default="selfies", description="tokens: SELFIES, of which every row is a molecule, or SMILES"
+    )
+    column: str | None = Field(default=None, description="a table's column of SMILES, if it is not called smiles")
+    canonical: bool = Field(default=True, description="write each molecule in rdkit's canonical form")
+    duplicates: Literal["drop", "keep"] = Field(default="drop", description="what becomes of a molecule met again")
+    longest: int = Field(default=120, ge=1, description="molecules of more tokens are left out")
+    invalid: Literal["auto", "refuse", "drop"] = Field(
+        default="auto",
+        description="lines that are no molecule: 'refuse' them, 'drop' them with a warning; 'auto' refuses those of a "
+        "file, and drops the few that known sets are known to hold",
+    )
+    property: Literal["logp", "qed", "tpsa", "weight"] | None = Field(
+        default=None, description="a property to learn along with the molecules, computed by rdkit"
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Molecules as tokens, and how many were left out for which reason."""
+
+    numbers: list[int]
+    smiles: list[str]
+    words: list[list[str]]
+    left_out: dict[str, int]
+
+
+class Molecules(Modality):
+    """SMILES of files (.smi, .txt, .csv, each maybe gzipped), known sets, or lists of texts.
+
+    `info.facts`: `vocabulary` (the training split's tokens), `representation`, `left_out` (how many lines, and why),
+    and `property` (name, mean, sd) where one is learned: the labels are then its standardised values, (N, 1).
+    """
+
+    name = "molecules"
+    noun = "molecules"
+    settings = MoleculeSettings
+    reads = (".smi", ".smiles")
+    formats = (".smi", ".txt", ".csv")
+    default = "nci"
+    reads_lines = True
+    picture = "vaekit.figures.molecules:molecules"
+
+    def load(self, source: Any, settings: DataSettings) -> DataSet:
+        """Read molecules; the vocabulary is the training split's, other splits' further tokens become UNKNOWN.
+
+        Raises:
+            UserError: the source cannot be read, or a line is no molecule and `data.invalid` refuses it.
+
+        >>> data = Molecules().load(["CCO", "CCN", "CC=O", "CCC"], MoleculeSettings(valid=1, test=1))
+        >>> data.info.kind, data.train.x.shape, data.info.facts["representation"]
+        ('tokens', torch.Size([2, 4]), 'selfies')
+        """
+        from vaekit.data.dataset import DataSet, Split
+
+        settings = _mine(settings)
+        lines = _some(_lines(source, settings), settings)
+        found = read(lines, settings)
+        parts = split_numbers(len(found.words), lines.source, settings)
+        vocabulary = sorted({word for i in parts[0] for word in found.words[i]})
+        width = 1 + max(len(words) for words in found.words)
+        facts: dict[str, Any] = {
+            "vocabulary": vocabulary,
+            "representation": settings.representation,
+            "left_out": found.left_out,
+        }
+        targets = _targets(found.smiles, settings.property)
+        if targets is not None:
+            train = targets[parts[0]]
+            facts["property"] = {"name": settings.property, "mean": float(train.mean()), "sd": float(train.std()) or 1}
+        splits = []
+        for index in parts:
+            x = token_rows([found.words[i] for i in index], vocabulary, width)
+            splits.append(Split(x, None if targets is None else standardised(targets[index], facts)))
+        info = DataInfo(
+            name=lines.name,
+            shape=(width,),
+            kind="tokens",
+            levels=SPECIAL + len(vocabulary),
+            n_train=len(parts[0]),
+            n_valid=len(parts[1]),
+            n_test=len(parts[2]),
+            source=lines.source,
+            modality=self.name,
+            facts=facts,
+        )
+        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+
+    def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
+        """Read other molecules with the run's vocabulary; tokens that it lacks become UNKNOWN.
+
+        All of them are taken, in their order, duplicates too.
+
+        Raises:
+            UserError: a molecule is longer than the run's longest, or is none (unless `data.invalid` is drop).
+        """
+        from vaekit.data.dataset import Split
+
+        longest = info.shape[0] - 1
+        mine = _mine(settings).model_copy(update={"duplicates": "keep", "longest": 10**9})
+        lines = _lines(source, mine)
+        found = read(lines, mine)
+        for number, words in zip(found.numbers, found.words):
+            if len(words) > longest:
+                raise UserError(
+                    f"{lines.place(number)} has {len(words)} tokens, and this run takes at most {longest}; leave it out"
+                )
+        x = token_rows(found.words, info.facts["vocabulary"], info.shape[0])
+        fact = info.facts.get("property")
+        targets = _targets(found.smiles, fact and fact["name"])
+        return Split(x, None if targets is None else standardised(targets, info.facts))
+
+    def lines(self, x: Any, info: DataInfo) -> list[str]:
+        """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
+        vocabulary, representation = info.facts["vocabulary"], info.facts["representation"]
+        return [smiles_of(words_of(row, vocabulary), representation) for row in x.tolist()]
+
+    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+        """Write one SMILES a line, or a table of one column."""
+        found = self.lines(x, info)
+        if path.suffix.lower() == ".csv":
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([["smiles"], *([line] for line in found)])
+            write_text(path, text.getvalue())
+        else:
+            write_text(path, "".join(f"{line}\n" for line in found))
+
+
+def read(lines: Written, settings: MoleculeSettings) -> Found:
+    """Return each line's molecule in tokens; leave out, or refuse, what is none, comes again or is too long.
+
+    Raises:
+        UserError: a line is no molecule and is to be refused, or none is left.
+    """
+    need("rdkit")
+    refuse = settings.invalid == "refuse" or (settings.invalid == "auto" and not lines.lenient)
+    bad: list[str] = []
+    out = Found([], [], [], {"invalid": 0, "duplicate": 0, "too long": 0})
+    seen: set[str] = set()
+    for number, text in lines.rows:
+        smiles, words, fault = _tokens(text, settings)
+        if fault:
+            bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
+            if refuse:
+                raise UserError(f"{lines.source}: {bad[0]}; mend it, or leave such out with data.invalid=drop")
+        elif settings.duplicates == "drop" and smiles in seen:
+            out.left_out["duplicate"] += 1
+        elif len(words) > settings.longest:
+            out.left_out["too long"] += 1
+        else:
+            seen.add(smiles)
+            out.numbers.append(number)
+            out.smiles.append(smiles)
+            out.words.append(words)
+    out.left_out["invalid"] = len(bad)
+    if not out.words:
+        raise UserError(f"{lines.source} holds no molecule that data.longest={settings.longest} leaves in; check it")
+    if bad and not lines.lenient:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        warnings.warn(f"{lines.source}: left out {'; '.join(bad[:3])}{more}", stacklevel=2)
+    return out
+
+
+def _tokens(text: str, settings: MoleculeSettings) -> tuple[str, list[str], str]:
+    """Return a molecule's SMILES and tokens, and what is wrong with it, if anything."""
+    plain = canonical(text)
+    if plain is None:
+        return text, [], "is no molecule"
+    smiles = plain if settings.canonical else text
+    try:
+        words = tokens(smiles, settings.representation)
+    except ValueError as error:
+        return smiles, [], str(error)
+    return smiles, words, "" if words else "is empty"
+
+
+def standardised(targets: np.ndarray, facts: dict[str, Any]) -> Tensor:
+    """Return a property's values (N,) as labels: (N, 1) float32, by the training split's mean and deviation."""
+    import torch
+
+    fact = facts["property"]
+    return torch.from_numpy((targets - fact["mean"]) / fact["sd"]).float()[:, None]
+
+
+def _targets(smiles: Sequence[str], name: str | None) -> np.ndarray | None:
+    return None if name is None else properties(smiles, name)
+
+
+def _mine(settings: DataSettings) -> MoleculeSettings:
+    if isinstance(settings, MoleculeSettings):
+        return settings
+    return MoleculeSettings.model_validate(settings.model_dump())
+
+
+def _lines(source: Any, settings: MoleculeSettings) -> Written:
+    known = isinstance(source, str) and source in DATASETS
+    found: Any = read_known(source) if known else written(source, settings.column)
+    if not isinstance(found, Written):
+        raise UserError(f"{source} holds no molecules; give a file of SMILES, or nci")
+    return found
+
+
+def _some(lines: Written, settings: MoleculeSettings) -> Written:
+    """Return a seeded choice of lines where `limit` asks for fewer than there are: parsing a million takes minutes."""
+    from vaekit.data.dataset import _asked
+
+    asked = _asked(settings)
+    wanted = None if asked is None else math.ceil(SPARE * asked) + 10
+    if wanted is None or wanted >= len(lines.rows):
+        return lines
+    index = np.random.default_rng(settings.seed).choice(len(lines.rows), wanted, replace=False)
+    return Written(lines.name, lines.source, [lines.rows[i] for i in np.sort(index)], lines.word, lines.lenient)
+
+
+MODALITIES.register("molecules", summary="SMILES, as SELFIES or SMILES tokens (extra: mol)")(Molecules())
