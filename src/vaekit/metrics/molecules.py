@@ -1,0 +1,191 @@
+"""How good sampled molecules are, as MOSES defines it, and how many are reconstructed.
+
+Source: Polykovskiy et al. 2020, "Molecular Sets (MOSES)", arXiv:1811.12823.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaekit.data.chemistry import canonical, fingerprints
+from vaekit.data.modality import MODALITIES
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.errors import share
+
+SAMPLES = 10_000
+"""Molecules drawn, unless the option `samples` says otherwise."""
+UNIT = "share"
+
+
+def validity(samples: Sequence[str]) -> Result:
+    """Return the share of samples that rdkit reads as a molecule; the empty one is none.
+
+    >>> validity(["CCO", "C1CC", ""]).value
+    0.333...
+    """
+    return _share(np.array([canonical(text) is not None for text in samples]))
+
+
+def uniqueness(valid: Sequence[str], k: int) -> Result:
+    """Return the share of different molecules among the first k of `valid`, canonical SMILES of valid samples.
+
+    Fewer than k are all taken, and n says how many. The standard error is the jackknife's: leaving out one of n
+    molecules takes one of D different ones away if it is among the F met once, so the n values D_(i)/(n − 1) have
+    variance F(1 − F/n)/(n − 1)² times n, and SE² = (n − 1)/n of their summed squares.
+
+    >>> uniqueness(["C", "CC", "C", "CO"], 1000).value
+    0.75
+    """
+    chosen = list(valid[:k])
+    n = len(chosen)
+    if n < 2:
+        return refused("fewer than two valid samples", UNIT)
+    counts = Counter(chosen)
+    once = sum(1 for count in counts.values() if count == 1)
+    stderr = math.sqrt(once * (1 - once / n) / (n * (n - 1)))
+    return Result(len(counts) / n, UNIT, n, stderr)
+
+
+def novelty(valid: Sequence[str], known: set[str]) -> Result:
+    """Return the share of the different molecules of `valid` that are not in `known`, both canonical SMILES.
+
+    >>> novelty(["C", "CC", "C", "CO"], {"C"}).value
+    0.666...
+    """
+    different = sorted(set(valid))
+    if not different:
+        return refused("no valid samples", UNIT)
+    return _share(np.array([text not in known for text in different]))
+
+
+def internal_diversity(valid: Sequence[str]) -> Result:
+    """Return 1 − mean Tanimoto similarity of Morgan fingerprints over all pairs (A × A, each with itself too).
+
+    The standard error is that of a U-statistic of order two, 2 sd(h)/√n, h(a) being a's mean similarity to all.
+
+    >>> internal_diversity(["C", "C", "C"]).value
+    0.0
+    """
+    if len(valid) < 2:
+        return refused("fewer than two valid samples", UNIT)
+    means = mean_similarities(fingerprints(valid))
+    stderr = 2 * float(means.std(ddof=1)) / math.sqrt(len(means))
+    return Result(1 - float(means.mean()), UNIT, len(means), stderr)
+
+
+def mean_similarities(bits: np.ndarray, block: int = 1000) -> np.ndarray:
+    """Return each fingerprint's mean Tanimoto similarity |a ∧ b| / |a ∨ b| to all of them, itself included: (N,).
+
+    Two without any bit are alike.
+
+    >>> mean_similarities(np.array([[True, False], [True, True]])).tolist()
+    [0.75, 0.75]
+    """
+    rows = torch.from_numpy(np.asarray(bits, np.float32))
+    counts = rows.sum(1)
+    out = []
+    for start in range(0, len(rows), block):
+        both = rows[start : start + block] @ rows.T
+        either = counts[start : start + block, None] + counts - both
+        similar = torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
+        out.append(similar.double().mean(1))
+    return torch.cat(out).numpy()
+
+
+def _share(hits: np.ndarray) -> Result:
+    """Return a share with its interval and its standard error, √(p(1 − p)/n)."""
+    found = share(hits, UNIT)
+    p = found.value or 0.0
+    return Result(p, UNIT, found.n, math.sqrt(p * (1 - p) / found.n), found.interval)
+
+
+@metric(
+    "molecules",
+    group="samples",
+    gives={
+        "validity": ("share of samples that are molecules", True),
+        "unique_1k": ("different ones among the first 1,000 valid samples, as a share", True),
+        "unique_10k": ("different ones among the first 10,000 valid samples, as a share", True),
+        "novelty": ("share of the different valid samples that are no training molecule", True),
+        "internal_diversity": ("1 - mean Tanimoto similarity of valid samples' Morgan fingerprints", True),
+    },
+    needs=("modality:molecules", "train"),
+    reference="Polykovskiy et al. 2020, arXiv:1811.12823",
+)
+def molecules(subject: Subject) -> dict[str, Result]:
+    """Validity, uniqueness, novelty and internal diversity of samples, as MOSES defines them."""
+    assert subject.train is not None
+    shown = MODALITIES["molecules"].part.lines
+    samples = [text for ids in _drawn(subject) for text in shown(ids, subject.info)]
+    valid = [text for text in map(canonical, samples) if text is not None]
+    known = {canonical(text) for text in shown(subject.train()[0], subject.info)} - {None}
+    return {
+        "validity": validity(samples),
+        "unique_1k": uniqueness(valid, 1000),
+        "unique_10k": uniqueness(valid, 10_000),
+        "novelty": novelty(valid, {text for text in known if text}),
+        "internal_diversity": internal_diversity(valid),
+    }
+
+
+@torch.no_grad()
+def _drawn(subject: Subject) -> list[torch.Tensor]:
+    n = int(subject.options.get("samples", SAMPLES))
+    out = []
+    for start in range(0, n, subject.batch_size):
+        out.append(subject.model.sample(min(subject.batch_size, n - start)))
+        subject.progress("sample", min(start + subject.batch_size, n), n)
+    return out
+
+
+@metric(
+    "molecule_reconstruction",
+    group="reconstruction",
+    gives={"same_molecule": ("share of test molecules whose greedy reconstruction is the same molecule", True)},
+    needs=("modality:molecules",),
+)
+@torch.no_grad()
+def reconstruction(subject: Subject) -> dict[str, Result]:
+    """Share of test molecules that the decoder gives back from the posterior mean, by canonical SMILES."""
+    shown = MODALITIES["molecules"].part.lines
+    hits: list[bool] = []
+    for x, _ in subject.batches("reconstruct"):
+        before, after = shown(x, subject.info), shown(subject.model.reconstruct(x), subject.info)
+        hits += [canonical(a) == canonical(b) and canonical(b) is not None for a, b in zip(before, after)]
+    return {"same_molecule": _share(np.array(hits))}
+
+
+@metric(
+    "property",
+    group="reconstruction",
+    gives={
+        "property_error": ("absolute error of the property predicted from the code, in its own units", False),
+        "property_r2": ("share of the property's variance that the prediction explains", True),
+    },
+    needs=("modality:molecules",),
+    quiet=True,
+)
+@torch.no_grad()
+def predicted(subject: Subject) -> dict[str, Result]:
+    """How well the property head predicts the test molecules' property from their posterior means."""
+    model: Any = subject.model
+    fact = subject.info.facts.get("property")
+    if fact is None or subject.y is None or not hasattr(model, "predict"):
+        reason = "the model predicts no property; train with data.property"
+        return {"property_error": refused(reason, "units"), "property_r2": refused(reason, UNIT)}
+    guesses = torch.cat([model.predict(model.posterior_mean(x)) for x, _ in subject.batches("property")])
+    wrong, truth = (guesses - subject.y)[:, 0].double(), subject.y[:, 0].double()
+    # R² = 1 − Σe²/Σ(y − ȳ)²: a ratio of means, its error by the delta method
+    spread = (truth - truth.mean()).square()
+    r2 = 1 - float(wrong.square().mean() / spread.mean())
+    influence = mean_of((wrong.square() - (1 - r2) * spread) / spread.mean(), UNIT)
+    return {
+        "property_error": mean_of(wrong.abs() * fact["sd"], f"units of {fact['name']}"),
+        "property_r2": Result(r2, UNIT, len(wrong), influence.stderr),
+    }

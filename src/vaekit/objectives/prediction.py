@@ -1,0 +1,23 @@
+"""The term of a model that predicts a number of each example from its latent."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vaekit.objectives.base import Term
+from vaekit.trace import Trace
+
+
+class Prediction(Term):
+    """-E_q[log p(t|z)], (B,) nats, of a `PredictiveVAE`: with the negative ELBO, a bound on -log p(x, t).
+
+    Source: Gómez-Bombarelli et al. 2018, arXiv:1610.02415, §2.3.
+    """
+
+    name = "prediction"
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return -E_q[log p(t|z)]; 0 where no labels were given."""
+        if "log_pt" not in trace.extras:
+            return 0 * trace.log_px.mean(0)
+        return -trace.extras["log_pt"].mean(0)
