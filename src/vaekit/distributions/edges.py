@@ -21,8 +21,8 @@ class Edges(Family):
     """p(A) = Π_{i<j} Bernoulli(a_ij; sigmoid(l_ij)) with l_ij = u_i · v_j + b, each unordered pair once, no diagonal.
 
     `u` and `v` (..., G, N, F) are what the nodes are (v = u diag(s): then l is symmetric), `bias` a scalar, `sizes`
-    (G,) how many of the N rows are nodes. A graph is scored on the pairs it was observed on: `Graphs.hidden` are left out.
-    The N × N logits are made in blocks and never kept, with gradients or without.
+    (G,) how many of the N rows are nodes. A graph is scored on the pairs it was observed on: `Graphs.hidden` are left
+    out. The N × N logits are made in blocks and never kept, with gradients or without.
 
     >>> from vaekit.graphs import Graphs
     >>> triangle = Graphs(torch.tensor([3]), torch.tensor([[0, 1], [0, 2], [1, 2]]))
