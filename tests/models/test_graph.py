@@ -98,12 +98,15 @@ def test_the_bound_lies_below_the_likelihood_and_masses_of_all_graphs_sum_to_one
     assert torch.allclose(bounds.importance_weighted(many), log_p, atol=0.05)
 
 
+@torch.no_grad()
 def test_the_chunked_bound_is_the_whole_one() -> None:
-    x, m = some(), model(push=0.02).eval()
-    found = bounds.log_likelihood(m, x, k=700)  # type: ignore[arg-type]
+    x, m = some(), model().eval()
+    torch.manual_seed(0)
+    found = bounds.log_likelihood(m, x, k=6, rows=6)  # type: ignore[arg-type]
     assert found.values.shape == (3,) and found.measure == "mass"
-    whole = bounds.importance_weighted(m.trace(x, k=20000))
-    assert torch.allclose(found.values, whole, atol=0.15)
+    torch.manual_seed(0)
+    each = [bounds.importance_weighted(m.trace(x[i], k=6)) for i in range(3)]
+    assert torch.allclose(found.values, torch.cat(each), atol=1e-5)
 
 
 def test_a_plain_graph_autoencoder_is_refused_for_a_computed_reason() -> None:
