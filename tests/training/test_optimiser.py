@@ -185,3 +185,15 @@ def test_warm_up_and_decay() -> None:
 def test_a_stage_with_nothing_to_train_is_refused() -> None:
     with pytest.raises(UserError, match="stage 'empty' leaves the player 'model' nothing to train"):
         fit(toy_vae(), [Stage(negative_elbo(), "empty", trainable=("nothing",))], ToySource(), TrainSettings(steps=1))
+
+
+def test_a_gradient_with_other_strides_moves_the_same_elements() -> None:
+    """The fused kernel walks through memory: a channels-last gradient of a plain weight must not be scrambled."""
+    grad = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    moved = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = nn.Parameter(torch.zeros(3, 2, 4, 4))
+        Adam([("w", weight, 1e-2)]).step([grad.contiguous(memory_format=layout)])
+        moved.append(weight.detach())
+    torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=0)
+    assert bool((moved[0].sign() == -grad.sign()).all())

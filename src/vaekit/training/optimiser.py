@@ -85,6 +85,7 @@ class Adam:
         if not rows:
             return
         parameters, own, first, second = (list(column) for column in zip(*rows))
+        own = [laid_out_as(p, g) for p, g in zip(parameters, own)]
         # A skipped step must not advance the bias correction.
         group.count += 1.0 - bad
         torch._fused_adamw_(
@@ -120,3 +121,15 @@ class Adam:
         """Copy a state back, in place; KeyError if a tensor is missing."""
         for name, own in self.state().items():
             own.copy_(state[name])
+
+
+def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
+    """Return the gradient with the parameter's strides: the fused kernel goes through both in the order of memory.
+
+    Convolutions give a gradient with the channels last where their input had them last.
+
+    >>> weight, grad = torch.zeros(2, 3), torch.ones(3, 2).mT
+    >>> laid_out_as(weight, grad).stride() == weight.stride()
+    True
+    """
+    return grad if grad.stride() == parameter.stride() else torch.empty_like(parameter).copy_(grad)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaekit.ranks import group
+from vaekit.training.optimiser import laid_out_as
 
 Grads = Sequence[Tensor | None]
 
@@ -30,7 +31,7 @@ def sum_gradients(
     for player, own in parameters.items():
         for parameter, grad in zip(own, grads[player]):
             present.append(grad is not None)
-            flat.append((torch.zeros_like(parameter) if grad is None else grad).reshape(-1))
+            flat.append(_in_memory_order(grad, parameter))
     sizes = [len(one) for one in flat]
     facts = torch.tensor([*present, *said], dtype=torch.float32, device=flat[0].device)
     buffer = group.sum_in_place(torch.cat([*flat, facts]))
@@ -43,7 +44,19 @@ def sum_gradients(
         summed: list[Tensor | None] = []
         for parameter in own:
             here = present[at] or lost[at] > 0
-            summed.append(parts[at].view_as(parameter).to(parameter.dtype) if here else None)
+            summed.append(_like(parts[at], parameter) if here else None)
             at += 1
         out[player] = summed
     return out, facts[len(present) :]
+
+
+def _in_memory_order(grad: Tensor | None, parameter: Tensor) -> Tensor:
+    """Return the gradient flat, in the order in which the parameter lies in memory (channels last, say)."""
+    if grad is None:
+        return parameter.new_zeros(parameter.numel())
+    return laid_out_as(parameter, grad).as_strided((grad.numel(),), (1,))
+
+
+def _like(flat: Tensor, parameter: Tensor) -> Tensor:
+    """Undo `_in_memory_order`: the fused optimiser goes through memory, so strides must be the parameter's."""
+    return flat.to(parameter.dtype).as_strided(parameter.shape, parameter.stride())
