@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -62,29 +63,39 @@ def elbo(subject: Subject) -> dict[str, Result]:
     },
     reference="Burda et al. 2016, arXiv:1509.00519",
 )
-@torch.no_grad()
 def iw_bound(subject: Subject) -> dict[str, Result]:
     """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
-    values: list[Tensor] = []
-    noise: list[Tensor] = []
-    sizes: list[Tensor] = []
-    measure = "none"
-    for x, y in subject.batches("iw_bound"):
-        try:
-            found = bounds.log_likelihood(subject.model, x, subject.label(y), k=subject.k)
-        except bounds.NotALikelihood as error:
-            none = refused(error.reason, NATS, k=subject.k)
-            return {"iw_bound": none, "bits_per_dim": refused(error.reason, "bits per dimension", k=subject.k)}
-        values.append(found.values)
-        noise.append(found.noise)
-        sizes.append(found.ess)
-        measure = found.measure
-    every = torch.cat(values)
-    facts = {"ess": float(torch.cat(sizes).mean()), "mc_stderr": noise_of_mean(torch.cat(noise))}
-    return {
-        "iw_bound": mean_of(every, NATS, k=subject.k, measure=measure, **facts),
-        "bits_per_dim": bits_per_dim(every, subject.info, measure, k=subject.k),
-    }
+    found = importance_bounds(subject)
+    if isinstance(found, str):
+        out = {"iw_bound": refused(found, NATS, k=subject.k)}
+        bits = refused(found, "bits per dimension", k=subject.k)
+    else:
+        facts = {"ess": float(found.ess.mean()), "mc_stderr": noise_of_mean(found.noise)}
+        out = {"iw_bound": mean_of(found.values, NATS, k=subject.k, measure=found.measure, **facts)}
+        bits = bits_per_dim(found.values, subject.info, found.measure, k=subject.k)
+    return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
+
+
+def importance_bounds(subject: Subject) -> bounds.Estimate | str:
+    """Return the importance-weighted bound of every test example, computed once, or why there is none.
+
+    Its noise is its own, so that it is the same whichever metric asks first.
+    """
+    return subject.once("importance_bounds", lambda: _importance_bounds(subject))
+
+
+@torch.no_grad()
+def _importance_bounds(subject: Subject) -> bounds.Estimate | str:
+    parts = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(subject.seed)
+        for x, y in subject.batches("iw_bound"):
+            try:
+                parts.append(bounds.log_likelihood(subject.model, x, subject.label(y), k=subject.k))
+            except bounds.NotALikelihood as error:
+                return error.reason
+    values, sizes = torch.cat([part.values for part in parts]), torch.cat([part.ess for part in parts])
+    return replace(parts[-1], values=values, ess=sizes)
 
 
 def noise_of_mean(noise: Tensor) -> float:
