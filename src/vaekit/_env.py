@@ -17,6 +17,7 @@ keeps both. The library never calls this by itself: importing vaekit changes no 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, MutableMapping
 
 SPIN_COUNT = 10_000
@@ -51,8 +52,24 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+arguments: list[str] = []
+"""The words of this command line."""
+
 speaker: Callable[[], bool] = is_first
 """Whether this process is the one to tell the user of an error; one that joins others sets its own."""
+
+
+def heed_parent() -> None:
+    """End this process when the launcher that started it has gone: its end of a pipe closes."""
+    pipe = os.environ.get("VAEKIT_PARENT")
+    if pipe is None:
+        return
+
+    def wait() -> None:
+        os.read(int(pipe), 1)
+        os._exit(70)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def on_glibc() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
 from vaekit import __version__, _env
-from vaekit.errors import TrainingFailed, UserError
+from vaekit.errors import PeerLost, TrainingFailed, UserError
 
 app = App(
     name="vaekit",
@@ -51,6 +52,8 @@ for _name, _where, _help in (
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 bad arguments or data (one sentence), 1 failure, 130 interrupted."""
     _env.prepare()
+    _env.heed_parent()
+    _env.arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
@@ -58,15 +61,22 @@ def run(arguments: list[str] | None = None) -> Any:
         sys.exit(2)
     except TrainingFailed as error:
         _say(error)
-        sys.exit(1)
+        sys.exit(3 if "VAEKIT_PARENT" in os.environ else 1)  # a launcher starts again after a 1
+    except PeerLost:
+        sys.exit(71)  # the one that was lost is the news
     except KeyboardInterrupt:
         _say("interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception:
+        if "RANK" not in os.environ or _env.speaker():
+            raise
+        sys.exit(1)  # another process of this run has said it
     sys.exit(0)
 
 
 def _say(message: object) -> None:
-    print(f"vaekit: {' '.join(str(message).split())}", file=sys.stderr)
+    if _env.speaker():
+        print(f"vaekit: {' '.join(str(message).split())}", file=sys.stderr)

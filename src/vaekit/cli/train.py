@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from vaekit import _env
 from vaekit.cli.arguments import Whole
+from vaekit.cli.launch import launch, launched
 from vaekit.cli.output import note, print_json
 
 
@@ -28,6 +31,8 @@ def train(
     resume: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     logger: Annotated[list[str] | None, Parameter(negative="")] = None,
+    devices: Whole | None = None,
+    shard: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a recipe on data into a run folder.
@@ -62,9 +67,15 @@ def train(
         Replace the run in --out.
     logger
         A further logger, e.g. tensorboard; may be repeated.
+    devices
+        Train on as many devices, a process each: CUDA devices, else shares of the processor.
+    shard
+        Share the model's weights out over the processes, for a model that one device cannot hold.
     json
         Print one JSON object on the last line of standard output.
     """
+    if devices is not None and not launched():
+        sys.exit(launch(devices, _env.arguments))
     from vaekit import experiment
     from vaekit.experiment.folder import next_free
 
@@ -80,12 +91,14 @@ def train(
         seed=seed,
         device=device,
         precision=precision,
-        set=set or [],
+        set=[*(set or []), *(["train.shard=true"] if shard else [])],
         resume=resume,
         overwrite=overwrite,
         loggers=logger or [],
         progress=True,
     )
+    if not _env.is_first():
+        return
     result = run.record["result"]
     if json:
         print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})

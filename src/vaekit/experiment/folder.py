@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -59,12 +58,14 @@ def versions() -> dict[str, str]:
 def next_free(recipe: str, data: str) -> Path:
     """Return runs/DATA-RECIPE, with a number behind it when that is taken; processes of one run agree on it."""
     ranks.start()
-    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
-        raise UserError("with torchrun --max-restarts name the run's folder with --out, so that a restart finds it")
     return Path(ranks.from_main(lambda: str(_next_free(recipe, data))))
 
 
 def _next_free(recipe: str, data: str) -> Path:
+    if ranks.restarted():
+        for path in Path("runs").glob(f"*/{RECORD}"):
+            if read_record(path.parent).get("launch") == ranks.launch():
+                return path.parent
     stem = f"{Path(data).stem or 'data'}-{recipe}"
     folder, number = Path("runs") / stem, 1
     while folder.exists():

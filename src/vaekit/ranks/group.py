@@ -21,6 +21,9 @@ MEETING = "VAEKIT_MEETING"
 
 TIMEOUT = timedelta(minutes=30)
 
+# Its name until torch 2.13, which warns of it.
+ALL_GATHER: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
 _rank, _world = 0, 1
 
 
@@ -181,7 +184,7 @@ def join_rows(x: Tensor) -> Tensor:
     padded = x.new_zeros(max(counts), *x.shape[1:])
     padded[: len(x)] = x
     out = x.new_empty(_world * len(padded), *x.shape[1:])
-    call(dist.all_gather_into_tensor, out, padded)
+    call(ALL_GATHER, out, padded)
     return torch.cat([part[:n] for part, n in zip(out.split(max(len(padded), 1)), counts)]) if len(out) else out
 
 

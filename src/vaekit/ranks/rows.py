@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from vaekit.ranks import group
@@ -138,7 +137,7 @@ class _Stack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         out = x.new_empty(group.world() * x.numel())
-        group.call(dist.all_gather_into_tensor, out, x.reshape(-1).contiguous())
+        group.call(group.ALL_GATHER, out, x.reshape(-1).contiguous())
         return out.view(group.world(), *x.shape)
 
     @staticmethod
