@@ -96,6 +96,25 @@ def served_codes(codes: Any) -> Iterator[Explorer]:
     yield from _served(codes)
 
 
+def sentences() -> list[str]:
+    """Lines of four words each."""
+    first, second, third = ("red", "blue", "old", "new"), ("cat", "dog", "bird", "king"), ("runs", "sleeps", "sings")
+    return [f"the {a} {b} {c}" for a in first for b in second for c in third] * 8
+
+
+@pytest.fixture(scope="session")
+def text() -> Any:
+    """A run on lines of text."""
+    small = {"model.width": 48, "model.latent": 5, "model.word_dropout": 0.5, "data.unit": "words", "train.lr": 1e-2}
+    small |= {"objective.beta": 0.2, "objective.free_bits": 0.0, "train.batch_size": 32}
+    return vaekit.train("sequence-vae", sentences(), epochs=30, set=small, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def served_text(text: Any) -> Iterator[Explorer]:
+    yield from _served(text)
+
+
 # -- the browser ------------------------------------------------------------------------------------------------------
 
 

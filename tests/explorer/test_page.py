@@ -422,6 +422,45 @@ def test_rows_of_numbers_are_shown_as_tables(
 
 
 @pytest.mark.slow
+def test_lines_of_text_are_read_moved_between_and_typed(open_page: Any, served_text: Explorer, text: Any) -> None:
+    watched = open_page(served_text)
+    watched.expected = {"400 (Bad Request)"}  # an empty line is refused
+    page, explored = watched.page, Exploration(text)
+    wait_for(page, "document.querySelector('#decoded-table p').textContent !== '–'")
+
+    def read() -> str:
+        return page.inner_text("#decoded-table p")
+
+    assert read() == explored.decode(explored.code([[0.0] * 5]))[0]
+    page.click("#random")
+    z = code(page)
+    assert read() == explored.decode(explored.code([z]))[0]
+    ready(page)
+    page.click("#tab-between")
+    page.wait_for_selector("#panel-between .strip button")
+    ends = [explored.encode(i)["z"] for i in (0, 1)]
+    path = page.locator("#panel-between .strip .line").all_inner_texts()
+    assert path[0] != path[-1]
+    assert [path[0], path[-1]] == [explored.decode(explored.code([z]))[0] for z in ends]
+    page.click("#tab-own")
+    assert page.locator("#pad").count() == 0
+    page.fill("#own-text", "the blue bird sings")
+    page.click("text=Encode it")
+    page.wait_for_selector("#own-results:visible")
+    shown = page.locator("#own-results p.words").all_inner_texts()
+    found = explored.infer(explored.typed("the blue bird sings"), None)
+    assert shown == [found["x"], found["recon"]] and shown[0] == "the blue bird sings"
+    assert f"{abs(found['elbo']):.1f} nats" in page.inner_text("#own-results")
+    page.fill("#own-text", " ")
+    page.click("text=Encode it")
+    page.wait_for_selector("#alert:visible")
+    assert "Text must be a line" in page.inner_text("#alert")
+    page.click("#alert-close")
+    arrays = np.load(io.BytesIO(saved(page, "#save-npz")), allow_pickle=False)
+    assert arrays["x"].tolist() == [found["recon"]]
+
+
+@pytest.mark.slow
 def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_codes: Explorer, codes: Any) -> None:
     page = open_page(served_codes).page
     ready(page)

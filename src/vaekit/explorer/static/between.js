@@ -40,10 +40,7 @@ export function between(app) {
     pictures = await api.decode(found, facts.takes_label ? a.label : null);
     path = found;
     const every = Array.from({ length: SHOWN }, (_, i) => Math.round(i * (STEPS - 1) / (SHOWN - 1)));
-    const size = pictures.byteLength / STEPS;
-    const few = new Uint8Array(SHOWN * size);
-    every.forEach((frame, i) => few.set(new Uint8Array(pictures, frame * size, size), i * size));
-    row.draw(every.map((i) => path[i]), few.buffer, every.map((i) => `t = ${number(i / (STEPS - 1))}`), a.label);
+    row.draw(every.map((i) => path[i]), every.map((i) => example(facts, pictures, i)), every.map((i) => `t = ${number(i / (STEPS - 1))}`), a.label);
   }
   scrub.addEventListener("input", show);
 

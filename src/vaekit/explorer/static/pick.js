@@ -50,21 +50,22 @@ export function picker(app, name, start, changed) {
 // A row of decoded codes, each a button that takes its code.
 export function strip(app, name) {
   const { facts, store } = app;
-  const element = make("div", { className: "strip", role: "group", "aria-label": name });
+  const element = make("div", { className: facts.text ? "strip read" : "strip", role: "group", "aria-label": name });
   let canvases = [];
   return {
     element,
     canvases: () => canvases,
-    draw(rows, buffer, captions, label) {
+    draw(rows, examples, captions, label) {
       const had = element.contains(document.activeElement) ? [...element.children].indexOf(document.activeElement) : -1;
       canvases = [];
       element.replaceChildren(...rows.map((z, i) => {
-        const values = example(facts, buffer, i);
+        const values = examples[i];
         const canvas = make("canvas", { className: "pix", width: 1, height: 1, "aria-hidden": "true" });
         paint(canvas, facts, values);
         canvases.push(canvas);
         return make("button", { type: "button", "aria-label": `${name}: take ${captions[i]}`, title: "Take this code",
-          onclick: () => { store.set({ z, label }, { pixels: values }); app.say(`Took ${captions[i]}.`); } }, canvas, captions[i]);
+          onclick: () => { store.set({ z, label }, { pixels: values }); app.say(`Took ${captions[i]}.`); } },
+          ...(facts.text ? [make("span", { className: "soft" }, captions[i]), make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
       }));
       if (had >= 0) element.children[Math.min(had, rows.length - 1)]?.focus();
     },

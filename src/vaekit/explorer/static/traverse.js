@@ -1,6 +1,6 @@
 // One latent moves over its range, the others stay as the sliders have them.
 import * as api from "./api.js";
-import { $, clamp, download, make, number, savePng } from "./dom.js";
+import { $, clamp, download, example, make, number, savePng } from "./dom.js";
 import { strip } from "./pick.js";
 
 const FRAMES = 11;
@@ -24,7 +24,7 @@ export function traverse(app) {
     const label = store.label;
     const pictures = await api.decode(found, label);
     rows = found;
-    row.draw(found, pictures, values.map((v) => facts.discrete ? String(v) : number(v, 1)), label);
+    row.draw(found, found.map((_, i) => example(facts, pictures, i)), values.map((v) => facts.discrete ? String(v) : number(v, 1)), label);
     app.alive();
   }, app.fail);
   const soon = () => { if (app.tab === "traverse") draw(); };
