@@ -90,6 +90,7 @@ def impute(
     draws: Whole = 10,
     k: Whole = 200,
     seed: Whole = 0,
+    multiple: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     out: Path,
 ) -> None:
@@ -100,7 +101,7 @@ def impute(
     run
         The run's folder.
     data
-        NPY, NPZ or CSV with missing values.
+        NPY, NPZ or CSV with missing values; for a run of tables a table as it was trained on.
     method
         resampling (importance resampling) or gibbs (pseudo-Gibbs).
     draws
@@ -109,14 +110,16 @@ def impute(
         Importance samples an example, or sweeps.
     seed
         Seed of the draws.
+    multiple
+        Write the draws themselves, one table under the other, numbered in a first column (runs of tables).
     json
         Print one JSON object on the last line of standard output.
     out
-        The file to write: .npz (x, draws, missing), .npy, or .csv for a table.
+        The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table.
     """
     from vaekit.experiment import imputing
 
-    found = imputing.impute_file(run, out, data=data, method=method, draws=draws, k=k, seed=seed)
+    found = imputing.impute_file(run, out, data=data, method=method, draws=draws, k=k, seed=seed, multiple=multiple)
     _tell(found, json, f"{found['missing']} values of {found['n']} examples filled ({method}) in {out}")
 
 

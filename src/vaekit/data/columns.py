@@ -1,7 +1,8 @@
 """What a table's columns are: types inferred or given, scales and levels of training rows, values there and back.
 
 A column is plain facts: `name`, `type`, and what its type needs. Numeric columns and dates (in days since 1970) have
-`mean` and `sd` and are stored standardised; counts are stored as they are; choices as the number of their level.
+`mean` and `sd` and are stored standardised, positive ones likewise in their logarithm; counts are stored as they are;
+choices as the number of their level.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from vaekit.data.frames import Cells, Frame
 from vaekit.errors import UserError
 
 Facts = dict[str, Any]
-TYPES = ("numeric", "count", "categorical", "ordinal", "boolean", "date", "label", "skip")
-REAL = ("numeric", "date")
+TYPES = ("numeric", "positive", "count", "categorical", "ordinal", "boolean", "date", "label", "skip")
+REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
 FORMATS = (
     "%Y-%m-%d",
@@ -36,6 +37,8 @@ YES_NO = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("0", "1"), 
 FEW_LEVELS = 10
 MOST_LEVELS = 100
 MOST_COUNT = 10_000
+LONG_TAIL = 1.0
+"""Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -135,7 +138,7 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
         if np.all(steps == 1) or _is_id(cells.name):
             return "identifier", "", f"column '{cells.name}' numbers the rows, and is left out"
     if not whole or values.min() < 0:
-        return "numeric", "", ""
+        return _real_kind(every), "", ""
     different = len(np.unique(values))
     if different == 2:
         return "categorical", "", ""
@@ -143,7 +146,20 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
         return "ordinal", "", ""
     if values.max() <= MOST_COUNT and every.var() >= 0.5 * every.mean():
         return "count", "", ""
-    return "numeric", "", ""
+    return _real_kind(every), "", ""
+
+
+def _real_kind(values: np.ndarray) -> str:
+    """Return "positive" for numbers above 0 with a long upper tail that their logarithm has not: incomes, durations."""
+    if len(values) < 3 * FEW_LEVELS or values.min() <= 0:
+        return "numeric"
+    plain, logged = _skewness(values), _skewness(np.log(values))
+    return "positive" if plain > LONG_TAIL and abs(logged) < 0.5 * plain else "numeric"
+
+
+def _skewness(values: np.ndarray) -> float:
+    off = values - values.mean()
+    return float((off**3).mean() / max((off**2).mean() ** 1.5, 1e-300))
 
 
 def _kind_of_texts(cells: Cells) -> tuple[str, str, str]:
@@ -178,13 +194,12 @@ def fit(frame: Frame, cells: Cells, kind: str, detail: str, rows: np.ndarray) ->
         )
     values = parse(frame, cells, facts)[rows]
     values = values[~np.isnan(values)]
+    if kind == "positive":
+        values = np.log(values)
     if kind == "count":
         logs = np.log1p(values)
-        return facts | {
-            "mean": float(values.mean()),
-            "log_mean": float(logs.mean()),
-            "log_sd": float(logs.std()) or 1.0,
-        }
+        facts |= {"mean": float(values.mean()), "sd": float(values.std()) or 1.0}
+        return facts | {"log_mean": float(logs.mean()), "log_sd": float(logs.std()) or 1.0}
     mean, sd = float(values.mean()), float(values.std())
     facts |= {"mean": mean, "sd": sd if sd > 1e-9 * (1 + abs(mean)) else 1.0}
     return facts if kind == "date" else facts | {"decimals": decimals_of(cells.texts)}
@@ -260,7 +275,12 @@ def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
         return lambda text: days_of(text, facts["format"])
     if kind == "count":
         return _count_of
-    return number_of
+    return _positive_of if kind == "positive" else number_of
+
+
+def _positive_of(text: str) -> float | None:
+    value = number_of(text)
+    return value if value is not None and value > 0 else None
 
 
 def _count_of(text: str) -> float | None:
@@ -277,10 +297,11 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
         )
     if value is not None:
         return f"'{text}' is not finite; empty the cell or mend it"
-    what = {"numeric": "a number", "count": "a count (a whole number from 0)"}.get(kind, f"a date like {_today(facts)}")
+    plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
+    what = plain.get(kind, f"a date like {_today(facts)}")
     return (
         f"'{text}' is not {what}; mend it, empty it, list it in data.missing, or give the column another type, "
-        f"data.types={facts['name']}=categorical"
+        f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
     )
 
 
@@ -290,6 +311,8 @@ def _today(facts: Mapping[str, Any]) -> str:
 
 def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     """Return values as the model sees them, float32: standardised where real."""
+    if facts["type"] == "positive":
+        values = np.log(values)
     return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(np.float32)
 
 
@@ -297,7 +320,8 @@ def restore(stored: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     """Return stored values in the column's own units, float64: counts whole, levels' numbers whole and in range."""
     values = np.asarray(stored, dtype=np.float64)
     if facts["type"] in REAL:
-        return values * facts["sd"] + facts["mean"]
+        values = values * facts["sd"] + facts["mean"]
+        return np.exp(np.minimum(values, 700.0)) if facts["type"] == "positive" else values
     top = len(facts["levels"]) - 1 if facts["type"] in CHOICE else None
     return np.clip(np.round(values), 0, top)
 
@@ -308,7 +332,10 @@ def as_native(value: float, facts: Mapping[str, Any]) -> Any:
         return None
     kind = facts["type"]
     if kind in CHOICE:
-        return facts["levels"][int(value)]
+        numbers = [number_of(level) for level in facts["levels"]]
+        number = None if None in numbers else numbers[int(value)]
+        whole = number is not None and number == round(number)
+        return facts["levels"][int(value)] if number is None else int(number) if whole else number
     if kind == "date":
         date = date_of(value, facts["format"]).replace(tzinfo=None)
         return date if "%H" in facts["format"] else date.date()
@@ -326,9 +353,11 @@ def as_text(value: float, facts: Mapping[str, Any]) -> str:
     """
     if math.isnan(value):
         return ""
+    if facts["type"] in CHOICE:
+        return facts["levels"][int(value)]
     if facts["type"] == "date":
         return date_of(value, facts["format"]).strftime(facts["format"])
-    if facts["type"] == "numeric" and facts.get("decimals"):
+    if facts["type"] in ("numeric", "positive") and facts.get("decimals"):
         return f"{value:.{facts['decimals']}f}"
     native = as_native(value, facts)
     return f"{native:.6g}" if isinstance(native, float) else str(native)

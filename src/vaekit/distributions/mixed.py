@@ -14,7 +14,7 @@ from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, Measure
 
-REAL = ("numeric", "date")
+REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
 NEVER = -1e30
 """The logit of a level that a column does not have."""
@@ -24,7 +24,8 @@ NEVER = -1e30
 class Layout:
     """Which columns of a row are real, counts, or choices among levels; positions in the row, in its order.
 
-    `log_unit` are log standard deviations of the real columns: a stored value is (value - mean) / exp(log_unit).
+    `log_unit` are log standard deviations of the real columns: a stored value is (value - mean) / exp(log_unit), of the
+    value's logarithm where the column is positive. `log_mean` is that mean for positive columns and `positive` is 1.
 
     >>> Layout.of([{"type": "numeric", "sd": 2.0}, {"type": "categorical", "levels": ["a", "b"]}]).levels
     (2,)
@@ -36,6 +37,8 @@ class Layout:
     levels: tuple[int, ...]
     ordered: tuple[bool, ...]
     log_unit: Tensor
+    positive: Tensor
+    log_mean: Tensor
 
     @classmethod
     def of(cls, columns: Sequence[Mapping[str, Any]]) -> Layout:
@@ -47,14 +50,23 @@ class Layout:
         real = tuple(i for i, kind in enumerate(kinds) if kind in REAL)
         choice = tuple(i for i, kind in enumerate(kinds) if kind in CHOICE)
         sd = torch.tensor([float(columns[i].get("sd", 1.0)) for i in real], dtype=torch.float64)
+        positive = [float(kinds[i] == "positive") for i in real]
+        centre = [float(columns[i].get("mean", 0.0)) * flag for i, flag in zip(real, positive)]
         return cls(
             real,
             tuple(i for i, kind in enumerate(kinds) if kind == "count"),
             choice,
             tuple(len(columns[i]["levels"]) for i in choice),
             tuple(kinds[i] == "ordinal" for i in choice),
-            sd.log().float(),
+            sd.log(),
+            torch.tensor(positive, dtype=torch.float64),
+            torch.tensor(centre, dtype=torch.float64),
         )
+
+    def log_slope(self, stored: Tensor) -> Tensor:
+        """Return log |d value / d stored| of real cells (..., R): log sd, and log of the value where it is positive."""
+        unit = self.log_unit.to(stored)
+        return unit + self.positive.to(stored) * (stored * unit.exp() + self.log_mean.to(stored))
 
     def __len__(self) -> int:
         return len(self.real) + len(self.count) + len(self.choice)
@@ -77,7 +89,8 @@ class MixedColumns(Family):
     """A row of C columns, independent given the parameters: real, counts, and choices among levels. NaN is missing.
 
     log p(x) = Σ over observed j of log p_j(x_j), nats an example. Real columns are stored standardised, and scored in
-    their own units: log p_j(x_j) = log f_j((x_j - mean_j) / sd_j) - log sd_j. A choice is stored as its level's number.
+    their own units: log p_j(x_j) = log f_j((x_j - mean_j) / sd_j) - log sd_j, with log x_j for x_j and a further
+    -log x_j where the column is positive (log-normal, log-Student-t). A choice is stored as its level's number.
     The marginal of a product is the product of the marginals, so leaving the missing cells out is p(x_observed) itself.
 
     `real` and `count` are families over the last axis, (..., R) and (..., N), or None; `logits` (..., G, L) those of
@@ -117,12 +130,13 @@ class MixedColumns(Family):
         return self.log_prob_elements(value).sum(-1)
 
     def log_prob_standard(self, value: Tensor) -> Tensor:
-        """Return the same with real columns in units of their standard deviations, nats an example."""
+        """Return the same with real columns as they are stored, in standard deviations, nats an example."""
         each = self.log_prob_elements(value).sum(-1)
         if self.real is None:
             return each
-        seen = ~torch.isnan(pick(value, self.layout.real))
-        return each + (seen * self.layout.log_unit.to(each)).sum(-1)
+        cells = pick(value, self.layout.real)
+        seen = ~torch.isnan(cells)
+        return each + torch.where(seen, self.layout.log_slope(torch.where(seen, cells, 0.0)), 0.0).sum(-1)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-density of each cell, (..., C); 0 where it is missing."""
@@ -131,7 +145,8 @@ class MixedColumns(Family):
         parts: list[Tensor] = []
         if self.real is not None:
             each: Any = self.real
-            parts.append(each.log_prob_elements(pick(known, self.layout.real)) - self.layout.log_unit.to(known))
+            cells = pick(known, self.layout.real)
+            parts.append(each.log_prob_elements(cells) - self.layout.log_slope(cells))
         if self.count is not None:
             each = self.count
             parts.append(each.log_prob_elements(pick(known, self.layout.count)))
@@ -174,7 +189,7 @@ class MixedColumns(Family):
 
     @property
     def expectation(self) -> Tensor:
-        """E of each real and count column, then the probabilities of each choice's levels: (..., E).
+        """E of each real column as stored and each count, then the probabilities of each choice's levels: (..., E).
 
         Averages of it over samples of z are the predictive distribution's own; `decide` turns them into a row.
         """
@@ -197,7 +212,7 @@ class MixedColumns(Family):
 
     @property
     def mean(self) -> Tensor:
-        """The one best row: means of real and count columns, the likeliest level or the median of ordered levels."""
+        """The best row: means (of the logarithm where positive), the likeliest level, the median of ordered ones."""
         return self.decide(self.expectation)
 
     @property

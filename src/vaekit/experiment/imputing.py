@@ -135,13 +135,24 @@ def impute_array(
     return mean, several
 
 
-def impute_file(folder: Path, out: Path, *, data: str, method: Method, draws: int, k: int, seed: int) -> dict[str, Any]:
-    """Write data with their gaps filled: CSV (as it was, gaps filled), NPY, or NPZ (x, draws, missing)."""
+def impute_file(
+    folder: Path, out: Path, *, data: str, method: Method, draws: int, k: int, seed: int, multiple: bool = False
+) -> dict[str, Any]:
+    """Write data with their gaps filled: CSV (as it was, gaps filled), NPY, or NPZ (x, draws, missing).
+
+    Tables are filled by runs of tables in their own form (see `vaekit.experiment.tables`), `multiple` times if asked.
+    """
+    run = load(folder)
+    if run.info.kind == "table":
+        from vaekit.experiment.tables import impute_table
+
+        return impute_table(run, out, data=data, method=method, draws=draws, k=k, seed=seed, multiple=multiple)
+    if multiple:
+        raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
     suffix = check_out(out, (".npz", ".npy", ".csv"))
     gaps = read_gaps(data)
     if suffix == ".csv" and gaps.cells is None:
         raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")
-    run = load(folder)
     mean, several = impute_array(run, gaps.x, method=method, draws=draws, k=k, seed=seed, where=data)
     missing = np.isnan(gaps.x)
     if suffix == ".csv":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -42,9 +41,10 @@ def _example(shape: tuple[int, ...]) -> Any:
 class Mixed(Likelihood):
     """p(x|z) = Π_j p_j(x_j|z), one family a column; a missing cell (NaN) has no factor.
 
-    Numeric columns and dates are Gaussian or Student-t (`real`) with σ_j as `scale` says (see `Scale`; "dimension": one
-    learned for each column) and scored in their own units; counts negative binomial or Poisson (`counts`); categories
-    and booleans have free logits; ordered levels cumulative logits, one score of z and learned cuts a column.
+    Numeric columns and dates are Gaussian or Student-t (`real`), positive ones so in their logarithm, with σ_j as
+    `scale` says (see `Scale`; "dimension": one learned for each column) and scored in their own units; counts negative
+    binomial or Poisson (`counts`); categories and booleans have free logits; ordered levels cumulative logits, one
+    score of z and learned cuts a column.
 
     `columns` are plain facts: `type`, and where they have them `sd`, `mean`, `levels`, and `probs`, the levels' shares
     in the training rows, at which the first predictions start. `net(P)` makes the decoder with P outputs.
@@ -68,7 +68,9 @@ class Mixed(Likelihood):
     ) -> None:
         layout = Layout.of(columns)
         if not len(layout):
-            raise UserError("no column of the table is left to model; give one that varies, or name types in data.types")
+            raise UserError(
+                "no column of the table is left to model; give one that varies, or name types in data.types"
+            )
         choices = [columns[i] for i in layout.choice]
         source = Scale(scale, (len(layout.real),)) if layout.real else None
         self.free = [i for i, ordered in enumerate(layout.ordered) if not ordered]
@@ -159,12 +161,3 @@ def _shares(column: Mapping[str, Any]) -> Tensor:
     levels = len(column["levels"])
     shares = torch.tensor([float(p) for p in column.get("probs", [1 / levels] * levels)]).clamp(min=RARE)
     return shares / shares.sum()
-
-
-def log_unit_of(columns: Columns) -> float:
-    """Return Σ log sd over real columns: what a whole row's nats in standard units lose in the columns' own.
-
-    >>> log_unit_of([{"type": "numeric", "sd": math.e}, {"type": "count"}])
-    1.0
-    """
-    return round(float(sum(math.log(c.get("sd", 1.0)) for c in columns if c["type"] in ("numeric", "date"))), 12)

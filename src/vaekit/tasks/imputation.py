@@ -18,12 +18,15 @@ from vaekit.models.base import Model
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
 
 Method = Literal["resampling", "gibbs"]
+MOST_ROWS = 2**17
+"""Decoder rows (examples times samples) whose densities are computed at once."""
 
 
 @dataclass(frozen=True)
 class Imputed:
     """`mean` (N, ...): E[x_missing | x_observed]; `draws` (M, N, ...): multiple imputations. Observed entries are x's.
 
+    For rows of a table `mean` holds the likeliest level of a category and the median of ordered levels.
     `ess` (N,) is the effective number of the importance samples, where there are any.
     """
 
@@ -43,16 +46,16 @@ def observed_log_prob(px: Distribution, x: Tensor, seen: Tensor) -> Tensor:
     return each.flatten(each.dim() - len(px.event_shape)).sum(-1)
 
 
-def fill(x: Tensor, start: Tensor) -> Tensor:
-    """Return x with `start` (one example's shape) where it is NaN."""
-    return torch.where(torch.isnan(x), start.to(x), x)
+def fill(x: Tensor, start: Tensor | None) -> Tensor:
+    """Return x with `start` (one example's shape) where it is NaN; x itself without one."""
+    return x if start is None else torch.where(torch.isnan(x), start.to(x), x)
 
 
 @torch.no_grad()
 def impute(
     model: Model,
     x: Tensor,
-    start: Tensor,
+    start: Tensor | None,
     *,
     y: Tensor | None = None,
     method: Method = "resampling",
@@ -64,6 +67,9 @@ def impute(
 ) -> Imputed:
     """Impute the NaN of prepared examples x (N, ...), from the filling `start` (one example's shape) on.
 
+    `start` is None where the encoder takes NaN as missing (tables): q(z|x_observed) is then its own, and nothing is
+    filled before z is drawn.
+
     "gibbs": z ~ q(z|x), x_missing ~ p(x|z), in turn (pseudo-Gibbs: Rezende et al. 2014, arXiv:1401.4082, appendix F);
     what comes after the first `sweeps` is kept. Right as far as q is.
     "resampling": x is filled by `sweeps` steps x_missing = E[x|z = E q(z|x)]; k latents are drawn, half from that
@@ -74,6 +80,7 @@ def impute(
     if draws < 1 or k < 2 or sweeps < 0:
         raise UserError("draws must be at least 1, k at least 2, and sweeps not negative")
     model.eval()
+    batch = max(1, min(batch, MOST_ROWS // k))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         first = fill(x[:1], start)
@@ -99,27 +106,41 @@ def impute(
     )
 
 
-def _gibbs(model: Model, x: Tensor, start: Tensor, y: Tensor | None, draws: int, k: int, sweeps: int) -> Imputed:
+def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draws: int, k: int, sweeps: int) -> Imputed:
     seen = ~torch.isnan(x)
     filled = fill(x, start)
-    kept, means = [], []
+    kept, means, px = [], [], None
     for step in range(sweeps + max(draws, k // 4)):
         latent = next(iter(model.trace(filled, y, hard=True).latents.values()))
         px = model.decode(latent.z[0], y)
         filled = torch.where(seen, x, px.sample())
         if step >= sweeps:
             kept.append(filled)
-            means.append(torch.where(seen, x, px.mean))
+            means.append(_expectation(px))
+    assert px is not None
     every = max(1, len(kept) // draws)
-    return Imputed(torch.stack(means).mean(0), torch.stack(kept[::-1][::every][:draws]))
+    mean = torch.where(seen, x, _decided(px, torch.stack(means).mean(0)))
+    return Imputed(mean, torch.stack(kept[::-1][::every][:draws]))
+
+
+def _expectation(px: Distribution) -> Tensor:
+    """Return what may be averaged over z: the mean, or for mixed columns means and probabilities of levels."""
+    found = getattr(px, "expectation", None)
+    return px.mean if found is None else found
+
+
+def _decided(px: Distribution, average: Tensor) -> Tensor:
+    """Return the value that an average of `_expectation` stands for."""
+    decide = getattr(px, "decide", None)
+    return average if decide is None else decide(average)
 
 
 def _resampled(
-    model: Model, x: Tensor, start: Tensor, y: Tensor | None, draws: int, k: int, sweeps: int, seed: int
+    model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draws: int, k: int, sweeps: int, seed: int
 ) -> Imputed:
     seen = ~torch.isnan(x)
     filled = fill(x, start)
-    for _ in range(sweeps):
+    for _ in range(sweeps if start is not None else 0):
         filled = torch.where(seen, x, model.reconstruct(filled, y))
     z, log_proposal, log_prior = _proposals(model, filled, y, k, seed)
     known = torch.where(seen, x, 0.0)
@@ -149,15 +170,20 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
 
 
 def _weighted_mean(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Tensor:
-    """Return Σ_k w_k E[x|z_k], (B, ...); weights that together come to less than a thousandth are left out."""
+    """Return Σ_k w_k E[x|z_k], (B, ...); weights that together come to less than a thousandth are left out.
+
+    Levels of mixed columns are voted for with the same weights.
+    """
     weight = torch.where(weight * len(weight) > 1e-3, weight, 0.0)
     weight = weight / weight.sum(0)
     of_sample, of_row = weight.nonzero(as_tuple=True)
     total: Tensor | None = None
+    px: Distribution | None = None
     for some, rows in zip(of_sample.split(ROWS), of_row.split(ROWS)):
-        mean = model.decode(z[some, rows], None if y is None else y[rows]).mean
+        px = model.decode(z[some, rows], None if y is None else y[rows])
+        mean = _expectation(px)
         share = weight[some, rows].view(-1, *[1] * (mean.dim() - 1))
         total = mean.new_zeros(weight.shape[1], *mean.shape[1:]) if total is None else total
         total = total.index_add(0, rows, share * mean)
-    assert total is not None
-    return total
+    assert total is not None and px is not None
+    return _decided(px, total)

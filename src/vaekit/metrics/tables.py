@@ -1,0 +1,172 @@
+"""Metrics of tables: how well hidden cells are foretold and imputed, beside filling in each column's mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import bounds
+from vaekit.distributions.mixed import CHOICE
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+
+HIDDEN = 0.2
+"""The share of observed cells that are hidden to judge by."""
+MOST = 2**17
+"""Decoder rows (examples times samples) at once."""
+CELL = "nats a cell"
+REFERENCE = "Mattei & Frellsen 2019, arXiv:1812.02633"
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Cells that were hidden, (N, C): log p of their values given the rest of their row, and the values imputed."""
+
+    cells: Tensor
+    log_p: Tensor
+    imputed: Tensor
+
+
+def hide(x: Tensor, seed: int, share: float = HIDDEN) -> Tensor:
+    """Return which observed cells are hidden: the same for the same shape and seed, whatever is missing elsewhere.
+
+    >>> bool(hide(torch.tensor([[torch.nan] * 50]), 0).any())
+    False
+    """
+    draws = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    return (draws.to(x.device) < share) & ~torch.isnan(x)
+
+
+def foretold(subject: Subject) -> Hidden | str:
+    """Hide cells and ask the model for them; its reason where it bounds nothing.
+
+    With normalised importance weights w̃ of the cells that stay, log p(x_j | rest) ≈ log Σ_k w̃_k p(x_j|z_k), and the
+    imputed value is what Σ_k w̃_k E[x_j|z_k] stands for.
+    """
+    cells = hide(subject.x, subject.seed)
+    kept = torch.where(cells, torch.nan, subject.x)
+    log_p: list[Tensor] = []
+    imputed: list[Tensor] = []
+    k = min(subject.k, MOST)
+    width = max(1, MOST // k)
+    for start in range(0, len(kept), width):
+        rows = slice(start, start + width)
+        trace = subject.model.trace(kept[rows], k=k, hard=True)
+        reason = bounds.refusal(trace)
+        if reason is not None:
+            return reason
+        px: Any = trace.px
+        log_w = trace.log_w.log_softmax(0).unsqueeze(-1)
+        log_p.append(torch.logsumexp(log_w + px.log_prob_elements(subject.x[rows]), 0))
+        imputed.append(px.decide((log_w.exp() * px.expectation).sum(0)))
+    return Hidden(cells, torch.cat(log_p), torch.cat(imputed))
+
+
+def _hidden(subject: Subject) -> Hidden | str:
+    return subject.once("hidden cells", lambda: foretold(subject))
+
+
+@metric(
+    "imputation",
+    group="tables",
+    gives={
+        "cell_nll": ("-log p of a hidden cell given its row's other observed cells", False),
+        "impute_rmse": ("root mean square error of imputed numbers, in the column's standard deviations", False),
+        "impute_rmse_mean": ("the same, filling in each column's training mean", False),
+        "impute_accuracy": ("share of imputed levels that are right", True),
+        "impute_accuracy_mode": ("the same, filling in each column's commonest level", True),
+    },
+    needs=("table",),
+    reference=REFERENCE,
+)
+@torch.no_grad()
+def imputation(subject: Subject) -> dict[str, Result]:
+    """A fifth of the observed cells, hidden with the seed: their nats, and how well they are imputed."""
+    found = _hidden(subject)
+    if isinstance(found, str):
+        return {"cell_nll": refused(found, CELL)}
+    columns = _columns(subject)
+    choice = torch.tensor([column["type"] in CHOICE for column in columns])
+    out = {"cell_nll": _over(-found.log_p, found.cells, CELL, k=subject.k)}
+    out |= _numbers(subject, found, found.cells & ~choice)
+    levels = found.cells & choice
+    if bool(levels.any()):
+        commonest = torch.tensor([_centre(column) for column in columns])
+        out["impute_accuracy"] = _over((found.imputed == subject.x).double(), levels, "of 1", k=subject.k)
+        out["impute_accuracy_mode"] = _over((commonest == subject.x).double(), levels, "of 1")
+    return out
+
+
+def _numbers(subject: Subject, found: Hidden, cells: Tensor) -> dict[str, Result]:
+    if not bool(cells.any()):
+        return {}
+    columns = _columns(subject)
+    scale = torch.tensor([float(c["sd"]) if c["type"] == "count" else 1.0 for c in columns])
+    centre = torch.tensor([_centre(column) for column in columns])
+    return {
+        "impute_rmse": _root((found.imputed - subject.x) / scale, cells, k=subject.k),
+        "impute_rmse_mean": _root((centre - subject.x) / scale, cells),
+    }
+
+
+@metric(
+    "columns",
+    group="columns",
+    gives={
+        "column_nll": ("-log p of a column's hidden cells given the rest of their rows, in the column's units", False),
+        "column_rmse": ("root mean square error of a column's imputed numbers, in its standard deviations", False),
+        "column_accuracy": ("share of a column's imputed levels that are right", True),
+    },
+    needs=("table",),
+    reference=REFERENCE,
+    slow=True,
+)
+@torch.no_grad()
+def columns(subject: Subject) -> dict[str, Result]:
+    """The same for each column by itself: compare models by a column, never columns with each other."""
+    found = _hidden(subject)
+    if isinstance(found, str):
+        return {"column_nll": refused(found, CELL)}
+    out: dict[str, Result] = {}
+    for j, column in enumerate(_columns(subject)):
+        cells = found.cells[:, j]
+        name = column["name"]
+        if not bool(cells.any()):
+            continue
+        out[f"column_nll.{name}"] = mean_of(-found.log_p[:, j][cells], CELL, k=subject.k)
+        if column["type"] in CHOICE:
+            right = (found.imputed == subject.x)[:, j][cells]
+            out[f"column_accuracy.{name}"] = mean_of(right.double(), "of 1", k=subject.k)
+        else:
+            only = found.cells & (torch.arange(found.cells.shape[1]) == j)
+            out[f"column_rmse.{name}"] = _numbers(subject, found, only)["impute_rmse"]
+    return out
+
+
+def _columns(subject: Subject) -> Sequence[Mapping[str, Any]]:
+    return subject.info.facts["columns"]
+
+
+def _centre(column: Mapping[str, Any]) -> float:
+    """Return the training mean or commonest level of a column as stored."""
+    if column["type"] in CHOICE:
+        return float(max(range(len(column["probs"])), key=column["probs"].__getitem__))
+    return float(column["mean"]) if column["type"] == "count" else 0.0
+
+
+def _over(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
+    """Return the mean over chosen cells. Rows are the independent examples: stderr √Σ_i (Σ_j v_ij - mean)² / cells."""
+    mean = values[cells].double().mean()
+    off = torch.where(cells, values.double() - mean, 0.0).sum(1)
+    n = int(cells.sum())
+    return Result(float(mean), unit, n, float(off.square().sum().sqrt()) / n, facts=facts)
+
+
+def _root(errors: Tensor, cells: Tensor, **facts: Any) -> Result:
+    """Return the root mean square over chosen cells; its standard error by the delta method."""
+    square = _over(errors.square(), cells, "standard deviations", **facts)
+    root = float(square.value or 0.0) ** 0.5
+    return Result(root, square.unit, square.n, (square.stderr or 0.0) / max(2 * root, 1e-12), facts=facts)
