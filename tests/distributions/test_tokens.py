@@ -181,7 +181,7 @@ def test_nucleus_keeps_the_fewest_tokens_that_hold_enough() -> None:
     assert float(hot) == pytest.approx(float(roots[0] / roots.sum()), abs=0.05)
     for bad in ({"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}):
         with pytest.raises(UserError):
-            Sampling(**bad)
+            Sampling(**bad)  # type: ignore[arg-type]
 
 
 def test_word_dropout_is_for_training_alone_and_spares_what_is_scored() -> None:

@@ -61,6 +61,7 @@ class Text(Modality):
     noun = "lines of text"
     settings = TextSettings
     reads = (".txt",)
+    reads_lines = True
     formats = (".txt",)
     default = "tiny-shakespeare"
 
@@ -109,7 +110,7 @@ class Text(Modality):
             modality=self.name,
             facts={"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts},
         )
-        return DataSet(info, *splits, Prepare("tokens"))
+        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other lines with the run's vocabulary: unknown tokens become UNKNOWN, with a warning that counts them.
