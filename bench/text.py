@@ -20,7 +20,9 @@ from torch import Tensor
 
 from vaekit.atomic import write_text
 from vaekit.bounds import elbo
+from vaekit.data.dataset import DataSet
 from vaekit.experiment import Run, load, train
+from vaekit.experiment.loading import load_for
 from vaekit.experiment.source import DataSource
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, mean_of
@@ -28,7 +30,9 @@ from vaekit.metrics.sequences import per_token, scored
 from vaekit.models.base import Model
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Reconstruction
+from vaekit.recipes.base import RECIPES
 from vaekit.recipes.sequences import SequenceSettings, token_decoder
+from vaekit.recipes.settings import Nested, Settings, parse_assignments
 from vaekit.trace import Trace
 from vaekit.training.loop import Fit
 from vaekit.training.stages import Stage
@@ -57,14 +61,14 @@ class LanguageModel(Model):
         return Trace(x, None, {}, self.likelihood(z))
 
 
-def plain(run: Run, path: Path) -> LanguageModel:
-    """Train the run's own decoder, z held at zero, on the run's batches."""
-    m = run.settings.model
-    assert isinstance(m, SequenceSettings) and run.info.levels is not None
+def plain(settings: Settings, data: DataSet, path: Path) -> LanguageModel:
+    """Train the decoder of a VAE with these settings, z held at zero, on the same batches."""
+    m, info = settings.model, data.info
+    assert isinstance(m, SequenceSettings) and info.levels is not None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.settings.train.seed)
-        net = token_decoder(m.model_copy(update={"word_dropout": 0.0}), run.info.levels, run.info.shape[0])
-    model = LanguageModel(Tokens(net, truncated=bool(run.info.facts["truncated"])), m.latent)
+        torch.manual_seed(settings.train.seed)
+        net = token_decoder(m.model_copy(update={"word_dropout": 0.0}), info.levels, info.shape[0])
+    model = LanguageModel(Tokens(net, truncated=bool(info.facts["truncated"])), m.latent)
     if path.is_file():
         from safetensors.torch import load_file
 
@@ -72,7 +76,7 @@ def plain(run: Run, path: Path) -> LanguageModel:
     else:
         from safetensors.torch import save_file
 
-        Fit(model, [Stage(Objective(Reconstruction()))], DataSource(run.data), run.settings.train).run()
+        Fit(model, [Stage(Objective(Reconstruction()))], DataSource(data), settings.train).run()
         save_file(model.state_dict(), path)
     return model.eval()
 
@@ -82,6 +86,11 @@ def row(label: str, kl: Result | None, bound: Result, perplexities: list[Result]
     cells = [kl, bound, *perplexities, accuracy]
     shown = ["–" if c is None else f"{c.value:.2f} ± {c.stderr or 0:.2f}" for c in cells]
     return f"| {label} | {' | '.join(shown)} |"
+
+
+def nested(flat: dict[str, Any]) -> Nested:
+    """Return settings by section from settings by path."""
+    return parse_assignments([f"{path}={value}" for path, value in flat.items()])
 
 
 def main() -> None:
@@ -114,12 +123,14 @@ def main() -> None:
     for label in chosen:
         started = time.perf_counter()
         if label == PLAIN:
-            run = vae("all on")
-            model = plain(run, given.out / "language-model.safetensors")
-            x = run.test.x[: given.limit]
+            recipe = RECIPES["sequence-vae"].part
+            settings = recipe.settings(nested(shared | {"train.steps": given.steps}))
+            data, _ = load_for(recipe, settings, given.data)
+            model = plain(settings, data, given.out / "language-model.safetensors")
+            x = data.test.x[: given.limit]
             with torch.no_grad():
                 value = torch.cat([elbo(model.trace(part)) for part in x.split(500)])
-            exact = per_token(value, scored(x, run.info))
+            exact = per_token(value, scored(x, data.info))
             lines.append(row(label, None, mean_of(value, "nats"), [exact, exact], None))
         else:
             run = vae(label)
