@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaekit.data.batches import epoch_order, eval_batches, train_batches
+    from vaekit.data.batches import eval_batches, train_batches
     from vaekit.data.dataset import DataSet, Split, load
     from vaekit.data.info import DataInfo, Kind
     from vaekit.data.known import DATASETS, available
+    from vaekit.data.order import epoch_order
     from vaekit.data.prepare import Prepare
     from vaekit.data.save import write_images, write_npz
     from vaekit.data.settings import DataSettings
@@ -26,7 +27,7 @@ _HOME = {
     "Prepare": "prepare",
     "Split": "dataset",
     "available": "known",
-    "epoch_order": "batches",
+    "epoch_order": "order",
     "eval_batches": "batches",
     "load": "dataset",
     "train_batches": "batches",

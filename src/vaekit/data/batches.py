@@ -9,34 +9,10 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
+from vaekit.data.order import epoch_order, mix
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.streamed import DiskRows, ahead
 from vaekit.tokens import trim
-
-_MASK = 2**64 - 1
-
-
-def mix(*values: int) -> int:
-    """Return a 63-bit hash of integers (splitmix64's finaliser, chained), so that near inputs give unrelated seeds.
-
-    >>> mix(0, 1) != mix(1, 0)
-    True
-    """
-    state = 0
-    for value in values:
-        state = (state + value + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
-    return state >> 1
-
-
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """Return a permutation of 0 … n − 1 that depends on its arguments alone, so that resuming needs no state.
-
-    >>> bool((epoch_order(5, 0, 1) == epoch_order(5, 0, 1)).all())
-    True
-    """
-    return torch.randperm(n, generator=torch.Generator().manual_seed(mix(seed, epoch, 1)))
 
 
 def train_batches(
@@ -53,20 +29,30 @@ def train_batches(
 
     Step k is the same whether or not an epoch is taken up at k. The last batch is kept however short it is: every
     example is seen once an epoch. With a `device`, stored values are moved there and prepared there (its own generator
-    draws, so noise differs between kinds of device, not between runs).
+    draws, so noise differs between kinds of device, not between runs). Of a split on disk the next batches are read
+    meanwhile.
     """
-    order = epoch_order(len(split), seed, epoch)
     place = split.x.device if device is None else torch.device(device)
-    order = order.to(split.x.device)
     generator = torch.Generator(place) if prepare.random else None
-    for step in range(skip, -(-len(split) // batch_size)):
-        batch = split.take(order[step * batch_size : (step + 1) * batch_size])
+    for step, batch in enumerate(_taken(split, batch_size, seed, epoch, skip), start=skip):
         x, y = batch.x, batch.y
         if x.device != place:
             x, y = x.to(place, non_blocking=True), None if y is None else y.to(place, non_blocking=True)
         if generator is not None:
             generator.manual_seed(mix(seed, epoch, 2, step))
         yield prepare(x, generator), y
+
+
+def _taken(split: Split, batch_size: int, seed: int, epoch: int, skip: int) -> Iterator[Split]:
+    """Yield the epoch's batches as stored."""
+    steps = range(skip, -(-len(split) // batch_size))
+    if isinstance(split.x, DiskRows):
+        order = split.x.order(seed, epoch)
+        yield from ahead(split.take, (order[step * batch_size : (step + 1) * batch_size] for step in steps))
+        return
+    order = epoch_order(len(split), seed, epoch).to(split.x.device)
+    for step in steps:
+        yield split.take(order[step * batch_size : (step + 1) * batch_size])
 
 
 def eval_batches(

@@ -18,6 +18,7 @@ from vaekit.data.raw import Part, Raw, check
 from vaekit.data.resolve import resolve
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read
+from vaekit.data.streamed import load_streamed, streams, with_sample
 from vaekit.errors import UserError
 
 Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
@@ -69,11 +70,15 @@ class DataSet:
     prepare: Prepare
 
     def train_mean(self) -> Tensor:
-        """Return the mean (shape) of the prepared training data, over their noise too; float32."""
+        """Return the mean (shape) of the prepared training data, over their noise too; float32.
+
+        Of data that stay on disk it is that of a sample.
+        """
+        x = with_sample(self.train).x
         total = torch.zeros(self.info.shape, dtype=torch.float64)
-        for start in range(0, len(self.train), BLOCK):
-            total += self.prepare.expected(self.train.x[start : start + BLOCK]).sum(0, dtype=torch.float64)
-        return (total / len(self.train)).float()
+        for start in range(0, len(x), BLOCK):
+            total += self.prepare.expected(x[start : start + BLOCK]).sum(0, dtype=torch.float64)
+        return (total / len(x)).float()
 
 
 def load(
@@ -85,7 +90,8 @@ def load(
     an array or tensor (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C). Splits depend on `settings.seed` and N alone;
     the source's own test split is kept as it is, and nothing is computed from it. With `binarise="auto"` greys are made
     binary (stochastically) only where binary data are wanted. `wants` may be a function of what the data are as they
-    stand, so that a likelihood can be chosen by them without reading them twice.
+    stand, so that a likelihood can be chosen by them without reading them twice. Large NPY files, folders of them and
+    folders of images stay on disk (`settings.stream`).
 
     Raises `UserError`, naming the file, row or column, where the data are unreadable or cannot be what is wanted.
 
@@ -96,6 +102,8 @@ def load(
     tensor([0., 1.])
     """
     settings = settings or DataSettings()
+    if streams(source, settings):
+        return load_streamed(source, settings, wants)
     raw = check(read(source, settings.size, _asked(settings)))
     raw = _resized(raw, settings.size)
     if callable(wants):

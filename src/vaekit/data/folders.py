@@ -47,12 +47,12 @@ def read_image_folder(folder: Path, size: int | None) -> Raw:
     roots = {"train": folder}
     if "train" in subfolders and subfolders <= set(SPLITS):
         roots = {SPLITS[path.name.lower()]: path for path in sorted(folder.iterdir()) if path.is_dir()}
-    listed = {split: _list_images(root) for split, root in roots.items()}
+    listed = {split: list_images(root) for split, root in roots.items()}
     for split, files in listed.items():
         if not files:
             kinds = ", ".join(sorted(SUFFIXES))
             raise UserError(f"{roots[split]} has no images ({kinds}), in itself or in its subfolders; check the path")
-    pictures = {split: [_open(path, size) for path, _ in files] for split, files in listed.items()}
+    pictures = {split: [open_image(path, size) for path, _ in files] for split, files in listed.items()}
     grey = [picture.mode == "L" for some in pictures.values() for picture in some]
     mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
     first = listed["train"][0][0], pictures["train"][0].size
@@ -61,7 +61,7 @@ def read_image_folder(folder: Path, size: int | None) -> Raw:
     return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), files=files)
 
 
-def _list_images(root: Path) -> list[tuple[Path, str | None]]:
+def list_images(root: Path) -> list[tuple[Path, str | None]]:
     """Return (file, label) of every image: of the subfolders if any holds one, else of the folder itself."""
     nested = [
         (path, folder.name)
@@ -80,7 +80,7 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _open(path: Path, size: int | None) -> Any:
+def open_image(path: Path, size: int | None) -> Any:
     """Return a picture in mode L or RGB, turned as its camera says, scaled if `size` is given."""
     from PIL import Image, ImageOps
 

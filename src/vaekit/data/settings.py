@@ -40,6 +40,16 @@ class DataSettings(BaseModel):
     standardise: bool = Field(
         default=False, description="subtract the training mean and divide by the training deviation"
     )
+    stream: Literal["auto", "yes", "no"] = Field(
+        default="auto",
+        description="leave data on disk and read batches ahead; auto: NPY files, folders of them and "
+        "of images above 1 GiB",
+    )
+    shuffle: Literal["auto", "exact", "blocks"] = Field(
+        default="auto",
+        description="order of data on disk: exact, or by blocks of neighbours for slow disks; auto: "
+        "exact up to 33,554,432 examples",
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
 
     @field_validator("valid", "test")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.disk import open_shards
 from vaekit.data.folders import is_idx_folder, read_idx_folder, read_image_folder
 from vaekit.data.idx import parse_idx, read_bytes, read_idx
 from vaekit.data.known import DATASETS, read_known
@@ -60,12 +61,25 @@ def _resolve(source: str | Path) -> Path:
     raise UserError(f"there is no file or folder {path}; check the path")
 
 
+def find(source: str | Path) -> Path | None:
+    """Return the path that `read` would read of a source, or None for a known name, or where there is none."""
+    if isinstance(source, str) and source in DATASETS:
+        return None
+    try:
+        return _resolve(source)
+    except UserError:
+        return None  # reading it says so
+
+
 def read_path(path: Path, size: int | None = None) -> Raw:
     """Read a file by its contents or suffix, or a folder."""
     if path.is_dir():
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
+        if len(arrays) > 1 and all(file.suffix == ".npy" for file in arrays):
+            rows, y = open_shards(path)
+            return Raw(path.name, str(path), Part(rows.read(np.arange(rows.shape[0])), y))
         return read_path(arrays[0]) if len(arrays) == 1 else read_image_folder(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:

@@ -19,6 +19,7 @@ from vaekit.data.dataset import DataSet, Prepare, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import as_input
+from vaekit.data.streamed import in_memory
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.loading import load_like
@@ -118,7 +119,7 @@ class Run:
             raise UserError(f"{self.info.name} has no test examples; set data.test, or pass data to evaluate")
 
         def train() -> tuple[Tensor, Tensor | None]:
-            fixed = self.prepare.fixed(self.data.train, TEST_SEED - 2)
+            fixed = self.prepare.fixed(in_memory(self.data.train), TEST_SEED - 2)
             return fixed.inputs, fixed.y
 
         return Subject(
@@ -226,7 +227,7 @@ class Run:
         if not self.info.is_array and self.modality is not None:
             return self.modality.encode(source, self.info, self.settings.data)
         wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
-        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None})
+        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
         other = load_data(source, settings, wants=wants)
         if tuple(other.info.shape) != tuple(self.info.shape):
             raise UserError(
