@@ -37,6 +37,7 @@ for _name, _where, _help in (
     ("augment", "tasks:augment", "Write new examples near given ones."),
     ("cluster", "tasks:cluster", "Cluster data by their codes."),
     ("classify", "tasks:classify", "Classify data by their codes."),
+    ("optimise", "optimise:optimise", "Seek molecules with more of a property."),
     ("compress", "compress:compress", "Compress data losslessly with a model."),
     ("decompress", "compress:decompress", "Undo compress, bit for bit."),
     ("export", "export:export", "Write the model as ONNX or torch.export."),

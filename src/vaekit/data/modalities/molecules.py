@@ -69,7 +69,8 @@ class Molecules(Modality):
     """SMILES of files (.smi, .txt, .csv, each maybe gzipped), known sets, or lists of texts.
 
     `info.facts`: `vocabulary` (the training split's tokens), `representation`, `left_out` (how many lines, and why),
-    and `property` (name, mean, sd) where one is learned: the labels are then its standardised values, (N, 1).
+    and `property` (name, mean, sd) where one is learned: the labels of the training and validation splits are then its
+    standardised values, (N, 1); other splits have none, since everything else takes labels for classes.
     """
 
     name = "molecules"
@@ -109,9 +110,10 @@ class Molecules(Modality):
             train = targets[parts[0]]
             facts["property"] = {"name": settings.property, "mean": float(train.mean()), "sd": float(train.std()) or 1}
         splits = []
-        for index in parts:
+        for index, learned in zip(parts, (True, True, False)):
             x = token_rows([found.words[i] for i in index], vocabulary, width)
-            splits.append(Split(x, None if targets is None else standardised(targets[index], facts)))
+            y = standardised(targets[index], facts) if learned and targets is not None else None
+            splits.append(Split(x, y))
         info = DataInfo(
             name=lines.name,
             shape=(width,),
@@ -145,10 +147,7 @@ class Molecules(Modality):
                 raise UserError(
                     f"{lines.place(number)} has {len(words)} tokens, and this run takes at most {longest}; leave it out"
                 )
-        x = token_rows(found.words, info.facts["vocabulary"], info.shape[0])
-        fact = info.facts.get("property")
-        targets = _targets(found.smiles, fact and fact["name"])
-        return Split(x, None if targets is None else standardised(targets, info.facts))
+        return Split(token_rows(found.words, info.facts["vocabulary"], info.shape[0]))
 
     def lines(self, x: Any, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
