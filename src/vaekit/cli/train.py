@@ -106,5 +106,6 @@ def train(
     if result["elbo"] is None:
         note(f"no bound on log p(x): {result['refused']}")
     else:
-        note(f"held-out ELBO {result['elbo']:.2f} ± {result['elbo_stderr']:.2f} nats an example")
+        error = result["elbo_stderr"]  # None where one example is all there is, a graph say
+        note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats an example")
     print(run.path)

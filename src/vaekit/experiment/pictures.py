@@ -18,6 +18,7 @@ from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
 from vaekit.experiment.showing import picture, write_lines
 from vaekit.latents.manifold import grid, principal_plane, quantiles
+from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.training.log import read
 
@@ -132,12 +133,18 @@ def manifold(run: Run) -> Any:
 def latent_map(run: Run) -> Any:
     """The test examples' codes in a plane, by label."""
     x, y = _examples(run, MAP_POINTS)
-    z = run.encode(x, y)
+    z, names = run.encode(x, y), run.info.classes
+    if isinstance(run.model, GraphVAE):
+        z, y, names = *_nodes(run.model, x), run.info.facts["classes"]
     found = principal_plane(z)
     plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
-    return figures.latent_map(
-        plane, None if y is None else y.numpy(), run.info.classes, "PCA" if share else "latent", share
-    )
+    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+
+
+@torch.no_grad()
+def _nodes(model: GraphVAE, x: Any) -> tuple[Tensor, Tensor | None]:
+    """Return the codes of the graphs' nodes and the nodes' labels."""
+    return model.node_codes(x)[:MAP_POINTS], None if x.labels is None else x.labels[:MAP_POINTS]
 
 
 @torch.no_grad()

@@ -160,7 +160,7 @@ def _warnings(run: Run) -> list[report.Warning_]:
     return report.advise(
         kl_per_dimension=kl or None,
         active_units=sum(active) if active else None,
-        train_elbo=train.get("elbo"),
+        train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
         valid_elbo=result.get("elbo"),
         valid_stderr=result.get("elbo_stderr"),
         history=records,

@@ -64,12 +64,17 @@ def write_lines(run: Run) -> list[Path]:
     assert run.path is not None
     folder = run.path / FIGURES
     samples, pairs = folder / "samples.txt", folder / "reconstructions.txt"
-    write_text(samples, "".join(f"{line}\n" for line in lines(run, run.drawn(SHOWN))))
+    write_text(samples, "".join(f"{line}\n" for line in lines(run, run.drawn(_few(run, SHOWN)))))
     split = run.test if len(run.test) else run.data.valid
     x, y = split.first(SHOWN).inputs, split.first(SHOWN).y
     found = zip(lines(run, x), lines(run, run.reconstruct(x, y)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in found))
     return [samples, pairs]
+
+
+def _few(run: Run, n: int) -> int:
+    """Return how many examples to draw for showing: of graphs no more than the data have, one where it is one."""
+    return min(n, run.info.n_train) if run.info.kind == "graph" else n
 
 
 def picture(run: Run, n: int) -> Any:
@@ -79,7 +84,7 @@ def picture(run: Run, n: int) -> Any:
         return None
     module, function = name.split(":")
     draw = getattr(importlib.import_module(module), function)
-    return draw(run.prepare.invert(run.drawn(n)), run.info.facts)
+    return draw(run.prepare.invert(run.drawn(_few(run, n))), run.info.facts)
 
 
 def joined(parts: list[Any]) -> Any:

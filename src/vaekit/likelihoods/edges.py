@@ -47,8 +47,8 @@ class Edges(Likelihood):
         v = u if self.factors is None else u * self.factors
         return EdgesFamily(u, v, u.new_zeros(()) if self.bias is None else self.bias, sizes)
 
-    def start_from(self, mean: Tensor) -> None:
-        """Start b from the logit of the training graphs' density, a scalar."""
+    def start_at(self, density: float) -> None:
+        """Start b from the logit of the training graphs' density, the share of pairs that are joined."""
         if self.bias is not None:
             with torch.no_grad():
-                self.bias.copy_(torch.logit(mean.mean().clamp(1e-6, 1 - 1e-6)))
+                self.bias.fill_(torch.logit(torch.tensor(density).clamp(1e-6, 1 - 1e-6)))

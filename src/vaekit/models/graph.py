@@ -104,10 +104,6 @@ class GraphVAE(Model):
         prior = prior if temperature == 1.0 else prior.tempered(temperature)
         return self.decode(prior.sample(), sizes=sizes).sample()
 
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training graphs' density."""
-        self.likelihood.start_from(mean)
-
 
 def _dtype(q: Distribution) -> torch.dtype:
     return q.mean.dtype

@@ -20,16 +20,17 @@ from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Loss
 from vaekit.schedules import Schedule, annealed_in
 from vaekit.trace import Trace
-from vaekit.training import checkpoint
+from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
+from vaekit.training.parts import is_part
 from vaekit.training.precision import settle
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
-from vaekit.training.shared import sum_gradients
+from vaekit.training.shared import Grads, sum_gradients
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.sums import Sums
@@ -54,6 +55,9 @@ class Fit:
         progress: Progress | None = None,
     ) -> None:
         self.device = choose_device(settings.device)
+        self.sharded = settings.shard and ranks.world() > 1
+        if self.sharded:
+            sharding.shard(model, self.device)
         self.model = model.to(self.device)
         self.stages = list(stages)
         for stage in self.stages:
@@ -101,7 +105,8 @@ class Fit:
             torch.manual_seed(self.settings.seed)
             if resume and self.folder is not None and ranks.is_main():
                 sweep(self.folder)
-            ranks.same_start([*self.model.state_dict().values(), *self._objective_values()])
+            values = [*self.model.state_dict().values(), *self._objective_values()]
+            ranks.same_start([value for value in values if not is_part(value)])
             state = self._find_checkpoint() if resume else None
             if self.folder is not None and ranks.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
@@ -214,22 +219,11 @@ class Fit:
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
             self.bounded = not ranks.any_of(bounds.refusal(trace) is not None)
-        grads = {}
-        players = list(self.optimisers)
-        for player in players:
-            # Each player's gradient reaches its own parameters only; all are taken before any of them moves.
-            grads[player] = torch.autograd.grad(
-                losses[player].total,
-                self.optimisers[player].parameters,
-                retain_graph=player != players[-1],
-                allow_unused=True,
-            )
-        if ranks.world() > 1:
-            own = {player: self.optimisers[player].parameters for player in players}
-            grads, self.heard = sum_gradients(grads, own, (self._interrupt.is_set(), self._time_to_save()))
+        grads = self._gradients(losses)
         factor = self._factor(step, self.total)
-        for player in players:
-            norm = self.optimisers[player].step(grads[player], factor)
+        for player, optimiser in self.optimisers.items():
+            whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
+            norm = optimiser.step(grads[player], factor, whole)
             self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm / ranks.world())
         self.model.after_step(step)
         if self.average is not None:
@@ -237,6 +231,21 @@ class Fit:
         self._account(trace, losses)
         self.at.stage_step += 1
         self.at.step += 1
+
+    def _gradients(self, losses: Mapping[str, Loss]) -> Mapping[str, Grads]:
+        """Return each player's gradients, taken before any of them moves, of its own parameters only."""
+        owners = {player: optimiser.owners for player, optimiser in self.optimisers.items()}
+        grads: dict[str, Grads] = {}
+        if self.sharded:
+            grads |= sharding.gradients(losses, owners, self.stage.objective)
+        else:
+            *_, last = owners
+            for player, own in owners.items():
+                total = losses[player].total
+                grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
+        if ranks.world() > 1:
+            grads, self.heard = sum_gradients(grads, owners, (self._interrupt.is_set(), self._time_to_save()))
+        return grads
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -309,7 +318,9 @@ class Fit:
         record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
         record["valid.loss"] = found.loss
         if found.elbo is not None:
-            record |= {"valid.elbo": found.elbo, "valid.elbo.stderr": found.stderr}
+            record |= {"valid.elbo": found.elbo}
+        if found.stderr is not None:
+            record |= {"valid.elbo.stderr": found.stderr}
         record |= {f"valid.{name}": value for name, value in found.terms.items()}
         for name, (active, units) in found.watch.active().items():
             record |= {f"active.{name}": active, f"units.{name}": units}
@@ -362,7 +373,7 @@ class Fit:
 
     def _save_checkpoint(self) -> None:
         path = self._path(LAST)
-        if path is None or not ranks.is_main():
+        if path is None or not (ranks.is_main() or self.sharded):
             return
         self._saved_at = time.monotonic()
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
@@ -376,7 +387,7 @@ class Fit:
         meta = {"position": vars(self.at), "warnings": self.warnings, "skipped_before": self.skipped_before}
         meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(path, tensors, meta)
+        checkpoint.save(path, tensors, meta, writes=ranks.is_main())
 
     def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self._path(LAST)
@@ -421,10 +432,8 @@ class Fit:
             if path is None:
                 self._best_tensors = {name: value.detach().clone() for name, value in tensors.items()}
                 return
-            if not ranks.is_main():
-                return
             path.parent.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(path, tensors)
+            checkpoint.save(path, tensors, writes=ranks.is_main())
 
     def _finish_stage(self) -> None:
         """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""

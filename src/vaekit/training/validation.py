@@ -104,9 +104,9 @@ def named_kl(trace: Trace) -> dict[str, Tensor]:
     return {"kl" if len(trace.kl) == 1 else f"kl.{name}": value for name, value in trace.kl.items()}
 
 
-def _mean(values: list[Tensor]) -> tuple[float, float]:
+def _mean(values: list[Tensor]) -> tuple[float, float | None]:
     every = ranks.join_rows(torch.cat(values))
-    return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else math.nan
+    return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
 
 
 def _cuda() -> list[int]:
