@@ -13,8 +13,8 @@ from torch.types import _size
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.graphs import Graphs
 
-BLOCK = 1 << 22
-"""Pairs whose logits are held at once (16 MiB)."""
+BLOCK = 1 << 18
+"""Pairs whose logits are held at once: 1 MiB, so that they stay in a core's cache."""
 
 
 class Edges(Family):
@@ -52,10 +52,17 @@ class Edges(Family):
         """Return log p of the observed edges, Σ log sigmoid(l_ij), and of the pairs not joined: (..., G) nats each."""
         on = self._logits(x, x.edges)
         edges = -self._per_graph(x, x.edges, softplus(-on))
-        rest = _AllSoftplus.apply(self.u, self.v, self.bias, x.sizes) - self._per_graph(x, x.edges, softplus(on))
+        rest = self._of_all_pairs(x) - self._per_graph(x, x.edges, softplus(on))
         if x.hidden is not None and len(x.hidden):
             rest = rest - self._per_graph(x, x.hidden, softplus(self._logits(x, x.hidden)))
         return edges.to(self.u.dtype), -rest.to(self.u.dtype)
+
+    def _of_all_pairs(self, x: Graphs) -> Tensor:
+        """Return Σ_{i<j} log(1 + exp l_ij), (..., G); the bias is one more feature."""
+        ends = self.bias.to(self.v.dtype).expand(*self.v.shape[:-1], 1)
+        u, v = torch.cat([self.u, torch.ones_like(ends)], -1), torch.cat([self.v, ends], -1)
+        full = bool((x.sizes == u.shape[-2]).all())
+        return _AllSoftplus.apply(u, v, None if full else x.sizes)  # type: ignore[no-any-return]
 
     def log_prob(self, value: Graphs) -> Tensor:
         """Return log p of the observed pairs, (..., G) nats a graph."""
@@ -109,32 +116,30 @@ def _blocks(n: int, batch: int) -> Iterator[tuple[slice, slice]]:
 
 
 class _AllSoftplus(torch.autograd.Function):
-    """Σ_{i<j<n} log(1 + exp(u_i · v_j + b)), (..., G) double; block by block, computed again for the slopes."""
+    """Σ_{i<j<n} log(1 + exp(u_i · v_j)), (..., G) double; block by block, computed again for the slopes."""
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, v: Tensor, bias: Tensor, sizes: Tensor) -> Tensor:
-        ctx.save_for_backward(u, v, bias, sizes)
+    def forward(ctx: Any, u: Tensor, v: Tensor, sizes: Tensor | None) -> Tensor:
+        ctx.save_for_backward(u, v, sizes)
         total = torch.zeros(u.shape[:-2], dtype=torch.float64, device=u.device)
         for rows, columns, leads in _parts(u):
-            value = softplus(_block(u, v, bias, sizes, rows, columns, leads)[0])
-            total.flatten()[leads] += value.sum((-2, -1), dtype=torch.float64)
+            value = softplus(_block(u, v, sizes, rows, columns, leads))
+            total.view(-1)[leads] += value.sum(-1).sum(-1, dtype=torch.float64)
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
-        u, v, bias, sizes = ctx.saved_tensors
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        u, v, sizes = ctx.saved_tensors
         n, width = u.shape[-2:]
         flat_u, flat_v = u.reshape(-1, n, width), v.reshape(-1, n, width)
         grad_u, grad_v = torch.zeros_like(flat_u), torch.zeros_like(flat_v)
-        grad_bias = torch.zeros((), dtype=torch.float64, device=u.device)
         for rows, columns, leads in _parts(u):
+            p = _block(u, v, sizes, rows, columns, leads).sigmoid_()
             weight = slope.reshape(-1)[leads].to(u.dtype)[:, None, None]
-            p = torch.sigmoid(_block(u, v, bias, sizes, rows, columns, leads)[0]) * weight
-            grad_u[leads, rows] += p @ flat_v[leads, columns]
-            grad_v[leads, columns] += p.mT @ flat_u[leads, rows]
-            grad_bias += p.sum(dtype=torch.float64)
-        return grad_u.view_as(u), grad_v.view_as(v), grad_bias.to(bias.dtype), None
+            grad_u[leads, rows] += p @ flat_v[leads, columns] * weight
+            grad_v[leads, columns] += p.mT @ flat_u[leads, rows] * weight
+        return grad_u.view_as(u), grad_v.view_as(v), None
 
 
 def _parts(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
@@ -146,14 +151,15 @@ def _parts(u: Tensor) -> Iterator[tuple[slice, slice, slice]]:
             yield rows, columns, slice(first, min(first + step, batch))
 
 
-def _block(
-    u: Tensor, v: Tensor, bias: Tensor, sizes: Tensor, rows: slice, columns: slice, leads: slice
-) -> tuple[Tensor, None]:
-    """Return the logits of a block, −∞ where a pair is not i < j < n."""
+def _block(u: Tensor, v: Tensor, sizes: Tensor | None, rows: slice, columns: slice, leads: slice) -> Tensor:
+    """Return the logits of a block (columns start where rows do), −∞ where a pair is not i < j < n."""
     n, width = u.shape[-2:]
     left, right = u.reshape(-1, n, width)[leads, rows], v.reshape(-1, n, width)[leads, columns]
-    logits = torch.baddbmm(bias.to(u.dtype), left, right.mT)
-    i = torch.arange(rows.start, rows.stop, device=u.device)[:, None]
-    j = torch.arange(columns.start, columns.stop, device=u.device)
-    count = sizes.expand(u.shape[:-2]).reshape(-1)[leads, None, None]
-    return logits.masked_fill_(~((i < j) & (j < count)), -torch.inf), None
+    logits = left @ right.mT
+    height = rows.stop - rows.start
+    below = torch.ones(height, height, dtype=torch.bool, device=u.device).tril()
+    logits[..., :height].masked_fill_(below, -torch.inf)
+    if sizes is not None:
+        j = torch.arange(columns.start, columns.stop, device=u.device)
+        logits.masked_fill_(j >= sizes.expand(u.shape[:-2]).reshape(-1)[leads, None, None], -torch.inf)
+    return logits
