@@ -32,7 +32,33 @@ def lines(n: int = 400) -> Path:
     return path
 
 
+@cache
+def smiles() -> Path:
+    """Return a file of small molecules: chains with one or two groups on them."""
+    ends = ("", "O", "N", "Cl", "C(=O)O", "c1ccccc1")
+    found = [f"{'C' * n}{a}" for n in range(1, 9) for a in ends]
+    found += [f"OC{'C' * n}{a}" for n in range(1, 9) for a in ends[1:]]
+    path = Path(tempfile.mkdtemp()) / "molecules.smi"
+    path.write_text("".join(f"{one}\n" for one in found))
+    return path
+
+
+@cache
+def tunes() -> Path:
+    """Return a folder of MIDI files: scales up and down from different notes."""
+    from vaekit.data.midi import Note, write_midi
+
+    folder = Path(tempfile.mkdtemp())
+    for first in range(48, 72):
+        up = [first + step for step in (0, 2, 4, 5, 7, 9, 11, 12)]
+        pitches = up + up[::-1] if first % 2 else up[::-1] + up
+        write_midi(folder / f"{first}.mid", [[Note(i, 1, pitch) for i, pitch in enumerate(pitches)]])
+    return folder
+
+
 DATA: dict[str, Callable[[], Any]] = {
+    "molecule-vae": smiles,
+    "music-vae": tunes,
     "sequence-vae": lines,
 }
 
@@ -41,6 +67,8 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "vq-vae": {"model.prior_width": 16, "model.prior_layers": 1},
     "fsq": {"model.prior_width": 16, "model.prior_layers": 1},
     "vq-vae-2": {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8},
+    "molecule-vae": {"model.width": 24, "model.embedding": 16, "model.latent": 6, "data.property": "logp"},
+    "music-vae": {"model.width": 24, "model.embedding": 16, "model.conductor": 16, "model.latent": 6, "data.bars": 1},
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
