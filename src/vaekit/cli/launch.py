@@ -43,6 +43,7 @@ def launch(devices: int, arguments: Sequence[str], restarts: int = RESTARTS) -> 
         raise UserError("--devices starts the processes itself; leave it out under torchrun")
     name = f"{os.getpid()}-{time.time_ns()}"
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
+        code = 0
         for attempt in range(restarts + 1):
             code = _attempt(devices, arguments, name, attempt, Path(folder))
             if code in (0, *FINAL):

@@ -15,6 +15,7 @@ import torch
 
 from vaekit import ranks
 from vaekit.data.dataset import DataSet
+from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.labelled import LabelledSource
@@ -26,6 +27,7 @@ from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
+from vaekit.training.parts import is_sharded, whole
 from vaekit.training.progress import Silent, for_terminal
 from vaekit.training.result import FitResult, choose_device
 
@@ -220,6 +222,8 @@ def _fit(
     notes = [str(w.message) for w in caught] + result.warnings
     for note in notes:
         shown.note(f"warning: {note}")
+    if is_sharded(built.model):
+        built = _whole(built, settings, record)
     built.model.eval()
     record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
     run = Run(target if ranks.is_main() else None, record, built, settings, dataset)
@@ -230,6 +234,14 @@ def _fit(
             run.write_figures()
             run.write_report()
     return run
+
+
+def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
+    """Return the run's parts anew, on the processor, with the weights that the processes have shared out."""
+    tensors = {name: whole(value).cpu() for name, value in checkpoint.model_tensors(built.model).items()}
+    fresh = build(RECIPES[record["recipe"]].part, settings, DataInfo.from_dict(record["data"]["info"]))
+    checkpoint.load_model(fresh.model, tensors, "the trained model")
+    return fresh
 
 
 def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:

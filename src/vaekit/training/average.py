@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from vaekit.training.parts import like, local, put
+
 
 class WeightAverage:
     """θ̄ ← d θ̄ + (1 - d) θ after every step, with d = min(decay, (1 + t) / (10 + t)) so that early steps fade."""
@@ -15,7 +17,8 @@ class WeightAverage:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
-        self._live = {name: p for name, p in module.named_parameters() if p.is_floating_point()}
+        self._owners = {name: p for name, p in module.named_parameters() if p.is_floating_point()}
+        self._live = {name: local(p) for name, p in self._owners.items()}
         self.values = {name: p.detach().clone() for name, p in self._live.items()}
 
     @torch.no_grad()
@@ -49,11 +52,14 @@ class WeightAverage:
 
     def state(self) -> dict[str, Tensor]:
         """Return the averages and the step count as tensors."""
-        return {**{f"value.{name}": v for name, v in self.values.items()}, "steps": torch.tensor(self.steps)}
+        return {
+            **{f"value.{name}": like(v, self._owners[name]) for name, v in self.values.items()},
+            "steps": torch.tensor(self.steps),
+        }
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
         """Copy a state back."""
         self.steps = int(state["steps"])
         for name, value in self.values.items():
-            value.copy_(state[f"value.{name}"])
+            put(like(value, self._owners[name]), state[f"value.{name}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
+from vaekit.training.parts import is_part, put, whole
 
 
 def flatten(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,11 +31,23 @@ def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
 
 
-def save(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None) -> None:
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any] | None = None,
+    *,
+    writes: bool = True,
+) -> None:
     """Write tensors, and JSON facts in the file's header, atomically.
 
-    Tensors that share storage (tied weights) are written once each: safetensors refuses shared memory.
+    Tensors that share storage (tied weights) are written once each: safetensors refuses shared memory. Where some are
+    shared out over processes, all must call, and the one that `writes` holds one whole tensor at a time.
     """
+    if any(is_part(tensor) for tensor in tensors.values()):
+        _stream(path, tensors, meta, writes)
+        return
+    if not writes:
+        return
     from safetensors.torch import save_file
 
     own: dict[str, Tensor] = {}
@@ -46,6 +60,46 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapp
         own[name] = plain
     with replacing(path) as part:
         save_file(own, part, metadata={"vaekit": json.dumps(dict(meta or {}))})
+
+
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def _stream(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None, writes: bool
+) -> None:
+    """Write a safetensors file tensor after tensor: the header's length (8 bytes), the header as JSON, the values."""
+    header: dict[str, Any] = {"__metadata__": {"vaekit": json.dumps(dict(meta or {}))}}
+    start = 0
+    for name, tensor in tensors.items():
+        end = start + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with ExitStack() as stack:
+        file = stack.enter_context(stack.enter_context(replacing(path)).open("wb")) if writes else None
+        if file is not None:
+            file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            plain = whole(tensor.detach())
+            if file is not None:
+                file.write(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -78,4 +132,4 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor], path: object) ->
         raise UserError(f"{path} does not fit this model: '{odd[0]}' differs ({len(odd)} in all)")
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(tensors[name])
+            put(value, tensors[name])

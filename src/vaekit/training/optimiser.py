@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from vaekit.training.parts import like, local, put
+
 
 @dataclass
 class Group:
-    """Parameters that share a learning rate; `share` multiplies the schedule's factor."""
+    """Parameters that share a learning rate: as the model has them, and what this process holds of each."""
 
     names: list[str]
-    parameters: list[nn.Parameter]
+    owners: list[nn.Parameter]
     lr: float
+    parameters: list[Tensor] = field(default_factory=list)
     first: list[Tensor] = field(default_factory=list)
     second: list[Tensor] = field(default_factory=list)
     count: Tensor = field(default_factory=lambda: torch.zeros(()))
@@ -48,35 +51,39 @@ class Adam:
         for name, parameter, lr in named:
             group = groups.setdefault(lr, Group([], [], lr))
             group.names.append(name)
-            group.parameters.append(parameter)
+            group.owners.append(parameter)
         self.groups = list(groups.values())
         for group in self.groups:
+            group.parameters = [local(p) for p in group.owners]
             group.first = [torch.zeros_like(p) for p in group.parameters]
             group.second = [torch.zeros_like(p) for p in group.parameters]
             group.count = torch.zeros((), device=group.parameters[0].device)
+        self.owners = [p for group in self.groups for p in group.owners]
         self.parameters = [p for group in self.groups for p in group.parameters]
         device = self.parameters[0].device if self.parameters else torch.device("cpu")
         self.skipped = torch.zeros((), device=device)
         self.in_a_row = torch.zeros((), device=device)
 
     @torch.no_grad()
-    def step(self, grads: Sequence[Tensor | None], factor: float = 1.0) -> Tensor:
-        """Take one step with learning rates times `factor`; return the gradient norm (before clipping)."""
-        present = [g for g in grads if g is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)))
-        good = torch.isfinite(norm)
+    def step(self, grads: Sequence[Tensor | None], factor: float = 1.0, norm: Tensor | None = None) -> Tensor:
+        """Take one step with learning rates times `factor`; return the gradient norm (before clipping).
+
+        `norm` is that of the whole gradient where these are parts of it.
+        """
+        total = norm_of(grads) if norm is None else norm
+        good = torch.isfinite(total)
         if self.skip_above is not None:
-            good = good & (norm <= self.skip_above)
+            good = good & (total <= self.skip_above)
         bad = 1.0 - good.to(torch.float32)
         self.skipped += bad
         self.in_a_row.add_(1.0).mul_(bad)
-        scale = None if self.clip is None else (norm / self.clip).clamp(min=1.0).to(torch.float32)
+        scale = None if self.clip is None else (total / self.clip).clamp(min=1.0).to(torch.float32)
         start = 0
         for group in self.groups:
             own = grads[start : start + len(group.parameters)]
             start += len(group.parameters)
             self._update(group, own, factor, scale, bad)
-        return norm
+        return total
 
     def _update(
         self, group: Group, grads: Sequence[Tensor | None], factor: float, scale: Tensor | None, bad: Tensor
@@ -111,16 +118,21 @@ class Adam:
         out = {"skipped": self.skipped, "in_a_row": self.in_a_row}
         for i, group in enumerate(self.groups):
             out[f"count.{i}"] = group.count
-            for name, first, second in zip(group.names, group.first, group.second):
-                out[f"first.{name}"] = first
-                out[f"second.{name}"] = second
+            for name, owner, first, second in zip(group.names, group.owners, group.first, group.second):
+                out[f"first.{name}"] = like(first, owner)
+                out[f"second.{name}"] = like(second, owner)
         return out
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
         """Copy a state back, in place; KeyError if a tensor is missing."""
         for name, own in self.state().items():
-            own.copy_(state[name])
+            put(own, state[name])
+
+
+def norm_of(grads: Sequence[Tensor | None]) -> Tensor:
+    """Return the norm of all gradients as one vector."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm([g for g in grads if g is not None])))
 
 
 def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:

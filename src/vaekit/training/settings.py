@@ -51,5 +51,6 @@ class TrainSettings(BaseModel):
     checkpoint_steps: PositiveInt | None = Field(default=None, description="steps between checkpoints")
     log_every: PositiveInt = Field(default=50, description="steps between log records")
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of initial weights, order, noise")
+    shard: bool = Field(default=False, description="share the weights out over the processes (see 'vaekit train')")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the networks")

@@ -14,37 +14,46 @@ from torch import Tensor
 
 from vaekit.ranks import group
 from vaekit.training.optimiser import laid_out_as
+from vaekit.training.parts import is_part, local
 
 Grads = Sequence[Tensor | None]
 
 
 @torch.no_grad()
 def sum_gradients(
-    grads: Mapping[str, Grads], parameters: Mapping[str, Sequence[Tensor]], said: Sequence[bool]
+    grads: Mapping[str, Grads], owners: Mapping[str, Sequence[Tensor]], said: Sequence[bool]
 ) -> tuple[dict[str, Grads], Tensor]:
     """Return every player's gradients added up over the processes, and how many processes said each of `said`.
 
-    A gradient that is None on one process counts as zeros there; it stays None where it is on all.
+    A gradient that is None on one process counts as zeros there; it stays None where it is on all. Those of weights
+    that are shared out have been added up already.
     """
     flat: list[Tensor] = []
     present: list[bool] = []
-    for player, own in parameters.items():
+    for player, own in owners.items():
         for parameter, grad in zip(own, grads[player]):
-            present.append(grad is not None)
+            present.append(grad is not None or is_part(parameter))
+            if is_part(parameter):
+                continue
             flat.append(_in_memory_order(grad, parameter))
     sizes = [len(one) for one in flat]
-    facts = torch.tensor([*present, *said], dtype=torch.float32, device=flat[0].device)
+    device = local(next(iter(owners.values()))[0]).device
+    facts = torch.tensor([*present, *said], dtype=torch.float32, device=device)
     buffer = group.sum_in_place(torch.cat([*flat, facts]))
-    *parts, facts = buffer.split([*sizes, len(facts)])
+    *rest, facts = buffer.split([*sizes, len(facts)])
+    parts = iter(rest)
     # Only a process that lacks a gradient waits to know whether others have it.
     lost = [] if all(present) else facts.tolist()
     out: dict[str, Grads] = {}
     at = 0
-    for player, own in parameters.items():
+    for player, own in owners.items():
         summed: list[Tensor | None] = []
-        for parameter in own:
-            here = present[at] or lost[at] > 0
-            summed.append(_like(parts[at], parameter) if here else None)
+        for parameter, grad in zip(own, grads[player]):
+            if is_part(parameter):
+                summed.append(grad)
+            else:
+                total = _like(next(parts), parameter)
+                summed.append(total if present[at] or lost[at] > 0 else None)
             at += 1
         out[player] = summed
     return out, facts[len(present) :]
