@@ -205,6 +205,7 @@ BAD_USE = {
     "example that is not there": (["interpolate", "{vae}", "--examples", "1,9999", "--out", "x.png"], ["9999", "178"]),
     "temperature": (["sample", "{vae}", "--temperature", "-1", "--out", "x.png"], ["--temperature", "-1"]),
     "infinite temperature": (["sample", "{vae}", "--temperature", "inf", "--out", "x.png"], ["--temperature"]),
+    "tokens of images": (["sample", "{vae}", "--top-p", "0.9", "--out", "x.png"], ["--top-p", "sequences"]),
     "seed of samples": (["sample", "{vae}", "--seed", "99999999999999999999", "--out", "x.png"], ["seed"]),
     "label of a plain model": (["sample", "{vae}", "--label", "3", "--out", "x.png"], ["--label"]),
     "label": (["sample", "{cvae}", "--label", "eleven", "--out", "x.png"], ["eleven", "0, 1, 2"]),

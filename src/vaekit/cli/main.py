@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -56,7 +57,9 @@ def run(arguments: list[str] | None = None) -> Any:
     _env.heed_parent()
     _env.arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
         _say(error)
         sys.exit(2)
@@ -76,6 +79,11 @@ def run(arguments: list[str] | None = None) -> Any:
             raise
         sys.exit(1)  # another process of this run has said it
     sys.exit(0)
+
+
+def _warn(message: Any, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+    """Say what data or settings gave rise to in one sentence; other warnings with their place in the code."""
+    _say(f"warning: {message}" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}: {message}")
 
 
 def _say(message: object) -> None:

@@ -19,6 +19,9 @@ def sample(
     label: str | None = None,
     temperature: float = 1.0,
     draw: Annotated[bool, Parameter(negative="")] = False,
+    greedy: Annotated[bool, Parameter(negative="")] = False,
+    top_p: float = 1.0,
+    token_temperature: float = 1.0,
     source: Annotated[Literal["prior", "aggregate"], Parameter(name="--from")] = "prior",
     components: Whole = 10,
     seed: Whole = 0,
@@ -38,6 +41,12 @@ def sample(
         Multiplies the prior's standard deviation.
     draw
         Draw x from p(x|z) instead of showing its mean.
+    greedy
+        Sequences: take the likeliest token at each place.
+    top_p
+        Sequences: draw among the likeliest tokens that hold this much probability together (nucleus).
+    token_temperature
+        Sequences: draw tokens in proportion to p^(1/this).
     source
         Where codes come from: the prior, or the aggregate posterior (a mixture of normals fitted to training codes).
     components
@@ -57,7 +66,8 @@ def sample(
         )
         note(done)
         return
-    note(actions.sample(run, out, n=n, label=label, temperature=temperature, draw=draw, seed=seed))
+    tokens = {"greedy": greedy, "top_p": top_p, "temperature": token_temperature}
+    note(actions.sample(run, out, n=n, label=label, temperature=temperature, draw=draw, seed=seed, tokens=tokens))
 
 
 def encode(run: Path, /, *, data: str | None = None, out: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
 from vaekit.data.save import write_npz
+from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
 from vaekit.experiment.showing import formats, write_examples, write_paths
 from vaekit.latents.interpolate import Kind
+from vaekit.likelihoods.tokens import Tokens
 
 
 def check_out(out: Path, suffixes: Sequence[str]) -> str:
@@ -43,16 +46,39 @@ def _split(run: Run, data: str | None) -> Split:
     return run.test if data is None else run.prepared(data)
 
 
-def sample(folder: Path, out: Path, *, n: int, label: str | None, temperature: float, draw: bool, seed: int) -> str:
-    """Write samples: a PNG grid, an NPZ (x, and y for conditional models), or in a form of the data's modality."""
+def sample(
+    folder: Path,
+    out: Path,
+    *,
+    n: int,
+    label: str | None,
+    temperature: float,
+    draw: bool,
+    seed: int,
+    tokens: Mapping[str, Any] | None = None,
+) -> str:
+    """Write samples: a PNG grid, an NPZ (x, and y for conditional models), or in a form of the data's modality.
+
+    `tokens`: how sequences are drawn, as `Sampling` takes it.
+    """
     _positive("-n", n)
     if not 0 < temperature < math.inf:
         raise UserError(f"--temperature must be above 0 and finite, not {temperature:g}")
     run = load(folder)
     _checked_out(run, out)
+    _pick_tokens(run, Sampling(**tokens or {}))
     x = run.drawn(n, label, temperature=temperature, draw=draw, seed=seed)
     write_examples(run, out, x, run.labels(n, label))
     return f"{n} samples in {out}"
+
+
+def _pick_tokens(run: Run, sampling: Sampling) -> None:
+    """Have the run's likelihoods of sequences draw so; a UserError if it has none and another way is asked for."""
+    parts: list[Any] = [part for part in run.model.modules() if isinstance(part, Tokens)]
+    for part in parts:
+        part.draw_with(sampling)
+    if not parts and sampling != Sampling():
+        raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {run.info.name} has none")
 
 
 def encode(folder: Path, out: Path, *, data: str | None) -> str:

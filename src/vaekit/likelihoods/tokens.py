@@ -22,8 +22,8 @@ def _example(shape: tuple[int, ...]) -> tuple[Likelihood, tuple[Tensor]]:
 class Tokens(Likelihood):
     """p(x|z) = Π_t p(x_t | x_<t, z) up to and including END: `net` sees the tokens before and z.
 
-    `truncated` says that data may be cut at the network's length without END; see `TokenSequences`. `sampling` is how
-    sequences are drawn and may be set at any time; it changes no log-probability.
+    `truncated` says that data may be cut at the network's length without END; see `TokenSequences`. How sequences are
+    drawn may be set at any time (`draw_with`).
 
     >>> px = Tokens(GRUDecoder(tokens=30, length=12, latent=8))(torch.zeros(3, 8))
     >>> px.sample().shape, px.log_prob(torch.tensor([[5, 6, 2], [4, 2, 0], [2, 0, 0]])).shape
@@ -43,6 +43,10 @@ class Tokens(Likelihood):
         """The network."""
         assert isinstance(self.net, TokenDecoder)
         return self.net
+
+    def draw_with(self, sampling: Sampling) -> None:
+        """Draw sequences so from now on; it changes no log-probability."""
+        self.sampling = sampling
 
     def forward(self, z: Tensor) -> TokenSequences:
         """Return p(x|z), batch shape that of z without its last axis."""
