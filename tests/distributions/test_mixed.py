@@ -58,7 +58,7 @@ ROWS = [[1.0, 0.3, 2.0, -0.7, 2.0], [0.0, -1.5, 0.0, 1.2, 0.0], [1.0, 2.0, 7.0, 
 
 
 def test_every_cell_in_its_own_units() -> None:
-    d, x = make(), torch.tensor(ROWS).double()
+    d, x = make(), torch.tensor(ROWS, dtype=torch.float64)
     expected = np.array([by_hand(d, i, row) for i, row in enumerate(ROWS)])
     np.testing.assert_allclose(d.log_prob_elements(x).numpy(), expected, rtol=1e-9)
     np.testing.assert_allclose(d.log_prob(x).numpy(), expected.sum(1), rtol=1e-9)
@@ -67,7 +67,7 @@ def test_every_cell_in_its_own_units() -> None:
 
 
 def test_missing_cells_have_no_factor_and_no_gradient() -> None:
-    d, x = make(), torch.tensor(ROWS).double()
+    d, x = make(), torch.tensor(ROWS, dtype=torch.float64)
     gaps = torch.tensor([[1, 0, 0, 1, 0], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]]).bool()
     expected = np.array([by_hand(d, i, row) for i, row in enumerate(ROWS)])
     expected[gaps.numpy()] = 0
@@ -90,7 +90,7 @@ def test_samples_lead_the_batch() -> None:
         NegativeBinomial(d.count.log_mean.view(3, 4, 1), d.count.log_dispersion),  # type: ignore[union-attr]
         d.logits.view(3, 4, 2, 3),  # type: ignore[union-attr]
     )
-    x = torch.tensor(ROWS).double()
+    x = torch.tensor(ROWS, dtype=torch.float64)
     x[0, 1] = MISS
     assert many.batch_shape == (3, 4) and many.event_shape == (5,)
     torch.testing.assert_close(many.log_prob(x).flatten(), d.log_prob(x.repeat(3, 1)))
@@ -98,7 +98,7 @@ def test_samples_lead_the_batch() -> None:
 
 
 def test_order_of_columns_does_not_matter() -> None:
-    d, x = make(), torch.tensor(ROWS).double()
+    d, x = make(), torch.tensor(ROWS, dtype=torch.float64)
     turn = [3, 0, 4, 2, 1]  # the real columns and the choices swap their places too
     layout = Layout.of([COLUMNS[i] for i in turn])
     real, count, logits = d.real, d.count, d.logits
@@ -110,7 +110,7 @@ def test_order_of_columns_does_not_matter() -> None:
 
 
 def test_support() -> None:
-    d, x = make(), torch.tensor(ROWS).double()
+    d, x = make(), torch.tensor(ROWS, dtype=torch.float64)
     assert in_support(d, x).tolist() == [True] * 4
     assert in_support(d, torch.full_like(x, MISS)).tolist() == [True] * 4
     for place, wrong in ((0, 2.0), (0, 0.5), (1, math.inf), (2, -1.0), (2, 1.5), (4, 3.0)):

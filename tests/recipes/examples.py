@@ -56,10 +56,29 @@ def tunes() -> Path:
     return folder
 
 
+@cache
+def table() -> Path:
+    """Return a table with columns of every kind that follow one hidden number, with gaps."""
+    rng = random.Random(0)
+    hidden = [rng.gauss(0, 1) for _ in range(300)]
+    columns: dict[str, list[Any]] = {
+        "age": [round(40 + 10 * f + rng.gauss(0, 2), 1) for f in hidden],
+        "visits": [int(4 ** (1 + f / 2) * rng.uniform(0.8, 1.2)) for f in hidden],
+        "town": ["York" if f + rng.gauss(0, 0.3) > 0 else "Hull" for f in hidden],
+        "stars": [min(5, max(1, round(3 + f))) for f in hidden],
+        "joined": [f"2021-{min(12, max(1, round(6 + 2 * f))):02d}-15" for f in hidden],
+    }
+    rows = [["" if rng.random() < 0.2 else str(cell) for cell in row] for row in zip(*columns.values())]
+    path = Path(tempfile.mkdtemp()) / "table.csv"
+    path.write_text("".join(",".join(row) + "\n" for row in [list(columns), *rows]))
+    return path
+
+
 DATA: dict[str, Callable[[], Any]] = {
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
+    "tabular-vae": table,
 }
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
@@ -71,6 +90,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "music-vae": {"model.width": 24, "model.embedding": 16, "model.conductor": 16, "model.latent": 6, "data.bars": 1},
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
+    "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }
 

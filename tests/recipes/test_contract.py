@@ -154,7 +154,9 @@ def test_its_samples_look_like_the_data(name: str, trained: Callable[[str], Run]
     x = run.sample(11, seed=3)
     assert x.shape == (11, *run.info.shape)
     most = 1 if run.info.is_array else (run.info.levels or 0) - 1
-    assert bool(torch.isfinite(x).all()) and float(x.min()) >= 0 and float(x.max()) <= most
+    assert bool(torch.isfinite(x).all())
+    if run.info.kind != "table":  # whose numbers are standardised
+        assert float(x.min()) >= 0 and float(x.max()) <= most
     assert torch.equal(x, run.sample(11, seed=3))
     if run.model.takes_label:
         assert run.sample(2, run.info.classes[-1]).shape == (2, *run.info.shape)
@@ -165,7 +167,7 @@ def test_a_run_loaded_gives_the_same_outputs(name: str, trained: Callable[[str],
     assert run.path is not None
     again = load(run.path)
     x, y = run.test.x[:5], None if run.test.y is None else run.test.y[:5]
-    assert torch.equal(again.test.x, run.test.x)
+    torch.testing.assert_close(again.test.x, run.test.x, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(again.encode(x, y), run.encode(x, y))
     assert torch.equal(again.reconstruct(x, y), run.reconstruct(x, y))
     assert torch.equal(again.sample(4, seed=1), run.sample(4, seed=1))

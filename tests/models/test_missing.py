@@ -1,0 +1,207 @@
+"""Bounds with missing cells: exact against the marginal of a linear-Gaussian model, and what must not change them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+
+from vaekit import bounds
+from vaekit.data.info import DataInfo
+from vaekit.likelihoods.mixed import Mixed
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.nets.table import TableMLP
+from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.posteriors.base import Posterior
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
+from vaekit.recipes.base import RECIPES
+from vaekit.recipes.tables import table_vae
+
+SD = (2.0, 0.5, 1.0, 3.0)
+NUMERIC: list[dict[str, Any]] = [{"name": f"c{i}", "type": "numeric", "mean": 1.0, "sd": sd} for i, sd in enumerate(SD)]
+
+
+@dataclass
+class Oracle:
+    """A table model with a linear decoder, x = W z + b + σ ε as stored, and the marginal of any observed cells."""
+
+    weight: Tensor
+    bias: Tensor
+    sigma: float
+    model: VAE
+
+    @staticmethod
+    def make(exact: bool) -> Oracle:
+        torch.manual_seed(3)
+        part = Mixed(lambda outputs: mlp(2, outputs, ()), columns=NUMERIC, scale=0.6).double()
+        net: Any = part.net
+        with torch.no_grad():
+            net.head.bias.normal_()
+            net.head.weight.normal_()
+        weight, bias = net.head.weight.detach(), net.head.bias.detach()
+        sigma = float(net_scale(part))
+        q: Any = Exact(weight, bias, sigma) if exact else DiagonalNormal(TableMLP(NUMERIC, 2, (16,))).double()
+        return Oracle(weight, bias, sigma, VAE(q, StandardNormal(2).double(), part).eval())
+
+    def log_p(self, row: Tensor) -> Tensor:
+        """log p(observed cells) in the columns' own units."""
+        seen = ~torch.isnan(row)
+        w = self.weight[seen]
+        cov = w @ w.T + self.sigma**2 * torch.eye(len(w), dtype=torch.float64)
+        units = torch.tensor(SD, dtype=torch.float64)[seen].log().sum()
+        return MultivariateNormal(self.bias[seen], cov).log_prob(row[seen]) - units
+
+
+def net_scale(part: Mixed) -> Tensor:
+    """σ as the model has it: a float32 logarithm."""
+    assert part.scale is not None
+    return part.scale.log_value.exp()
+
+
+class Exact(Posterior):
+    """p(z | observed cells), row by row."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, sigma: float) -> None:
+        nn.Module.__init__(self)
+        self.net, self.latent_shape = None, (2,)
+        self.weight, self.bias, self.sigma = weight, bias, sigma
+
+    def forward(self, *context: Any) -> Any:
+        x = context[0]
+        seen = (~torch.isnan(x)).double().unsqueeze(-1) * self.weight
+        precision = torch.eye(2, dtype=torch.float64) + seen.mT @ seen / self.sigma**2
+        off = torch.where(torch.isnan(x), 0.0, x - self.bias) / self.sigma**2
+        cov = torch.linalg.inv(precision)
+        loc = (cov @ (seen.mT @ off.unsqueeze(-1))).squeeze(-1)
+        return MultivariateNormal(loc, covariance_matrix=cov)
+
+
+def rows() -> Tensor:
+    torch.manual_seed(5)
+    x = torch.randn(8, 4, dtype=torch.float64)
+    x[torch.rand(8, 4) < 0.4] = math.nan
+    x[0], x[1] = torch.nan, torch.arange(4.0)
+    return x
+
+
+def test_with_the_exact_posterior_every_weight_is_the_marginal_of_what_is_observed() -> None:
+    oracle, x = Oracle.make(exact=True), rows()
+    trace = oracle.model.trace(x, k=7)
+    expected = torch.stack([oracle.log_p(row) if not torch.isnan(row).all() else torch.zeros(()) for row in x]).double()
+    torch.testing.assert_close(trace.log_w, expected.expand(7, -1), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(bounds.importance_weighted(trace), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_bounds_lie_below_the_marginal_and_tighten() -> None:
+    oracle, x = Oracle.make(exact=False), rows()[1:]
+    exact = torch.stack([oracle.log_p(row) for row in x])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        trace = oracle.model.trace(x, k=2000)
+    elbo, many = bounds.elbo(trace), bounds.log_likelihood(oracle.model, x, k=200_000, rows=8192)
+    assert bool((elbo < exact + 0.05).all())
+    assert float((many.values - exact).abs().max()) < 0.05
+    assert float(elbo.mean()) < float(many.values.mean()) - 0.1
+    with torch.no_grad():
+        bound = torch.stack([-ImportanceWeighted(20)(oracle.model.trace(x, k=20)) for _ in range(200)])
+    assert bool((bound.mean(0) < exact + 4 * bound.std(0) / 200**0.5).all())  # a bound on average, whatever K
+    assert float(bound.mean()) > float(elbo.mean())
+
+
+# -- what must change nothing ---------------------------------------------------------------------------------------
+
+MIXED: list[dict[str, Any]] = [
+    {"name": "a", "type": "numeric", "mean": 0.0, "sd": 2.0},
+    {"name": "b", "type": "categorical", "levels": ["u", "v", "w"], "probs": [0.2, 0.3, 0.5]},
+    {"name": "c", "type": "count", "mean": 3.0, "sd": 2.0, "log_mean": 1.2, "log_sd": 0.5},
+    {"name": "d", "type": "ordinal", "levels": ["1", "2", "3"], "probs": [0.2, 0.3, 0.5]},
+]
+
+
+def info(columns: list[dict[str, Any]]) -> DataInfo:
+    return DataInfo("t", (len(columns),), "table", None, 9, 0, 0, modality="tables", facts={"columns": columns})
+
+
+def built(columns: list[dict[str, Any]]) -> VAE:
+    torch.manual_seed(0)
+    settings = RECIPES["tabular-vae"].part.settings({"model": {"hidden": (8,), "latent": 2}})
+    return table_vae(settings.model, info(columns)).double().eval()
+
+
+def mixed_rows(n: int = 9) -> Tensor:
+    torch.manual_seed(1)
+    x = torch.stack(
+        [torch.randn(n), torch.randint(3, (n,)), torch.poisson(3 * torch.ones(n)), torch.randint(3, (n,))], 1
+    )
+    x[torch.rand(n, 4) < 0.3] = math.nan
+    return x.double()
+
+
+def weights_of(model: VAE, x: Tensor) -> Tensor:
+    """log w at fixed latents: the bound without its noise."""
+    q: Any = model.encode(x)
+    z = q.loc + q.log_scale.exp() * torch.linspace(-2, 2, 5).view(5, 1, 1)
+    return model.log_joint(x, z) - q.log_prob(z)
+
+
+def test_order_of_rows_and_size_of_batches() -> None:
+    model, x = built(MIXED), mixed_rows()
+    whole = weights_of(model, x)
+    turn = torch.randperm(len(x))
+    torch.testing.assert_close(weights_of(model, x[turn]), whole[:, turn])
+    torch.testing.assert_close(torch.cat([weights_of(model, part) for part in x.split(2)], 1), whole)
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_column_always_missing_changes_no_bound(place: int) -> None:
+    """The model with the column has the weights of the one without, and any for the column itself."""
+    more: list[dict[str, Any]] = [*MIXED]
+    more.insert(place, {"name": "e", "type": "numeric", "mean": 1.0, "sd": 5.0})
+    model, wide, x = built(MIXED), built(more), mixed_rows()
+    wider = torch.cat([x[:, :place], torch.full((len(x), 1), math.nan).double(), x[:, place:]], 1)
+    _carry_over(model, wide, place)
+    torch.testing.assert_close(weights_of(wide, wider), weights_of(model, x))
+
+
+def _carry_over(model: VAE, wide: VAE, place: int) -> None:
+    widths = [1, 3, 1, 3]
+    at = sum(widths[:place])
+    inputs = [i for i in range(sum(widths) + 1 + 5) if i not in (at, sum(widths) + 1 + place)]
+    # Outputs: real columns first, then counts, logits, scores. The new one is a real column.
+    real = 0 if place == 0 else 1
+    outputs = [i for i in range(len(wide.likelihood.net.head.bias)) if i != real]  # type: ignore[union-attr, arg-type]
+    own, other = model.state_dict(), wide.state_dict()
+    for name, value in own.items():
+        if name == "posterior.net.layers.0.weight":
+            other[name][:, inputs] = value
+        elif name.startswith("likelihood.net.head"):
+            other[name][outputs] = value
+        elif name == "likelihood.scale.raw":
+            other[name][1 - real] = value[0]
+        else:
+            other[name] = value
+    wide.load_state_dict(other)
+
+
+def test_order_of_columns() -> None:
+    """Swapping two columns of a kind with their weights leaves every bound as it was."""
+    columns = [MIXED[0], {**MIXED[0], "name": "f", "sd": 7.0}]
+    model, other = built(columns), built(columns[::-1])
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    turn = {"posterior.net.layers.0.weight": [1, 0, 3, 2]}
+    for name, value in model.state_dict().items():
+        if name in turn:
+            state[name] = value[:, turn[name]]
+        elif name.startswith("likelihood.net.head") or name == "likelihood.scale.raw":
+            state[name] = value.flip(0)
+    other.load_state_dict(state)
+    x = torch.randn(6, 2).double()
+    x[0, 1] = math.nan
+    torch.testing.assert_close(weights_of(other, x.flip(1)), weights_of(model, x))
