@@ -53,7 +53,9 @@ def _roll(ax: Axes, row: Sequence[int], facts: Mapping[str, Any]) -> None:
     ax.set_xlim(0, max(len(row) // voices, 1))
     for bar in range(0, len(row) // voices + 1, steps):
         ax.axvline(bar, color=style.MUTED, linewidth=0.6, zorder=0)
-    ticks = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0 or pitch in (min(pitches), max(pitches))]
+    octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0]
+    ends = [end for end in (min(pitches), max(pitches)) if all(abs(end - c) > 3 for c in octaves)]
+    ticks = sorted({*octaves, *ends})
     ax.set_yticks(ticks, [f"{_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
     ax.set_xticks([])
 

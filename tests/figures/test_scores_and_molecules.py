@@ -1,0 +1,64 @@
+"""Piano rolls draw the notes there are; drawings say what is no molecule."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vaekit import figures
+from vaekit.data.midi import Note
+from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
+from vaekit.data.modalities.music import Music, MusicSettings
+from vaekit.data.score import PER_QUARTER, STEPS, Piece, notes_of
+from vaekit.errors import UserError
+from vaekit.figures.molecules import drawings, molecules
+from vaekit.figures.music import rolls
+
+
+def test_a_roll_shows_every_note() -> None:
+    rng = np.random.default_rng(0)
+    grid = rng.choice([0, 1, 1, 60, 64, 70], (2, 2 * STEPS)).astype(np.int16)
+    grid[:, 0] = 60
+    data = Music().load([Piece("a", grid)], MusicSettings(voices="all", bars=2, valid=0, test=0))
+    fig = rolls(data.train.x, data.info.facts)
+    (ax,) = fig.axes
+    drawn = [path.get_extents() for collection in ax.collections for path in collection.get_paths()]
+    shown = sorted((round(box.x0 - 0.08), round(box.width + 0.16), round(box.y0 + 0.4)) for box in drawn)
+    notes = [note for voice in notes_of(grid) for note in voice]
+    assert shown == sorted((n.onset * PER_QUARTER, n.length * PER_QUARTER, n.pitch) for n in map(Note._make, notes))
+
+
+def test_an_empty_row_and_what_is_no_word() -> None:
+    facts = {"voices": 1, "steps": 16}
+    assert figures.png(rolls(np.array([[2, 0, 0], [3, 1, 45]]), facts))[1:4] == b"PNG"
+
+
+def test_molecules_are_drawn_from_their_tokens() -> None:
+    pytest.importorskip("rdkit")
+    data = Molecules().load(["CCO", "CC(=O)O", "c1ccccc1"], MoleculeSettings(valid=0, test=0))
+    picture = figures.png(molecules(data.train.x, data.info.facts))
+    assert picture[1:4] == b"PNG"
+    assert picture == figures.png(drawings(Molecules().lines(data.train.x, data.info)))
+    assert picture != figures.png(molecules(data.train.x.flip(0), data.info.facts))
+
+
+def test_what_is_no_molecule_stays_empty(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rdkit")
+    assert figures.png(drawings(["C1CC", "", "CC"], ["a", "b", "c"]))[1:4] == b"PNG"
+    assert capfd.readouterr().err == ""
+
+
+def test_without_rdkit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = builtins.__import__
+
+    def fail(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "rdkit":
+            raise ImportError(name)
+        return true(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(UserError, match=r"pip install 'vaekit\[mol\]'"):
+        drawings(["CC"])
