@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from vaekit import _env
 from vaekit.cli.arguments import Whole
+from vaekit.cli.launch import launch, launched
 from vaekit.cli.output import describe, print_json, print_table
 
 
@@ -23,6 +25,7 @@ def evaluate(
     limit: Whole | None = None,
     inception: Path | None = None,
     seed: Whole = 0,
+    devices: Whole | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Evaluate a run on its test split; the numbers go into RUN/evaluation.json and the report.
@@ -44,9 +47,13 @@ def evaluate(
         on the run's training split; the name of the one used stands beside every number.
     seed
         Seed of the evaluation's noise.
+    devices
+        Share the test examples out over as many processes, for the likelihood's metrics; the numbers are the same.
     json
         Print one JSON object on the last line of standard output.
     """
+    if devices is not None and not launched():
+        sys.exit(launch(devices, _env.arguments, restarts=0))
     from vaekit import experiment
 
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
@@ -61,6 +68,8 @@ def evaluate(
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
     found = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    if not _env.is_first():
+        return
     loaded.write_report()
     plain = {name: result.to_dict() for name, result in found.items()}
     if json:

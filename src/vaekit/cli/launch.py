@@ -54,7 +54,8 @@ def launch(devices: int, arguments: Sequence[str], restarts: int = RESTARTS) -> 
                     file=sys.stderr,
                     flush=True,
                 )
-    print(f"vaekit: {_how(code)}, {restarts} times after a restart; giving up", file=sys.stderr)
+    again = f", {restarts} times after a restart: giving up" if restarts else ""
+    print(f"vaekit: {_how(code)}{again}", file=sys.stderr)
     return 1
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit import ranks
+from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.models.base import Model
@@ -80,6 +82,7 @@ class Subject:
     options: Mapping[str, Any] = field(default_factory=dict)
     factors: Tensor | None = None
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
+    sharing: bool = field(default=False, repr=False)
 
     def batches(self, name: str = "") -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield test batches, telling the progress."""
@@ -88,6 +91,35 @@ class Subject:
             stop = start + self.batch_size
             yield self.x[start:stop], None if self.y is None else self.y[start:stop]
             self.progress(name, min(stop, total), total)
+
+    def shares(self, name: str = "") -> Iterator[tuple[Any, Tensor | None]]:
+        """Yield this process's pieces of the test examples, every W-th of W processes; of one process, all.
+
+        Each piece has noise seeded by its place, so that the numbers do not depend on how many processes there are.
+        """
+        total = len(self.x)
+        for number in range(ranks.rank() if self.sharing else 0, -(-total // PIECE), self._processes):
+            torch.manual_seed(mix(self.seed, number))
+            rows = slice(number * PIECE, (number + 1) * PIECE)
+            yield self.x[rows], None if self.y is None else self.y[rows]
+            self.progress(name, min(rows.stop, total), total)
+
+    @property
+    def _processes(self) -> int:
+        return ranks.world() if self.sharing else 1
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the values (N,) of all examples, in their order, from those of each process's pieces."""
+        mine = torch.cat(list(parts)) if parts else torch.zeros(0)
+        if self._processes == 1:
+            return mine
+        every = torch.arange(len(self.x)).split(PIECE)
+        order = torch.cat([piece for rank in range(self._processes) for piece in every[rank :: self._processes]])
+        return torch.empty_like(order, dtype=mine.dtype).index_copy_(0, order, ranks.join_rows(mine))
+
+    def agreed(self, text: str | None) -> str | None:
+        """Return what the first process that has something to say says, where processes share the examples."""
+        return ranks.first_text(text) if self.sharing else text
 
     def label(self, y: Tensor | None) -> Tensor | None:
         """Return y for conditional models, None for the others."""
@@ -106,6 +138,9 @@ class Subject:
         return self.shared[name]
 
 
+PIECE = 100
+"""Examples in a piece of `Subject.shares`."""
+
 Metric = Callable[[Subject], Mapping[str, Result]]
 
 METRICS: Registry[Metric] = Registry("metric", "vaekit.metrics")
@@ -120,18 +155,27 @@ def metric(
     reference: str = "",
     slow: bool = False,
     quiet: bool = False,
+    shared: bool = False,
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
     `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
     "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
     asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
-    "all". Where a `quiet` one has no value, that is said only to those who name it.
+    "all". Where a `quiet` one has no value, that is said only to those who name it. Several processes share the
+    examples of a `shared` one, which reads them by `Subject.shares`; any other is computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
         doc = (function.__doc__ or "").strip().split("\n")[0]
-        facts = {"group": group, "gives": dict(gives), "needs": tuple(needs), "slow": slow, "quiet": quiet}
+        facts = {
+            "group": group,
+            "gives": dict(gives),
+            "needs": tuple(needs),
+            "slow": slow,
+            "quiet": quiet,
+            "shared": shared,
+        }
         return METRICS.register(name, summary=doc, reference=reference, **facts)(function)
 
     return add
@@ -189,22 +233,25 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
             raise UserError(
                 f"there is no metric '{name}'; groups: {', '.join(sorted(groups))}; metrics: {METRICS.names}"
             )
-    out: dict[str, Result] = {}
+    out: dict[str, dict[str, Result]] = {name: {} for name in chosen}
     was_training = subject.model.training
     subject.model.eval()
     try:
-        for name, by_name in chosen.items():
+        # Those that several processes share come first; the others are the first process's, and nobody waits for it.
+        for name in sorted(chosen, key=lambda one: not METRICS[one].facts["shared"]):
+            by_name = chosen[name]
             entry = METRICS[name]
             lack = lacking(subject, entry.facts["needs"])
             if lack and by_name:
                 raise UserError(f"the metric '{name}' cannot be computed: {lack}")
-            if lack:
+            if lack or not (entry.facts["shared"] or ranks.is_main()):
                 continue
+            subject.sharing = entry.facts["shared"] and ranks.world() > 1
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(subject.seed)
                 found = entry.part(subject)
             hidden = entry.facts["quiet"] and not by_name
-            out |= {key: result for key, result in found.items() if not (hidden and result.value is None)}
+            out[name] = {key: result for key, result in found.items() if not (hidden and result.value is None)}
     finally:
         subject.model.train(was_training)
-    return out
+    return {key: result for each in out.values() for key, result in each.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from vaekit import bounds
 from vaekit.data.info import DataInfo
-from vaekit.distributions.base import measure_of
+from vaekit.distributions.base import Measure, measure_of
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
 NATS = "nats an example"
@@ -25,6 +24,7 @@ NATS = "nats an example"
         "kl": ("rate: KL of the posterior from the prior", None),
     },
     reference="Kingma & Welling 2014, arXiv:1312.6114",
+    shared=True,
 )
 @torch.no_grad()
 def elbo(subject: Subject) -> dict[str, Result]:
@@ -32,21 +32,25 @@ def elbo(subject: Subject) -> dict[str, Result]:
     values: list[Tensor] = []
     first: list[Tensor] = []
     kls: dict[str, list[Tensor]] = {}
-    measure = "none"
-    for x, y in subject.batches("elbo"):
+    measure = reason = None
+    for x, y in subject.shares("elbo"):
         trace = subject.model.trace(x, subject.label(y), hard=True)
         reason = bounds.refusal(trace)
         if reason is not None:
-            return {name: refused(reason, NATS) for name in ("elbo", "log_px", "kl")}
+            break
         measure = measure_of(trace.px)
         values.append(bounds.elbo(trace))
         first.append(trace.log_px.mean(0))
         for name, kl in trace.kl.items():
             kls.setdefault(name, []).append(kl.mean(0) if kl.dim() > 1 else kl)
-    joined = {name: torch.cat(parts) for name, parts in kls.items()}
+    reason, measure = subject.agreed(reason), subject.agreed(measure)
+    if reason is not None:
+        return {name: refused(reason, NATS) for name in ("elbo", "log_px", "kl")}
+    names = (subject.agreed(" ".join(kls) or None) or "").split()  # a process without examples has seen none
+    joined = {name: subject.joined(kls.get(name, [])) for name in names}
     out = {
-        "elbo": mean_of(torch.cat(values), NATS, measure=measure),
-        "log_px": mean_of(torch.cat(first), NATS, measure=measure),
+        "elbo": mean_of(subject.joined(values), NATS, measure=measure),
+        "log_px": mean_of(subject.joined(first), NATS, measure=measure),
         "kl": mean_of(torch.stack(list(joined.values())).sum(0), NATS),
     }
     if len(joined) > 1:
@@ -62,6 +66,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
         "bits_per_dim": ("the same bound in bits per dimension of the quantised data", False),
     },
     reference="Burda et al. 2016, arXiv:1509.00519",
+    shared=True,
 )
 def iw_bound(subject: Subject) -> dict[str, Result]:
     """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
@@ -86,16 +91,27 @@ def importance_bounds(subject: Subject) -> bounds.Estimate | str:
 
 @torch.no_grad()
 def _importance_bounds(subject: Subject) -> bounds.Estimate | str:
-    parts = []
+    parts: list[bounds.Estimate] = []
+    reason = None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(subject.seed)
-        for x, y in subject.batches("iw_bound"):
+        for x, y in subject.shares("iw_bound"):
             try:
                 parts.append(bounds.log_likelihood(subject.model, x, subject.label(y), k=subject.k))
             except bounds.NotALikelihood as error:
-                return error.reason
-    values, sizes = torch.cat([part.values for part in parts]), torch.cat([part.ess for part in parts])
-    return replace(parts[-1], values=values, ess=sizes)
+                reason = error.reason
+                break
+    reason = subject.agreed(reason)
+    if reason is not None:
+        return reason
+    values, sizes = subject.joined([part.values for part in parts]), subject.joined([part.ess for part in parts])
+    said = [parts[-1].estimator, str(parts[-1].k), parts[-1].measure] if parts else None
+    estimator, k, measure = (subject.agreed(None if said is None else "\n".join(said)) or "").split("\n")
+    return bounds.Estimate(values, estimator, int(k), measure_named(measure), sizes)
+
+
+def measure_named(name: str) -> Measure:
+    """Return the measure of that name."""
+    return "mass" if name == "mass" else "density" if name == "density" else "none"
 
 
 def noise_of_mean(noise: Tensor) -> float:

@@ -25,6 +25,7 @@ UNIT = "a token"
     },
     needs=("tokens",),
     reference="Bowman et al. 2016, arXiv:1511.06349",
+    shared=True,
 )
 @torch.no_grad()
 def perplexity(subject: Subject) -> dict[str, Result]:
