@@ -42,11 +42,12 @@ def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     if json:
         print_json(found)
     else:
-        rows = [
-            [name, entry["summary"], entry["found"] or "not on disk; downloaded when used"]
-            for name, entry in found.items()
-        ]
+        rows = [[name, entry["summary"], entry["found"] or _missing(entry["package"])] for name, entry in found.items()]
         print_table(["data set", "what it is", "where"], rows)
+
+
+def _missing(package: str | None) -> str:
+    return f"comes with the package {package}" if package else "not on disk; downloaded when used"
 
 
 def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:

@@ -16,12 +16,13 @@ def recipes() -> dict[str, dict[str, str]]:
 
 
 def datasets() -> dict[str, dict[str, Any]]:
-    """Return every known data set's summary, reference and where it was found (None: not on disk), by name."""
+    """Return every known data set's summary, reference, package that bundles it and where it was found (None: nowhere), by name."""
     return {
         entry.name: {
             "summary": entry.summary,
             "reference": entry.reference,
             "modality": entry.facts.get("modality", "array"),
+            "package": entry.facts.get("bundled"),
             "found": available(entry),
         }
         for entry in DATASETS
