@@ -16,7 +16,7 @@ def recipes() -> dict[str, dict[str, str]]:
 
 
 def datasets() -> dict[str, dict[str, Any]]:
-    """Return every known data set's summary, reference, package that bundles it and where it was found (None: nowhere), by name."""
+    """Return every known data set by name: summary, reference, the package that bundles it, where it was found."""
     return {
         entry.name: {
             "summary": entry.summary,
