@@ -44,11 +44,11 @@ def by_hand(d: MixedColumns, row: int, value: list[float]) -> list[float]:
     mean, alpha = float(count.log_mean[row, 0].exp()), float(count.log_dispersion[0].exp())
     raw = 10.0 + 4.0 * value[1]
     positive = math.exp(2.0 + 0.5 * value[3])
-    lognormal = stats.lognorm(s=0.5 * sd[1], scale=math.exp(2.0 + 0.5 * loc[1]))
+    lognormal: Any = stats.lognorm(s=0.5 * sd[1], scale=math.exp(2.0 + 0.5 * loc[1]))
     return [
         math.log(probs[0, int(value[0])]),
-        stats.norm(10.0 + 4.0 * loc[0], 4.0 * sd[0]).logpdf(raw),
-        stats.nbinom(1 / alpha, 1 / (1 + alpha * mean)).logpmf(value[2]),
+        float(stats.norm.logpdf(raw, 10.0 + 4.0 * loc[0], 4.0 * sd[0])),
+        float(stats.nbinom.logpmf(value[2], 1 / alpha, 1 / (1 + alpha * mean))),
         lognormal.logpdf(positive),
         math.log(probs[1, int(value[4])]),
     ]

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -300,8 +301,8 @@ def _as_text(value: Any) -> str:
         return "" if np.isnat(value) else str(value.astype("datetime64[s]")).removesuffix("T00:00:00")
     if isinstance(value, np.generic):
         value = value.item()
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat()).removesuffix("T00:00:00")
+    if isinstance(value, date):  # datetimes are dates too
+        return value.isoformat().removesuffix("T00:00:00")
     return value if isinstance(value, str) else str(value)
 
 

@@ -25,12 +25,12 @@ class TableModelSettings(ModelSettings):
     latent: int = Field(default=10, ge=1, description="latent dimensions")
     hidden: Widths | None = Field(default=(128, 128), description="hidden widths of the encoder; the decoder mirrors")
     act: Literal["relu", "silu", "gelu", "tanh", "elu"] = Field(default="relu", description="activation")
-    likelihood: Literal["auto", "mixed"] = Field(default="auto", description="one family a column, as its type says")
+    likelihood: str = Field(default="auto", pattern="auto|mixed", description="mixed: one family a column, by its type")
     real: Literal["gaussian", "student-t"] = Field(
         default="gaussian", description="family of numeric columns and dates"
     )
     counts: Literal["negative-binomial", "poisson"] = Field(default="negative-binomial", description="family of counts")
-    scale: PositiveFloat | Literal["shared", "dimension", "pixel"] = Field(
+    scale: PositiveFloat | Literal["shared", "dimension", "pixel", "optimal"] | None = Field(
         default="dimension", description="σ of numeric columns: a number, learned for all or each, or from the network"
     )
     mask: bool = Field(default=True, description="tell the encoder which cells are observed")
@@ -74,5 +74,6 @@ def table_vae(model: Any, data: DataInfo) -> VAE:
     def decoder(outputs: int) -> MLP:
         return mlp(q.latent_shape, outputs, hidden[::-1], act=model.act, skip=model.skip)
 
-    p = Mixed(decoder, columns=columns, real=model.real, counts=model.counts, scale=model.scale)
+    scale = model.scale or "dimension"
+    p = Mixed(decoder, columns=columns, real=model.real, counts=model.counts, scale=scale)
     return VAE(q, prior(model, data, q), p)

@@ -122,7 +122,8 @@ class Tables(Modality):
             modality=self.name,
             facts=facts,
         )
-        return DataSet(info, *(_split(values, y, index) for index in parts), Prepare("table"))
+        train, valid, test = (_split(values, y, index) for index in parts)
+        return DataSet(info, train, valid, test, Prepare("table"))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other rows as the run's own were: every row, in order; columns that are not there are missing.
