@@ -104,7 +104,7 @@ def load(
     settings = settings or DataSettings()
     if streams(source, settings):
         return load_streamed(source, settings, wants)
-    raw = check(read(source, settings.size, _asked(settings)))
+    raw = check(read(source, settings.size, _asked(settings), settings))
     raw = _resized(raw, settings.size)
     if callable(wants):
         raw, plan = resolve(raw, settings, "any")

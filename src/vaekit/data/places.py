@@ -120,11 +120,12 @@ def fetch(file: Remote, folder: Path, name: str) -> Path:
         except (UserError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             tried.append(f"{url} ({reason})")
+    asked = f"tried {'; '.join(tried)}" if tried else "and no server is known to have it in this form"
     on_disk = ", ".join(str(place) for place in places(name))
     raise UserError(
-        f"the data set {name} was not found: looked in {on_disk}; tried {'; '.join(tried)}. Put {file.name} and the "
-        f"set's other files into a folder {name}/ and name that folder's parent in VAEKIT_DATA, or connect and try "
-        f"again"
+        f"the data set {name} was not found: looked in {on_disk}; {asked}. Put {file.name} and the "
+        f"set's other files into a folder {name}/ and name that folder's parent in VAEKIT_DATA"
+        f"{', or connect and try again' if tried else ''}"
     )
 
 

@@ -50,6 +50,15 @@ class DataSettings(BaseModel):
         description="order of data on disk: exact, or by blocks of neighbours for slow disks; auto: "
         "exact up to 33,554,432 examples",
     )
+    label: Literal["auto", "digit", "speaker", "folder", "none"] = Field(
+        default="auto",
+        description="sound: labels are the 'digit' or 'speaker' of names like 7_anna_0.wav, or a file's 'folder'; "
+        "auto: folders, else digits, else none",
+    )
+    rate: int | None = Field(default=None, ge=100, description="sound: resample to this many samples a second")
+    seconds: float = Field(default=0.8, gt=0, description="sound: longer recordings are cut, shorter ones filled up")
+    mels: int = Field(default=64, ge=4, description="sound: bands of the spectrogram")
+    frames: int = Field(default=64, ge=4, description="sound: frames of the spectrogram")
     seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
 
     @field_validator("valid", "test")

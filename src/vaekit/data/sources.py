@@ -8,6 +8,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,25 @@ from vaekit.data.idx import parse_idx, read_bytes, read_idx
 from vaekit.data.known import DATASETS, read_known
 from vaekit.data.places import user_folders
 from vaekit.data.raw import Part, Raw, as_array
+from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 
 LABEL_COLUMNS = ("label", "class")
 
 
-def read(source: Any, size: int | None = None, count: int | None = None) -> Raw:
+def read(source: Any, size: int | None = None, count: int | None = None, settings: DataSettings | None = None) -> Raw:
     """Read any source. A known name wins over a folder of that name (write `./digits` for the folder).
 
-    `count`: how many examples to take of a known set that is too large to hold.
+    `count`: how many examples to take of a known set that is too large to hold. `settings` say how sound is read.
     """
     if isinstance(source, str) and source in DATASETS:
-        return read_known(source, count)
+        known: Any = read_known(source, count)
+        if not isinstance(known, Path):
+            return known
+        return replace(_sound(known, settings), name=source)
     if isinstance(source, (str, Path)):
-        return read_path(_resolve(source), size)
+        path = _resolve(source)
+        return _sound(path, settings) if is_sound(path) else read_path(path, size)
     if isinstance(source, tuple):
         if len(source) != 2:
             raise UserError(f"data in memory are x or (x, y), not a tuple of {len(source)}")
@@ -41,6 +47,20 @@ def read(source: Any, size: int | None = None, count: int | None = None) -> Raw:
     if isinstance(source, np.ndarray | list) or hasattr(source, "detach"):
         return Raw("memory", "memory", Part(as_array(source, "x")))
     raise UserError(f"cannot read data from {type(source).__name__}; give a name, a path, an array, a tensor or (x, y)")
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a path is a WAV file, or a folder that holds some, itself or in its subfolders."""
+    if path.is_dir():
+        return any(file.suffix.lower() == ".wav" for file in (*path.glob("*"), *path.glob("*/*")))
+    return path.suffix.lower() == ".wav"
+
+
+def _sound(path: Path, settings: DataSettings | None) -> Raw:
+    """Read recordings; their reader is imported when it is first needed."""
+    from vaekit.data.modalities.audio import read_audio
+
+    return read_audio(path, settings or DataSettings())
 
 
 def _resolve(source: str | Path) -> Path:

@@ -18,6 +18,7 @@ from vaekit.atomic import write_json
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet, Prepare, Split
 from vaekit.data.info import DataInfo
+from vaekit.data.modalities.audio import Audio
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import as_input
 from vaekit.data.streamed import in_memory
@@ -232,6 +233,8 @@ class Run:
         wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
         settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
         other = load_data(source, settings, wants=wants)
+        if isinstance(self.modality, Audio):
+            other = self.modality.matched(other, self.info)
         if tuple(other.info.shape) != tuple(self.info.shape):
             raise UserError(
                 f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "

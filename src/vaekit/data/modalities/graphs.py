@@ -40,15 +40,21 @@ class GraphSettings(DataSettings):
         "only), or where it lies in the graph's leading eigenvectors ('spectral'); 'auto' takes what is given, else an "
         "indicator in one graph, else spectral",
     )
+    held_out: Literal["absent", "hidden"] = Field(
+        default="absent",
+        description="what held-out edges of one graph are while training: 'absent', pairs not joined like all others "
+        "(the published protocol), or 'hidden', left out of the score with as many pairs not joined",
+    )
     spectral: int = Field(default=8, ge=1, description="eigenvectors of spectral features")
 
 
 class GraphData(Modality):
     """Undirected simple graphs. One graph: 5% of its edges validate and 10% test, with as many pairs not joined.
 
-    A split of one graph holds the whole graph: an encoder sees the training edges alone (`Graphs.seen`); training
-    scores all pairs but the held-out ones, validation all but the test's, test every pair. The pairs to predict are in
-    `Graphs.asked`. Several graphs are split as examples are. Nothing is fitted, so nothing is fitted to held-out data.
+    A split of one graph holds the whole graph: an encoder sees the training edges alone (`Graphs.seen`). Training
+    scores every pair, held-out edges as not joined, or (`data.held_out=hidden`) leaves the held-out pairs out;
+    validation scores all but the test's, test every pair. The pairs to predict are in `Graphs.asked`. Several graphs
+    are split as examples are. Nothing is fitted, so nothing is fitted to held-out data.
 
     `info.facts`: `links` (one graph?), `features` (their kind), `inputs` (how many), `sizes` ([nodes, graphs] pairs and
     `density` of the training split), `classes` (the nodes' labels), `names` (of the nodes of one graph).
@@ -217,7 +223,7 @@ def _link_splits(found: Found, settings: GraphSettings) -> list[Graphs]:
     scored = _tensor(found.edges[np.sort(order[wanted[0] :])])
     size = _tensor(found.sizes)
     return [
-        Graphs(size, seen, seen, torch.cat(asked), labels=labels),
+        Graphs(size, seen, seen, torch.cat(asked) if settings.held_out == "hidden" else None, labels=labels),
         Graphs(size, scored, seen, asked[0], labels=labels, asked=asked[1], answers=answers[1]),
         Graphs(size, _tensor(found.edges), seen, labels=labels, asked=asked[0], answers=answers[0]),
     ]

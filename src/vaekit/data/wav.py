@@ -1,0 +1,99 @@
+"""WAV files: PCM of 8, 16, 24 or 32 bits in, 16 bits out."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vaekit.atomic import replacing
+from vaekit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One recording: samples (T,) float32 in [-1, 1], at `rate` a second; `channels` it had before they were mixed."""
+
+    samples: np.ndarray
+    rate: int
+    channels: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate
+
+
+def read_wav(path: Path) -> Sound:
+    """Read a recording; several channels are averaged into one.
+
+    Raises:
+        UserError: names the file that is empty, damaged, cut off, silent or not plain PCM.
+    """
+    try:
+        if not path.stat().st_size:
+            raise UserError(f"{path} is empty; record it again or leave it out")
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate, count = file.getparams()[:4]
+            data = file.readframes(count)
+    except (wave.Error, EOFError) as error:
+        raise UserError(f"{path} is not a WAV file that can be read ({error}); save it as 16-bit PCM") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    if len(data) != count * channels * width:
+        raise UserError(
+            f"{path} is cut off: its header promises {count} samples and {len(data) // max(channels * width, 1)} are "
+            "there; copy it again"
+        )
+    if not count or rate < 1:
+        raise UserError(f"{path} holds no sound; record it again or leave it out")
+    samples = _numbers(data, width, path).reshape(-1, channels).mean(1, dtype=np.float32)
+    if not samples.any():
+        raise UserError(f"{path} is silent throughout; record it again or leave it out")
+    return Sound(samples, rate, channels)
+
+
+def _numbers(data: bytes, width: int, path: Path) -> np.ndarray:
+    """Return samples in [-1, 1] of PCM: unsigned at 8 bits, else signed and little-endian."""
+    if width == 1:
+        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+    if width == 2:
+        return np.frombuffer(data, "<i2").astype(np.float32) / 2**15
+    if width == 3:
+        parts = np.frombuffer(data, np.uint8).reshape(-1, 3).astype(np.int32)
+        return (((parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24) >> 8) / 2**23).astype(np.float32)
+    if width == 4:
+        return (np.frombuffer(data, "<i4") / 2**31).astype(np.float32)
+    raise UserError(f"{path} has {8 * width} bits a sample; save it as 16-bit PCM")
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Write samples (T,), clipped to [-1, 1], as 16-bit mono, whole or not at all.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "tone.wav"
+    >>> write_wav(path, np.sin(np.arange(800) / 4), 8000)
+    >>> read_wav(path).seconds
+    0.1
+    """
+    whole = np.rint(np.clip(samples, -1, 1) * (2**15 - 1)).astype("<i2")
+    with replacing(path) as part, wave.open(str(part), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(whole.tobytes())
+
+
+def resampled(sound: Sound, rate: int) -> Sound:
+    """Return the recording at another rate, band-limited (scipy's polyphase filter)."""
+    if sound.rate == rate:
+        return sound
+    from math import gcd
+
+    from scipy.signal import resample_poly
+
+    common = gcd(rate, sound.rate)
+    made = resample_poly(sound.samples.astype(np.float64), rate // common, sound.rate // common)
+    return Sound(made.astype(np.float32), rate, sound.channels)
