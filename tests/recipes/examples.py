@@ -74,7 +74,28 @@ def table() -> Path:
     return path
 
 
+@cache
+def communities(count: int = 60) -> Path:
+    """Return a file of graphs of 6 to 10 nodes in two halves, dense within and sparse between."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    sizes, edges, start = [], [], 0
+    for _ in range(count):
+        n = int(rng.integers(6, 11))
+        half = np.arange(n) < n // 2
+        chance = np.where(half[:, None] == half, 0.8, 0.05)
+        i, j = np.nonzero(np.triu(rng.random((n, n)) < chance, 1))
+        edges.append(np.stack([i, j], 1) + start)
+        sizes.append(n)
+        start += n
+    path = Path(tempfile.mkdtemp()) / "communities.npz"
+    np.savez(path, sizes=np.array(sizes), edges=np.concatenate(edges))
+    return path
+
+
 DATA: dict[str, Callable[[], Any]] = {
+    "graph-vae": communities,
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
