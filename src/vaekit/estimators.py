@@ -260,7 +260,8 @@ class AnomalyDetector(OutlierMixin, _Estimator):
 class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     """Fills NaN with E[x_missing | x_observed] under a VAE trained on rows that may have NaN themselves.
 
-    Training alternates with drawing the missing entries, in `rounds`. `k` counts importance samples.
+    Training alternates with drawing the missing entries, in `rounds`; recipe="tabular-vae" needs no rounds, since its
+    bound is of the observed entries alone (MIWAE). `k` counts importance samples.
     `sample_imputations` gives multiple imputations, for the uncertainty.
 
     >>> from sklearn.datasets import load_iris

@@ -53,7 +53,12 @@ class Fitted:
 
     @staticmethod
     def train(x: Array, recipe: str, settings: Mapping[str, Mapping[str, Any]], seed: int, y: Any = None) -> Fitted:
-        """Train `recipe` on all rows of x (N, D): none is held out, for that is the caller's business."""
+        """Train `recipe` on all rows of x (N, D): none is held out, for that is the caller's business.
+
+        A recipe of tables takes every column as numeric, and NaN in x as missing.
+        """
+        if RECIPES[recipe].part.takes == "tables":
+            return _table(x, recipe, settings, seed)
         likelihood = settings.get("model", {}).get("likelihood", "auto")
         likelihood = likelihood_for(x) if likelihood == "auto" else likelihood
         real = likelihood not in ("bernoulli", "continuous-bernoulli", "bernoulli-soft")
@@ -155,6 +160,7 @@ class Fitted:
         """Return x with its NaN filled by conditional means (N, D), and `draws` multiple imputations (M, N, D)."""
         rows = self._prepared(x)
         start = torch.zeros(self.width, dtype=rows.dtype) if self.record["mean"] else torch.full((self.width,), 0.5)
+        start = None if self._is_table else start
         found: Imputed = impute(self.model, rows, start, draws=draws, k=k, seed=seed)
         filled = np.where(np.isnan(x), self._own(found.mean.double().numpy()), x)
         return filled, np.where(np.isnan(x), self._own(found.draws.double().numpy()), x)
@@ -172,11 +178,51 @@ class Fitted:
     def _own(self, x: Array) -> Array:
         return x if self.record["mean"] is None else x * np.array(self.record["sd"]) + np.array(self.record["mean"])
 
+    @property
+    def _is_table(self) -> bool:
+        return self.record["info"]["kind"] == "table"
+
     def _log_unit(self) -> float:
-        return 0.0 if self.record["sd"] is None else float(np.log(self.record["sd"]).sum())
+        # A table's likelihood is in the columns' own units already.
+        return 0.0 if self.record["sd"] is None or self._is_table else float(np.log(self.record["sd"]).sum())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fitted:
         return Fitted(copy.deepcopy(self.record, memo), copy.deepcopy(self.model, memo))
+
+
+def _table(x: Array, recipe: str, settings: Mapping[str, Mapping[str, Any]], seed: int) -> Fitted:
+    """Train a recipe of tables on numeric columns, standardised by their observed cells; a constant one has sd 1."""
+    seen = ~np.isnan(x)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, x, 0.0).sum(0) / count
+    sd = np.sqrt(np.where(seen, (x - mean) ** 2, 0.0).sum(0) / count)
+    sd = np.where(sd > 1e-9 * (1 + np.abs(mean)), sd, 1.0)
+    facts = [
+        {"name": f"x{j}", "type": "numeric", "mean": float(m), "sd": float(s)} for j, (m, s) in enumerate(zip(mean, sd))
+    ]
+    info = DataInfo("rows", (x.shape[1],), "table", None, len(x), 0, 0, modality="tables", facts={"columns": facts})
+    own = {"data": {"valid": 0, "test": 0}, "train": {"seed": seed, "device": "cpu"}, "model": {"likelihood": "mixed"}}
+    part = RECIPES[recipe].part
+    chosen = part.settings(merge(settings, own))
+    built = build(part, chosen, info)
+    split = Split(torch.from_numpy((x - mean) / sd).float())
+    prepare = Prepare("table")
+    fit(
+        built.model,
+        built.stages,
+        DataSource(DataSet(info, split, split.first(0), split.first(0), prepare)),
+        chosen.train,
+    )
+    record = {
+        "recipe": recipe,
+        "settings": chosen.model_dump(mode="json"),
+        "info": info.to_dict(),
+        "prepare": prepare.to_dict(),
+        "mean": mean.tolist(),
+        "sd": sd.tolist(),
+        "seed": seed,
+    }
+    return Fitted(record, built.model.double().eval())
 
 
 def train_with_gaps(
@@ -185,8 +231,11 @@ def train_with_gaps(
     """Train on rows with NaN: fill with column means, train, then draw the gaps from the model and go on, in turn.
 
     Monte-Carlo expectation maximisation (Wei & Tanner 1990), with the importance-resampled draws as expectation. Each
-    round's training is an equal share of the epochs; a column that is all NaN is filled with zeros.
+    round's training is an equal share of the epochs; a column that is all NaN is filled with zeros. A recipe of tables
+    needs none of that: its bound is of the observed cells.
     """
+    if RECIPES[recipe].part.takes == "tables":
+        return Fitted.train(x, recipe, settings, seed)
     missing = np.isnan(x)
     seen = np.where(missing, 0.0, x)
     mean = seen.sum(0) / np.maximum((~missing).sum(0), 1)
