@@ -89,6 +89,19 @@ def test_running_status_note_on_with_velocity_zero_drums_and_sysex(tmp_path: Pat
     assert read_midi(path).parts == ((Note(0, 1, 60), Note(1, 2, 62)),)
 
 
+def test_of_two_equal_notes_that_overlap_the_first_ends_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.mid"
+    body = b"\x00\x90\x3c\x40\x60\x3c\x40\x60\x3c\x00\x60\x3c\x00" + FINISH
+    path.write_bytes(HEAD + chunk(b"MTrk", body))
+    assert read_midi(path).parts == ((Note(0, 2, 60), Note(1, 2, 60)),)
+
+
+def test_a_note_never_ended_sounds_to_the_end_of_its_track(tmp_path: Path) -> None:
+    path = tmp_path / "a.mid"
+    path.write_bytes(HEAD + chunk(b"MTrk", b"\x00\x90\x3c\x40\x81\x40\xff\x2f\x00"))
+    assert read_midi(path).parts == ((Note(0, 2, 60),),)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
