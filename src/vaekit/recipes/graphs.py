@@ -16,7 +16,7 @@ from vaekit.objectives.edges import EdgeReconstruction, negative_graph_elbo
 from vaekit.posteriors.base import POSTERIORS
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.hierarchical import own
-from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, Widths
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, ScheduleSetting, Settings, Widths
 
 FOREIGN = ("channels", "scale", "skip", "net")
 """Settings of other networks, which mean nothing here."""
@@ -42,6 +42,11 @@ class GraphModelSettings(ModelSettings):
 class GraphObjectiveSettings(ObjectiveSettings):
     """What is minimised."""
 
+    beta: Literal["auto"] | ScheduleSetting = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="auto",
+        description="weight of the KL, a number or schedule; auto: 1 for the links of one graph, for many graphs a "
+        "warm-up, without which the latents of small graphs collapse",
+    )
     pos_weight: PositiveFloat | Literal["auto", "balanced"] = Field(
         default="auto",
         description="weight of the edges in training (never in a bound): a number, or 'balanced' with the pairs not "
@@ -83,10 +88,10 @@ def graph_model(settings: Settings, data: DataInfo) -> GraphVAE:
 )
 def graph_vae(settings: Any, data: DataInfo) -> Built:
     """A latent for each node from graph convolutions, edges from their inner products; posterior delta is the GAE."""
-    o = settings.objective
-    auto = "balanced" if data.facts["links"] else 1.0
-    weight = auto if o.pos_weight == "auto" else o.pos_weight
+    o, links = settings.objective, data.facts["links"]
+    weight = o.pos_weight if o.pos_weight != "auto" else "balanced" if links else 1.0
+    beta = o.beta if o.beta != "auto" else 1.0 if links else "linear 0 1 50%"
     model = graph_model(settings, data)
     if settings.model.posterior == "delta":
         return Built.of(model, Objective(EdgeReconstruction(weight)))
-    return Built.of(model, negative_graph_elbo(weight, o.beta, o.free_bits, o.k))
+    return Built.of(model, negative_graph_elbo(weight, beta, o.free_bits, o.k))
