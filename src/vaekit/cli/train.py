@@ -42,7 +42,8 @@ def train(
     recipe
         The variant; 'vaekit recipes' lists them. Default: vae.
     data
-        A known set ('vaekit datasets') or a path: IDX, NPY, NPZ, CSV, a folder of images. Default: digits.
+        A known set ('vaekit datasets') or a path: IDX, NPY, NPZ, CSV, a folder of images or WAV files;
+        text, SMILES, MIDI, graphs or tables where the recipe takes them. Default: digits, or what the recipe brings.
     out
         The run's folder. Default: runs/DATA-RECIPE.
     epochs

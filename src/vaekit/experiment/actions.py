@@ -22,19 +22,9 @@ from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
 from vaekit.experiment.showing import formats, write_examples, write_paths
+from vaekit.experiment.writing import check_out
 from vaekit.latents.interpolate import Kind
 from vaekit.likelihoods.tokens import Tokens
-
-
-def check_out(out: Path, suffixes: Sequence[str]) -> str:
-    """Return the suffix of the file to write; a folder that is not there or another format is a UserError."""
-    if out.suffix.lower() not in suffixes:
-        raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file")
-    return out.suffix.lower()
 
 
 def _positive(name: str, value: int, least: int = 1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,21 @@ def _are_tensors(run: Run) -> bool:
     return run.info.kind != "graph"
 
 
+def suffix_of(out: Path, suffixes: Sequence[str]) -> str | None:
+    """Return the longest of `suffixes` that a file's name ends in, or None.
+
+    >>> suffix_of(Path("A.CSV.gz"), (".gz", ".csv.gz"))
+    '.csv.gz'
+    """
+    ending = [suffix for suffix in suffixes if out.name.lower().endswith(suffix)]
+    return max(ending, key=len, default=None)
+
+
 def write_examples(run: Run, out: Path, x: Any, y: Tensor | None = None) -> None:
     """Write examples `x`, as the model makes them, in the form that the suffix names."""
-    suffix = out.suffix.lower()
-    if run.modality is not None and suffix in run.modality.formats:
+    if run.modality is not None and suffix_of(out, run.modality.formats):
         run.modality.write(out, run.prepare.invert(x), run.info)
-    elif suffix == ".png":
+    elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.show(x))
     else:
         write_npz(out, x=run.prepare.show(x).numpy(), **({} if y is None else {"y": y.numpy()}))

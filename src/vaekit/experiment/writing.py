@@ -15,17 +15,19 @@ from vaekit.data.dataset import Split
 from vaekit.data.save import write_npz
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run
+from vaekit.experiment.showing import suffix_of
 
 
 def check_out(out: Path, suffixes: Sequence[str]) -> str:
     """Return the suffix of the file to write; a folder that is not there or another format is a UserError."""
-    if out.suffix.lower() not in suffixes:
+    found = suffix_of(out, suffixes)
+    if found is None:
         raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file")
-    return out.suffix.lower()
+    return found
 
 
 def split_of(run: Run, data: str | None) -> Split:
