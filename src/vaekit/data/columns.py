@@ -101,8 +101,9 @@ def infer(cells: Cells, rows: np.ndarray) -> tuple[str, str, str]:
     """Return a column's type, its detail, and a note where a person should know why, judging by all its rows.
 
     `rows` are the training rows: a column with nothing or one value in them is "empty" or "constant". Texts are dates,
-    numbers, or categories. Whole numbers from 0 are ordered levels where there are few, counts where they scatter as
-    counts do, else numbers. What names its row (all different texts, a running number) is an identifier.
+    numbers, or categories. Whole numbers are ordered levels where there are few, counts where they come near 0 and
+    scatter as counts do, else numbers (ages, years). What names its row (all different texts, a running number) is an
+    identifier.
     """
     used = cells.codes[rows]
     n_levels = len(np.unique(used[used >= 0]))
@@ -144,7 +145,8 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
         return "categorical", "", ""
     if different <= FEW_LEVELS and len(every) >= 5 * different and values.max() - values.min() < 2 * FEW_LEVELS:
         return "ordinal", "", ""
-    if values.max() <= MOST_COUNT and every.var() >= 0.5 * every.mean():
+    near_zero = values.min() <= max(1.0, 0.1 * every.mean())
+    if near_zero and values.max() <= MOST_COUNT and every.var() >= 0.5 * every.mean():
         return "count", "", ""
     return _real_kind(every), "", ""
 

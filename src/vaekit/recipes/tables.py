@@ -54,7 +54,7 @@ class TableObjectiveSettings(ObjectiveSettings):
     takes="tables",
     model_settings=TableModelSettings,
     objective_settings=TableObjectiveSettings,
-    train={"batch_size": 64, "lr": 1e-3},
+    train={"batch_size": 64, "lr": 1e-3, "warmup": 0, "decay": "none"},
 )
 def tabular_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE of table rows, mixed columns with missing cells: the importance-weighted bound on log p(observed cells)."""
