@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vaekit.data.dataset import DataSet, Split
 
-NO_LABEL = "none"
+AUTO, NO_LABEL = "auto", "none"
 MOST_CLASSES = 100
 
 
@@ -56,9 +56,9 @@ class TableSettings(DataSettings):
         description="columns' types where they are not to be inferred, age=numeric,grade=ordinal:low<mid<high,"
         f"when=date:%d/%m/%Y; one of {', '.join(cols.TYPES)}",
     )
-    label: str | None = Field(
-        default=None,
-        description="the column of labels, kept out of the model; default one called label or class; 'none': no such",
+    label: str = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="auto",
+        description="the column of labels, kept out of the model; 'auto': one called label or class; 'none': no such",
     )
     missing: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         default=MISSING, description="cells that stand for a missing value, in any case; empty ones always do"
@@ -215,10 +215,10 @@ def _known() -> list[str]:
 def _label(frame: Frame, settings: TableSettings) -> Cells | None:
     """Return the column of labels: the one named, or typed so, or one called label or class that has few values."""
     typed = [name for name, kind in settings.types.items() if kind == "label"]
-    wanted = settings.label or (typed[0] if typed else None)
+    wanted = typed[0] if typed and settings.label == AUTO else settings.label
     if wanted == NO_LABEL:
         return None
-    if wanted is None:
+    if wanted == AUTO:
         found = next((cells for cells in frame.columns if cells.name.lower() in LABEL_COLUMNS), None)
         return found if found is not None and len(found.texts) <= MOST_CLASSES else None
     found = frame.column(wanted)
