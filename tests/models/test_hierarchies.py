@@ -423,6 +423,28 @@ def test_the_very_deep_one_starts_as_it_should() -> None:
     torch.testing.assert_close(torch.sigmoid(head.head.position + head.head.bias.view(-1, 1, 1)).detach(), mean)
 
 
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_the_ladder_is_normalised_as_it_is_told(norm: str) -> None:
+    torch.manual_seed(0)
+    model = build("ladder-vae", hidden=(16,), between=(12, 12), upper=(6, 4), norm=norm).train()
+    x = (torch.rand(7, 1, 8, 8) > 0.5).float()
+    evidence = [d.detach() for d in model.up(x)]  # pyright: ignore[reportCallIssue]
+    others = [d.detach() for d in model.up(torch.cat([x[:1], 1 - x[1:]]))]  # pyright: ignore[reportCallIssue]
+    depends = not all(torch.allclose(a[0], b[0]) for a, b in zip(evidence, others))
+    assert depends == (norm == "batch")
+    model.eval()
+    torch.testing.assert_close(model.posterior_mean(x)[:1], model.posterior_mean(x[:1]))
+    loss = negative_elbo()(model.train().trace(x[:1]))[MODEL].total
+    loss.backward()
+    assert bool(torch.isfinite(loss))  # the last batch of an epoch may hold one example
+
+
+def test_what_x_gives_a_ladder_s_level_starts_precise() -> None:
+    trace = build("ladder-vae", upper=(6, 4)).eval().trace((torch.rand(50, 1, 8, 8) > 0.5).float())
+    for latent in trace.latents.values():
+        assert latent.q.stddev.mean().item() < 0.25
+
+
 def test_the_ladder_warms_up_and_bounds_can_be_chosen() -> None:
     settings = RECIPES["ladder-vae"].part.settings()
     assert str(settings.objective.beta).startswith("linear 0 1") and settings.objective.free_per == "latent"

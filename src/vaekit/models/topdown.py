@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
 from vaekit.distributions.normal import StandardNormal as StandardNormalFamily
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import Choose, Hierarchy, Visit, level_names
-from vaekit.nets.base import Net, activation
+from vaekit.nets.base import Net, activation, size
+from vaekit.nets.normalised import BatchNorm
 from vaekit.nets.stream import Bottleneck, Grid, start, unpool
 
 
@@ -121,22 +122,28 @@ def combine(a: DiagonalNormal, b: DiagonalNormal) -> DiagonalNormal:
     return DiagonalNormal(loc, log_scale.expand_as(loc), len(a.event_shape))
 
 
+PRECISE = -2.0
+"""log σ̂ of what x gives a level of the ladder, at the start."""
+
+
 class Upward(nn.Module):
     """The ladder's deterministic way up, d_1 = f_1(x), d_2 = f_2(d_1), …, given top first.
 
-    Each d is normalised over its own features before the activation. The paper normalises over the batch, which would
-    make an example's loss depend on the others; without either the signal of x fades on its way up and nothing is
-    learned of it (digits, 700 steps, one seed: held-out ELBO -23.4 nats an example with, -25.2 without; its s.e. 0.3).
+    Each d is normalised before the activation: over the batch as in the paper ("batch"), or over its own features
+    ("layer"), which keeps an example's loss from depending on the others. Without either the signal of x fades on its
+    way up (digits, 700 steps, one seed: held-out ELBO -25.2 nats an example, -23.4 with "layer"; s.e. 0.3). On MNIST
+    the upper levels die with "layer" and live with "batch" (docs/gallery-hierarchies.md).
 
     >>> from vaekit.nets.mlp import mlp
     >>> [d.shape[1] for d in Upward([mlp(64, 20, ()), mlp(20, 10, ())])(torch.zeros(3, 64))]
     [10, 20]
     """
 
-    def __init__(self, nets: Sequence[Net], act: str = "silu") -> None:
+    def __init__(self, nets: Sequence[Net], act: str = "silu", norm: Literal["batch", "layer"] = "layer") -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
-        self.norms = nn.ModuleList(nn.LayerNorm(list(net.out_shape)) for net in nets)
+        kind = BatchNorm if norm == "batch" else nn.LayerNorm
+        self.norms = nn.ModuleList(kind(size(net.out_shape)) for net in nets)
         self.act = activation(act)
 
     def forward(self, x: Any) -> list[Tensor]:
@@ -150,14 +157,17 @@ class Upward(nn.Module):
 class Rung(Block):
     """A level of the ladder: q(z_l | z_{l+1}, x) is p(z_l | z_{l+1}) times a normal N(μ̂(d_l), σ̂²(d_l)) that x gives.
 
-    At the top p is N(0, I) and q is what x gives alone. The state is z itself.
+    At the top p is N(0, I) and q is what x gives alone. The state is z itself. What x gives starts precise, σ̂ ≈ e⁻²:
+    a level that starts as noise is of no use to the prior below it, and is given up before that has learned to use it.
     """
 
-    def __init__(self, size: int, evidence: int, level: int, prior: Net | None = None) -> None:
+    def __init__(self, width: int, evidence: int, level: int, prior: Net | None = None) -> None:
         super().__init__()
-        self.shape = (size,)
+        self.shape = (width,)
         self.level = level
-        self.posterior = nn.Linear(evidence, 2 * size)
+        self.posterior = nn.Linear(evidence, 2 * width)
+        with torch.no_grad():
+            self.posterior.bias[width:] = PRECISE
         self.prior = None if prior is None else prior.widen(2)
 
     def forward(self, state: Tensor | None, evidence: Tensor | None = None) -> Step:

@@ -13,6 +13,7 @@ from vaekit.models.hierarchy import BottomUp
 from vaekit.models.topdown import Rung, TopDown, Upward, levels
 from vaekit.nets.conv import grids
 from vaekit.nets.mlp import mlp
+from vaekit.nets.normalised import normalised_mlp
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -32,6 +33,14 @@ class HierarchySettings(ModelSettings):
     latent: PositiveInt = Field(default=32, description="dimensions of the bottom latent")
     upper: Widths = Field(default=(16,), description="dimensions of the latents above it, upwards, e.g. 16,8,4")
     between: Widths = Field(default=(256, 256), description="hidden widths of the networks between latents")
+
+
+class LadderSettings(HierarchySettings):
+    """A ladder."""
+
+    norm: Literal["batch", "layer"] = Field(
+        default="batch", description="what the ladder's layers are normalised over: the batch (Sønderby et al.), itself"
+    )
 
 
 class HierarchyObjective(ObjectiveSettings):
@@ -94,20 +103,20 @@ def hierarchical_vae(settings: Settings, data: DataInfo) -> Built:
 @recipe(
     "ladder-vae",
     reference="Sønderby et al. 2016, arXiv:1602.02282",
-    model_settings=HierarchySettings,
+    model_settings=LadderSettings,
     objective_settings=HierarchyObjective,
     objective={"beta": "linear 0 1 30%"},
 )
 def ladder_vae(settings: Settings, data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
-    m = own(settings, HierarchySettings, "posterior", "prior")
-    chain = list(zip((m.latent, *m.upper), m.upper))
-    width = m.between[-1]
-    up = [encoder(m, data, latent=width), *(mlp(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
+    m = own(settings, LadderSettings, "posterior", "prior")
+    chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
+    net = normalised_mlp if m.norm == "batch" else mlp
+    up = [encoder(m, data, latent=width), *(net(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
-    priors = [mlp(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
-    rungs = [top, *(Rung(net.out_shape[0], width, i, net) for i, net in enumerate(priors, 1))]
-    return Built.of(TopDown(Upward(up, m.act), rungs, likelihood(m, data)), objective(settings.objective))
+    priors = [net(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
+    rungs = [top, *(Rung(p.out_shape[0], width, i, p) for i, p in enumerate(priors, 1))]
+    return Built.of(TopDown(Upward(up, m.act, m.norm), rungs, likelihood(m, data)), objective(settings.objective))
 
 
 def stream_grids(m: DeepSettings, data: DataInfo) -> list[Grid]:
