@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
 
 import vaekit
+from training.toys import toy_vae
+from vaekit import ranks
+from vaekit.errors import UserError
+from vaekit.training import loop, sharding
 from vaekit.training.log import read
+from vaekit.training.parts import local
+from vaekit.training.shared import sum_gradients
 
 ROWS = 78
 
@@ -37,3 +46,152 @@ def train(recipe: str, settings: dict[str, Any], out: str | None = None, **kwarg
     weights = {name: value.numpy() for name, value in run.model.state_dict().items()}
     log = read(Path(out) / "log.jsonl") if out is not None and run.path is not None else []
     return {"weights": weights, "result": run.record["result"], "log": log, "kept": run.path is not None}
+
+
+def draws(total: int, k: int = 3) -> dict[str, np.ndarray]:
+    """Draw in every way that models do, for this process's share of `total` rows; also what is drawn afterwards."""
+    p = torch.linspace(0.05, 0.95, total * 4).view(total, 4)
+    p.requires_grad_()
+    dropout = torch.nn.Dropout(0.3)
+    out: dict[str, Tensor] = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        with ranks.sharing(total, k):
+            mine = ranks.take(p)
+            b = len(mine)
+            out["rows"] = torch.randn(b, 5)
+            out["samples"] = torch.randn(k, b, 5).movedim(1, 0)
+            out["two_of_samples"] = torch.empty(2, k, b, 5).exponential_().movedim(2, 0)
+            out["transposed"] = torch.empty(5, b).T.uniform_(-1, 1)
+            out["flat"] = torch.randn(k * b, 2).view(k, b, 2).movedim(1, 0)
+            out["uniform"] = torch.rand(size=(b, 2))
+            out["integers"] = torch.randint(0, 1000, (b,))
+            out["like"] = torch.randn_like(mine)
+            out["bits"] = torch.bernoulli(mine.expand(k, b, 4)).movedim(1, 0)
+            out["chosen"] = torch.multinomial(mine, 2)
+            out["components"] = torch.multinomial(torch.tensor([0.2, 0.3, 0.5]), b, replacement=True)
+            out["gamma"] = torch.distributions.Gamma(mine + 0.5, 1.0).rsample()
+            (out["slope"],) = torch.autograd.grad(out["gamma"].sum(), mine)
+            out["beta"] = torch.distributions.Beta(mine + 0.5, 2.0).sample()
+            out["dropped"] = dropout(mine)
+            own = torch.Generator().manual_seed(5)
+            out["given"] = ranks.take(torch.randn(total, 2, generator=own))
+            with ranks.whole():
+                order = torch.rand(total, 3)
+            out["order"] = ranks.take(order)
+        after = torch.randn(4)
+    arrays = {name: value.detach().numpy() for name, value in out.items()}
+    return arrays | {"after": after.numpy()}
+
+
+def in_law(total: int) -> dict[str, Any]:
+    """Draw with a function that cannot be cut to rows: other numbers on each process, the same state afterwards."""
+    with torch.random.fork_rng(), ranks.sharing(total):
+        torch.manual_seed(3)
+        mine = len(ranks.take(torch.zeros(total)))
+        return {"drawn": torch.normal(torch.zeros(mine), 1.0).numpy(), "after": torch.initial_seed(), "next": state()}
+
+
+def state() -> bytes:
+    """Return the generator's state."""
+    return bytes(torch.get_rng_state().tolist())
+
+
+def batchwise(total: int) -> dict[str, Any]:
+    """Compute a function of the whole batch from this process's rows, and its gradient for them."""
+    x = torch.sin(torch.arange(total * 3.0)).view(total, 3)
+    with ranks.sharing(total):
+        mine = ranks.take(x).clone().requires_grad_()
+        every = ranks.gather(mine)
+        mean = ranks.mean_rows(mine)
+        spread = ranks.all_sum((mine - mean).square().sum(0)) / ranks.total_rows(len(mine))
+        each = torch.logsumexp(every @ mine.mT, 1)
+        scalar = (spread * mean).sum() + ranks.logsumexp(each).square().mean() + ranks.mean(mine.exp())
+        loss = ranks.share_of_mean(scalar) + ranks.share_of_mean(mine.pow(3).sum(1))
+        (slope,) = torch.autograd.grad(loss, mine)
+        flags = ranks.any_of(bool(mine[0, 0] > 0.5)), bool(ranks.gather(mine[:, 0] > 0)[-1])
+        torch.manual_seed(0)
+        some = ranks.some(mine.detach().repeat_interleave(2, 0), 4, 2)
+    share = ranks.sums([loss.item()])[0]
+    return {
+        "loss": share,
+        "every": every.detach().numpy(),
+        "slope": slope.numpy(),
+        "flags": flags,
+        "some": some.numpy(),
+    }
+
+
+def moved() -> dict[str, Any]:
+    """Return what the first process hands on: plain values, errors, tensors, texts; and rows of all."""
+    mine = ranks.is_main()
+    tensors = {
+        "w": torch.arange(6.0).view(2, 3),
+        "n": torch.tensor(7),
+        "none": torch.zeros(0),
+        "b": torch.ones(2).bool(),
+    }
+
+    def fails() -> None:
+        raise UserError("only here")
+
+    with pytest.raises(UserError, match="only here"):
+        ranks.from_main(fails)
+    found = ranks.broadcast_tensors(tensors if mine else None)
+    return {
+        "value": ranks.from_main(lambda: {"a": [1, None], "rank": ranks.rank()}),
+        "tensors": {name: value.numpy() for name, value in found.items()},
+        "text": ranks.first_text(None if mine else "from the second"),
+        "silence": ranks.first_text(None),
+        "rows": ranks.join_rows(torch.full((ranks.rank() + 1, 2), float(ranks.rank()))).numpy(),
+    }
+
+
+def evaluate(metrics: list[str]) -> dict[str, Any]:
+    """Evaluate a small model with fixed weights."""
+    run = vaekit.train(
+        "vae", rows(260), set={"train.steps": 1, "model.hidden": [8], "data.test": 230, "data.valid": 10}
+    )
+    return {name: result.to_dict() for name, result in run.evaluate(metrics, k=7).items()}
+
+
+def part_of_weights() -> tuple[int, int]:
+    """Return how many numbers of a sharded network this process holds, and how many there are."""
+    model = toy_vae()
+    sharding.shard(model, torch.device("cpu"))
+    held = [local(p) for p in model.parameters()]
+    return sum(p.numel() for p in held), sum(p.numel() for p in model.parameters())
+
+
+def one_lacks_a_gradient() -> list[Any]:
+    """Add gradients up where one process has none for the second weight, and nobody one for the third."""
+    weights = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
+    grads: list[Tensor | None] = [torch.ones(3, 2).mT, torch.full((2,), 2.0) if ranks.is_main() else None, None]
+    summed, said = sum_gradients({"model": grads}, {"model": weights}, (not ranks.is_main(), False))
+    out = [None if g is None else (g.numpy(), g.stride() == w.stride()) for g, w in zip(summed["model"], weights)]
+    return [*out, said.tolist()]
+
+
+def train_until(step: int, *args: Any) -> None:
+    """Train, and stop as if killed when `step` steps are done."""
+
+    class Stopped(Exception):
+        pass
+
+    true = loop.Fit._step
+
+    def stepping(self: loop.Fit, x: Any, y: Tensor | None) -> None:
+        if self.at.step == step:
+            raise Stopped
+        true(self, x, y)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(loop.Fit, "_step", stepping)
+        train(*args)
+
+
+def error(out: str) -> str:
+    """Return what is said where the run's folder cannot be made."""
+    with pytest.raises(UserError) as raised:
+        train("vae", {}, out)
+    return str(raised.value)

@@ -10,7 +10,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-WAIT = 120.0
+from ranks import jobs
+
+WAIT = 60.0
 
 
 class Pair:
@@ -18,6 +20,7 @@ class Pair:
 
     def __init__(self, size: int = 2) -> None:
         context = multiprocessing.get_context("spawn")
+        self.broken = False
         self._folder = tempfile.TemporaryDirectory()
         meeting = str(Path(self._folder.name) / "meeting")
         self._ends: list[Connection] = []
@@ -31,13 +34,28 @@ class Pair:
             self._processes.append(process)
 
     def __call__(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        self._send(name, args, kwargs)
+        return self._answers(name)
+
+    def beside(self, name: str, args: tuple[Any, ...], one: Any, two: Any) -> tuple[Any, list[Any]]:
+        """Return what this process alone gives (with the last argument `one`) and what the two give (with `two`)."""
+        self._send(name, (*args, two), {})
+        alone = getattr(jobs, name)(*args, one)
+        return alone, self._answers(name)
+
+    def _send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.broken:
+            raise RuntimeError("a process did not answer to an earlier test")
         for end in self._ends:
             end.send((name, args, kwargs))
+
+    def _answers(self, name: str) -> list[Any]:
         answers = []
-        for rank, end in enumerate(self._ends):
-            if not end.poll(WAIT):
-                raise TimeoutError(f"process {rank} did not answer to {name}")
-            answers.append(end.recv())
+        for end in self._ends:
+            # When one has failed, the others may wait for it for ever.
+            wait = WAIT if all(fine for fine, _ in answers) else 1.0
+            answers.append(end.recv() if end.poll(wait) else (False, "no answer"))
+        self.broken = self.broken or any(value == "no answer" for _, value in answers)
         for rank, (fine, value) in enumerate(answers):
             if not fine:
                 raise AssertionError(f"process {rank} failed in {name}:\n{value}")
@@ -48,7 +66,7 @@ class Pair:
             end.send(None)
             end.close()
         for process in self._processes:
-            process.join(20)
+            process.join(0.1 if self.broken else 20)
             if process.is_alive():
                 process.kill()
         self._folder.cleanup()
@@ -59,7 +77,6 @@ def _serve(rank: int, size: int, meeting: str, end: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    from ranks import jobs
     from vaekit import ranks
 
     ranks.start()

@@ -24,6 +24,7 @@ from vaekit.ranks.group import (
 from vaekit.ranks.rows import (
     all_sum,
     any_of,
+    counts,
     gather,
     logsumexp,
     mean,
@@ -42,6 +43,7 @@ __all__ = [
     "all_sum",
     "any_of",
     "broadcast_tensors",
+    "counts",
     "first_text",
     "from_main",
     "gather",

@@ -40,6 +40,7 @@ class Layout:
 
 _layout: Layout | None = None
 _paused = False
+_copies = 1
 
 
 def layout() -> Layout | None:
@@ -62,8 +63,13 @@ def take(x: Any) -> Any:
 
 
 def sharing(total: int, k: int = 1) -> AbstractContextManager[None]:
-    """Within the block, what is computed is this process's share of a batch of `total` examples, `k` samples each."""
-    return nullcontext() if group.world() == 1 else _sharing(total, k)
+    """Within the block, what is computed is this process's share of a batch of `total` examples, `k` samples each.
+
+    A batch with fewer examples than there are processes is not dealt out: all compute it, and each share is 1/W of it.
+    """
+    if group.world() == 1:
+        return nullcontext()
+    return _sharing(total, k) if total >= group.world() else _copying()
 
 
 @contextmanager
@@ -78,6 +84,21 @@ def _sharing(total: int, k: int) -> Iterator[None]:
             yield
     finally:
         _layout = before
+
+
+@contextmanager
+def _copying() -> Iterator[None]:
+    global _copies
+    _copies = group.world()
+    try:
+        yield
+    finally:
+        _copies = 1
+
+
+def counts() -> bool:
+    """Return whether what this process finds of its rows is to be counted: of a batch that all compute, one's is."""
+    return _copies == 1 or group.is_main()
 
 
 @contextmanager
@@ -208,7 +229,8 @@ def share_of_mean(value: Tensor) -> Tensor:
     """
     now = layout()
     if now is None:
-        return value.mean() if value.dim() else value
+        value = value.mean() if value.dim() else value
+        return value if _copies == 1 else value / _copies
     if not value.dim():
         return value / group.world()
     return value.sum() / (now.total * math.prod(value.shape[:-1]))

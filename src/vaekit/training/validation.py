@@ -80,14 +80,16 @@ def held_out(
                 trace = make_trace(x, y, k=1, hard=True)
                 refused = refused or ranks.first_text(bounds.refusal(trace))
                 if bounded and refused is None:
-                    values.append(bounds.elbo(trace).double())
+                    elbos = bounds.elbo(trace).double()
+                    values.append(elbos if ranks.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                         terms[name] = terms.get(name, 0.0) + float(ranks.share_of_mean(value.double())) * size
             if objective is not None:
                 with ranks.sharing(size, objective.k):
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
-            watch.add(trace)
+                if ranks.counts():
+                    watch.add(trace)
             n += size
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
