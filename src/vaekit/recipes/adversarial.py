@@ -37,8 +37,8 @@ class CriticSettings(ObjectiveSettings):
 class FactorSettings(CriticSettings):
     """Settings of FactorVAE's objective."""
 
-    weight: ScheduleSetting = Field(default=6.4, description="γ, the weight of the total correlation")
-    critic: Widths = Field(default=(256, 256, 256), description="hidden widths of the critic")
+    weight: ScheduleSetting = Field(default=10.0, description="γ, the weight of the total correlation")
+    critic: Widths = Field(default=(512, 512, 512), description="hidden widths of the critic")
 
 
 class VaeGanSettings(ObjectiveSettings):
@@ -58,7 +58,12 @@ def critic_of_codes(settings: Settings, model: VAE) -> MLP:
     return mlp(model.posterior.latent_shape, 1, settings.objective.critic, act="silu")
 
 
-@recipe("factor-vae", reference="Kim & Mnih 2018, arXiv:1802.05983", objective_settings=FactorSettings)
+@recipe(
+    "factor-vae",
+    reference="Kim & Mnih 2018, arXiv:1802.05983",
+    objective_settings=FactorSettings,
+    train={"lr_players": 1e-3},
+)
 def factor_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE with the total correlation of its aggregate posterior, by a critic's density ratio, as a penalty."""
     o, model = settings.objective, flat_vae(settings, data)
