@@ -25,6 +25,7 @@ from vaekit.experiment.showing import formats, write_examples, write_paths
 from vaekit.experiment.writing import check_out
 from vaekit.latents.interpolate import Kind
 from vaekit.likelihoods.tokens import Tokens
+from vaekit.models.graph import GraphVAE
 
 
 def _positive(name: str, value: int, least: int = 1) -> None:
@@ -72,15 +73,19 @@ def _pick_tokens(run: Run, sampling: Sampling) -> None:
 
 
 def encode(folder: Path, out: Path, *, data: str | None) -> str:
-    """Write posterior means as NPZ (z, y) or CSV (z0, z1, ..., label)."""
+    """Write posterior means as NPZ (z, y) or CSV (z0, z1, ..., label); of one graph those of its nodes."""
     suffix = check_out(out, (".npz", ".csv"))
     run = load(folder)
     split = _split(run, data)
-    z = run.encode(split.x, split.y)
+    z, y, classes = run.encode(split.x, split.y), split.y, run.info.classes
+    if isinstance(run.model, GraphVAE) and run.info.facts["links"]:
+        graph: Any = split.x
+        with torch.no_grad():
+            z, y, classes = run.model.node_codes(graph), graph.labels, run.info.facts["classes"]
     if suffix == ".npz":
-        write_npz(out, z=z.numpy(), **({} if split.y is None else {"y": split.y.numpy()}))
+        write_npz(out, z=z.numpy(), **({} if y is None else {"y": y.numpy()}))
     else:
-        write_text(out, _csv(z, split.y, run.info.classes))
+        write_text(out, _csv(z, y, classes))
     return f"{len(z)} codes of {z.shape[1]} dimensions in {out}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from vaekit.collapse import ACTIVE, LatentWatch
-from vaekit.metrics.base import Result, Subject, metric
+from vaekit.metrics.base import Result, Subject, metric, refused
 
 
 @metric(
@@ -19,6 +19,8 @@ from vaekit.metrics.base import Result, Subject, metric
 @torch.no_grad()
 def active_units(subject: Subject) -> dict[str, Result]:
     """Active units: Var_x(E_q[z_j|x]) > 0.01, over the test examples, with the KL of each dimension beside them."""
+    if len(subject.x) < 2:
+        return {"active_units": refused("over one example nothing varies", "units")}
     variance = subject.features.double().var(0, correction=0)
     watch = LatentWatch()
     for x, y in subject.batches("active_units"):
