@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,8 +23,8 @@ def whole(x: Graphs) -> Graphs:
 def same(a: Graphs, b: Graphs) -> bool:
     names = ("sizes", "edges", "seen", "hidden", "labels", "asked", "answers")
     dense = [(p.to_dense() if p is not None and p.is_sparse else p) for p in (a.features, b.features)]
-    parts = [(getattr(a, name), getattr(b, name)) for name in names] + [(dense[0], dense[1])]
-    return all((p is None and q is None) or torch.equal(p, q) for p, q in parts)
+    parts: list[Any] = [(getattr(a, name), getattr(b, name)) for name in names] + [(dense[0], dense[1])]
+    return all(torch.equal(p, q) if p is not None else q is None for p, q in parts)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

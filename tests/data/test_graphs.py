@@ -191,12 +191,13 @@ def test_damaged_files_and_impossible_wishes_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.ones(3))
     with pytest.raises(UserError, match="graphs need 'edges'"):
         read_graphs(tmp_path / "x.npz")
-    for source, given, words in (
+    cases: list[tuple[Any, dict[str, Any], str]] = [
         (ring(), {"test": 40}, "leaves none to train on"),
         ({"edges": np.array([[0, 1], [1, 2], [0, 2]])}, {"test": 1, "valid": 0}, "too few pairs that are not joined"),
         ({"edges": ring()["edges"]}, {"features": "given"}, "have no features"),
         (several(), {"features": "indicator"}, "for several use spectral"),
-    ):
+    ]
+    for source, given, words in cases:
         with pytest.raises(UserError, match=words):
             GraphData().load(source, GraphSettings(**given))
 

@@ -234,7 +234,7 @@ def _edge_list(path: Path) -> Found:
             continue
         if len(words) != 2:
             raise UserError(f"{path}: line {number} has {len(words)} columns; write two nodes a line")
-        rows.append((number, *words))
+        rows.append((number, words[0], words[1]))
     if (
         rows
         and not (rows[0][1] + rows[0][2]).lstrip("-").isdigit()
