@@ -167,6 +167,13 @@ def test_refusals(run: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "f.csv").exists()
 
 
+def test_new_rows_near_given_ones_are_a_table(run: Any, tmp_path: Path) -> None:
+    assert call("augment", run.path, "--out", tmp_path / "a.csv", "-n", 6) in (0, None)
+    header, *rows = rows_of(tmp_path / "a.csv")
+    assert header == [*KINDS, "country"] and len(rows) == 6 and {row[-1] for row in rows} == {"UK"}
+    assert call("augment", run.path, "--out", tmp_path / "a.npz", "-n", 6) in (0, None)
+
+
 def test_anomalies_of_a_table(run: Any, data: Path, tmp_path: Path) -> None:
     assert call("detect", run.path, "--data", data, "--out", tmp_path / "d.csv", "--k", 16) in (0, None)
     scores = [float(row[1]) for row in rows_of(tmp_path / "d.csv")[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
 
 
 def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
-    """Load a run's data again, its likelihood being settled."""
-    return load_for(recipe, settings, source)[0]
+    """Load a run's data again, its likelihood being settled; what training said of them is not said again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return load_for(recipe, settings, source)[0]
 
 
 def _check_modality(recipe: Recipe, source: Any) -> None:

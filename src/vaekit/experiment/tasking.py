@@ -102,11 +102,16 @@ def _anomalous(run: Run, split: Split, names: str) -> np.ndarray:
 def augment(
     folder: Path, out: Path, *, data: str | None, way: Way, n: int | None, radius: float, seed: int
 ) -> dict[str, Any]:
-    """Write new examples as a data set, NPZ (x, y, provenance): JSON that says what they were made from and how."""
-    check_out(out, (".npz",))
+    """Write new examples as a data set, NPZ (x, y, provenance): JSON that says what they were made from and how.
+
+    Rows of a table may be written as a table instead; what they were made from is then in the answer alone.
+    """
+    check_out(out, (".npz", ".csv", ".tsv", ".gz", ".parquet"))
     if radius < 0 or (n is not None and n < 1):
         raise UserError("--radius must not be negative, and -n at least 1")
     run = load(folder)
+    if out.suffix.lower() != ".npz" and run.info.kind != "table":
+        raise UserError(f"--out {out}: write a file ending in .npz")
     split = training_split(run, None) if data is None else split_of(run, data)
     if way in ("class", "adversarial") and split.y is None:
         raise UserError(f"augmenting by '{way}' needs labels, and the data have none; use near or interpolate")
@@ -115,7 +120,7 @@ def augment(
     count = len(split) if n is None else n
     z, of, facts = _new_codes(run, split, way, count, radius, seed)
     label = None if split.y is None else split.y[of]
-    x = _as_stored(run, _means(run, z, label), seed)
+    means = _means(run, z, label)
     provenance = {
         "made_by": f"vaekit {__version__} augment",
         "run": str(folder.resolve()),
@@ -126,6 +131,10 @@ def augment(
         "seed": seed,
         "n": count,
     } | facts
+    if out.suffix.lower() != ".npz" and run.modality is not None:
+        run.modality.write(out, means, run.info)
+        return provenance | {"out": str(out)}
+    x = _as_stored(run, means, seed)
     arrays: dict[str, Any] = {"x": x, "of": of.numpy(), "provenance": np.array(json.dumps(provenance))}
     if label is not None:
         arrays["y"] = np.array(class_names(run, label.tolist())) if run.info.classes else label.numpy()
