@@ -303,19 +303,19 @@ def bare_step(built: Any, precision: str) -> Callable[[Any], None]:
     parameters = list(built.model.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     count, total = torch.zeros(()), torch.zeros(())
-    relu = torch.relu
+    act = built.model.posterior.net.act
 
     def step(x: Any) -> None:
         nonlocal total
         with torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext():
             h = x.flatten(1)
             for layer in posterior.layers:
-                h = relu(layer(h))
+                h = act(layer(h))
             mean, raw = posterior.head(h).float().chunk(2, 1)
             log_scale = 7 * torch.tanh(raw / 7)
             h = mean + torch.randn_like(mean) * log_scale.exp()
             for layer in likelihood.layers:
-                h = relu(layer(h))
+                h = act(layer(h))
             logits = likelihood.head(h).float()
         bce = F.binary_cross_entropy_with_logits(logits, x.flatten(1), reduction="sum")
         kl = (0.5 * (mean * mean + torch.expm1(2 * log_scale)) - log_scale).sum()

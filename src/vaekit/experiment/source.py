@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaekit.data.batches import eval_batches, train_batches
 from vaekit.data.dataset import DataSet, Split
@@ -42,5 +43,22 @@ class DataSource:
         return eval_batches(self._valid, batch_size, device=self.device)
 
     def to(self, device: Any) -> DataSource:
-        """Return the source with batches on `device`."""
-        return replace(self, device=torch.device(device))
+        """Return the source with batches on `device`; on CUDA the stored data too, where they fit into half of what is
+        free there, so that no step waits for a copy.
+        """
+        place = torch.device(device)
+        data = self.data
+        if place.type == "cuda" and fits(data.train, torch.cuda.mem_get_info(place)[0]):
+            data = replace(data, train=moved(data.train, place))
+        return replace(self, data=data, device=place)
+
+
+def fits(split: Split, free: int) -> bool:
+    """Whether a split's stored tensors take at most half of `free` bytes; no if they are no tensors."""
+    parts = [part for part in (split.x, split.y) if part is not None]
+    return all(isinstance(part, Tensor) for part in parts) and 2 * sum(part.nbytes for part in parts) <= free
+
+
+def moved(split: Split, device: torch.device) -> Split:
+    """Return a split with its tensors on `device`."""
+    return Split(*(None if part is None else part.to(device) for part in (split.x, split.y, split.factors)))  # type: ignore[arg-type]

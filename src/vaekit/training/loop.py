@@ -22,11 +22,12 @@ from vaekit.schedules import Schedule, annealed_in
 from vaekit.trace import Trace
 from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
+from vaekit.training.compiled import Compiled
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
 from vaekit.training.parts import is_part
-from vaekit.training.precision import settle
+from vaekit.training.precision import arithmetic, settle
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
@@ -63,6 +64,7 @@ class Fit:
         for stage in self.stages:
             stage.objective.to(self.device)
         self.precision = settle(settings.precision, self.device, model, [stage.objective for stage in stages])
+        self.compiled = Compiled(self.model, self.device) if settings.compile else None
         self.source = source.to(self.device)
         self.settings = settings
         self.folder = folder
@@ -112,7 +114,8 @@ class Fit:
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
             try:
-                return self._run(state)
+                with arithmetic(self.precision):
+                    return self._run(state)
             finally:
                 self.progress.end()
                 for logger in [*self.loggers, *([self.jsonl] if self.jsonl else [])]:
@@ -167,6 +170,13 @@ class Fit:
 
     def _run_epoch(self) -> None:
         self.model.train()
+        with self.compiled.on() if self.compiled is not None else nullcontext():
+            self._run_batches()
+        self._end_epoch()
+        if self.at.stage_step < self.total:
+            self._leave_if_asked()
+
+    def _run_batches(self) -> None:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
@@ -181,9 +191,6 @@ class Fit:
             if self._checkpoint_due():
                 self._record()
                 self._save_checkpoint()
-            self._leave_if_asked()
-        self._end_epoch()
-        if self.at.stage_step < self.total:
             self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:

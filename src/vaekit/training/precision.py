@@ -8,16 +8,18 @@ others, so `auto` gives bf16 to those alone, and float32 to the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
 
+from vaekit.errors import UserError
 from vaekit.objectives.base import Objective
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,34 @@ def hardware_has_bf16(device: torch.device) -> bool:
 
 
 def settle(asked: str, device: torch.device, model: nn.Module, objectives: Iterable[Objective]) -> Precision:
-    """Return the precision that `asked` ("auto", "fp32" or "bf16") comes to for this model on this device.
+    """Return the precision that `asked` ("auto", or one by name) comes to for this model on this device.
+
+    UserError for tf32 on a device without it: a CUDA device's matrix units read float32 with 10-bit mantissas.
 
     >>> settle("fp32", torch.device("cpu"), nn.Module(), [])
     'fp32'
     """
-    if asked in ("fp32", "bf16"):
+    if asked == "tf32" and device.type != "cuda":
+        raise UserError("precision tf32 is CUDA's; use auto, fp32 or bf16 here")
+    if asked in ("fp32", "tf32", "bf16"):
         return asked  # type: ignore[return-value]
     objectives = list(objectives)
     known = any(e.holds and e.covers(model, objectives) for e in EVIDENCE)
     return "bf16" if known and hardware_has_bf16(device) else "fp32"
+
+
+@contextmanager
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Let CUDA multiply float32 by TF32 for the time of a `with` block where that is the precision, else not.
+
+    bf16 is autocast's, around each trace.
+    """
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [setting.allow_tf32 for setting in settings]
+    for setting in settings:
+        setting.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before):
+            setting.allow_tf32 = value

@@ -53,4 +53,7 @@ class TrainSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of initial weights, order, noise")
     shard: bool = Field(default=False, description="share the weights out over the processes (see 'vaekit train')")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the networks")
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(default="auto", description="arithmetic of the networks")
+    compile: bool = Field(
+        default=False, description="compile the networks (torch.compile); slow to start, pays on CUDA and in long runs"
+    )

@@ -1,0 +1,123 @@
+"""Which precision `auto` comes to, and that bf16 stays inside networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from training.toys import D, ToySource, toy_data, toy_vae
+from vaekit.errors import UserError
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.nets.mlp import mlp
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
+from vaekit.training import precision
+from vaekit.training.loop import Fit, fit
+from vaekit.training.precision import Evidence, arithmetic, settle
+from vaekit.training.settings import TrainSettings
+from vaekit.training.stages import Stage
+
+CPU = torch.device("cpu")
+GOOD = Evidence(difference=-0.01, stderr=0.02, seeds=5, nets=frozenset({"MLP"}), source="a test")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "hardware", "expected"),
+    [
+        (GOOD, True, "bf16"),
+        (GOOD, False, "fp32"),
+        (replace(GOOD, difference=-0.05), True, "fp32"),  # 2.5 standard errors worse
+        (replace(GOOD, difference=0.5), True, "bf16"),
+        (replace(GOOD, seeds=4), True, "fp32"),
+        (replace(GOOD, nets=frozenset({"ConvEncoder"})), True, "fp32"),
+        (replace(GOOD, likelihood="Gaussian"), True, "fp32"),
+        (None, True, "fp32"),
+    ],
+)
+def test_auto_wants_hardware_and_evidence(
+    evidence: Evidence | None, hardware: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "EVIDENCE", () if evidence is None else (evidence,))
+    monkeypatch.setattr(precision, "hardware_has_bf16", lambda device: hardware)
+    assert settle("auto", CPU, toy_vae(), [negative_elbo()]) == expected
+    assert settle("bf16", CPU, toy_vae(), [negative_elbo()]) == "bf16"
+    assert settle("fp32", CPU, toy_vae(), [negative_elbo()]) == "fp32"
+
+
+def test_evidence_speaks_for_its_own_family_alone() -> None:
+    class Other(Rate):
+        name = "other"
+
+    model = toy_vae()
+    assert GOOD.covers(model, [negative_elbo(beta=4.0, free_bits=0.1)])
+    assert not GOOD.covers(model, [Objective(Reconstruction(), Other())])
+    model.likelihood = Gaussian(mlp(3, D))
+    assert not GOOD.covers(model, [negative_elbo()])
+
+
+def test_the_evidence_shipped_is_what_the_benchmark_measured() -> None:
+    import json
+    from pathlib import Path
+
+    for evidence in precision.EVIDENCE:
+        found = json.loads((Path(__file__).parents[2] / evidence.source).read_text())
+        summary = found["summary"]
+        assert len(summary["seeds"]) == evidence.seeds >= 5 and found["what"]["epochs"] >= 20
+        assert evidence.difference == pytest.approx(summary["mean"], abs=6e-4)
+        assert evidence.stderr == pytest.approx(summary["stderr"], abs=6e-4)
+
+
+def test_half_precision_stays_inside_networks() -> None:
+    model, objective = toy_vae(hidden=64), negative_elbo()
+    x = toy_data(64)
+    with torch.autocast("cpu", torch.bfloat16):
+        inner = model.posterior.net.features(x, None)  # type: ignore[union-attr]
+        trace = model.trace(x)
+    assert inner.dtype == torch.bfloat16
+    q = trace.latents["z"].q
+    assert {q.mean.dtype, trace.latents["z"].z.dtype, trace.log_px.dtype, trace.kl["z"].dtype} == {torch.float32}
+    torch.manual_seed(0)
+    full = objective(model.trace(x))["model"].total
+    assert float(full.detach()) == pytest.approx(float(objective(trace)["model"].total.detach()), abs=0.2)
+
+
+def test_bf16_trains_as_float32_does_and_resumes_to_the_bit(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(kind: str, folder: Any = None, resume: bool = False) -> tuple[torch.Tensor, float]:
+        model = toy_vae()
+        settings = TrainSettings(steps=60, batch_size=20, precision=kind, checkpoint_steps=7)  # type: ignore[arg-type]
+        found = fit(model, [Stage(negative_elbo())], ToySource(), settings, folder=folder, resume=resume)
+        elbo = found.held_out.elbo
+        assert elbo is not None
+        return torch.cat([p.detach().flatten() for p in model.parameters()]), elbo
+
+    whole, elbo = run("bf16")
+    plain, other = run("fp32")
+    assert not torch.equal(whole, plain) and elbo == pytest.approx(other, abs=0.3)
+    step = Fit._step
+
+    def cut(self: Fit, x: Any, y: Any) -> None:
+        if self.at.step == 33:
+            raise KeyboardInterrupt
+        step(self, x, y)
+
+    tmp_path.mkdir(exist_ok=True)
+    monkeypatch.setattr(Fit, "_step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run("bf16", tmp_path)
+    monkeypatch.setattr(Fit, "_step", step)
+    assert torch.equal(run("bf16", tmp_path, resume=True)[0], whole)
+
+
+def test_tf32_is_cudas_and_is_put_back() -> None:
+    with pytest.raises(UserError, match="tf32 is CUDA's"):
+        settle("tf32", CPU, toy_vae(), [])
+    assert settle("tf32", torch.device("cuda"), toy_vae(), []) == "tf32"
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    with arithmetic("tf32"):
+        assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+    with arithmetic("fp32"):
+        assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
