@@ -12,7 +12,7 @@ from typing import Any
 
 from ranks import jobs
 
-WAIT = 60.0
+WAIT = 300.0
 
 
 class Pair:

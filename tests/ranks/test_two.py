@@ -73,6 +73,7 @@ def test_functions_of_the_whole_batch_have_one_value_and_one_gradient(pair: Pair
 
 def test_values_come_from_the_first_process(pair: Pair) -> None:
     for found in pair("moved"):
+        assert found["refused"] == "only here"
         assert found["value"] == {"a": [1, None], "rank": 0}
         np.testing.assert_array_equal(found["tensors"]["w"], np.arange(6.0).reshape(2, 3))
         assert found["tensors"]["n"] == 7 and found["tensors"]["none"].shape == (0,) and found["tensors"]["b"].all()
@@ -85,6 +86,25 @@ def test_a_missing_gradient_counts_as_zeros_unless_nobody_has_one(pair: Pair) ->
         np.testing.assert_array_equal(first[0], np.full((2, 3), 2.0))
         np.testing.assert_array_equal(second[0], [2.0, 2.0])
         assert first[1] and third is None and said == [1.0, 0.0]
+
+
+def test_batch_normalisation_sees_the_whole_batch(pair: Pair) -> None:
+    one = jobs.normed(7)
+    two = pair("normed", 7)
+    for name, value in one.items():
+        if ".running" in name:
+            for part in two:
+                np.testing.assert_allclose(part[name], value, rtol=1e-5, err_msg=name)
+        else:
+            found = interleaved([part[name] for part in two])
+            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_random_numbers_that_come_apart_are_seen_and_mended(pair: Pair) -> None:
+    for found in pair("draws_out_of_step"):
+        assert any("came apart" in warning for warning in found["warnings"])
+    for found in pair("train", "vae", SMALL):
+        assert not any("came apart" in warning for warning in found["result"]["warnings"])
 
 
 # -- training -----------------------------------------------------------------------------------------------------

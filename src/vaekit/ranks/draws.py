@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from vaekit.ranks import group
 from vaekit.ranks.rows import Layout, layout, whole
+from vaekit.ranks.statistics import batch_norm
 
 Call = Callable[..., Any]
 
@@ -196,6 +197,7 @@ _HANDLERS: dict[Any, Call] = {
         ),
         _in_law,
     ),
+    torch.nn.functional.batch_norm: batch_norm,
     torch.nn.functional.dropout: _dropped,
     torch.dropout: _dropped,
     torch.nn.functional.scaled_dot_product_attention: _attended,
@@ -216,7 +218,10 @@ _HANDLERS: dict[Any, Call] = {
 
 
 class SharedDraws(TorchFunctionMode):
-    """Within the block, the process draws its rows of what one process would draw for the batch in `sharing`."""
+    """Within the block, the process draws its rows of what one process would draw for the batch in `sharing`.
+
+    Batch normalisation, the one other function that looks at all rows, is done over all of them too.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

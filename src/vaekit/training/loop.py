@@ -31,7 +31,7 @@ from vaekit.training.precision import arithmetic, settle
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
-from vaekit.training.shared import Grads, sum_gradients
+from vaekit.training.shared import Grads, keep_in_step, sum_gradients
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.sums import Sums
@@ -290,7 +290,15 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
+        self._keep_in_step()
         self._check_bad_steps()
+
+    def _keep_in_step(self) -> None:
+        states = rng_state()
+        if not keep_in_step(states):
+            set_rng_state(states)
+            apart = "the processes' random numbers came apart and were set to the first one's (see docs/devices.md)"
+            self.warnings += [] if apart in self.warnings else [apart]
 
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:

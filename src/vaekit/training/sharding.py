@@ -31,10 +31,15 @@ def shard(model: nn.Module, device: torch.device) -> None:
         found = True
         for block in _blocks(net):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        net.register_forward_hook(_not_a_view)  # before FSDP's own: an operation in place on a view loses its hooks
         fully_shard(net, mesh=mesh, reshard_after_forward=True)
     if not found:
         raise UserError("train.shard=true: this model has no network whose weights could be shared out; leave it out")
     model.to(device)
+
+
+def _not_a_view(net: nn.Module, inputs: object, out: object) -> object:
+    return out.clone() if isinstance(out, Tensor) and out._is_view() else out
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:

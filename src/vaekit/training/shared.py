@@ -8,6 +8,7 @@ travel in one flat tensor, with one collective a step; at the sizes of these mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -57,6 +58,21 @@ def sum_gradients(
             at += 1
         out[player] = summed
     return out, facts[len(present) :]
+
+
+def keep_in_step(states: Mapping[str, Tensor]) -> bool:
+    """Return whether all processes have these generator states; where not, all get the first one's, in place.
+
+    They draw alike, so this finds what `vaekit.ranks.draws` does not know: a function of its own that draws.
+    """
+    if group.world() == 1:
+        return True
+    mark = torch.tensor([float(crc32(state.numpy().tobytes())) for state in states.values()], dtype=torch.float64)
+    same = bool((group.sum_in_place(mark.clone()) == mark * group.world()).all())
+    if group.sums([float(same)])[0] == group.world():
+        return True
+    group.same_start(list(states.values()))
+    return False
 
 
 def _in_memory_order(grad: Tensor | None, parameter: Tensor) -> Tensor:
