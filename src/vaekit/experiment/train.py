@@ -257,6 +257,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
         "elbo_stderr": found.stderr,
         "held_out_n": found.n,
         "skipped_steps": result.skipped,
+        "precision": result.precision,
         "warnings": notes,
     }
     if found.elbo is None:

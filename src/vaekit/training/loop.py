@@ -139,7 +139,7 @@ class Fit:
         found = self.last_held_out or self._validate_plain()
         if self.stage.trace != "trace":
             found = self._of_the_model(found)
-        return FitResult(self.at, found, skipped, self.warnings)
+        return FitResult(self.at, found, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]

@@ -32,12 +32,13 @@ class Position:
 
 @dataclass
 class FitResult:
-    """What a run came to: its length, the last held-out evaluation, skipped steps, and warnings for a person."""
+    """What a run came to: its length, the last held-out evaluation, skipped steps, warnings for a person, arithmetic."""
 
     position: Position
     held_out: HeldOut
     skipped: int
     warnings: list[str] = field(default_factory=list)
+    precision: str = "fp32"
 
 
 def choose_device(name: str) -> torch.device:
