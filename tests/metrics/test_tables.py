@@ -1,0 +1,76 @@
+"""Metrics of tables against the exact conditional of a linear-Gaussian model, and against counting by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from table_oracle import NUMERIC, Oracle
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.metrics.base import Subject, evaluate
+from vaekit.metrics.tables import Hidden, foretold, hide
+
+
+def subject(oracle: Oracle, x: torch.Tensor, k: int = 500, seed: int = 0) -> Subject:
+    info = DataInfo("t", (4,), "table", None, 9, 0, 0, modality="tables", facts={"columns": NUMERIC})
+    return Subject(oracle.model, info, x, k=k, seed=seed)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_hidden_cells_are_foretold_as_the_exact_conditional_does(exact: bool) -> None:
+    """Their log p by Bayes' rule, log p(x_j, rest) - log p(rest), and their conditional mean."""
+    oracle = Oracle.make(exact)
+    x = oracle.rows(40)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found = foretold(subject(oracle, x, k=20_000 if exact else 100_000, seed=4))
+    assert isinstance(found, Hidden) and 10 < int(found.cells.sum()) < 40
+    for row, cells, log_p, imputed in zip(x, found.cells, found.log_p, found.imputed):
+        if not bool(cells.any()):
+            continue
+        rest = torch.where(cells, math.nan, row)
+        if int(cells.sum()) == 1:
+            torch.testing.assert_close(log_p[cells][0], oracle.log_p(row) - oracle.log_p(rest), rtol=0, atol=0.05)
+        if not bool(torch.isnan(rest).all()):
+            mean, _ = oracle.conditional(rest)
+            torch.testing.assert_close(imputed[torch.isnan(rest)], mean, rtol=0, atol=0.06)
+
+
+def test_numbers_are_those_of_the_hidden_cells_alone() -> None:
+    oracle = Oracle.make(exact=True)
+    x = oracle.rows(30)
+    one = subject(oracle, x, k=50, seed=1)
+    found = evaluate(one, ["imputation", "columns"])
+    cells, hidden = hide(x, 1), one.shared["hidden cells"]
+    error = (hidden.imputed - x)[cells]
+    assert found["impute_rmse"].value == pytest.approx(float(error.square().mean().sqrt()))
+    assert found["impute_rmse_mean"].value == pytest.approx(float(x[cells].square().mean().sqrt()))
+    assert found["cell_nll"].value == pytest.approx(-float(hidden.log_p[cells].mean()))
+    assert found["cell_nll"].n == int(cells.sum()) and "impute_accuracy" not in found
+    for j in range(4):
+        nll = -float(hidden.log_p[:, j][cells[:, j]].mean())
+        assert found[f"column_nll.c{j}"].value == pytest.approx(nll)
+
+
+def test_the_standard_error_goes_over_rows() -> None:
+    """Cells of one row are not independent: repeating every column leaves it where it was."""
+    oracle = Oracle.make(exact=True)
+    x = oracle.rows(30)
+    found = evaluate(subject(oracle, x, k=50), ["imputation"])["cell_nll"]
+    from vaekit.metrics.tables import _over
+
+    values, cells = torch.randn(30, 4), torch.rand(30, 4) < 0.5
+    once = _over(values, cells, "nats")
+    twice = _over(torch.cat([values, values], 1), torch.cat([cells, cells], 1), "nats")
+    assert twice.stderr == pytest.approx(once.stderr) and twice.value == pytest.approx(once.value)
+    assert found.stderr is not None and found.stderr > 0
+
+
+def test_only_tables_have_them() -> None:
+    oracle = Oracle.make(exact=True)
+    plain = Subject(oracle.model, DataInfo("t", (4,), "real", None, 9, 0, 0), oracle.rows())
+    with pytest.raises(UserError, match="not a table"):
+        evaluate(plain, ["imputation"])
