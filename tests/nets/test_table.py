@@ -21,6 +21,8 @@ def test_what_it_sees() -> None:
     logged = (torch.log1p(torch.tensor(3.0)) - 1.0) / 2.0
     torch.testing.assert_close(seen[0], torch.tensor([0.5, 0.0, 0.0, 1.0, logged.item(), 1.0, 1.0, 1.0]))
     assert bool((seen[1] == 0).all())
+    numbers = TableMLP(COLUMNS[:1] * 2, 2).seen_as(torch.tensor([[0.5, torch.nan]]))
+    assert numbers.tolist() == [[0.5, 0.0, 1.0, 0.0]]
     assert TableMLP(COLUMNS, 2, mask=False).seen_as(torch.zeros(1, 3)).shape == (1, 5)
 
 
