@@ -45,7 +45,7 @@ class GraphConv(nn.Module):
     def forward(self, h: Tensor | None, spread: Tensor) -> Tensor:
         """Mix the features of each node with those of its neighbours."""
         mixed = self.weight if h is None else torch.sparse.mm(h, self.weight) if h.is_sparse else h @ self.weight
-        return torch.sparse.mm(spread, mixed) + self.bias
+        return torch.sparse.mm(spread, mixed.to(spread.dtype)) + self.bias
 
 
 class GraphNet(Net):
