@@ -44,8 +44,11 @@ class GraphConv(nn.Module):
 
     def forward(self, h: Tensor | None, spread: Tensor) -> Tensor:
         """Mix the features of each node with those of its neighbours."""
-        mixed = self.weight if h is None else torch.sparse.mm(h, self.weight) if h.is_sparse else h @ self.weight
-        return torch.sparse.mm(spread, mixed.to(spread.dtype)) + self.bias
+        # Sparse products have no slope in half precision.
+        with torch.autocast(spread.device.type, enabled=False):
+            h = h if h is None else h.to(spread.dtype)
+            mixed = self.weight if h is None else torch.sparse.mm(h, self.weight) if h.is_sparse else h @ self.weight
+            return torch.sparse.mm(spread, mixed) + self.bias
 
 
 class GraphNet(Net):
