@@ -2,8 +2,9 @@
 
     python bench/processes.py [--steps 200] [--rounds 3] [--batch 128]
 
-One run, alternating; gloo on one machine, one thread a process; a dense VAE 784-512-256-20 on random bits, so many examples
-a step in all. Prints one JSON object: medians over the rounds, in milliseconds of processor time a step and process.
+One run, alternating; gloo on one machine, one thread a process; a dense VAE 784-512-256-20 on random bits, `--batch`
+examples a step in all. Prints one JSON object: medians over the rounds, in milliseconds of processor time a step and
+process.
 """
 
 from __future__ import annotations

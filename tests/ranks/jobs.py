@@ -181,7 +181,7 @@ def one_lacks_a_gradient() -> list[Any]:
 def stepping_so(step: Callable[[loop.Fit, Any, Tensor | None], None]) -> Iterator[None]:
     """Train with another step for the time of a block."""
     true = loop.Fit._step
-    loop.Fit._step = step
+    loop.Fit._step = step  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:

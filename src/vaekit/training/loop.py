@@ -63,7 +63,9 @@ class Fit:
         self.stages = list(stages)
         for stage in self.stages:
             stage.objective.to(self.device)
-        self.precision = settle(settings.precision, self.device, model, [stage.objective for stage in stages])
+        objectives = [stage.objective for stage in stages]
+        # One precision for all processes: what `auto` comes to depends on the machine.
+        self.precision = ranks.from_main(lambda: settle(settings.precision, self.device, model, objectives))
         self.compiled = Compiled(self.model, self.device) if settings.compile else None
         self.source = source.to(self.device)
         self.settings = settings
