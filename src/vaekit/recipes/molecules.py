@@ -44,7 +44,8 @@ def with_head(model: VAE, settings: Settings) -> PredictiveVAE:
     objective_settings=MoleculeObjective,
     takes="molecules",
     model={"latent": 64, "embedding": 64, "dropout": 0.0, "word_dropout": 0.0},
-    objective={"beta": "linear 0 1 30%"},
+    # with β up to 1 the posterior collapses: 0.3 nats of KL on NCI; 0.05 is what MOSES's VAE ends at
+    objective={"beta": "linear 0 0.05 30%"},
     train={"batch_size": 128, "lr": 2e-3, "clip": 5.0},
 )
 def molecule_vae(settings: Settings, data: DataInfo) -> Built:

@@ -49,7 +49,7 @@ def conducted(flat: VAE, settings: Settings, data: DataInfo) -> VAE:
     model_settings=MusicModel,
     takes="music",
     model={"latent": 64, "embedding": 64, "dropout": 0.1, "word_dropout": 0.0},
-    objective={"beta": "linear 0 1 30%", "free_bits": 0.05},
+    objective={"beta": "linear 0 0.2 30%", "free_bits": 0.05},
     train={"batch_size": 128, "lr": 2e-3, "clip": 5.0},
     data={"transpose": 3},
 )
