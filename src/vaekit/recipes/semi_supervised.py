@@ -27,7 +27,8 @@ class LabelledSettings(ModelSettings):
     """Settings of M2 and M1 + M2."""
 
     labelled: PositiveInt = Field(default=100, description="training labels that are shown, as many of each class")
-    stack: bool = Field(default=False, description="M1 + M2: a VAE first, then M2 on its latents")
+    latent: PositiveInt = Field(default=50, description="latent dimensions, of M1 and of M2")
+    stack: bool = Field(default=True, description="M1 + M2: a VAE first, then M2 on its latents; false: M2 on the data")
     trunk: PositiveInt = Field(default=256, description="features of x that q(z|x,y) starts from")
 
 
@@ -73,7 +74,7 @@ def m2_objective(settings: Settings, data: DataInfo) -> Objective:
     needs_labels=True,
 )
 def semi_supervised_vae(settings: Settings, data: DataInfo) -> Built:
-    """M2: the label is a latent, seen for a few examples and summed over for the rest (M1 + M2 with model.stack)."""
+    """M1 + M2: the label is a latent, seen for a few examples and summed over for the rest (M2: model.stack=false)."""
     m, classes = settings.model, label_count(data, "semi-supervised-vae")
     assert isinstance(m, LabelledSettings)
     objective = m2_objective(settings, data)
