@@ -369,7 +369,7 @@ def test_layers_stand_beside_one_another_over_runs_and_over_training():
     drawn = [c for c in bars.containers if hasattr(c, "patches")]
     assert [[b.get_height() for b in c.patches] for c in drawn] == [list(v.values()) for v in runs.values()]
     assert [t.get_text() for t in bars.get_xticklabels()] == ["z3", "z2", "z1"]
-    assert "chain: 20.0, ladder: 20.5" in title(bars)
+    assert "20.0 · 20.5 nats" in title(bars) and title(lines) == "ladder, while training"
     whiskers = [c for c in bars.containers if not hasattr(c, "patches")]
     assert len(whiskers) == 1
     assert [line.get_ydata().tolist() for line in lines.lines] == [[v, 2 * v, v] for v in runs["ladder"].values()]

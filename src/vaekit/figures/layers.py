@@ -70,7 +70,7 @@ def _bars(ax: Axes, names: Sequence[str], runs: Mapping[str, Layers], stderr: Ma
         bars = ax.bar(at, heights, width * 0.94, yerr=errors, color=colour, label=style.plain(run), **whiskers)
         if written:
             ax.bar_label(bars, [_number(v) for v in heights], fontsize=style.TICK - 1, color=style.INK, padding=2)
-    totals = ", ".join(f"{run}: {sum(layers.values()):.1f}".removeprefix(": ") for run, layers in runs.items())
+    totals = " · ".join(f"{sum(layers.values()):.1f}" for layers in runs.values())
     style.dress(ax, f"KL by layer, in all {totals} nats", "layer, the top first", "KL (nats an example)", "y")
     ax.set_xticks(place, [style.plain(n) for n in names])
     ax.set_xlim(-0.6, max(len(names) - 0.4, 1.6))
@@ -94,7 +94,7 @@ def _lines(ax: Axes, run: str, names: Sequence[str], lines: History) -> None:
         if name in lines:
             steps, nats = lines[name]
             ax.plot(steps, nats, color=colour, linewidth=1.3, label=style.plain(name))
-    style.dress(ax, f"{run}, while training".removeprefix(", ").capitalize(), "step", "KL (nats an example)")
+    style.dress(ax, f"{run}, while training" if run else "While training", "step", "KL (nats an example)")
     low, high = ax.get_ylim()
     ax.set_ylim(min(0.0, low), max(high, _LEAST))
     if len(names) <= 12:
