@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -197,6 +198,10 @@ def _mine(settings: DataSettings) -> TableSettings:
 def read_table(source: Any, settings: TableSettings) -> Frame:
     """Read a known table, a file, a data frame or a dict of columns, as the settings say."""
     if not (isinstance(source, str) and source in DATASETS):
+        if isinstance(source, str) and not Path(source).expanduser().exists():
+            near = difflib.get_close_matches(source, _known(), n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise UserError(f"there is no table {source}; {hint}Give a file, or one of {', '.join(_known())}")
         return read_frame(source, settings.missing, settings.bad_rows)
     if DATASETS[source].facts.get("modality") != "tables":
         raise UserError(f"{source} is no table; give a CSV or Parquet file, or one of {', '.join(_known())}")
