@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaekit import ranks
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
 from vaekit.training.parts import is_part, put, whole
@@ -116,6 +117,28 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             return {name: file.get_tensor(name) for name in names}, json.loads(meta.get("vaekit", "{}"))
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise UserError(f"{path} is damaged or is not a safetensors file ({error}); train again") from None
+
+
+def find(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return what `load` gives of a training run's checkpoint, None if there is none; the first process reads it."""
+    tensors: dict[str, Tensor] | None = None
+
+    def read() -> dict[str, Any] | None:
+        nonlocal tensors
+        if not path.exists():
+            return None
+        tensors, meta = load(path)
+        if "position" not in meta:
+            raise UserError(f"{path} is not a checkpoint of a training run; train again")
+        return meta
+
+    meta = ranks.from_main(read)
+    return None if meta is None else (ranks.broadcast_tensors(tensors), meta)
+
+
+def load_on_all(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file that the first process reads."""
+    return ranks.broadcast_tensors(load(path)[0] if ranks.is_main() else None)
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

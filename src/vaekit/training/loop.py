@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaekit import bounds, ranks
 from vaekit.atomic import sweep
-from vaekit.errors import TrainingFailed, UserError
+from vaekit.errors import TrainingFailed
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Loss
 from vaekit.schedules import Schedule, annealed_in
@@ -31,7 +31,7 @@ from vaekit.training.precision import arithmetic, settle
 from vaekit.training.progress import Progress, Silent
 from vaekit.training.result import FitResult, Position, choose_device
 from vaekit.training.settings import TrainSettings
-from vaekit.training.shared import Grads, keep_in_step, sum_gradients
+from vaekit.training.shared import APART, keep_in_step, take_gradients
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.sums import Sums
@@ -228,7 +228,8 @@ class Fit:
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
             self.bounded = not ranks.any_of(bounds.refusal(trace) is not None)
-        grads = self._gradients(losses)
+        said = (self._interrupt.is_set(), self._time_to_save())
+        grads, self.heard = take_gradients(losses, self.optimisers, self.stage.objective, said, self.sharded)
         factor = self._factor(step, self.total)
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
@@ -240,21 +241,6 @@ class Fit:
         self._account(trace, losses)
         self.at.stage_step += 1
         self.at.step += 1
-
-    def _gradients(self, losses: Mapping[str, Loss]) -> Mapping[str, Grads]:
-        """Return each player's gradients, taken before any of them moves, of its own parameters only."""
-        owners = {player: optimiser.owners for player, optimiser in self.optimisers.items()}
-        grads: dict[str, Grads] = {}
-        if self.sharded:
-            grads |= sharding.gradients(losses, owners, self.stage.objective)
-        else:
-            *_, last = owners
-            for player, own in owners.items():
-                total = losses[player].total
-                grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
-        if ranks.world() > 1:
-            grads, self.heard = sum_gradients(grads, owners, (self._interrupt.is_set(), self._time_to_save()))
-        return grads
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -292,15 +278,9 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        self._keep_in_step()
+        if not keep_in_step() and APART not in self.warnings:
+            self.warnings.append(APART)
         self._check_bad_steps()
-
-    def _keep_in_step(self) -> None:
-        states = rng_state()
-        if not keep_in_step(states):
-            set_rng_state(states)
-            apart = "the processes' random numbers came apart and were set to the first one's (see docs/devices.md)"
-            self.warnings += [] if apart in self.warnings else [apart]
 
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
@@ -408,21 +388,7 @@ class Fit:
 
     def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self._path(LAST)
-        if path is None:
-            return None
-        tensors: dict[str, Tensor] | None = None
-
-        def read() -> dict[str, Any] | None:
-            nonlocal tensors
-            if not path.exists():
-                return None
-            tensors, meta = checkpoint.load(path)
-            if "position" not in meta:
-                raise UserError(f"{path} is not a checkpoint of a training run; train again")
-            return meta
-
-        meta = ranks.from_main(read)
-        return None if meta is None else (ranks.broadcast_tensors(tensors), meta)
+        return None if path is None else checkpoint.find(path)
 
     def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, meta = state
@@ -458,14 +424,11 @@ class Fit:
             return
         path = self._path(BEST)
         if self._keeps_best() and self.at.best > -math.inf:
-            tensors = self._best_tensors if path is None else self._read_best(path)
+            tensors = self._best_tensors if path is None else checkpoint.load_on_all(path)
             checkpoint.load_model(self.model, tensors, path)
             self.last_held_out = self._validate_plain()
         elif self.average is not None:
             self.average.keep()
-
-    def _read_best(self, path: Path) -> dict[str, Tensor]:
-        return ranks.broadcast_tensors(checkpoint.load(path)[0] if ranks.is_main() else None)
 
     def _of_the_model(self, found: HeldOut) -> HeldOut:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""

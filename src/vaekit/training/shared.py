@@ -13,11 +13,39 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from vaekit.objectives.base import Loss, Objective
 from vaekit.ranks import group
-from vaekit.training.optimiser import laid_out_as
+from vaekit.training import sharding
+from vaekit.training.optimiser import Adam, laid_out_as
 from vaekit.training.parts import is_part, local
+from vaekit.training.validation import rng_state, set_rng_state
 
 Grads = Sequence[Tensor | None]
+
+APART = "the processes' random numbers came apart and were set to the first one's (see docs/devices.md)"
+
+
+def take_gradients(
+    losses: Mapping[str, Loss],
+    optimisers: Mapping[str, Adam],
+    objective: Objective,
+    said: Sequence[bool],
+    sharded: bool = False,
+) -> tuple[Mapping[str, Grads], Tensor | None]:
+    """Return each player's gradients, taken before any of them moves, of its own parameters only.
+
+    Those of several processes are added up; then it is also returned how many of them said each of `said`.
+    """
+    owners = {player: optimiser.owners for player, optimiser in optimisers.items()}
+    grads: dict[str, Grads] = {}
+    if sharded:
+        grads |= sharding.gradients(losses, owners, objective)
+    else:
+        *_, last = owners
+        for player, own in owners.items():
+            total = losses[player].total
+            grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
+    return sum_gradients(grads, owners, said) if group.world() > 1 else (grads, None)
 
 
 @torch.no_grad()
@@ -60,18 +88,20 @@ def sum_gradients(
     return out, facts[len(present) :]
 
 
-def keep_in_step(states: Mapping[str, Tensor]) -> bool:
-    """Return whether all processes have these generator states; where not, all get the first one's, in place.
+def keep_in_step() -> bool:
+    """Return whether all processes' generators have one state; where not, all get the first one's.
 
     They draw alike, so this finds what `vaekit.ranks.draws` does not know: a function of its own that draws.
     """
     if group.world() == 1:
         return True
+    states = rng_state()
     mark = torch.tensor([float(crc32(state.numpy().tobytes())) for state in states.values()], dtype=torch.float64)
     same = bool((group.sum_in_place(mark.clone()) == mark * group.world()).all())
     if group.sums([float(same)])[0] == group.world():
         return True
     group.same_start(list(states.values()))
+    set_rng_state(states)
     return False
 
 
