@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import vaekit
 from training.toys import toy_vae
-from vaekit import ranks
+from vaekit import _env, ranks
 from vaekit.errors import UserError
 from vaekit.training import loop, sharding
 from vaekit.training.log import read
@@ -239,3 +239,8 @@ def draws_out_of_step() -> dict[str, Any]:
 
     with stepping_so(stepping):
         return train("vae", {"model.hidden": [8], "train.steps": 3})["result"] | {"state": state()}
+
+
+def speaks() -> bool:
+    """Return whether this process is the one to tell of an error."""
+    return _env.speaker()

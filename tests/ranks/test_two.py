@@ -81,6 +81,11 @@ def test_values_come_from_the_first_process(pair: Pair) -> None:
         np.testing.assert_array_equal(found["rows"], [[0, 0], [1, 1], [1, 1]])
 
 
+def test_the_first_to_meet_an_error_says_it(pair: Pair) -> None:
+    assert sorted(pair("speaks")) == [False, True]
+    assert pair("speaks") == [False, False]
+
+
 def test_a_missing_gradient_counts_as_zeros_unless_nobody_has_one(pair: Pair) -> None:
     for first, second, third, said in pair("one_lacks_a_gradient"):
         np.testing.assert_array_equal(first[0], np.full((2, 3), 2.0))

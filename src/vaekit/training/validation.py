@@ -112,20 +112,23 @@ def _mean(values: list[Tensor]) -> tuple[float, float | None]:
 
 
 def _cuda() -> list[int]:
-    return list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    if not torch.cuda.is_available():
+        return []
+    # One of several processes draws on its own device alone, whatever the device's number.
+    return [torch.cuda.current_device()] if ranks.world() > 1 else list(range(torch.cuda.device_count()))
 
 
 def rng_state() -> dict[str, Any]:
     """Return the random state of every device as tensors."""
     states = {"cpu": torch.get_rng_state()}
-    for i in _cuda():
-        states[f"cuda{i}"] = torch.cuda.get_rng_state(i)
+    for i, device in enumerate(_cuda()):
+        states[f"cuda{i}"] = torch.cuda.get_rng_state(device)
     return states
 
 
 def set_rng_state(states: dict[str, Tensor]) -> None:
     """Put a random state back."""
     torch.set_rng_state(states["cpu"])
-    for i in _cuda():
+    for i, device in enumerate(_cuda()):
         if f"cuda{i}" in states:
-            torch.cuda.set_rng_state(states[f"cuda{i}"], i)
+            torch.cuda.set_rng_state(states[f"cuda{i}"], device)
