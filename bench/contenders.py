@@ -332,49 +332,65 @@ def bare_step(built: Any, precision: str) -> Callable[[Any], None]:
     return step
 
 
+class Turns(Gate):
+    """A gate that, beside each block of the loop's own steps, takes as many of a bare loop's and times both."""
+
+    def __init__(self, bare: Callable[[int], None]) -> None:
+        super().__init__()
+        self._bare, self._turn, self._took = bare, 0, 0.0
+
+    def _run_bare(self) -> None:
+        start = time.process_time()
+        self._bare(self.asked)
+        self._took = time.process_time() - start
+
+    def wait(self) -> None:
+        """Report the last block, and take the next command; the bare loop's turn comes first every other time."""
+        if self.asked:
+            ours, wall = time.process_time() - self.cpu, time.perf_counter() - self.wall
+            if self._turn % 2:
+                self._run_bare()
+            say(steps=self.asked, cpu=ours, wall=wall, bare=self._took)
+        else:
+            say(ready=True)
+        words = sys.stdin.readline().split()
+        if not words or words[0] == "end":
+            raise Ended
+        self.asked = self.left = int(words[1])
+        self._turn += 1
+        if self._turn % 2 == 0:
+            self._run_bare()
+        self.cpu, self.wall = time.process_time(), time.perf_counter()
+
+
 def overhead(net: str, images: Any, held: Any, gate: Gate, precision: str) -> dict[str, Any]:
-    """Blocks of vaekit's steps and of the bare loop's in one process, turn about; both on vaekit's own batches."""
+    """Blocks of vaekit's `fit` and of the bare loop in one process, turn about; both on vaekit's own batches."""
     from vaekit.training.loop import Fit
 
     built, source, settings = prepared(net, images, precision)
-    fit = Fit(built.model, built.stages, source, settings)
-    fit._start_stage(0, None)
-    fit._clock = time.monotonic()
-    built.model.train()
     step = bare_step(prepared(net, images, precision)[0], precision)
 
     def batches() -> Iterator[Any]:
         epoch = 0
         while True:
-            yield from fit.source.train(BATCH, seed=0, epoch=epoch, skip=0)
+            yield from source.train(BATCH, seed=0, epoch=epoch, skip=0)
             epoch += 1
 
-    ours, theirs = batches(), batches()
+    found = batches()
 
-    def run_ours(n: int) -> None:
+    def bare(n: int) -> None:
         for _ in range(n):
-            fit._step(*next(ours))
-            if fit.at.stage_step % settings.log_every == 0:
-                fit._record()
+            step(next(found)[0])
 
-    def run_bare(n: int) -> None:
-        for _ in range(n):
-            step(next(theirs)[0])
+    turns = Turns(bare)
 
-    run_ours(30), run_bare(30)
-    turn = 0
-    say(ready=True)
-    while True:
-        words = sys.stdin.readline().split()
-        if not words or words[0] == "end":
-            return {}
-        n, turn = int(words[1]), turn + 1
-        took = {}
-        for name, run in [("cpu", run_ours), ("bare", run_bare)][:: 1 if turn % 2 else -1]:
-            start = time.process_time()
-            run(n)
-            took[name] = time.process_time() - start
-        say(steps=n, wall=took["cpu"], **took)
+    class Commanded(type(source)):  # type: ignore[misc]
+        def train(self, *args: Any, **more: Any) -> Any:
+            return turns(super().train(*args, **more))
+
+    with suppress(Ended):
+        Fit(built.model, built.stages, Commanded(source.data), settings).run()
+    return {}
 
 
 # -- what the machine can do at most ----------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ make bench ARGS='--pythae-python PATH'       with pythae 0.1.2, by the Python of
 Every contender is a process of its own with one thread, which waits; blocks of its training steps are run in turns, and
 each block is timed by the process's own CPU time. Ratios are taken within a round and their median over rounds is
 shown with the quartiles, so that whatever else the machine does bears on all alike. Results go to
-bench/results/training.json; `python bench/page.py` makes docs/performance.md from it.
+bench/results/training.json, then spin.py and startup.py are run, and page.py makes docs/performance.md of it all. Not
+part of it: streaming.py (writes 20 GB) and precision.py (half an hour of training).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ NAMES = {
     "textbook": "textbook loop",
     "pythae": "pythae 0.1.2",
     "vaekit-fp32": "vaekit, fp32",
+    "vaekit-bf16": "vaekit, bf16",
     "vaekit-auto": "vaekit, default",
     "limit-fp32": "products and memory alone, fp32",
     "limit-bf16": "products and memory alone, bf16",
@@ -162,6 +164,7 @@ def firsts(net: str, names: dict[str, str], data: Path, repeats: int) -> dict[st
 def paired(data: Path, precision: str, rounds: int) -> dict[str, float]:
     """Return vaekit's CPU time over the same model's as a bare loop, blocks turn about in one process."""
     contender = Contender(f"overhead-{precision}", "mlp", data, sys.executable)
+    contender.go(30, keep=False)
     for _ in range(rounds):
         contender.go(12)
     contender.end()
@@ -226,7 +229,11 @@ def main() -> None:
     show(out)
     asked.out.parent.mkdir(exist_ok=True)
     asked.out.write_text(json.dumps(out, indent=1) + "\n")
-    print(f"\n{out['seconds']} s; written to {asked.out}")
+    print(f"\n{out['seconds']} s; written to {asked.out}\n", flush=True)
+    if asked.out.parent == RESULTS:
+        for script in ("spin.py", "startup.py", "page.py"):
+            more = [] if script == "page.py" else ["--rounds", "1" if asked.quick else "4"]
+            subprocess.run([sys.executable, str(HERE / script), *more], check=True)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ def main() -> None:
     out = {"machine": machine.describe(), "rounds": asked.rounds, "waiting": measured(asked.rounds, asked.steps)}
     for mode, found in out["waiting"].items():
         print(
-            f"{mode}: {found['alone_ms']:.1f} ms a step alone, {found['beside_ms']:.1f} beside ({found['slow_down']:.2f}x)"
+            f"{mode}: {found['alone_ms']:.1f} ms a step alone, {found['beside_ms']:.1f} beside "
+            f"({found['slow_down']:.2f}x)"
         )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "spin.json").write_text(json.dumps(out, indent=1) + "\n")
