@@ -1,6 +1,6 @@
 """Imputation of half the cells of a table, as a Markdown table: tabular-vae beside scikit-learn's imputers.
 
-python bench/imputation.py [--data breast-cancer] [--seeds 1234 1 2] [--epochs N] [--out results.json]
+python bench/imputation.py [--data breast-cancer] [--seeds 1234 1 2 3 4] [--epochs N] [--out results.json]
 python bench/imputation.py --choose 9001 9002 --grid 100 200 300      # the number of epochs, by cells that are seen
 python bench/imputation.py --make table.csv                           # a table of mixed columns with gaps, made up
 
@@ -136,7 +136,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="breast-cancer")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1234, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1234, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=None, help="default: the recipe's own")
     parser.add_argument("--k", type=int, default=10_000, help="importance samples a row when filling")
     parser.add_argument("--set", nargs="*", default=[], help="further settings, section.name=value")
