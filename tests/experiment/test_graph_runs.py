@@ -40,6 +40,19 @@ def test_one_graph_is_trained_on_links_and_drawn(links: Run, tmp_path: Path) -> 
     assert len(lines) == 41 and lines[1].endswith(",0") and lines[-1].endswith(",1")
 
 
+def test_the_run_s_seed_chooses_the_split_unless_the_data_s_does(links: Run) -> None:
+    source = links.record["data"]["source"]
+
+    def asked(**more: Any) -> list[list[int]]:
+        x: Any = train("graph-vae", source, epochs=1, **more).test.x
+        return x.asked.tolist()
+
+    assert asked(seed=3) == asked(seed=5, set={"data.seed": 3}) != asked(seed=5)
+    again: Any = load(links.path or "").test.x
+    own: Any = links.test.x
+    assert again.asked.tolist() == own.asked.tolist()
+
+
 def test_a_plain_graph_autoencoder_has_links_and_no_bound(links: Run) -> None:
     source = links.record["data"]["source"]
     run = train("graph-vae", source, epochs=2, set={"model.posterior": "delta"})

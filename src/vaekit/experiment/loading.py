@@ -12,6 +12,7 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.data.known import DATASETS
 from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -33,7 +34,7 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
     """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data."""
     _check_modality(recipe, source)
     if recipe.takes != "array":
-        dataset = MODALITIES[recipe.takes].part.load(source, settings.data)
+        dataset = MODALITIES[recipe.takes].part.load(source, _seeded(settings))
         return dataset, likelihood_name(settings.model, dataset.info)
     name = settings.model.likelihood
 
@@ -73,3 +74,9 @@ def _check_modality(recipe: Recipe, source: Any) -> None:
 
 def _plural(modality: str) -> str:
     return "arrays of numbers" if modality == "array" else MODALITIES[modality].part.noun
+
+
+def _seeded(settings: Settings) -> DataSettings:
+    """Return the data's settings; where they leave the split's seed open, it is the run's."""
+    given: Any = settings.data
+    return given if given.seed is not None else given.model_copy(update={"seed": settings.train.seed})

@@ -34,6 +34,9 @@ class GraphSettings(DataSettings):
 
     valid: float | int = Field(default=0.05, ge=0, description="held out: a share or count of edges, or of graphs")
     test: float | int = Field(default=0.1, ge=0, description="the same for the test split")
+    seed: int | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=None, ge=0, lt=2**63, description="chooses the splits; default: the run's own seed, so seeds vary both"
+    )
     features: Literal["auto", "given", "indicator", "spectral"] = Field(
         default="auto",
         description="what the encoder is told of a node: the features 'given', an 'indicator' of its own (one graph "
@@ -165,7 +168,8 @@ def _name(names: Any, node: int, n: int) -> str:
 
 
 def _mine(settings: DataSettings) -> GraphSettings:
-    return settings if isinstance(settings, GraphSettings) else GraphSettings.model_validate(settings.model_dump())
+    own = settings if isinstance(settings, GraphSettings) else GraphSettings.model_validate(settings.model_dump())
+    return own if own.seed is not None else own.model_copy(update={"seed": 0})
 
 
 def _read(source: Any) -> Found:
