@@ -29,7 +29,7 @@ class Bernoulli(Likelihood):
 
     def family(self, params: Tensor) -> BernoulliFamily:
         """Take the logits."""
-        return BernoulliFamily(params.select(params.dim() - 1 - self.event_dims, 0), self.event_dims)
+        return BernoulliFamily(params.squeeze(params.dim() - 1 - self.event_dims), self.event_dims)
 
     def start_from(self, mean: Tensor) -> None:
         """Start from the logit of the training mean, clipped to [0.001, 0.999]."""
@@ -46,4 +46,4 @@ class SoftBernoulli(Bernoulli):
 
     def family(self, params: Tensor) -> SoftBernoulliFamily:
         """Take the logits."""
-        return SoftBernoulliFamily(params.select(params.dim() - 1 - self.event_dims, 0), self.event_dims)
+        return SoftBernoulliFamily(params.squeeze(params.dim() - 1 - self.event_dims), self.event_dims)

@@ -27,7 +27,7 @@ class ContinuousBernoulli(Likelihood):
 
     def family(self, params: Tensor) -> ContinuousBernoulliFamily:
         """Take the logits."""
-        return ContinuousBernoulliFamily(params.select(params.dim() - 1 - self.event_dims, 0), self.event_dims)
+        return ContinuousBernoulliFamily(params.squeeze(params.dim() - 1 - self.event_dims), self.event_dims)
 
     def start_from(self, mean: Tensor) -> None:
         """Start from the log-odds whose mean is the training mean, clipped to [0.01, 0.99]."""

@@ -101,4 +101,7 @@ class Objective(nn.Module):
 
 def mean_over_samples(value: Tensor) -> Tensor:
     """Return (B,) from (B,) or (K, B)."""
-    return value.mean(0) if value.dim() > 1 else value
+    if value.dim() < 2:
+        return value
+    # One sample is its own mean; a view costs nothing on the way back either.
+    return value.squeeze(0) if value.shape[0] == 1 else value.mean(0)

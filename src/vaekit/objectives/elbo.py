@@ -25,7 +25,7 @@ class Reconstruction(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return -E_q[log p(x|z)]."""
-        return -trace.log_px.mean(0)
+        return -mean_over_samples(trace.log_px)
 
 
 class Rate(Term):

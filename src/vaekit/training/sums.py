@@ -30,7 +30,7 @@ class Sums:
     def add(self, name: str, value: Tensor) -> None:
         """Add a scalar, which must not be changed in place afterwards."""
         kept = self._kept.setdefault(name, [])
-        kept.append(value.detach())
+        kept.append(value.detach() if value.requires_grad else value)
         if len(kept) > MOST_KEPT:
             kept[:] = [torch.stack(kept).sum()]
 
