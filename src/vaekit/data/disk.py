@@ -53,7 +53,8 @@ class NpyRows:
             with path.open("rb") as file:
                 version = np.lib.format.read_magic(file)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                self.shape, columns_first, self.dtype = read(file)
+                shape, columns_first, self.dtype = read(file)
+                self.shape: tuple[int, ...] = tuple(shape)
                 self._start = file.tell()
             size = path.stat().st_size
         except (ValueError, EOFError, OSError, SyntaxError) as error:
@@ -92,7 +93,7 @@ class NpyRows:
         order = np.argsort(index, kind="stable")
         rows = index[order]
         buffer = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        view = memoryview(buffer.reshape(-1).view(np.uint8))
+        view = memoryview(buffer.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
         ends = np.flatnonzero(np.diff(rows) != 1) + 1
         size, handle = self.row_bytes, self._open()
         try:

@@ -8,7 +8,7 @@ promised is named. Splits, order and noise are those of the same data in memory,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,7 +161,7 @@ class DiskRows:
         self.source.soon(first, last + 1)
 
 
-def ahead(make: Callable[[T], Any], items: Iterable[T], depth: int = AHEAD) -> Iterator[Any]:
+def ahead(make: Callable[[T], Any], items: Iterable[T], depth: int = AHEAD) -> Generator[Any, None, None]:
     """Yield make(item) for each item, in order, worked out `depth` items ahead in a thread of its own.
 
     >>> list(ahead(lambda i: i * i, range(5)))
