@@ -61,16 +61,17 @@ class NpyRows:
             raise UserError(f"{path} is not a readable array ({error}); write it again") from None
         if self.dtype.hasobject or self.dtype.kind not in "buif":
             raise UserError(f"{path} has type {self.dtype}, not numbers; save numbers of one shape")
-        if not self.shape or self.shape[0] == 0:
+        count = next(iter(self.shape), 0)
+        if count == 0:
             raise UserError(f"{path} holds no rows (its shape is {self.shape}); give at least one example")
         if columns_first and len(self.shape) > 1:
             raise UserError(f"{path} lies column by column; save it row by row: np.save(…, np.ascontiguousarray(x))")
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        whole = self._start + self.shape[0] * self.row_bytes
+        whole = self._start + count * self.row_bytes
         if size < whole:
             first = max(0, size - self._start) // max(self.row_bytes, 1)
             raise UserError(
-                f"{path} is cut short: its header says {self.shape[0]:,} rows, {whole:,} bytes, and it has {size:,}: "
+                f"{path} is cut short: its header says {count:,} rows, {whole:,} bytes, and it has {size:,}: "
                 f"rows from {first:,} on are missing; write it again"
             )
 
