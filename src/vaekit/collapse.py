@@ -33,6 +33,7 @@ class LatentWatch:
     def add(self, trace: Trace) -> None:
         """Take one held-out trace."""
         size = 0
+        counts = ranks.counts()
         for name, latent in trace.latents.items():
             elements = latent.kl_elements
             if elements is None:
@@ -48,8 +49,9 @@ class LatentWatch:
                 (self.first, mean.sum(0)),
                 (self.second, mean.square().sum(0)),
             ):
+                value = value if counts else torch.zeros_like(value)
                 store[name] = value if name not in store else store[name] + value
-        self.n += size
+        self.n += size if counts else 0
 
     def join(self) -> None:
         """Add up what the processes that shared the batches saw, each its own rows."""

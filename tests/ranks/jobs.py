@@ -244,3 +244,17 @@ def draws_out_of_step() -> dict[str, Any]:
 def speaks() -> bool:
     """Return whether this process is the one to tell of an error."""
     return _env.speaker()
+
+
+def narrowed(total: int) -> dict[str, Any]:
+    """Keep some rows of a batch (those of the first process more often), and take means, gather and draw for these."""
+    x = torch.sin(torch.arange(total * 1.0))
+    keep = (torch.arange(total) % 4) != 3
+    with torch.random.fork_rng(), ranks.sharing(total):
+        torch.manual_seed(1)
+        mine, kept = ranks.take(x), ranks.take(keep)
+        ranks.narrow(kept)
+        mine = mine[kept]
+        out = {"every": ranks.gather(mine).numpy(), "drawn": torch.randn(len(mine)).numpy()}
+        loss = ranks.share_of_mean(mine) + ranks.share_of_mean(ranks.mean_rows(mine).square())
+    return out | {"loss": ranks.sums([loss.item()])[0]}

@@ -71,6 +71,17 @@ def test_functions_of_the_whole_batch_have_one_value_and_one_gradient(pair: Pair
         assert part["flags"] == one["flags"]
 
 
+@pytest.mark.parametrize("total", [9, 4, 1])
+def test_a_batch_narrowed_to_some_rows_is_a_batch(pair: Pair, total: int) -> None:
+    one = jobs.narrowed(total)
+    two = pair("narrowed", total)
+    for part in two:
+        assert part["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        np.testing.assert_array_equal(part["every"], one["every"])
+    drawn = np.concatenate([part["drawn"] for part in two]) if total > 1 else two[0]["drawn"]
+    assert sorted(drawn.tolist()) == sorted(one["drawn"].tolist())
+
+
 def test_values_come_from_the_first_process(pair: Pair) -> None:
     for found in pair("moved"):
         assert found["refused"] == "only here"
@@ -121,6 +132,7 @@ ONE_LEFT = {"data.valid": 21, "data.test": 12}  # 45 training examples: with 11 
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae, last batch of one": ("vae", SMALL | ONE_LEFT),
+    "one held-out example": ("vae", SMALL | {"data.valid": 1, "train.ema": 0.9}),
     "averaged weights, best kept": ("vae", SMALL | {"train.ema": 0.9, "train.keep": "best"}),
     "free bits": ("vae", SMALL | {"objective.free_bits": 0.1}),
     "skipped steps": ("vae", SMALL | {"train.skip_above": 8.0}),
@@ -132,7 +144,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fitted scale": ("sigma-vae", SMALL),
     "importance weights": ("iwae", SMALL | {"objective.k": 5}),
     "doubly reparameterised": ("dreg", SMALL),
-    "hidden labels": ("semi-supervised-vae", SMALL | {"model.labelled": 12}),
+    "hidden labels": ("semi-supervised-vae", SMALL | {"model.labelled": 12, "model.stack": False}),
+    "hidden labels, on another model": ("semi-supervised-vae", SMALL | {"model.labelled": 12, "model.stack": True}),
     "labels": ("cvae", SMALL),
     "sphere": ("spherical-vae", SMALL),
     "relaxed classes": ("categorical-vae", SMALL),

@@ -29,13 +29,15 @@ from vaekit.ranks import group
 class Layout:
     """How the rows at hand lie in the batch of all processes: their number, all rows' number, and their places.
 
-    `k` is the number of samples an example, which lead in what is drawn.
+    `k` is the number of samples an example, which lead in what is drawn. `of_all` has every process's places where
+    they are not every W-th.
     """
 
     local: int
     total: int
     places: slice | Tensor
     k: int = 1
+    of_all: tuple[Tensor, ...] | None = None
 
 
 _layout: Layout | None = None
@@ -59,7 +61,8 @@ def my_rows() -> slice:
 
 def take(x: Any) -> Any:
     """Return this process's rows of what the whole batch has; None stays None."""
-    return x if x is None or layout() is None else x[my_rows()]
+    now = layout()
+    return x if x is None or now is None else x[now.places]
 
 
 def sharing(total: int, k: int = 1) -> AbstractContextManager[None]:
@@ -135,6 +138,19 @@ def pairs_of(local: int, examples: Callable[[], Tensor]) -> AbstractContextManag
     return _laid_out(Layout(local, len(every), mine, now.k))
 
 
+def narrow(keep: Tensor) -> None:
+    """From here to the end of `sharing`, let the batch be the rows that `keep` (B,) is true of, on all processes."""
+    global _layout
+    now = layout()
+    if now is None:
+        return
+    every = gather(keep)
+    number, size = every.cumsum(0) - 1, group.world()
+    places = tuple(number[rank::size][every[rank::size]] for rank in range(size))
+    mine = places[group.rank()]
+    _layout = Layout(len(mine), int(every.sum()), mine, now.k, places)
+
+
 def total_rows(local: int) -> int:
     """Return the number of examples in the batch of all processes; `local` outside `sharing`."""
     now = layout()
@@ -188,11 +204,16 @@ def gather(x: Tensor) -> Tensor:
     now = layout()
     if now is None:
         return x
-    most = -(-now.total // group.world())
+    most = -(-now.total // group.world()) if now.of_all is None else max(len(own) for own in now.of_all)
     if len(x) < most:
         x = torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])])
     flags = x.dtype == torch.bool
-    out = _stack(x.to(torch.uint8) if flags else x).transpose(0, 1).flatten(0, 1)[: now.total]
+    parts = _stack(x.to(torch.uint8) if flags else x)
+    if now.of_all is None:
+        out = parts.transpose(0, 1).flatten(0, 1)[: now.total]
+    else:
+        order = torch.cat(now.of_all).argsort()
+        out = torch.cat([part[: len(own)] for part, own in zip(parts, now.of_all)])[order]
     return out.bool() if flags else out
 
 

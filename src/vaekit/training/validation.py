@@ -88,8 +88,7 @@ def held_out(
                 with ranks.sharing(size, objective.k):
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
-                if ranks.counts():
-                    watch.add(trace)
+                watch.add(trace)
             n += size
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
