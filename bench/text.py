@@ -40,6 +40,7 @@ from vaekit.training.stages import Stage
 OFF = {"objective.beta": 1.0, "objective.free_bits": 0.0, "model.word_dropout": 0.0, "model.skip": False}
 VAES: dict[str, dict[str, Any]] = {
     "all on": {},
+    "all but word dropout": {"model.word_dropout": 0.0},
     "all off": OFF,
     "warm-up alone": OFF | {"objective.beta": "linear 0 1 30%"},
     "free bits alone": OFF | {"objective.free_bits": 0.2},
