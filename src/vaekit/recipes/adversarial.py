@@ -48,8 +48,8 @@ class VaeGanSettings(ObjectiveSettings):
     adversarial: ScheduleSetting = Field(default=1.0, description="1/γ: weight of fooling the discriminator")
 
 
-PACE = {"lr": 1e-3, "lr_players": 5e-4, "betas": (0.5, 0.999)}
-"""Tolstikhin et al.'s: with a quicker critic, or more momentum, the codes run away from it or collapse."""
+PACE = {"lr": 1e-3, "lr_players": 2e-4, "betas": (0.5, 0.999)}
+"""Tolstikhin et al.'s momentum and a slow critic: codes run away from a quicker one (docs/gallery-regularised.md)."""
 
 
 def critic_of_codes(settings: Settings, model: VAE) -> MLP:

@@ -42,14 +42,17 @@ class MmdSettings(ObjectiveSettings):
 
     kernel: Literal["imq", "rbf"] = Field(default="imq", description="inverse multiquadratic or Gaussian, seven scales")
     weight: ScheduleSetting = Field(
-        default=100.0, description="λ, the weight of MMD²(q(z), p(z)), its kernel a mean (k ≤ 1)"
+        default=30.0, description="λ, the weight of MMD²(q(z), p(z)), its kernel a mean (k ≤ 1)"
     )
 
 
 class InfoSettings(MmdSettings):
     """Settings of InfoVAE's objective."""
 
-    alpha: ScheduleSetting = Field(default=0.5, description="α: the KL weighs 1 - α (1: no KL, as in MMD-VAE)")
+    weight: ScheduleSetting = Field(
+        default=100.0, description="λ: the MMD² weighs α + λ - 1, its kernel a mean (k ≤ 1)"
+    )
+    alpha: ScheduleSetting = Field(default=0.9, description="α: the KL weighs 1 - α (1: no KL, as in MMD-VAE)")
 
 
 def needs_factors(settings: Settings, name: str) -> None:
