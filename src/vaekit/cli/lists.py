@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -42,12 +42,14 @@ def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     if json:
         print_json(found)
     else:
-        rows = [[name, entry["summary"], entry["found"] or _missing(entry["package"])] for name, entry in found.items()]
+        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in found.items()]
         print_table(["data set", "what it is", "where"], rows)
 
 
-def _missing(package: str | None) -> str:
-    return f"comes with the package {package}" if package else "not on disk; downloaded when used"
+def _missing(entry: dict[str, Any]) -> str:
+    if entry["package"]:
+        return f"comes with the package {entry['package']}"
+    return "not on disk; downloaded when used" if entry["fetched"] else "not on disk; put it into VAEKIT_DATA"
 
 
 def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:

@@ -77,7 +77,7 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
         found = cache_folder() / name
         for file in files:
             if local_file(found, file.name) is None:
-                fetch(file, found, name)
+                fetch(file, found, name, folder)
     for file in files:
         path = local_file(found, file.name)
         assert path is not None
@@ -105,7 +105,7 @@ def _contents_md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(file: Remote, folder: Path, name: str) -> Path:
+def fetch(file: Remote, folder: Path, name: str, shared: str | None = None) -> Path:
     """Fetch one file from the first mirror that has it, check it, and only then put it in `folder`."""
     tried = []
     for mirror in file.mirrors:
@@ -121,10 +121,10 @@ def fetch(file: Remote, folder: Path, name: str) -> Path:
             reason = getattr(error, "reason", None) or error
             tried.append(f"{url} ({reason})")
     asked = f"tried {'; '.join(tried)}" if tried else "and no server is known to have it in this form"
-    on_disk = ", ".join(str(place) for place in places(name))
+    on_disk = ", ".join(str(place) for place in places(name, shared))
     raise UserError(
         f"the data set {name} was not found: looked in {on_disk}; {asked}. Put {file.name} and the "
-        f"set's other files into a folder {name}/ and name that folder's parent in VAEKIT_DATA"
+        f"set's other files into a folder {shared or name}/ and name that folder's parent in VAEKIT_DATA"
         f"{', or connect and try again' if tried else ''}"
     )
 

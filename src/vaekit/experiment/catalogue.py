@@ -24,6 +24,7 @@ def datasets() -> dict[str, dict[str, Any]]:
             "modality": entry.facts.get("modality", "array"),
             "package": entry.facts.get("bundled"),
             "found": available(entry),
+            "fetched": any(file.mirrors for file in entry.facts.get("files", ())),
         }
         for entry in DATASETS
     }
