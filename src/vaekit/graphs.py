@@ -153,6 +153,10 @@ class Graphs:
         """Return the batch with at least `room` rows a graph in its dense form: no number may change by it."""
         return replace(self, room=room)
 
+    def share(self, rows: Any) -> Graphs:
+        """Return the part of a batch that one of several processes takes: as roomy as the whole, so draws fit it."""
+        return self[rows].roomy(self.pad)
+
     def shuffled(self, order: Tensor) -> Graphs:
         """Return the same graphs with their nodes in another order: node `order[i]` (N,) becomes node i.
 

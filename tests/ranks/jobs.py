@@ -258,3 +258,11 @@ def narrowed(total: int) -> dict[str, Any]:
         out = {"every": ranks.gather(mine).numpy(), "drawn": torch.randn(len(mine)).numpy()}
         loss = ranks.share_of_mean(mine) + ranks.share_of_mean(ranks.mean_rows(mine).square())
     return out | {"loss": ranks.sums([loss.item()])[0]}
+
+
+def train_on(recipe: str, source: str, settings: dict[str, Any], out: str) -> dict[str, Any]:
+    """Train on a file or known data for a few steps with every step logged."""
+    facts = {"train.steps": 5, "train.log_every": 1}
+    run = vaekit.train(recipe, source, out=out, set=facts | settings, pictures=False)
+    weights = {name: value.numpy() for name, value in run.model.state_dict().items()}
+    return {"weights": weights, "log": read(Path(out) / "log.jsonl") if run.path is not None else []}

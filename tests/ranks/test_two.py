@@ -11,6 +11,7 @@ import pytest
 
 from ranks import jobs
 from ranks.pair import Pair
+from recipes import examples
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,14 @@ def test_two_processes_train_as_one_does(pair: Pair, tmp_path: Path, name: str) 
     assert two[0]["kept"] and not two[1]["kept"]
     for weight, value in two[0]["weights"].items():
         np.testing.assert_array_equal(two[1]["weights"][weight], value)
+
+
+@pytest.mark.parametrize(("recipe", "batch"), [("graph-vae", 5), ("sequence-vae", 21), ("tabular-vae", 21)])
+def test_data_other_than_arrays_are_dealt_out_too(pair: Pair, tmp_path: Path, recipe: str, batch: int) -> None:
+    settings = {**examples.SETTINGS.get(recipe, {}), "train.batch_size": batch}
+    asked = (recipe, str(examples.source(recipe)), settings)
+    one, two = pair.beside("train_on", asked, str(tmp_path / "one"), str(tmp_path / "two"))
+    check_same(one | {"weights": {}}, two[0])
 
 
 def test_sharding_leaves_a_part_of_the_weights_on_each_process(pair: Pair) -> None:

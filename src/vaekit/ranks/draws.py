@@ -149,8 +149,10 @@ def _dropped(func: Call, at: Layout, args: tuple[Any, ...], kwargs: dict[str, An
     named = {"p": 0.5, "training": True} | dict(zip(("input", "p", "training", "inplace"), args)) | kwargs
     x = named["input"]
     found = _widened(x.shape, at)
-    if not named["training"] or named["p"] == 0 or found is None:
+    if not named["training"] or named["p"] == 0:
         return func(*args, **kwargs)
+    if found is None:  # of as many rows as the data happen to have: places in use, say
+        return _in_law(func, at, args, kwargs)
     axis, wide = found
     return x * _cut(func(x.new_ones(wide), named["p"], True), axis, at, x.shape)
 

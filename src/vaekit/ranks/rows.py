@@ -60,9 +60,12 @@ def my_rows() -> slice:
 
 
 def take(x: Any) -> Any:
-    """Return this process's rows of what the whole batch has; None stays None."""
+    """Return this process's rows of what the whole batch has; None stays None. `x.share(rows)`, if any, gives them."""
     now = layout()
-    return x if x is None or now is None else x[now.places]
+    if x is None or now is None:
+        return x
+    share = getattr(x, "share", None)
+    return x[now.places] if share is None else share(now.places)
 
 
 def sharing(total: int, k: int = 1) -> AbstractContextManager[None]:
