@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=20e9 / 2**30)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--file", type=Path, help="a file made before (it is kept), instead of writing one")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--work")
     asked = parser.parse_args()
@@ -99,8 +100,9 @@ def main() -> None:
     import numpy as np
 
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        large, small = Path(folder) / "large.npy", Path(folder) / "small.npy"
-        write(large, int(asked.gib * 2**30) // WIDTH)
+        large, small = asked.file or Path(folder) / "large.npy", Path(folder) / "small.npy"
+        if asked.file is None:
+            write(large, int(asked.gib * 2**30) // WIDTH)
         np.save(small, np.lib.format.open_memmap(large, mode="r")[:ROWS_IN_MEMORY])
         with large.open("rb") as file:
             while file.read(64 << 20):
@@ -108,7 +110,8 @@ def main() -> None:
         rounds = []
         for number in range(asked.rounds):
             order = (large, small) if number % 2 == 0 else (small, large)
-            found = {path.stem: measured(path, asked.steps) for path in order}
+            names = {large: "large", small: "small"}
+            found = {names[path]: measured(path, asked.steps) for path in order}
             rounds.append(found)
             print(json.dumps(found), flush=True)
         size = large.stat().st_size

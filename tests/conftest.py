@@ -57,3 +57,12 @@ def seeded() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is float32 wherever the tests run, so that tolerances hold on every machine; bf16 has tests of its own."""
+    if "torch" in sys.modules:
+        from vaekit.training import precision
+
+        monkeypatch.setattr(precision, "hardware_has_bf16", lambda device: False)

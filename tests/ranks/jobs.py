@@ -40,6 +40,7 @@ def train(recipe: str, settings: dict[str, Any], out: str | None = None, **kwarg
         "train.batch_size": 11,
         "train.log_every": 1,
         "train.lr": 2e-3,
+        "train.precision": "fp32",
         "data.valid": 17,
         "data.test": 11,
     }
@@ -155,7 +156,9 @@ def moved() -> dict[str, Any]:
 def evaluate(metrics: list[str]) -> dict[str, Any]:
     """Evaluate a small model with fixed weights."""
     run = vaekit.train(
-        "vae", rows(260), set={"train.steps": 1, "model.hidden": [8], "data.test": 230, "data.valid": 10}
+        "vae",
+        rows(260),
+        set={"train.steps": 1, "train.precision": "fp32", "model.hidden": [8], "data.test": 230, "data.valid": 10},
     )
     return {name: result.to_dict() for name, result in run.evaluate(metrics, k=7).items()}
 
@@ -262,7 +265,7 @@ def narrowed(total: int) -> dict[str, Any]:
 
 def train_on(recipe: str, source: str, settings: dict[str, Any], out: str) -> dict[str, Any]:
     """Train on a file or known data for a few steps with every step logged."""
-    facts = {"train.steps": 5, "train.log_every": 1}
+    facts = {"train.steps": 5, "train.log_every": 1, "train.precision": "fp32"}
     run = vaekit.train(recipe, source, out=out, set=facts | settings, pictures=False)
     weights = {name: value.numpy() for name, value in run.model.state_dict().items()}
     return {"weights": weights, "log": read(Path(out) / "log.jsonl") if run.path is not None else []}

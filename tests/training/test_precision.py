@@ -47,6 +47,14 @@ def test_auto_wants_hardware_and_evidence(
     assert settle("fp32", CPU, toy_vae(), [negative_elbo()]) == "fp32"
 
 
+def test_the_hardware_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # tests/conftest.py answers for it elsewhere
+    for able, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert precision.hardware_has_bf16(CPU) is expected
+    assert not precision.hardware_has_bf16(torch.device("mps"))
+
+
 def test_evidence_speaks_for_its_own_family_alone() -> None:
     class Other(Rate):
         name = "other"
