@@ -39,8 +39,8 @@ from vaekit.training.stages import Stage
 
 OFF = {"objective.beta": 1.0, "objective.free_bits": 0.0, "model.word_dropout": 0.0, "model.skip": False}
 VAES: dict[str, dict[str, Any]] = {
-    "all on": {},
-    "all but word dropout": {"model.word_dropout": 0.0},
+    "defaults": {},
+    "defaults and word dropout": {"model.word_dropout": 0.3},
     "all off": OFF,
     "warm-up alone": OFF | {"objective.beta": "linear 0 1 30%"},
     "free bits alone": OFF | {"objective.free_bits": 0.2},
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=[*VAES, PLAIN])
     parser.add_argument("--set", action="append", default=[], metavar="path=value")
     given = parser.parse_args()
-    chosen: list[str] = given.only or ["all on", "all off", PLAIN]
+    chosen: list[str] = given.only or ["defaults", "defaults and word dropout", "all off", PLAIN]
     shared = dict(text.split("=", 1) for text in given.set)
     given.out.mkdir(parents=True, exist_ok=True)
 

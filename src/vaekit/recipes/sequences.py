@@ -37,7 +37,7 @@ class SequenceSettings(ModelSettings):
     heads: PositiveInt = Field(default=4, description="heads of attention (transformer)")
     dropout: NonNegativeFloat = Field(default=0.2, lt=1, description="dropout inside the networks")
     word_dropout: NonNegativeFloat = Field(
-        default=0.3, le=1, description="share of tokens hidden from the decoder in training, against collapse"
+        default=0.0, le=1, description="share of tokens hidden from the decoder in training, against collapse"
     )
     skip: bool = Field(default=True, description="feed z to the decoder at every step and layer, against collapse")
 
