@@ -18,9 +18,9 @@ class BatchNorm(nn.BatchNorm1d):
     >>> import torch
     >>> BatchNorm(2)(torch.tensor([[1.0, 5.0]])).round(decimals=3)
     tensor([[1., 5.]], grad_fn=<RoundBackward1>)
-    >>> rows = BatchNorm(2)(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+    >>> rows = BatchNorm(2)(torch.tensor([[1.0, 5.0], [3.0, 6.0]]))
     >>> rows.round(decimals=2).tolist()
-    [[-1.0, 0.0], [1.0, 0.0]]
+    [[-1.0, -1.0], [1.0, 1.0]]
     """
 
     def forward(self, input: Tensor) -> Tensor:
