@@ -222,3 +222,11 @@ def test_overwrite_and_resume_of_a_finished_run(vaekit: Command, copied: Callabl
     assert (run / "model.safetensors").read_bytes() == before and again["steps"] == 15
     assert answer(vaekit("train", "vae", "--out", run, "--resume", "--steps", 15, "--json"))["steps"] == 15
     assert answer(vaekit("train", "--out", run, "--overwrite", "--steps", 2, "--json"))["steps"] == 2
+
+
+def test_a_run_may_be_left_without_figures_and_drawn_later(vaekit: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert vaekit("train", "--out", run, "--steps", 2, "--no-figures").code == 0
+    assert not (run / "figures").exists() and not (run / "report.html").exists()
+    assert vaekit("report", run).code == 0
+    assert (run / "report.html").exists() and list((run / "figures").glob("*.png"))

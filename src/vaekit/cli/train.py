@@ -34,6 +34,7 @@ def train(
     devices: Whole | None = None,
     shard: Annotated[bool, Parameter(negative="")] = False,
     compile: Annotated[bool, Parameter(negative="")] = False,
+    figures: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a recipe on data into a run folder.
@@ -75,6 +76,8 @@ def train(
         Share the model's weights out over the processes, for a model that one device cannot hold.
     compile
         Compile the networks (torch.compile): half a minute at the start, worth it on CUDA and in long runs.
+    figures
+        Draw the run's figures and report at the end, some three seconds ('vaekit report RUN' does it later).
     json
         Print one JSON object on the last line of standard output.
     """
@@ -82,8 +85,9 @@ def train(
         sys.exit(launch(devices, _env.arguments))
     from vaekit import experiment
     from vaekit.experiment.folder import next_free
+    from vaekit.experiment.loading import default_name
 
-    target = out if out is not None or resume else next_free(recipe or "vae", data or "digits")
+    target = out if out is not None or resume else next_free(recipe or "vae", data or default_name(recipe or "vae"))
     run = experiment.train(
         recipe,
         data,
@@ -100,6 +104,7 @@ def train(
         overwrite=overwrite,
         loggers=logger or [],
         progress=True,
+        pictures=figures,
     )
     if not _env.is_first():
         return

@@ -30,6 +30,15 @@ def default_source(recipe: Recipe) -> str:
     return found
 
 
+def default_name(recipe: str) -> str:
+    """Return `default_source` of a recipe by name.
+
+    >>> default_name("vae")
+    'digits'
+    """
+    return default_source(RECIPES[recipe].part)
+
+
 def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
     """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data."""
     _check_modality(recipe, source)
