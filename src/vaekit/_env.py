@@ -3,8 +3,8 @@
 Two defaults cost time when many small steps follow one another:
 
 - GNU OpenMP's threads spin while they wait. With two threads and any other work on the machine this was measured to
-  make a step up to ten times slower; a bounded spin (`GOMP_SPINCOUNT`) costs nothing on a quiet machine. libgomp reads
-  the variable once, when torch loads it.
+  make a step three to twelve times slower; a spin bounded at 1,000 (`GOMP_SPINCOUNT`) 1.5 times, for up to a tenth of
+  two threads' speed on a quiet machine. libgomp reads the variable once, when torch loads it.
 - glibc hands every freed buffer over 128 KB back to the system and asks for it again at the next step. Keeping
   buffers up to 32 MiB (the most that every glibc takes) in the heap saved 5 to 14% of the processor time of a step.
   The price is memory: up to 256 MiB that are free stay with the process.
@@ -20,7 +20,7 @@ import os
 import threading
 from collections.abc import Callable, MutableMapping
 
-SPIN_COUNT = 10_000
+SPIN_COUNT = 1_000
 MMAP_THRESHOLD = 32 << 20
 TRIM_THRESHOLD = 256 << 20
 
