@@ -88,6 +88,6 @@ def token_vae(settings: Settings, data: DataInfo) -> VAE:
     train={"batch_size": 64, "lr": 2e-3, "clip": 5.0},
 )
 def sequence_vae(settings: Settings, data: DataInfo) -> Built:
-    """A VAE of text: GRU or transformer networks, with word dropout, a warm-up of the KL and free bits."""
+    """A VAE of text: GRU or transformer networks, with a warm-up of the KL and free bits."""
     o = settings.objective
     return Built.of(token_vae(settings, data), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))
