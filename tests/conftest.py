@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,11 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def single_precision() -> Iterator[None]:
     """`auto` is float32 wherever the tests run, so that tolerances hold on every machine; bf16 has tests of its own."""
-    if "torch" in sys.modules:
-        from vaekit.training import precision
+    from vaekit.training import precision
 
-        monkeypatch.setattr(precision, "hardware_has_bf16", lambda device: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "hardware_has_bf16", lambda device: False)
+        yield

@@ -196,7 +196,7 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="did you mean 'fashion-mnist'"):
         load("fashion-minst")
-    with pytest.raises(UserError, match="Known by name: .*digits, dsprites, fashion-mnist, "):
+    with pytest.raises(UserError, match=r"Known by name: .*digits, dsprites, fashion-mnist, "):
         load("qqq")
 
 

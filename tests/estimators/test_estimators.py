@@ -21,7 +21,7 @@ from vaekit.estimators import VAE, AnomalyDetector, Augmenter, Imputer
 
 FAST: dict[str, Any] = {"epochs": 3, "hidden": (16,), "k": 16}
 ESTIMATORS = [VAE(**FAST), AnomalyDetector(**FAST), Imputer(**FAST), Augmenter(**FAST)]
-IRIS: np.ndarray = load_iris(return_X_y=True)[0]
+IRIS = np.asarray(load_iris(return_X_y=True)[0])
 EVERY = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
 
@@ -109,7 +109,7 @@ def test_planted_anomalies_score_highest(criterion: str) -> None:
 
 
 def test_the_imputer_beats_column_means_and_leaves_what_is_there() -> None:
-    X = load_breast_cancer(return_X_y=True)[0][:, :10]
+    X = np.asarray(load_breast_cancer(return_X_y=True)[0])[:, :10]
     X = (X - X.mean(0)) / X.std(0)
     rng = np.random.default_rng(0)
     missing = rng.random(X.shape) < 0.3

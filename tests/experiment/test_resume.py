@@ -104,7 +104,7 @@ def test_the_command_line_resumes_what_signals_ended(tmp_path: Path) -> None:
 
     train = ["train", "--out", str(tmp_path / "cut")]
     settings = ["--steps", "400", "--batch-size", "64", "--set", "model.hidden=16", "--set", "train.checkpoint_steps=7"]
-    settings += ["--set", "train.log_every=2", "--set", "train.ema=0.9"]
+    settings += ["--set", "train.log_every=2", "--set", "train.ema=0.9", "--set", "train.precision=fp32"]
     for number, name in enumerate((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)):
         arguments = [*train, *settings] if number == 0 else [*train, "--resume"]
         child = subprocess.Popen(vaekit(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)

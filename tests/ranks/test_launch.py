@@ -22,6 +22,7 @@ STEPS = 400
 SETTINGS = [
     *("--set", "model.hidden=16", "--set", "train.batch_size=16", "--set", "train.checkpoint_steps=20"),
     *("--set", "train.log_every=10", "--set", "data.valid=20", "--set", "data.test=20"),
+    *("--precision", "fp32"),
 ]
 
 

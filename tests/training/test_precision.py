@@ -20,6 +20,7 @@ from vaekit.training.precision import Evidence, arithmetic, settle
 from vaekit.training.settings import TrainSettings
 from vaekit.training.stages import Stage
 
+really_has_bf16 = precision.hardware_has_bf16  # before tests/conftest.py answers for it
 CPU = torch.device("cpu")
 GOOD = Evidence(difference=-0.01, stderr=0.02, seeds=5, nets=frozenset({"MLP"}), source="a test")
 
@@ -48,11 +49,10 @@ def test_auto_wants_hardware_and_evidence(
 
 
 def test_the_hardware_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # tests/conftest.py answers for it elsewhere
     for able, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert precision.hardware_has_bf16(CPU) is expected
-    assert not precision.hardware_has_bf16(torch.device("mps"))
+        assert really_has_bf16(CPU) is expected
+    assert not really_has_bf16(torch.device("mps"))
 
 
 def test_evidence_speaks_for_its_own_family_alone() -> None:

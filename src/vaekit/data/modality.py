@@ -21,7 +21,8 @@ class Modality:
     `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
     that only it reads, `formats` those it writes (the default first); `default` a source that is at hand offline, or
     None; `picture` the dotted name "module:function" of a figure of examples, called with (examples, facts), or None.
-    `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that every recipe for arrays takes, read with them.
+    `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that
+    every recipe for arrays takes, read with them.
     """
 
     name: ClassVar[str]

@@ -76,5 +76,3 @@ class TableMLP(MLP):
                 levels = torch.arange(width, device=value.device)
                 parts.append(((value[:, j : j + 1] == levels) & seen[:, j : j + 1]).to(value))
         return torch.cat(parts, -1)
-
-

@@ -32,7 +32,7 @@ class Position:
 
 @dataclass
 class FitResult:
-    """What a run came to: its length, the last held-out evaluation, skipped steps, warnings for a person, arithmetic."""
+    """What a run came to: its length, the last held-out evaluation, skipped steps, warnings, its arithmetic."""
 
     position: Position
     held_out: HeldOut
