@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from recipes import examples
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES
 from vaekit.errors import UserError
-from vaekit.experiment import actions
+from vaekit.experiment import actions, moving, tasking
 from vaekit.experiment.exploring import Exploration
 from vaekit.experiment.run import Run, load
 from vaekit.experiment.train import train
@@ -74,6 +75,20 @@ def test_reconstructions_are_written(run: Run, tmp_path: Path) -> None:
     out = tmp_path / f"again{run.modality.formats[0]}"
     actions.reconstruct(run.path, out, data=None, n=3)
     assert out.stat().st_size > 0
+
+
+def test_moved_codes_are_decoded_in_every_form(run: Run, tmp_path: Path) -> None:
+    """Codes of the aggregate posterior, and near those of examples, whatever p(x|z) has for a mean."""
+    if run.info.kind == "graph":
+        return
+    assert run.path is not None and run.modality is not None
+    out = tmp_path / "aggregate.npz"
+    moving.sample_aggregate(run.path, out, n=3, components=2, label=None, temperature=1.0, draw=False, seed=0)
+    assert len(np.load(out, allow_pickle=False)["x"]) == 3
+    for suffix in (".npz", run.modality.formats[0]):
+        out = tmp_path / f"more{suffix}"
+        tasking.augment(run.path, out, data=None, way="near", n=3, radius=0.5, seed=0)
+        assert out.stat().st_size > 0
 
 
 def test_another_form_is_refused(run: Run, tmp_path: Path) -> None:

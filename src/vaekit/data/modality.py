@@ -45,11 +45,11 @@ class Modality:
 
     def lines(self, x: Any, info: DataInfo) -> list[str]:
         """Return one readable line an example."""
-        raise NotImplementedError
+        raise UserError(f"{self.name} data have no lines to read")
 
     def write(self, path: Path, x: Any, info: DataInfo) -> None:
         """Write examples in the form that the suffix of `path` names, whole or not at all."""
-        raise NotImplementedError
+        raise UserError(f"{self.name} data have no form of their own to be written in")
 
 
 MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data.modalities")

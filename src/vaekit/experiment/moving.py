@@ -16,11 +16,13 @@ from vaekit.data.save import write_images, write_npz
 from vaekit.data.streamed import in_memory
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
+from vaekit.experiment.showing import joined
 from vaekit.experiment.writing import check_out, example_numbers, split_of
 from vaekit.latents.aggregate import fit_mixture
 from vaekit.latents.arithmetic import combine, direction, shift
 from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.latents.traverse import by_information, traverse
+from vaekit.models.base import point
 
 STUDIED = 5000
 
@@ -47,13 +49,13 @@ def takes(run: Run) -> bool:
 
 @torch.no_grad()
 def decoded(run: Run, z: Tensor, y: Tensor | None = None, batch: int = 500) -> Tensor:
-    """Return the means of p(x|z) of codes (N, D), displayable: (N, *shape)."""
+    """Return the points (the means) of p(x|z) of codes (N, D), displayable: (N, *shape)."""
     if takes(run) and y is None:
         raise UserError(f"this run's model ({run.recipe}) is conditioned on labels; name one with --label")
     rows = range(0, len(z), batch)
-    return torch.cat(
+    return joined(
         [
-            run.prepare.show(run.model.decode(z[i : i + batch], None if y is None else y[i : i + batch]).mean)
+            run.prepare.show(point(run.model.decode(z[i : i + batch], None if y is None else y[i : i + batch])))
             for i in rows
         ]
     )

@@ -18,7 +18,9 @@ from vaekit.experiment.augmenting import moved_codes
 from vaekit.experiment.compressing import fingerprint
 from vaekit.experiment.moving import codes, takes, training_split
 from vaekit.experiment.run import Run, describe_source, load
+from vaekit.experiment.showing import joined, write_examples
 from vaekit.experiment.writing import check_out, class_names, split_of, write_columns
+from vaekit.models.base import point
 from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
 from vaekit.tasks.augmentation import adversarial
 from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
@@ -104,14 +106,13 @@ def augment(
 ) -> dict[str, Any]:
     """Write new examples as a data set, NPZ (x, y, provenance): JSON that says what they were made from and how.
 
-    Rows of a table may be written as a table instead; what they were made from is then in the answer alone.
+    Text, tables and the like may be written in their own form; what they were made from is then in the answer alone.
     """
-    check_out(out, (".npz", ".csv", ".tsv", ".gz", ".parquet"))
     if radius < 0 or (n is not None and n < 1):
         raise UserError("--radius must not be negative, and -n at least 1")
     run = load(folder)
-    if out.suffix.lower() != ".npz" and run.info.kind != "table":
-        raise UserError(f"--out {out}: write a file ending in .npz")
+    own = () if run.modality is None or run.info.is_array else run.modality.formats
+    suffix = check_out(out, (".npz", *own))
     split = training_split(run, None) if data is None else split_of(run, data)
     if way in ("class", "adversarial") and split.y is None:
         raise UserError(f"augmenting by '{way}' needs labels, and the data have none; use near or interpolate")
@@ -131,8 +132,8 @@ def augment(
         "seed": seed,
         "n": count,
     } | facts
-    if out.suffix.lower() != ".npz" and run.modality is not None:
-        run.modality.write(out, means, run.info)
+    if suffix != ".npz":
+        write_examples(run, out, means)
         return provenance | {"out": str(out)}
     x = _as_stored(run, means, seed)
     arrays: dict[str, Any] = {"x": x, "of": of.numpy(), "provenance": np.array(json.dumps(provenance))}
@@ -200,8 +201,8 @@ def pixel_classifier(split: Split, seed: int = 0, most: int = 2000) -> tuple[Any
 def _means(run: Run, z: Tensor, y: Tensor | None) -> Tensor:
     label = y if takes(run) else None
     rows = range(0, len(z), 500)
-    return torch.cat(
-        [run.model.decode(z[i : i + 500], None if label is None else label[i : i + 500]).mean for i in rows]
+    return joined(
+        [point(run.model.decode(z[i : i + 500], None if label is None else label[i : i + 500])) for i in rows]
     )
 
 
