@@ -11,6 +11,7 @@ import torch
 from training.toys import D, ToySource, toy_data, toy_vae
 from vaekit.errors import UserError
 from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.nets.base import NARROW
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
@@ -78,8 +79,11 @@ def test_the_evidence_shipped_is_what_the_benchmark_measured() -> None:
         assert evidence.stderr == pytest.approx(summary["stderr"], abs=6e-4)
 
 
+WIDE = (NARROW + 1, NARROW + 2)
+
+
 def test_half_precision_stays_inside_networks() -> None:
-    model, objective = toy_vae(hidden=64), negative_elbo()
+    model, objective = toy_vae(hidden=WIDE), negative_elbo()
     x = toy_data(64)
     with torch.autocast("cpu", torch.bfloat16):
         inner = model.posterior.net.features(x, None)  # type: ignore[union-attr]
@@ -92,9 +96,24 @@ def test_half_precision_stays_inside_networks() -> None:
     assert float(full.detach()) == pytest.approx(float(objective(trace)["model"].total.detach()), abs=0.2)
 
 
+def test_codes_keep_all_their_digits() -> None:
+    x = toy_data(64)
+    with torch.autocast("cpu", torch.bfloat16):
+        mean = toy_vae(hidden=WIDE).encode(x).mean
+    assert float((mean != mean.bfloat16()).float().mean()) > 0.9  # a layer in bf16 gives values of 8 bits
+    # With no layer between the narrow ones, nothing at all is rounded.
+    for model in (toy_vae(hidden=NARROW), toy_vae(hidden=(NARROW, 2 * NARROW))):
+        torch.manual_seed(0)
+        full = model.trace(x).log_px
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model.trace(x)
+        assert torch.equal(full, half.log_px)
+
+
 def test_bf16_trains_as_float32_does_and_resumes_to_the_bit(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(kind: str, folder: Any = None, resume: bool = False) -> tuple[torch.Tensor, float]:
-        model = toy_vae()
+        model = toy_vae(hidden=WIDE)
         settings = TrainSettings(steps=60, batch_size=20, precision=kind, checkpoint_steps=7)  # type: ignore[arg-type]
         found = fit(model, [Stage(negative_elbo())], ToySource(), settings, folder=folder, resume=resume)
         elbo = found.held_out.elbo

@@ -61,13 +61,12 @@ class ToySource:
         return self
 
 
-def toy_vae(seed: int = 0, hidden: int = 8) -> VAE:
+def toy_vae(seed: int = 0, hidden: int | tuple[int, ...] = 8) -> VAE:
     """Return a Bernoulli VAE of D inputs."""
+    widths = (hidden,) if isinstance(hidden, int) else hidden
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return VAE(
-            DiagonalNormal(mlp(D, LATENT, (hidden,))), StandardNormal(LATENT), Bernoulli(mlp(LATENT, D, (hidden,)))
-        )
+        return VAE(DiagonalNormal(mlp(D, LATENT, widths)), StandardNormal(LATENT), Bernoulli(mlp(LATENT, D, widths)))
 
 
 class Judge(Term):

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Activation = Literal["relu", "silu", "gelu", "tanh", "elu", "softplus"]
 HALF = (torch.bfloat16, torch.float16)
+NARROW = 128
+"""A layer with at most so many inputs or outputs computes in float32 always."""
 
 
 def activation(name: str) -> nn.Module:
@@ -24,6 +27,31 @@ def activation(name: str) -> nn.Module:
         "softplus": nn.Softplus,
     }
     return table[name]()
+
+
+class Dense(nn.Linear):
+    """A linear layer that stays in float32 under autocast where it is narrow: W x + b.
+
+    Codes, and the parameters of their posterior, pass through the narrow layers of a network. Rounded to 8 bits there,
+    they were most of what bf16 cost a trained model's bound (convolutions on MNIST: a spread of 0.09 nats an image,
+    0.06 with these two layers in float32), and the layers are too small for the speed of bf16 to matter.
+
+    >>> layer = Dense(512, 20)
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     layer(torch.zeros(3, 512)).dtype, Dense(512, 256)(torch.zeros(3, 512)).dtype
+    (torch.float32, torch.bfloat16)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.narrow = min(in_features, out_features) <= NARROW
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) → (..., outputs)."""
+        if not (self.narrow and torch.is_autocast_enabled(x.device.type)):
+            return F.linear(x, self.weight, self.bias)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x.float(), self.weight, self.bias)
 
 
 class Net(nn.Module):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.errors import UserError
-from vaekit.nets.base import Net, activation, size
+from vaekit.nets.base import Dense, Net, activation, size
 from vaekit.nets.mlp import Shape, as_shape
 
 Upsample = Literal["transposed", "shuffle", "nearest"]
@@ -206,9 +206,9 @@ class ImageEncoder(Net):
         self.trunk = trunk
         self.act = activation(act)
         self.map = is_map(out_shape, grid[1:])
-        self.label = nn.Linear(context, grid[0], bias=False) if self.map and context else None
+        self.label = Dense(context, grid[0], bias=False) if self.map and context else None
         widths = [size(grid) + context, *dense]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths) if not self.map)
+        self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
         self.width = grid[0] if self.map else widths[-1]
         self.head = self.make_head(1)
 
@@ -216,7 +216,7 @@ class ImageEncoder(Net):
         """Return the last linear layer, or the 1 × 1 convolution of a map."""
         if self.map:
             return nn.Conv2d(self.width, values * self.out_shape[0], 1)
-        return nn.Linear(self.width, values * size(self.out_shape))
+        return Dense(self.width, values * size(self.out_shape))
 
     def features(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Return the last hidden layer: (N, width), or (N, width, h, w) for a map."""
@@ -260,13 +260,13 @@ class ImageDecoder(Net):
         self.grid = (channels[0], *grid)
         start = size(in_shape) + context
         widths = [start, *dense, size(self.grid)]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths) if not self.map)
+        self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
         self.stem = nn.Conv2d(in_shape[0], channels[0], 3, padding=1) if self.map else None
-        self.label = nn.Linear(context, channels[0], bias=False) if self.map and context else None
+        self.label = Dense(context, channels[0], bias=False) if self.map and context else None
         self.stages = nn.ModuleList(stages)
         self.last = last
         ends = [*channels[1:], channels[-1]]
-        self.skips = nn.ModuleList(nn.Linear(start, c, bias=False) for c in ends) if skip else None
+        self.skips = nn.ModuleList(Dense(start, c, bias=False) for c in ends) if skip else None
         self.upsample: Upsample = upsample
         self.channels = channels[-1]
         self.head = self.make_head(1)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vaekit.nets.base import Net, activation, size
+from vaekit.nets.base import Dense, Net, activation, size
 
 Shape = int | Sequence[int]
 
@@ -38,15 +38,15 @@ class MLP(Net):
         super().__init__(in_shape, out_shape, context)
         start = size(in_shape) + context
         widths = [start, *hidden]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.skips = nn.ModuleList(nn.Linear(start, b, bias=False) for b in widths[2:]) if skip else None
+        self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths))
+        self.skips = nn.ModuleList(Dense(start, b, bias=False) for b in widths[2:]) if skip else None
         self.act = activation(act)
         self.width = widths[-1] + (start if skip else 0)
         self.head = self.make_head(1)
 
     def make_head(self, values: int) -> nn.Module:
         """Return the last linear layer."""
-        return nn.Linear(self.width, values * size(self.out_shape))
+        return Dense(self.width, values * size(self.out_shape))
 
     def features(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Return the last hidden layer (with the input beside it under `skip`)."""
