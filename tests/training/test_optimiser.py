@@ -29,9 +29,18 @@ def gradients(step: int) -> list[Tensor]:
     return [torch.randn(shape, generator=generator) * (1 + step % 5) for shape in ((3, 4), (4,), (2, 3), (1,))]
 
 
+# A processor's norm is looked at; elsewhere it stays a scalar on the device, which works on a processor too.
+both_ways = pytest.mark.parametrize("waited_for", [True, False])
+
+
+def test_a_processor_is_waited_for() -> None:
+    assert Adam([("w", nn.Parameter(torch.zeros(2)), 0.1)]).waited_for
+
+
+@both_ways
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("clip", [None, 2.0])
-def test_it_is_adamw_over_twenty_steps(weight_decay: float, clip: float | None) -> None:
+def test_it_is_adamw_over_twenty_steps(weight_decay: float, clip: float | None, waited_for: bool) -> None:
     mine, theirs = weights(), weights()
     rates = [1e-2, 1e-2, 3e-3, 3e-3]
     adam = Adam(
@@ -41,6 +50,7 @@ def test_it_is_adamw_over_twenty_steps(weight_decay: float, clip: float | None) 
         weight_decay=weight_decay,
         clip=clip,
     )
+    adam.waited_for = waited_for
     groups = [{"params": theirs[:2], "lr": 1e-2}, {"params": theirs[2:], "lr": 3e-3}]
     oracle = torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-6, weight_decay=weight_decay)
     for step in range(20):
@@ -62,9 +72,11 @@ def copy_of(adam: Adam) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in (adam.state() | own).items()}
 
 
+@both_ways
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(value: float) -> None:
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(value: float, waited_for: bool) -> None:
     adam = Adam([(str(i), p, 0.1) for i, p in enumerate(weights())], weight_decay=0.1, clip=1.0)
+    adam.waited_for = waited_for
     adam.step(gradients(0))
     before = copy_of(adam)
     bad = gradients(1)
@@ -86,8 +98,10 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(value: float) 
         assert torch.equal(p, q)
 
 
-def test_a_step_above_the_threshold_is_skipped() -> None:
+@both_ways
+def test_a_step_above_the_threshold_is_skipped(waited_for: bool) -> None:
     adam = Adam([("w", p, 0.1) for p in [nn.Parameter(torch.zeros(2))]], skip_above=5.0)
+    adam.waited_for = waited_for
     (w,) = adam.parameters
     adam.step([torch.tensor([3.0, 4.1])])
     assert torch.equal(w, torch.zeros(2)) and float(adam.skipped) == 1
