@@ -9,7 +9,7 @@ import torch
 
 from training.toys import toy_data, toy_vae
 from vaekit import bounds
-from vaekit.training.sums import MOST_KEPT, Sums
+from vaekit.training.sums import FEW, MOST_KEPT, Sums
 
 
 def test_a_long_stretch_keeps_few_values_and_the_same_sum() -> None:
@@ -19,6 +19,17 @@ def test_a_long_stretch_keeps_few_values_and_the_same_sum() -> None:
         sums.add("b", torch.tensor(float(i), requires_grad=True) * 2)
     assert all(len(kept) <= MOST_KEPT for kept in sums._kept.values())
     assert sums.means(n) == {"a": pytest.approx((n - 1) / 2), "b": pytest.approx(n - 1)}
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 8), (FEW + 1,)])
+def test_means_of_batches_of_different_lengths(shape: tuple[int, ...]) -> None:
+    sums, direct = Sums(), []
+    for i in range(2 * MOST_KEPT + 3):
+        values = torch.randn(*shape[:-1], shape[-1] - (3 if i % 50 == 49 else 0), requires_grad=True)
+        sums.add_mean("a", values)
+        direct.append(float(values.detach().mean()))
+    assert all(len(kept) <= MOST_KEPT for kept in [*sums._rows.values(), *sums._kept.values()])
+    assert sums.means(len(direct)) == {"a": pytest.approx(sum(direct) / len(direct), abs=1e-5)}
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -53,7 +53,9 @@ def sum_event(x: Tensor, dims: int) -> Tensor:
     >>> sum_event(torch.ones(2, 3, 4), 2)
     tensor([12., 12.])
     """
-    return x.flatten(-dims).sum(-1) if dims else x
+    if dims > 1:
+        x = x.flatten(-dims)
+    return x.sum(-1) if dims else x
 
 
 def _innermost(d: Distribution) -> Distribution:

@@ -79,7 +79,8 @@ def kl(q: Distribution, p: Distribution, samples: int = 1) -> Tensor:
 @register_kl(DiagonalNormal, StandardNormal, elements=True)
 def _diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
     """½ (μ² + σ² - log σ² - 1) for each latent dimension; never negative."""
-    return 0.5 * (q.loc * q.loc + torch.expm1(2 * q.log_scale)) - q.log_scale
+    log_variance = 2 * q.log_scale
+    return 0.5 * (torch.addcmul(torch.expm1(log_variance), q.loc, q.loc) - log_variance)
 
 
 @register_kl(DiagonalNormal, DiagonalNormal, elements=True)
