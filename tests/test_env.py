@@ -39,6 +39,20 @@ def test_what_the_user_has_set_stays(settings: dict[str, str], spin: str, heap: 
     assert seen == [spin, str(heap and _env.on_glibc())]
 
 
+@pytest.mark.parametrize(
+    ("before", "kept", "after"), [("", "0", "10000"), ("", "1", "700"), ("50000", "0", "50000"), ("0", "0", "0")]
+)
+def test_garbage_is_looked_for_less_often_unless_it_was_set(before: str, kept: str, after: str) -> None:
+    code = f"import gc; gc.set_threshold({before or 700}); {PREPARE} print(gc.get_threshold()[0])"
+    assert run(code, VAEKIT_KEEP_ENV=kept).stdout.split() == [after]
+
+
+def test_the_end_is_not_spent_on_garbage() -> None:
+    end = "import gc, atexit; kept = []; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); "
+    code = end + "import sys; sys.argv = ['vaekit', 'recipes']; from vaekit.cli.main import run as go; go()"
+    assert run(code).stdout.split()[-1] == "True"
+
+
 def test_it_is_quick_and_leaves_torch_alone() -> None:
     code = (
         "import sys, time, vaekit; start = time.process_time(); import vaekit._env as e; e.prepare(); "

@@ -78,6 +78,8 @@ def run(arguments: list[str] | None = None) -> Any:
         if "RANK" not in os.environ or _env.speaker():
             raise
         sys.exit(1)  # another process of this run has said it
+    if arguments is None:
+        _env.leave()
     sys.exit(0)
 
 
