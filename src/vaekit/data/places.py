@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaekit.atomic import replacing
+from vaekit.data import idx
 from vaekit.errors import UserError
 
 SYSTEM = (Path("/usr/share/datasets"), Path("/usr/share"))
@@ -81,12 +82,17 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
     for file in files:
         path = local_file(found, file.name)
         assert path is not None
-        if _contents_md5(path) != file.md5:
+        if not _is_published(path, file):
             raise UserError(
                 f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
                 f"again, or give its folder as a path to use it as it is"
             )
     return found
+
+
+def _is_published(path: Path, file: Remote) -> bool:
+    """Whether a file has its published contents; IDX files, which are read whole next, are unpacked once for both."""
+    return idx.hold(path, file.md5) if "-ubyte" in file.name else _contents_md5(path) == file.md5
 
 
 def _contents_md5(path: Path) -> str:
