@@ -14,7 +14,6 @@ from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
 
-
 FACTORS = 100
 """Factors of a half or more that a float32 product takes without underflow (2⁻¹⁰⁰)."""
 

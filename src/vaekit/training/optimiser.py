@@ -1,8 +1,8 @@
 """Adam with decoupled weight decay as one fused kernel call a group.
 
 torch.optim costs a second to import and a Python layer a step; this calls the same fused kernel directly. Clipping and
-the skipping of bad steps are scalars on the device, so that nothing waits for it; on a processor, where there is nothing
-to wait for, a bad step is left out by the program.
+the skipping of bad steps are scalars on the device, so that nothing waits for it; on a processor, which has its result
+when a call returns, a bad step is left out by the program.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class Adam:
         device = self.parameters[0].device if self.parameters else torch.device("cpu")
         self.skipped = torch.zeros((), device=device)
         self.in_a_row = torch.zeros((), device=device)
-        # A processor has its result when the call returns; other devices work beside the program.
         self.waited_for = device.type == "cpu"
         self._was_bad = True
 
@@ -76,8 +75,8 @@ class Adam:
         `norm` is that of the whole gradient where these are parts of it.
         """
         total = norm_of(grads) if norm is None else norm
-        bad = self._bad(total)
-        if bad is True:
+        bad = None if self.waited_for else self._flag(total)
+        if bad is None and self._left_out(float(total)):
             return total
         scale = None if self.clip is None else (total / self.clip).clamp(min=1.0).to(torch.float32)
         start = 0
@@ -87,28 +86,29 @@ class Adam:
             self._update(group, own, factor, scale, bad)
         return total
 
-    def _bad(self, norm: Tensor) -> Tensor | bool:
-        """Return whether the step is to be skipped, and count it: as a scalar on a device that is not waited for."""
-        if self.waited_for:
-            value = float(norm)
-            bad = not math.isfinite(value) or (self.skip_above is not None and value > self.skip_above)
-            if bad:
-                self.skipped += 1.0
-                self.in_a_row += 1.0
-            elif self._was_bad:
-                self.in_a_row.zero_()
-            self._was_bad = bad
-            return bad
+    def _left_out(self, norm: float) -> bool:
+        """Return whether a step of this norm is bad, and count it."""
+        bad = not math.isfinite(norm) or (self.skip_above is not None and norm > self.skip_above)
+        if bad:
+            self.skipped += 1.0
+            self.in_a_row += 1.0
+        elif self._was_bad:
+            self.in_a_row.zero_()
+        self._was_bad = bad
+        return bad
+
+    def _flag(self, norm: Tensor) -> Tensor:
+        """Return 1 for a bad step, else 0, and count it, all on the device."""
         good = torch.isfinite(norm)
         if self.skip_above is not None:
             good = good & (norm <= self.skip_above)
-        flag = 1.0 - good.to(torch.float32)
-        self.skipped += flag
-        self.in_a_row.add_(1.0).mul_(flag)
-        return flag
+        bad = 1.0 - good.to(torch.float32)
+        self.skipped += bad
+        self.in_a_row.add_(1.0).mul_(bad)
+        return bad
 
     def _update(
-        self, group: Group, grads: Sequence[Tensor | None], factor: float, scale: Tensor | None, bad: Tensor | bool
+        self, group: Group, grads: Sequence[Tensor | None], factor: float, scale: Tensor | None, bad: Tensor | None
     ) -> None:
         rows = [row for row in zip(group.parameters, grads, group.first, group.second) if row[1] is not None]
         if not rows:
@@ -116,7 +116,7 @@ class Adam:
         parameters, own, first, second = (list(column) for column in zip(*rows))
         own = [laid_out_as(p, g) for p, g in zip(parameters, own)]
         # A skipped step must not advance the bias correction.
-        group.count += 1.0 if bad is False else 1.0 - bad
+        group.count += 1.0 if bad is None else 1.0 - bad
         torch._fused_adamw_(
             parameters,
             own,
@@ -132,7 +132,7 @@ class Adam:
             amsgrad=False,
             maximize=False,
             grad_scale=scale,
-            found_inf=None if bad is False else bad,
+            found_inf=bad,
         )
 
     def state(self) -> dict[str, Tensor]:
