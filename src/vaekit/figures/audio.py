@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.figures.style import INK, MUTED, TICK, dress, figure, heading
+from vaekit.figures.style import INK, MUTED, TICK, dress, figure, heading, ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,26 +26,25 @@ def spectrograms(x: Any, facts: Mapping[str, Any], titles: Sequence[str] = (), t
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
     fig = figure(2.3 * columns + 0.7, 1.75 * rows + 0.5)
-    axes = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    spec = fig.add_gridspec(rows, columns + 1, width_ratios=[1] * columns + [0.04])
     last = None
-    for i, ax in enumerate(axes.flat):
-        if i >= count:
-            ax.set_visible(False)
-            continue
+    for i in range(count):
+        ax = fig.add_subplot(spec[i // columns, i % columns])
         level = values[i] * DECIBEL
         level = np.maximum(level - level.max(), -SHOWN)
         extent = (0.0, mel["frames"] * mel["hop"] / mel["rate"], 0.0, float(mel["mels"]))
         dress(ax, grid="none")
         last = ax.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-SHOWN, vmax=0)
-        ax.set_yticks(*_ticks(mel))
+        ticks(ax.yaxis, *_ticks(mel))
+        ax.tick_params(labelleft=i % columns == 0, labelbottom=i + columns >= count)
         if i < len(titles):
-            ax.set_title(titles[i], fontsize=TICK, color=MUTED)
+            ax.set_title(titles[i], fontsize=TICK, color=MUTED, y=1.0)
         if i // columns == rows - 1 or i + columns >= count:
             ax.set_xlabel("s", fontsize=TICK, color=INK)
         if i % columns == 0:
             ax.set_ylabel("Hz", fontsize=TICK, color=INK)
     if last is not None:
-        bar = fig.colorbar(last, ax=axes, shrink=0.8, pad=0.01)
+        bar = fig.colorbar(last, cax=fig.add_subplot(spec[:, columns]))
         bar.set_label("dB below the loudest", fontsize=TICK, color=INK)
         bar.ax.tick_params(labelsize=TICK)
     heading(fig, title)

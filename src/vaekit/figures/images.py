@@ -83,7 +83,8 @@ def images(x: Any, columns: int | None = None, title: str | None = None) -> Figu
     picture = mosaic(made, across)
     fig = _picture_figure(picture, across)
     ax = style.bare(fig.add_subplot())
-    ax.imshow(picture)
+    style.show(ax, picture)
+    ax.set_anchor("N")  # what room is left is left below, and cut off
     style.heading(fig, title)
     return fig
 
@@ -122,9 +123,10 @@ def reconstructions(x: Any, recon: Any, limit: int = 12, title: str | None = Non
     axes = [style.bare(fig.add_subplot(spec[i, 0])) for i in range(3)]
     difference = (b - a).mean(axis=1)
     bound = float(np.nanmax(np.abs(difference), initial=0.0)) or 1.0
-    axes[0].imshow(mosaic(a, n))
-    axes[1].imshow(mosaic(b, n))
-    drawn = axes[2].imshow(_strip(difference, gap_of(a)), cmap=style.DIVERGING, vmin=-bound, vmax=bound)
+    style.show(axes[0], mosaic(a, n))
+    style.show(axes[1], mosaic(b, n))
+    drawn = style.show(axes[2], _strip(difference, gap_of(a)), cmap=style.DIVERGING)
+    drawn.set_clim(-bound, bound)
     for ax, name in zip(axes, ("input", "output", "output\n− input"), strict=True):
         ax.set_ylabel(name, fontsize=style.LABEL, color=style.INK, rotation=0, ha="right", va="center")
     _colour_bar(fig, drawn, fig.add_subplot(spec[2, 1]))
@@ -217,11 +219,12 @@ def manifold(
     width = 6.8
     fig = style.figure(width + 0.75, width * picture.shape[0] / picture.shape[1] + 0.85)
     ax = style.bare(fig.add_subplot())
-    ax.imshow(picture)
+    style.show(ax, picture)
+    ax.set_anchor("N")  # what room is left is left below, and cut off
     gap = gap_of(made)
     for axis, coordinates, size in ((ax.xaxis, across, w), (ax.yaxis, up[::-1], h)):
         shown = np.arange(0, len(coordinates), math.ceil(len(coordinates) / 9))
-        axis.set_ticks(shown * (size + gap) + (size - 1) / 2, [_tick(float(coordinates[i])) for i in shown])
+        style.ticks(axis, shown * (size + gap) + (size - 1) / 2, [_tick(float(coordinates[i])) for i in shown])
     ax.set_xlabel(style.plain(f"{names[0]} (latent units)"), fontsize=style.LABEL, color=style.INK)
     ax.set_ylabel(style.plain(f"{names[1]} (latent units)"), fontsize=style.LABEL, color=style.INK)
     style.heading(fig, title or "The decoded latent plane")
@@ -240,12 +243,15 @@ def _rows(
     picture = mosaic(x.reshape(r * s, *x.shape[2:]), s)
     fig = _picture_figure(picture, s, extra=0.7)
     ax = style.bare(fig.add_subplot())
-    ax.imshow(picture)
+    style.show(ax, picture)
+    ax.set_anchor("N")  # what room is left is left below, and cut off
     gap = gap_of(x)
     if left:
-        ax.set_yticks(np.arange(r) * (h + gap) + (h - 1) / 2, [style.plain(n) for n in left])
+        if 72 * fig.get_figheight() / r < 2.6 * style.TICK:
+            left = [name.replace("\n", ", ") for name in left]  # no room for two lines
+        style.ticks(ax.yaxis, np.arange(r) * (h + gap) + (h - 1) / 2, [style.plain(n) for n in left])
     if below:
-        ax.set_xticks(np.arange(s) * (w + gap) + (w - 1) / 2, list(below))
+        style.ticks(ax.xaxis, np.arange(s) * (w + gap) + (w - 1) / 2, list(below))
     ax.set_xlabel(x_label, fontsize=style.LABEL, color=style.INK)
     style.heading(fig, title)
     return fig
@@ -280,33 +286,32 @@ def _vectors(x: np.ndarray, columns: int, title: str | None, recon: np.ndarray |
     columns = min(n, columns)
     rows = math.ceil(n / columns)
     fig = style.figure(style.WIDTH if columns > 1 else 5.0, 1.75 * rows + 0.9)
-    axes = np.atleast_1d(fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
+    spec = fig.add_gridspec(rows, columns)
+    axes: list[Axes] = []
     place = np.arange(1, d + 1)
-    for i, ax in enumerate(axes):
-        if i >= n:
-            ax.set_visible(False)
-            continue
-        style.dress(ax, x="dimension" if i >= n - columns else "", y="value" if i % columns == 0 else "")
+    for i in range(n):
+        ax = _shared(fig, spec, i, columns, axes)
+        below = "dimension" if i >= n - columns else ""
+        style.dress(ax, x=below, y="value" if i % columns == 0 else "", small=columns > 1)
         _vector(ax, place, x[i], style.GREY if recon is not None else style.BLUE, "input", bars=d <= 16)
         if recon is not None:
             ax.plot(
                 place, recon[i], color=style.BLUE, linewidth=1.6, marker="o" if d <= 16 else "", ms=3, label="output"
             )
             ax.plot(place, recon[i] - x[i], color=style.RED, linewidth=1.0, linestyle="--", label="output − input")
-        ax.tick_params(labelbottom=i >= n - columns)
+        ax.tick_params(labelbottom=i >= n - columns, labelleft=i % columns == 0)
     if recon is not None:
         handles, names = axes[0].get_legend_handles_labels()
-        fig.legend(
-            handles,
-            names,
-            loc="outside lower center",
-            ncols=3,
-            fontsize=style.TICK,
-            frameon=False,
-            labelcolor=style.INK,
-        )
+        style.key(fig, handles, names, below=True, columns=3)
     style.heading(fig, title)
     return fig
+
+
+def _shared(fig: Figure, spec: Any, i: int, columns: int, axes: list[Axes]) -> Axes:
+    """Add the i-th panel of a grid to the figure and to `axes`; all share the scales of the first."""
+    first = axes[0] if axes else None
+    axes.append(fig.add_subplot(spec[i // columns, i % columns], sharex=first, sharey=first))
+    return axes[-1]
 
 
 def _vector(ax: Axes, place: np.ndarray, values: np.ndarray, colour: str, label: str, bars: bool) -> None:
@@ -320,21 +325,26 @@ def _families(x: np.ndarray, names: Sequence[str], t: np.ndarray, what: str, tit
     """Vectors (R, S, D): a panel a row, its S vectors coloured by `t`."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
-    r, s, d = x.shape
+    r, _, d = x.shape
     columns = min(r, 3)
-    fig = style.figure(style.WIDTH, 2.0 * math.ceil(r / columns) + 0.7)
-    axes = np.atleast_1d(fig.subplots(math.ceil(r / columns), columns, sharex=True, sharey=True, squeeze=False)).ravel()
+    rows = math.ceil(r / columns)
+    fig = style.figure(style.WIDTH, 2.0 * rows + 0.7)
+    spec = fig.add_gridspec(rows, columns + 1, width_ratios=[1] * columns + [0.05])
     scale = Normalize(float(t.min()), float(t.max()))
-    for i, ax in enumerate(axes):
-        if i >= r:
-            ax.set_visible(False)
-            continue
-        style.dress(ax, names[i], "dimension", "value" if i % columns == 0 else "")
-        for j in range(s):
-            ax.plot(np.arange(1, d + 1), x[i, j], color=colormaps[style.SEQUENTIAL](scale(t[j])), linewidth=1.2)
-    bar = fig.colorbar(ScalarMappable(scale, style.SEQUENTIAL), ax=list(axes), fraction=0.03, pad=0.01)
+    tones = colormaps[style.SEQUENTIAL](scale(t))
+    axes: list[Axes] = []
+    for i in range(r):
+        ax = _shared(fig, spec, i, columns, axes)
+        below = i + columns >= r
+        style.dress(ax, names[i], "dimension" if below else "", "value" if i % columns == 0 else "", small=True)
+        ax.tick_params(labelbottom=below, labelleft=i % columns == 0)
+        lines = [np.column_stack([np.arange(1, d + 1), one]) for one in x[i]]
+        ax.add_collection(LineCollection(lines, colors=tones, linewidths=1.2))
+        ax.autoscale_view()
+    bar = fig.colorbar(ScalarMappable(scale, style.SEQUENTIAL), cax=fig.add_subplot(spec[:, columns]))
     bar.set_label(what, fontsize=style.TICK, color=style.INK)
     bar.ax.tick_params(labelsize=8.5, labelcolor=style.INK)
     style.heading(fig, title)

@@ -72,7 +72,7 @@ def _bars(ax: Axes, names: Sequence[str], runs: Mapping[str, Layers], stderr: Ma
             ax.bar_label(bars, [_number(v) for v in heights], fontsize=style.TICK - 1, color=style.INK, padding=2)
     totals = " · ".join(f"{sum(layers.values()):.1f}" for layers in runs.values())
     style.dress(ax, f"KL by layer, in all {totals} nats", "layer, the top first", "KL (nats an example)", "y")
-    ax.set_xticks(place, [style.plain(n) for n in names])
+    style.ticks(ax.xaxis, place, [style.plain(n) for n in names])
     ax.set_xlim(-0.6, max(len(names) - 0.4, 1.6))
     ax.margins(y=0.12)
     ax.set_ylim(top=max(ax.get_ylim()[1], _LEAST))

@@ -32,7 +32,7 @@ def rolls(x: Any, facts: Mapping[str, Any], titles: Sequence[str] = (), title: s
     for ax, row in zip(grid.flat, rows):
         _roll(ax, row, facts)
     for ax, words in zip(grid.flat, titles):
-        ax.set_title(style.plain(words), fontsize=style.LABEL, color=style.INK, loc="left")
+        ax.set_title(style.plain(words), fontsize=style.LABEL, color=style.INK, loc="left", y=1.0)
     for ax in list(grid.flat)[len(rows) :]:
         style.bare(ax)
     style.heading(fig, title)
@@ -56,8 +56,8 @@ def _roll(ax: Axes, row: Sequence[int], facts: Mapping[str, Any]) -> None:
     octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0]
     ends = [end for end in (min(pitches), max(pitches)) if all(abs(end - c) > 3 for c in octaves)]
     ticks = sorted({*octaves, *ends})
-    ax.set_yticks(ticks, [f"{_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
-    ax.set_xticks([])
+    style.ticks(ax.yaxis, ticks, [f"{_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
+    style.ticks(ax.xaxis, [], [])
 
 
 def _notes(voice: Sequence[int]) -> Iterator[tuple[int, int, int]]:

@@ -124,14 +124,13 @@ def study(
         ax.errorbar(at, mean, error, color=colour, marker=mark, markersize=5.5, linewidth=1.6, capsize=3, label=label)
     if not numeric:
         long = max(len(str(p)) for p in places) * len(places) > 70
-        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if long else {}
-        ax.set_xticks(range(len(places)), [style.plain(p) for p in places], **turned)
+        style.ticks(ax.xaxis, range(len(places)), [style.plain(p) for p in places], turn=30 if long else 0)
         ax.margins(x=0.08)
     elif min(places) > 0 and max(places) > 30 * min(places):
         ax.set_xscale("log")
         style.log_ticks(ax.xaxis, min(places), max(places))
         if len(places) <= 12:
-            ax.set_xticks(places, [f"{p:g}" for p in places])
+            style.ticks(ax.xaxis, places, [f"{p:g}" for p in places])
     if hue:
         style.legend(ax, loc="best")
     style.heading(fig, title or f"{y} by {x} (bars: ±1 standard error)")

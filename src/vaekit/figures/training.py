@@ -55,16 +55,24 @@ def curves(records: Sequence[Mapping[str, Any]], title: str | None = None) -> Fi
     rest = panels[1:]
     columns = min(3, len(rest)) or 1
     rows = math.ceil(len(rest) / columns)
-    fig = style.figure(height=3.4 + 2.1 * rows)
-    spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.6] + [1.0] * rows)
+    fig = style.figure(height=3.4 + 1.9 * rows)
+    spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.8] + [1.0] * rows)
     main = fig.add_subplot(spec[0, :])
-    for ax, name in [(main, panels[0])] + [
-        (fig.add_subplot(spec[1 + i // columns, i % columns]), name) for i, name in enumerate(rest)
-    ]:
-        _panel(ax, name, series, borders, large=ax is main)
+    span = _span(series)
+    for i, name in enumerate(panels):
+        ax = main if i == 0 else fig.add_subplot(spec[1 + (i - 1) // columns, (i - 1) % columns])
+        _panel(ax, name, series, borders, large=ax is main, named=i == 0 or i + columns >= len(panels))
+        if span:
+            ax.set_xlim(span)
     _epochs(main, records, steps, borders)
     style.heading(fig, title)
     return fig
+
+
+def _span(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
+    """The steps that all panels show, so that a column of them needs its numbers once; None for a single step."""
+    low, high = min(float(x[0]) for x, _ in series.values()), max(float(x[-1]) for x, _ in series.values())
+    return (low - 0.04 * (high - low), high + 0.04 * (high - low)) if high > low else None
 
 
 def _steps(records: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -124,7 +132,9 @@ def _panels(series: Mapping[str, Any]) -> list[str]:
     return first + middle[: max(0, _MOST_PANELS - len(first) - len(last))] + last
 
 
-def _panel(ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tuple[float, str]], large: bool) -> None:
+def _panel(
+    ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tuple[float, str]], large: bool, named: bool
+) -> None:
     train, valid = series.get(name), series.get(f"valid.{name}")
     both = train is not None and valid is not None
     if train is not None:
@@ -134,10 +144,8 @@ def _panel(ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tup
     title, unit = _NAMES.get(name, (name, ""))
     if name == "elbo" and not both:
         title = "ELBO, training" if valid is None else "ELBO, held-out"
-    style.dress(ax, title, "step" if large else "", unit)
-    if not large:
-        ax.title.set_fontsize(style.LABEL)
-        ax._left_title.set_fontsize(style.LABEL)  # type: ignore[attr-defined]
+    style.dress(ax, title, "step" if large else "", unit, small=not large)
+    ax.xaxis.set_tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:
         ax.set_xlabel("step (the first lie off the scale)")
@@ -147,7 +155,10 @@ def _panel(ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tup
         if large:
             mark = ax.annotate(style.plain(stage), (x, 1), xycoords=("data", "axes fraction"))
             mark.set(fontsize=8.5, color=style.MUTED, va="top", position=(x, 0.985))
-    if large:
+    if large and len(borders) > 1:
+        # The names of the stages stand along the top: the legend goes above them, beside the title.
+        style.legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
+    elif large:
         style.legend(ax, loc="lower right" if name == "elbo" else "upper right")
 
 
@@ -171,6 +182,11 @@ def _limits(ax: Axes, lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
     every = np.concatenate([y for _, y in lines])
     low, high = float(late.min()), float(late.max())
     span = high - low
+    if np.ptp(every) <= 1e-6 * np.abs(every).max():
+        # A constant: what rounding left of it is not blown up.
+        around = 0.05 * abs(low) or 0.05
+        ax.set_ylim(low - around, low + around)
+        return False
     if span <= 0 or np.ptp(every) <= 2 * span:
         return False
     ax.set_ylim(low - 0.06 * span, high + 0.06 * span)
@@ -185,7 +201,4 @@ def _epochs(ax: Axes, records: Sequence[Mapping[str, Any]], steps: np.ndarray, b
             ax.set_xlabel("epoch" if "epoch" in records[-1] else "record")
         return
     ratio = known[-1][0] / known[-1][1]
-    top = ax.secondary_xaxis("top", functions=(lambda x: x / ratio, lambda e: e * ratio))
-    top.set_xlabel("epoch", fontsize=style.TICK, color=style.MUTED)
-    top.tick_params(labelsize=8.5, colors=style.MUTED, length=3)
-    top.spines["top"].set_visible(False)
+    style.frame_of(ax).above = (ratio, "epoch")
