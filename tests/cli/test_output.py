@@ -114,7 +114,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures and reports out: they take longer than these trainings."""
     from vaekit.experiment import Run
 
-    monkeypatch.setattr(Run, "write_figures", lambda self: [])
+    monkeypatch.setattr(Run, "write_figures", lambda *_: [])
     monkeypatch.setattr(Run, "write_report", lambda self: self.path)
 
 

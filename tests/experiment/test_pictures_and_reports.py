@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -39,30 +38,24 @@ def test_a_run_has_the_figures_that_apply_to_it(runs: list[Path]) -> None:
     assert "Manifold" in (runs[0] / "report.html").read_text(encoding="utf-8")
 
 
-def test_traversals_show_the_decoder_most_informative_first(monkeypatch: Any) -> None:
+def test_traversals_show_the_decoder_most_informative_first() -> None:
     run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 4})
-    shown: dict[str, Any] = {}
-    monkeypatch.setattr(
-        pictures.figures, "traversals", lambda *a: shown.update(rows=a[0], names=a[1], kl=a[2], at=a[3])
-    )
-    pictures.traversals(run)
-    assert shown["kl"] == sorted(shown["kl"], reverse=True)
-    j = int(shown["names"][1][1:]) - 1
+    rows, names, kl, at = pictures.traversals(run).arguments
+    assert kl == sorted(kl, reverse=True)
+    j = int(names[1][1:]) - 1
     with torch.no_grad():
         z = run.model.encode(run.test.x[:1].float()).mean.clone()
-        z[0, j] = float(shown["at"][2])
+        z[0, j] = float(at[2])
         expected = run.prepare.show(run.model.decode(z).mean)[0]
-    assert np.allclose(shown["rows"][1, 2], expected, atol=1e-5)
+    assert np.allclose(rows[1, 2], expected, atol=1e-5)
 
 
-def test_the_manifold_shows_the_decoder_with_the_second_latent_upwards(monkeypatch: Any) -> None:
+def test_the_manifold_shows_the_decoder_with_the_second_latent_upwards() -> None:
     run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 2})
-    shown: dict[str, Any] = {}
-    monkeypatch.setattr(pictures.figures, "manifold", lambda g, xs, ys: shown.update(grid=g, xs=xs, ys=ys))
-    pictures.manifold(run)
+    grid, xs, ys = pictures.manifold(run).arguments
     with torch.no_grad():
-        expected = run.prepare.show(run.model.decode(torch.tensor([[shown["xs"][3], shown["ys"][11]]])).mean)[0]
-    assert np.allclose(shown["grid"][11, 3], expected, atol=1e-5)
+        expected = run.prepare.show(run.model.decode(torch.tensor([[xs[3], ys[11]]])).mean)[0]
+    assert np.allclose(grid[11, 3], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["cvae", "ae", "vq-vae", "joint-vae"])
@@ -73,22 +66,20 @@ def test_other_recipes_draw_what_applies(recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["hierarchical-vae", "ladder-vae"])
-def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path) -> None:
     small = SMALL | {"model.between": [16], "model.upper": [6, 4], "train.log_every": 2}
     run = vaekit.train(recipe, "digits", steps=6, out=tmp_path / "run", set=small)
     assert (tmp_path / "run" / "figures" / "kl_layers.png").exists()
     assert "KL by layer" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    shown: dict[str, Any] = {}
-    monkeypatch.setattr(pictures.figures, "kl_layers", lambda *a: shown.update(kl=a[0], stderr=a[1], history=a[2]))
     torch.manual_seed(0)
-    pictures.kl_layers(run)
+    kl, stderr, history = pictures.kl_layers(run).arguments
     torch.manual_seed(0)
     with torch.no_grad():
         trace = run.model.trace(run.test.x.float(), hard=True)
-    assert list(shown["kl"][""]) == ["z3", "z2", "z1"]
-    assert shown["kl"][""] == pytest.approx({name: float(v.mean()) for name, v in trace.kl.items()}, rel=1e-5)
-    assert all(shown["stderr"][""][name] > 0 for name in shown["kl"][""])
-    steps, nats = shown["history"][""]["z3"]
+    assert list(kl[""]) == ["z3", "z2", "z1"]
+    assert kl[""] == pytest.approx({name: float(v.mean()) for name, v in trace.kl.items()}, rel=1e-5)
+    assert all(stderr[""][name] > 0 for name in kl[""])
+    steps, nats = history[""]["z3"]
     assert len(steps) == len(nats) >= 3 and steps == sorted(steps)
 
 

@@ -17,6 +17,7 @@ from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
 from vaekit.experiment.showing import picture, write_lines
+from vaekit.figures.drawing import Drawer, Drawing
 from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
@@ -32,8 +33,11 @@ LAYER_EXAMPLES = 1000
 PICTURED = 12
 
 
-def write_figures(run: Run) -> list[Path]:
-    """Write every figure that applies to the run into RUN/figures and return their paths."""
+def write_figures(run: Run, drawer: Drawer | None = None) -> list[Path]:
+    """Write every figure that applies to the run into RUN/figures and return their paths.
+
+    With a drawer, another process draws one figure while the numbers of the next are made here.
+    """
     assert run.path is not None
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
@@ -44,8 +48,15 @@ def write_figures(run: Run) -> list[Path]:
         if figure is None:
             path.unlink(missing_ok=True)
             continue
-        figures.save(figure, path)
+        if not isinstance(figure, Drawing):  # a modality's own
+            figures.save(figure, path)
+        elif drawer is None:
+            figure.save(path)
+        else:
+            drawer.save(figure, path)
         drawn.append(path)
+    if drawer is not None:
+        drawer.finish()
     return [*drawn, *(write_lines(run) if not run.info.is_array else [])]
 
 
@@ -58,13 +69,13 @@ def curves(run: Run) -> Any:
     """Training curves."""
     assert run.path is not None
     records = read(run.path / files.LOG)
-    return figures.curves(records) if records else None
+    return Drawing("curves", records) if records else None
 
 
 def reconstructions(run: Run) -> Any:
     """Inputs, outputs, differences."""
     x, y = _examples(run, 12)
-    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
+    return Drawing("reconstructions", run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
 
 
 def samples(run: Run) -> Any:
@@ -72,7 +83,7 @@ def samples(run: Run) -> Any:
     drawn = picture(run, PICTURED)
     if drawn is not None or not run.info.is_array:
         return drawn
-    return figures.samples(run.sample(64).numpy())
+    return Drawing("samples", run.sample(64).numpy())
 
 
 def interpolation(run: Run) -> Any:
@@ -81,7 +92,8 @@ def interpolation(run: Run) -> Any:
         return None
     x, y = _examples(run, 12)
     half = len(x) // 2
-    return figures.interpolation(run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half]).numpy())
+    paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
+    return Drawing("interpolation", paths.numpy())
 
 
 def _explored(run: Run) -> Exploration | None:
@@ -111,7 +123,7 @@ def traversals(run: Run) -> Any:
         rows.append(run.prepare.show(moved) if run.info.is_image else moved.flatten(1))
     kl = None if facts["kl"] is None else [facts["kl"][j] for j in chosen]
     names = [f"z{j + 1}" for j in chosen]
-    return figures.traversals(torch.stack(rows).numpy(), names, kl, None if found.point_mass else values.numpy())
+    return Drawing("traversals", torch.stack(rows).numpy(), names, kl, None if found.point_mass else values.numpy())
 
 
 def manifold(run: Run) -> Any:
@@ -127,7 +139,7 @@ def manifold(run: Run) -> Any:
     codes = grid(xs, ys)
     label = found.encode(0)["label"]
     pictures = run.prepare.show(found.mean(codes.flatten(0, 1), label)).unflatten(0, codes.shape[:2])
-    return figures.manifold(pictures.numpy(), xs.numpy(), ys.numpy())
+    return Drawing("manifold", pictures.numpy(), xs.numpy(), ys.numpy())
 
 
 def latent_map(run: Run) -> Any:
@@ -138,7 +150,7 @@ def latent_map(run: Run) -> Any:
         z, y, names = *_nodes(run.model, x), run.info.facts["classes"]
     found = principal_plane(z)
     plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
-    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+    return Drawing("latent_map", plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
 
 
 @torch.no_grad()
@@ -159,7 +171,7 @@ def kl(run: Run) -> Any:
     if not found:
         return None
     values: Any = found if len(found) > 1 else next(iter(found.values()))
-    return figures.kl_per_dimension(values, threshold=ACTIVE)
+    return Drawing("kl_per_dimension", values, None, ACTIVE)
 
 
 @torch.no_grad()
@@ -177,7 +189,7 @@ def kl_layers(run: Run) -> Any:
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
     history = _layer_history(run, run.model.names)
-    return figures.kl_layers({"": means}, {"": errors} if errors else None, {"": history} if history else None)
+    return Drawing("kl_layers", {"": means}, {"": errors} if errors else None, {"": history} if history else None)
 
 
 def _layer_history(run: Run, names: Sequence[str]) -> dict[str, tuple[list[float], list[float]]]:
@@ -201,7 +213,7 @@ def aggregate(run: Run) -> Any:
         return None
     if latent.q.loc.dim() != 2:
         return None
-    return figures.aggregate_posterior(latent.q.mean.numpy(), latent.q.scale.numpy())
+    return Drawing("aggregate_posterior", latent.q.mean.numpy(), latent.q.scale.numpy())
 
 
 MAKERS: dict[str, tuple[Callable[[Run], Any], bool]] = {

@@ -22,6 +22,7 @@ from vaekit.experiment.labelled import LabelledSource
 from vaekit.experiment.loading import default_source, load_for
 from vaekit.experiment.run import Run, build, describe_source
 from vaekit.experiment.source import DataSource
+from vaekit.figures.drawing import drawer
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
@@ -100,7 +101,7 @@ def train(
             shutil.rmtree(target)
         files.write_record(target, record)
     try:
-        return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+        return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
         if target is not None and ranks.is_main() and not (target / files.CHECKPOINTS).exists():
@@ -192,7 +193,7 @@ def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
     return LabelledSource.of(dataset, built.labelled, settings.data.seed)
 
 
-def _fit(
+def _fit_and_draw(
     built: Built,
     dataset: DataSet,
     settings: Settings,
@@ -201,6 +202,25 @@ def _fit(
     progress: bool,
     loggers: Sequence[str],
     pictures: bool,
+    resume: bool,
+) -> Run:
+    wanted = pictures and target is not None and ranks.is_main()
+    with drawer(wanted) as other:
+        run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
+        if wanted:
+            run.write_figures(other)
+            run.write_report()
+    return run
+
+
+def _fit(
+    built: Built,
+    dataset: DataSet,
+    settings: Settings,
+    record: dict[str, Any],
+    target: Path | None,
+    progress: bool,
+    loggers: Sequence[str],
     resume: bool,
 ) -> Run:
     source = _source(built, dataset, settings)
@@ -230,9 +250,6 @@ def _fit(
     if target is not None and ranks.is_main():
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
-        if pictures:
-            run.write_figures()
-            run.write_report()
     return run
 
 
@@ -300,7 +317,7 @@ def _resume(
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
     _start(built, dataset)
-    return _fit(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
+    return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
 
 
 def _command() -> str:
