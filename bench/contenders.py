@@ -292,22 +292,48 @@ def vaekit(net: str, images: Any, held: Any, gate: Gate, precision: str) -> dict
     return {"peak_mib": peak(), "precision": fit.precision, **elbo(held, encode, lambda z: model.decode(z).logits)}
 
 
-def bare_step(built: Any, precision: str) -> Callable[[Any], None]:
-    """Return a step of the same model, written out as a bare loop: its layers, one expression, one fused update."""
+def stepped(model: Any, loss_of: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """Return a bare training step: a loss, its gradients, one fused update."""
+    import torch
+
+    parameters = list(model.parameters())
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    count, total = torch.zeros(()), torch.zeros(())
+
+    def step(x: Any) -> None:
+        nonlocal total
+        loss = loss_of(x)
+        grads = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            count.add_(1)
+            torch._fused_adam_(
+                parameters, list(grads), first, second, [], [count] * len(parameters), lr=RATE, beta1=0.9, beta2=0.999,
+                weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+            )  # fmt: skip
+            total = total + loss.detach()
+
+    return step
+
+
+def half(precision: str) -> Any:
+    """Return the context in which layers compute in bf16, or none."""
     from contextlib import nullcontext
 
+    import torch
+
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def bare_step(built: Any, precision: str) -> Callable[[Any], None]:
+    """Return a step of the same model, written out as a bare loop: its layers, one expression, one fused update."""
     import torch
     import torch.nn.functional as F
 
     posterior, likelihood = built.model.posterior.net, built.model.likelihood.net
-    parameters = list(built.model.parameters())
-    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    count, total = torch.zeros(()), torch.zeros(())
     act = built.model.posterior.net.act
 
-    def step(x: Any) -> None:
-        nonlocal total
-        with torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext():
+    def loss(x: Any) -> Any:
+        with half(precision):
             h = x.flatten(1)
             for layer in posterior.layers:
                 h = act(layer(h))
@@ -319,17 +345,21 @@ def bare_step(built: Any, precision: str) -> Callable[[Any], None]:
             logits = likelihood.head(h).float()
         bce = F.binary_cross_entropy_with_logits(logits, x.flatten(1), reduction="sum")
         kl = (0.5 * (mean * mean + torch.expm1(2 * log_scale)) - log_scale).sum()
-        loss = (bce + kl) / len(x)
-        grads = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            count.add_(1)
-            torch._fused_adam_(
-                parameters, list(grads), first, second, [], [count] * len(parameters), lr=RATE, beta1=0.9, beta2=0.999,
-                weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
-            )  # fmt: skip
-            total = total + loss.detach()
+        return (bce + kl) / len(x)
 
-    return step
+    return stepped(built.model, loss)
+
+
+def traced_step(built: Any, precision: str) -> Callable[[Any], None]:
+    """Return the bare step with the model's trace, and its objective, in place of the expression."""
+    model, objective = built.model, built.stages[0].objective
+
+    def loss(x: Any) -> Any:
+        with half(precision):
+            trace = model.trace(x)
+        return objective(trace)["model"].total
+
+    return stepped(model, loss)
 
 
 class Turns(Gate):
@@ -363,12 +393,8 @@ class Turns(Gate):
         self.cpu, self.wall = time.process_time(), time.perf_counter()
 
 
-def overhead(net: str, images: Any, held: Any, gate: Gate, precision: str) -> dict[str, Any]:
-    """Blocks of vaekit's `fit` and of the bare loop in one process, turn about; both on vaekit's own batches."""
-    from vaekit.training.loop import Fit
-
-    built, source, settings = prepared(net, images, precision)
-    step = bare_step(prepared(net, images, precision)[0], precision)
+def paired(source: Any, step: Callable[[Any], None]) -> tuple[Turns, Iterator[Any]]:
+    """Return a gate that takes a bare step beside each step that it lets through, and endless batches for both."""
 
     def batches() -> Iterator[Any]:
         epoch = 0
@@ -382,7 +408,15 @@ def overhead(net: str, images: Any, held: Any, gate: Gate, precision: str) -> di
         for _ in range(n):
             step(next(found)[0])
 
-    turns = Turns(bare)
+    return Turns(bare), batches()
+
+
+def overhead(net: str, images: Any, held: Any, gate: Gate, precision: str) -> dict[str, Any]:
+    """Blocks of vaekit's `fit` and of the bare loop in one process, turn about; both on vaekit's own batches."""
+    from vaekit.training.loop import Fit
+
+    built, source, settings = prepared(net, images, precision)
+    turns, _ = paired(source, bare_step(prepared(net, images, precision)[0], precision))
 
     class Commanded(type(source)):  # type: ignore[misc]
         def train(self, *args: Any, **more: Any) -> Any:
@@ -390,6 +424,17 @@ def overhead(net: str, images: Any, held: Any, gate: Gate, precision: str) -> di
 
     with suppress(Ended):
         Fit(built.model, built.stages, Commanded(source.data), settings).run()
+    return {}
+
+
+def trace(net: str, images: Any, held: Any, gate: Gate, precision: str) -> dict[str, Any]:
+    """Blocks of the bare loop with a trace and an objective in it, and of the bare loop, in one process, turn about."""
+    built, source, _ = prepared(net, images, precision)
+    turns, batches = paired(source, bare_step(prepared(net, images, precision)[0], precision))
+    step = traced_step(built, precision)
+    with suppress(Ended):
+        for x, _ in turns(batches):
+            step(x)
     return {}
 
 
@@ -491,7 +536,7 @@ def conv_work(torch: Any, dtype: Any) -> Work:
 def main() -> None:
     """Run the contender named."""
     name, net, path = sys.argv[1:4]
-    if name.startswith(("vaekit", "overhead", "limit")):
+    if name.startswith(("vaekit", "overhead", "trace", "limit")):
         from vaekit import _env
 
         _env.prepare()  # as the `vaekit` command does before torch loads
@@ -503,7 +548,7 @@ def main() -> None:
         images, held = file["x"], torch.from_numpy(file["held"]).float()
     kind, _, precision = name.partition("-")
     runners: dict[str, Callable[..., dict[str, Any]]] = {
-        "textbook": textbook, "pythae": pythae, "vaekit": vaekit, "overhead": overhead, "limit": limit,
+        "textbook": textbook, "pythae": pythae, "vaekit": vaekit, "overhead": overhead, "trace": trace, "limit": limit,
     }  # fmt: skip
     more = (precision,) if precision else ()
     say(done=True, **runners[kind](net, images, held, Gate(), *more))

@@ -161,9 +161,9 @@ def firsts(net: str, names: dict[str, str], data: Path, repeats: int) -> dict[st
     }
 
 
-def paired(data: Path, precision: str, rounds: int) -> dict[str, float]:
-    """Return vaekit's CPU time over the same model's as a bare loop, blocks turn about in one process."""
-    contender = Contender(f"overhead-{precision}", "mlp", data, sys.executable)
+def paired(what: str, data: Path, precision: str, rounds: int) -> dict[str, float]:
+    """Return the CPU time of `fit`, or of a bare loop with a trace, over the bare loop's: turn about in one process."""
+    contender = Contender(f"{what}-{precision}", "mlp", data, sys.executable)
     contender.go(30, keep=False)
     for _ in range(rounds):
         contender.go(12)
@@ -188,8 +188,9 @@ def show(out: dict[str, Any]) -> None:
                 NAMES[name], f"{row['cpu_seconds_an_epoch']:.2f}", f"{row['images_per_second']:,.0f}", *cells,
                 f"{first['wall']:.1f}" if first else "-", f"{row['peak_mib']:.0f}", elbo,
             ]))  # fmt: skip
-    for precision, ratio in out["overhead"].items():
-        print(f"\nfit over the bare loop, {precision}: {ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]")
+    for what, name in (("trace", "a trace and its objective in the bare loop"), ("overhead", "fit")):
+        for precision, r in out[what].items():
+            print(f"\n{name} over the bare loop, {precision}: {r['median']:.3f} [{r['low']:.3f}, {r['high']:.3f}]")
 
 
 def main() -> None:
@@ -224,7 +225,8 @@ def main() -> None:
         data = images(Path(folder), n)
         out["nets"] = {net: race(net, names, data, asked) for net in asked.nets}
         out["first"] = {net: firsts(net, names, data, 1 if asked.quick else 3) for net in asked.nets}
-        out["overhead"] = {p: paired(data, p, 8 if asked.quick else 60) for p in ("fp32", "bf16")}
+        for what in ("trace", "overhead"):
+            out[what] = {p: paired(what, data, p, 8 if asked.quick else 60) for p in ("fp32", "bf16")}
     out["seconds"] = round(time.perf_counter() - started)
     show(out)
     asked.out.parent.mkdir(exist_ok=True)
