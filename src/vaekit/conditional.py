@@ -70,7 +70,7 @@ def apply_net(net: Net, first: Any, *rest: Any) -> Tensor:
         return net(first, *rest)
     flat = first.reshape(-1, *net.in_shape)
     rest = tuple(r.expand(*lead, r.shape[-1]).reshape(-1, r.shape[-1]) for r in rest)
-    return net(flat, *rest).unflatten(0, lead)
+    return net(flat, *rest, lead=lead)
 
 
 def _label(y: Any, size: int, dtype: torch.dtype) -> Tensor:

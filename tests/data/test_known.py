@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import threading
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from vaekit.data import DATASETS, available, load
-from vaekit.data.places import Remote, cache_folder, fetch, find_known, obtain, places
+from vaekit.data.idx import read_bytes
+from vaekit.data.places import Remote, cache_folder, fetch, find_known, local_file, obtain, places
 from vaekit.errors import UserError
 
 CONTENT = b"\0\0\x08\x01\0\0\0\x05hello"
@@ -108,6 +110,38 @@ def test_changed_contents_are_refused_by_file(tmp_path: Path) -> None:
         (folder / "a.gz").write_bytes(bad)
         with pytest.raises(UserError, match=r"a\.gz is not the published file"):
             obtain("some", (Remote("a.gz", MD5, ()),))
+
+
+def test_the_checksum_that_gzip_keeps_stands_for_the_md5(tmp_path: Path) -> None:
+    folder = tmp_path / "given" / "some"
+    folder.mkdir(parents=True)
+    packed, crc = gzip.compress(CONTENT), zlib.crc32(CONTENT)
+    for good in (packed, CONTENT):  # unpacked files have no checksum: md5
+        (folder / "a.gz").write_bytes(good)
+        assert obtain("some", (Remote("a.gz", MD5, (), crc),)) == folder
+    for bad in (gzip.compress(b"other"), packed[:-4], b"other", b"", packed[:5]):
+        (folder / "a.gz").write_bytes(bad)
+        with pytest.raises(UserError, match=r"a\.gz is not the published file"):
+            obtain("some", (Remote("a.gz", MD5, (), crc),))
+    damaged = bytearray(packed)
+    damaged[len(packed) // 2] ^= 0xFF
+    (folder / "a.gz").write_bytes(damaged)
+    with pytest.raises(UserError, match="damaged gzip file"):  # by whoever reads it
+        read_bytes(obtain("some", (Remote("a.gz", MD5, (), crc),)) / "a.gz")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in DATASETS if entry.facts.get("files")])
+def test_checksums_and_md5s_are_of_the_same_contents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    files = DATASETS[name].facts["files"]
+    folder = find_known(name, files, DATASETS[name].facts.get("folder"))
+    if folder is None or not any(file.crc for file in files):
+        pytest.skip(f"{name} is not at hand, or has no checksums")
+    for file in files:
+        path = local_file(folder, file.name)
+        assert path is not None
+        contents = read_bytes(path)
+        assert (hashlib.md5(contents).hexdigest(), zlib.crc32(contents)) == (file.md5, file.crc)
 
 
 def test_the_registry_lists_sets_and_where_they_are(tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def test_forms_are_in_place_within_the_block_alone(monkeypatch: pytest.MonkeyPat
     calls: list[str] = []
 
     def stand_in(forward: object, mode: str | None) -> object:
-        def form(*args: object) -> object:
+        def form(*args: object, **more: object) -> object:
             calls.append(str(mode))
-            return forward(*args)  # type: ignore[operator]
+            return forward(*args, **more)  # type: ignore[operator]
 
         return form
 

@@ -112,7 +112,7 @@ def load(
         wants = wants(DataInfo(raw.name, shape, plan.kind, plan.levels, count, 0, 0, raw.classes))
     raw, plan = resolve(raw, settings, wants)
     splits = _split(raw, settings)
-    train, valid, test = (_stored(part, plan) for part in splits)
+    train, valid, test = (_stored(part, own=part is not raw.test and part is not raw.valid) for part in splits)
     prepare, bits = _fitted(plan, train, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, prepare, settings.seed + i) for i, split in enumerate((train, valid, test)))
@@ -171,9 +171,10 @@ def _take(part: Part, index: np.ndarray) -> Part:
     return Part(*(None if a is None else a[index] for a in (part.x, part.y, part.factors)))  # type: ignore[arg-type]
 
 
-def _stored(part: Part, plan: Prepare) -> Split:
-    """Return tensors that share no memory with the source."""
-    x = torch.from_numpy(part.x.astype(np.uint8 if part.x.dtype == np.uint8 else np.float32, order="C", copy=True))
+def _stored(part: Part, own: bool) -> Split:
+    """Return tensors that share no memory with the source; a part that was taken out of it is our own."""
+    kind = np.uint8 if part.x.dtype == np.uint8 else np.float32
+    x = torch.from_numpy(part.x.astype(kind, order="C", copy=not own))
     rest = (None if a is None else torch.from_numpy(a.astype(np.int64)) for a in (part.y, part.factors))
     return Split(x, *rest)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -18,12 +17,10 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's contents, unpacked where it is gzipped (told by its first bytes, not by its name)."""
-    if path in _held:
-        return _held.pop(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
     if data[:2] != b"\x1f\x8b":
         if path.suffix == ".gz":
             raise UserError(f"{path} is named .gz but is not gzip; rename it or fetch it again")
@@ -32,26 +29,6 @@ def read_bytes(path: Path) -> bytes:
         return gzip.decompress(data)
     except (EOFError, OSError, zlib.error) as error:
         raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
-
-
-_held: dict[Path, bytes] = {}
-
-
-def hold(path: Path, md5: str) -> bool:
-    """Return whether a file's contents, unpacked, have this md5, and keep those that do for whoever reads it next."""
-    try:
-        data = read_bytes(path)
-    except UserError as error:
-        if isinstance(error.__cause__, OSError):
-            raise
-        return False
-    _held[path] = data
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == md5
-
-
-def release() -> None:
-    """Let go of what was held and not read."""
-    _held.clear()
 
 
 def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
@@ -73,7 +50,7 @@ def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
         raise UserError(
             f"{where} is {state}: {len(data):,} bytes where shape {shape} needs {expected:,}; fetch it again"
         )
-    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
+    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="), copy=False)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -10,27 +10,30 @@ import shutil
 import urllib.error
 import urllib.request
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vaekit.atomic import replacing
-from vaekit.data import idx
 from vaekit.errors import UserError
 
 SYSTEM = (Path("/usr/share/datasets"), Path("/usr/share"))
 TIMEOUT = 30.0
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
 class Remote:
     """A file of a known set: its name, the md5 of its *unpacked* contents, and where it can be fetched from.
 
-    A mirror is a folder if it ends in a slash, else the address of the file itself.
+    A mirror is a folder if it ends in a slash, else the address of the file itself. `crc`: the contents' CRC-32, which
+    gzip keeps, so that a file on disk need not be unpacked for the check alone.
     """
 
     name: str
     md5: str
     mirrors: tuple[str, ...]
+    crc: int | None = None
 
 
 def user_folders() -> list[Path]:
@@ -91,8 +94,15 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
 
 
 def _is_published(path: Path, file: Remote) -> bool:
-    """Whether a file has its published contents; IDX files, which are read whole next, are unpacked once for both."""
-    return idx.hold(path, file.md5) if "-ubyte" in file.name else _contents_md5(path) == file.md5
+    """Whether a file has its published contents: by the checksum in a gzip file's end where that is known, else md5.
+
+    Unpacking holds the contents against that checksum, so whoever reads the file next does the rest.
+    """
+    if file.crc is not None:
+        with suppress(OSError), path.open("rb") as stream:  # what cannot be read is told about below
+            if stream.read(2) == GZIP and stream.seek(-8, os.SEEK_END):
+                return int.from_bytes(stream.read(4), "little") == file.crc
+    return _contents_md5(path) == file.md5
 
 
 def _contents_md5(path: Path) -> str:
@@ -100,7 +110,7 @@ def _contents_md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with path.open("rb") as probe:
-            packed = probe.read(2) == b"\x1f\x8b"
+            packed = probe.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

@@ -53,7 +53,8 @@ def _native(raw: Raw) -> Raw:
             part.x = part.x.astype(np.uint8)
     elif raw.train.x.dtype == np.uint8:
         raw.levels = raw.levels or 256
-        raw.refuse([x >= raw.levels for x in whole], f"is {{value}}, beyond the {raw.levels} grey levels")
+        if raw.levels < 256:
+            raw.refuse([x >= raw.levels for x in whole], f"is {{value}}, beyond the {raw.levels} grey levels")
     return raw
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vaekit.experiment.run import Run
 
 MAP_POINTS = 5000
+KL_EXAMPLES = 2000
 TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
 LAYER_EXAMPLES = 1000
@@ -163,7 +164,7 @@ def _nodes(model: GraphVAE, x: Any) -> tuple[Tensor, Tensor | None]:
 def kl(run: Run) -> Any:
     """KL of each latent dimension over test examples."""
     watch = LatentWatch()
-    x, y = _examples(run, MAP_POINTS)
+    x, y = _examples(run, KL_EXAMPLES)
     for start in range(0, len(x), 500):
         label = y[start : start + 500] if y is not None and run.model.takes_label else None
         watch.add(run.model.trace(x[start : start + 500], label, hard=True))

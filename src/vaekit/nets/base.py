@@ -86,15 +86,18 @@ class Net(nn.Module):
             self.head = self.make_head(values)
         return self
 
-    def forward(self, x: Any, context: Tensor | None = None) -> Tensor:
-        """Return (N, values, *out_shape), in float32 where the layers compute in half precision."""
+    def forward(self, x: Any, context: Tensor | None = None, lead: tuple[int, ...] | None = None) -> Tensor:
+        """Return (N, values, *out_shape), in float32 where the layers compute in half precision.
+
+        `lead` are sizes that N is the product of, to stand in its place.
+        """
         if (context is None) != (self.context == 0):
             raise ValueError("a network with a context takes a label, one without takes none")
         out = self.head(self.features(x, context))
         if out.dtype in HALF:
             # Families take parameters in float32 whatever the layers compute in: sums of logarithms lose digits.
             out = out.float()
-        return out.reshape(out.shape[0], self.values, *self.out_shape)
+        return out.reshape(*(lead or out.shape[:1]), self.values, *self.out_shape)
 
     def set_bias(self, value: int, bias: Tensor) -> None:
         """Set the last layer's bias of the value numbered `value` to `bias` (one an output element), in place.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field, create_model
@@ -45,10 +46,19 @@ class Recipe:
     reference: str
     summary: str
     build: Callable[[Any, DataInfo], Built]
-    kind: type[Settings] = Settings
+    sections: tuple[type[ModelSettings], type[ObjectiveSettings]] = (ModelSettings, ObjectiveSettings)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
     takes: str = "array"
+
+    @cached_property
+    def kind(self) -> type[Settings]:
+        """The class of its settings, made when first asked for: of forty recipes a command needs one."""
+        model, objective = self.sections
+        data = {} if self.takes == "array" else _data_section(self.takes)
+        return create_model(
+            "Settings", __base__=Settings, model=(model, model()), objective=(objective, objective()), **data
+        )
 
     def settings(self, given: Nested | None = None) -> Settings:
         """Return checked settings: the recipe's defaults under what is given."""
@@ -76,14 +86,8 @@ def recipe(
 
     def add(build: Callable[[Any, DataInfo], Built]) -> Callable[[Any, DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        kind = create_model(
-            "Settings",
-            __base__=Settings,
-            model=(model_settings, model_settings()),
-            objective=(objective_settings, objective_settings()),
-            **({} if takes == "array" else _data_section(takes)),
-        )
-        made = Recipe(name, reference, summary, build, kind, defaults, needs_labels, takes)
+        sections = (model_settings, objective_settings)
+        made = Recipe(name, reference, summary, build, sections, defaults, needs_labels, takes)
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 

@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from vaekit.data import idx
 from vaekit.data.places import Remote, find_known, obtain
 from vaekit.data.raw import Raw
 from vaekit.registry import Entry, Registry
@@ -40,8 +39,5 @@ def read_known(name: str, count: int | None = None) -> Raw:
     """
     entry = DATASETS[name]
     files: tuple[Remote, ...] = entry.facts.get("files", ())
-    try:
-        folder = obtain(name, files, entry.facts.get("folder")) if files else Path()
-        return entry.part(folder, count) if "total" in entry.facts else entry.part(folder)
-    finally:
-        idx.release()
+    folder = obtain(name, files, entry.facts.get("folder")) if files else Path()
+    return entry.part(folder, count) if "total" in entry.facts else entry.part(folder)

@@ -23,10 +23,10 @@ CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
     licence="MIT",
     size="70,000 of 28×28",
     files=(
-        Remote("train-images-idx3-ubyte.gz", "f4a8712d7a061bf5bd6d2ca38dc4d50a", MIRRORS),
-        Remote("train-labels-idx1-ubyte.gz", "9018921c3c673c538a1fc5bad174d6f9", MIRRORS),
-        Remote("t10k-images-idx3-ubyte.gz", "8181f5470baa50b63fa0f6fddb340f0a", MIRRORS),
-        Remote("t10k-labels-idx1-ubyte.gz", "15d484375f8d13e6eb1aabb0c3f46965", MIRRORS),
+        Remote("train-images-idx3-ubyte.gz", "f4a8712d7a061bf5bd6d2ca38dc4d50a", MIRRORS, 0xB4F29F28),
+        Remote("train-labels-idx1-ubyte.gz", "9018921c3c673c538a1fc5bad174d6f9", MIRRORS, 0x741A4657),
+        Remote("t10k-images-idx3-ubyte.gz", "8181f5470baa50b63fa0f6fddb340f0a", MIRRORS, 0x678FE0B1),
+        Remote("t10k-labels-idx1-ubyte.gz", "15d484375f8d13e6eb1aabb0c3f46965", MIRRORS, 0x80142C1F),
     ),
 )
 def fashion_mnist(folder: Path) -> Raw:

@@ -19,10 +19,10 @@ MIRRORS = ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci
     licence="CC BY-SA 3.0",
     size="70,000 of 28×28",
     files=(
-        Remote("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", MIRRORS),
-        Remote("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", MIRRORS),
-        Remote("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", MIRRORS),
-        Remote("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", MIRRORS),
+        Remote("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", MIRRORS, 0xE9F4D8B3),
+        Remote("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", MIRRORS, 0xE0CB4AD2),
+        Remote("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", MIRRORS, 0x91373BDF),
+        Remote("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", MIRRORS, 0x4AB9EFF9),
     ),
 )
 def mnist(folder: Path) -> Raw:
