@@ -68,8 +68,9 @@ def test_leaving_a_shared_run_is_left_to_python() -> None:
 
 def test_leaving_when_nobody_reads_any_more_is_no_traceback() -> None:
     code = "import sys, vaekit._env as e; sys.stdin.read(); sys.stdout.write('x'); e.leave()"
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    pipe, environ = subprocess.PIPE, {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         process.stdout.close()
         process.stdin.close()
