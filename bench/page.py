@@ -182,7 +182,8 @@ PRECISION = """
 ## bf16
 
 `--precision auto` (the default) trains in bf16 where the hardware has it and held-out ELBOs say that nothing is lost;
-elsewhere in fp32. bf16 is inside networks only (autocast): weights, samples, likelihoods, KLs, losses and the optimiser
+elsewhere in fp32. bf16 is inside networks only (autocast), and there not in the narrow layers about a latent (up to 128
+inputs or outputs), through which codes pass: weights, samples, likelihoods, KLs, losses and the optimiser
 are float32, and so is all evaluation. "Nothing is lost" is read off this table, for the family it was measured on (a
 flat VAE with a diagonal normal posterior, a standard normal prior, a Bernoulli likelihood, and reconstruction and rate
 as its objective), and no other: `vaekit.training.precision.EVIDENCE` holds the same numbers, and a test compares.
@@ -208,7 +209,7 @@ THREADS = """
 ## Threads, and what else the machine does
 
 GNU OpenMP's threads spin while they wait for one another, and beside another program they keep the cores from those
-that they wait for. The `vaekit` command bounds the spin (`GOMP_SPINCOUNT=1000`) and keeps freed buffers in the heap
+that they wait for. The `vaekit` command bounds the spin (`GOMP_SPINCOUNT=700`) and keeps freed buffers in the heap
 before torch loads; what you have set stays, and `VAEKIT_KEEP_ENV=1` keeps all as it was. Two threads, one core of two
 taken by another program (`python bench/spin.py`; half of the machine is taken, so a slow-down of 2 is its share):
 
