@@ -116,6 +116,7 @@ def test_the_page_says_what_was_not_measured_and_shows_what_was(
             }
         },
         "first": {"mlp": {"vaekit-fp32": {"wall": 3.0}}},
+        "trace": {"fp32": values},
         "overhead": {"fp32": values},
     }
     (tmp_path / "results" / "training.json").write_text(json.dumps(result))

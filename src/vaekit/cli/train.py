@@ -77,7 +77,7 @@ def train(
     compile
         Compile the networks (torch.compile): half a minute at the start, worth it on CUDA and in long runs.
     figures
-        Draw the run's figures and report at the end, some three seconds ('vaekit report RUN' does it later).
+        Draw the run's figures and report at the end, about a second ('vaekit report RUN' does it later).
     json
         Print one JSON object on the last line of standard output.
     """
