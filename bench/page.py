@@ -111,7 +111,7 @@ def precision() -> str:
         rows.append(
             [
                 net, data, str(what["epochs"]), str(len(s["seeds"])), f"{s['fp32']:.2f}",
-                f"{s['mean']:+.3f} ± {s['stderr']:.3f}", f"{s['fp32_sd_over_seeds']:.2f}",
+                f"{s['mean']:+.4f} ± {s['stderr']:.4f}", f"{s['fp32_sd_over_seeds']:.2f}",
             ]
         )  # fmt: skip
     if not rows:

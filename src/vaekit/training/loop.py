@@ -228,17 +228,19 @@ class Fit:
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
             self.bounded = not ranks.any_of(bounds.refusal(trace) is not None)
+        self._account(trace, losses)
+        del trace  # what it holds beside the graph goes back before gradients want room
         said = (self._interrupt.is_set(), self._time_to_save())
         grads, self.heard = take_gradients(losses, self.optimisers, self.stage.objective, said, self.sharded)
         factor = self._factor(step, self.total)
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
             norm = optimiser.step(grads[player], factor, whole)
-            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm / ranks.world())
+            norm = norm / ranks.world() if ranks.world() > 1 else norm
+            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
         self.model.after_step(step)
         if self.average is not None:
             self.average.update()
-        self._account(trace, losses)
         self.at.stage_step += 1
         self.at.step += 1
 
