@@ -209,7 +209,7 @@ THREADS = """
 ## Threads, and what else the machine does
 
 GNU OpenMP's threads spin while they wait for one another, and beside another program they keep the cores from those
-that they wait for. The `vaekit` command bounds the spin (`GOMP_SPINCOUNT=700`) and keeps freed buffers in the heap
+that they wait for. The `vaekit` command bounds the spin (`GOMP_SPINCOUNT=500`) and keeps freed buffers in the heap
 before torch loads; what you have set stays, and `VAEKIT_KEEP_ENV=1` keeps all as it was. Two threads, one core of two
 taken by another program (`python bench/spin.py`; half of the machine is taken, so a slow-down of 2 is its share):
 

@@ -88,7 +88,7 @@ def work(path: str, steps: int) -> None:
 
 def measured(path: Path, steps: int) -> dict[str, Any]:
     """Return what a process of its own prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "700"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "500"}
     command = [sys.executable, __file__, "--work", str(path), "--steps", str(steps)]
     out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     return json.loads(out.splitlines()[-1])

@@ -3,7 +3,7 @@
 Three defaults cost time, two of them when many small steps follow one another:
 
 - GNU OpenMP's threads spin while they wait. With two threads and any other work on the machine this was measured to
-  make a step three to twelve times slower; a spin bounded at 700 (`GOMP_SPINCOUNT`) 1.7 times, for up to a fifth of
+  make a step three to twelve times slower; a spin bounded at 500 (`GOMP_SPINCOUNT`) 1.7 times, for up to a fifth of
   two threads' speed on a quiet machine. libgomp reads the variable once, when torch loads it.
 - glibc hands every freed buffer over 128 KB back to the system and asks for it again at the next step. Keeping
   buffers up to 32 MiB (the most that every glibc takes) in the heap saved 5 to 14% of the processor time of a step.
@@ -26,7 +26,7 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping
 
-SPIN_COUNT = 700
+SPIN_COUNT = 500
 NEW_OBJECTS = 10_000
 MMAP_THRESHOLD = 32 << 20
 TRIM_THRESHOLD = 256 << 20
