@@ -55,3 +55,16 @@ def test_bytes_as_data_and_extreme_logits() -> None:
     torch.testing.assert_close(found, (x * logits - softplus(logits)).sum(-1))
     (slope,) = torch.autograd.grad(found.sum(), logits)
     torch.testing.assert_close(slope, torch.tensor([[0.0, 0.0, -1.0, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "x"), [((4, 3), (1, 3)), ((1, 3), (4, 3)), ((5, 1, 3), (4, 3)), ((5, 4, 3), (4, 3)), ((3,), (4, 3))]
+)
+def test_examples_and_parameters_broadcast_with_gradients_as_without(
+    logits: tuple[int, ...], x: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    family, value = Bernoulli(torch.randn(logits, requires_grad=True), 1), (torch.rand(x) > 0.5).float()
+    found = family.log_prob(value)
+    expected = torch.distributions.Bernoulli(logits=family.logits).log_prob(value.expand_as(family.logits + value))
+    torch.testing.assert_close(found, expected.sum(-1))

@@ -58,8 +58,10 @@ class Bernoulli(Family):
         if torch.is_grad_enabled() and dims:
             # torch's one call is quicker, forwards and backwards, than the expression below.
             logits, x = self.logits.flatten(-dims), value.flatten(-dims).to(self.logits.dtype)
-            if logits.shape != x.shape:  # not torch.broadcast_tensors: its forty microseconds are felt in a small model
-                logits, x = (logits, x.expand_as(logits)) if x.dim() < logits.dim() else (logits.expand_as(x), x)
+            if logits.shape[-x.dim() :] == x.shape:
+                x = x.expand_as(logits)
+            else:  # rare: torch.broadcast_tensors takes forty microseconds, which a small model's step would feel
+                logits, x = torch.broadcast_tensors(logits, x)
             return -binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
         if value.dim() >= self.logits.dim() or value.shape != self.logits.shape[-value.dim() :]:
             return sum_event(value * self.logits - softplus(self.logits), dims)
