@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,113 @@ def test_a_late_answer_does_not_replace_a_newer_picture(open_page: Any, served: 
     page.locator("[aria-label='Place between A and B']").press("End")
     page.wait_for_timeout(800)
     assert np.allclose(code(page), z, atol=1e-4) and close(drawn(page), expected(digits, z))
+
+
+class Held:
+    """Requests of a page that are kept waiting until they are let go."""
+
+    def __init__(self, page: Any, pattern: str, when: Callable[[Any], bool] = lambda request: True) -> None:
+        self.page, self.routes = page, []
+        page.route(pattern, lambda route: self.routes.append(route) if when(route.request) else route.continue_())
+
+    def let_go(self) -> None:
+        """Have all of them answered."""
+        assert self.routes, "nothing was held"
+        for route in self.routes:
+            route.continue_()
+        self.page.wait_for_timeout(300)
+
+
+def test_a_link_keeps_the_maps_place_until_the_map_is_there(open_page: Any, served: Explorer) -> None:
+    page = open_page(served).page
+    ready(page)
+    for key in ("+", "Shift+ArrowLeft"):
+        page.press("#map", key)
+    code(page)
+    fragment = page.evaluate("location.hash")
+    assert "&ms=1.38" in fragment
+    there = open_page(served).page
+    held = Held(there, "**/api/map")
+    there.goto("about:blank")
+    there.goto(served.url + fragment)
+    there.wait_for_selector("main[aria-busy=false]")
+    code(there)
+    assert there.evaluate("location.hash") == fragment
+    held.let_go()
+    ready(there)
+    code(there)
+    assert there.evaluate("location.hash") == fragment
+
+
+def test_a_number_being_typed_is_not_written_over(open_page: Any, served: Explorer) -> None:
+    page = open_page(served).page
+    held = Held(page, "**/api/example?i=1")
+    page.click("#tab-between")
+    page.fill("[aria-label='Number of example B']", "7")
+    held.let_go()
+    page.wait_for_selector("#panel-between .strip button")
+    assert page.input_value("[aria-label='Number of example B']") == "7"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[aria-label^='Example B: number 7']")
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_an_example_chosen_while_others_load_stands(open_page: Any, served: Explorer, digits: Any, late: int) -> None:
+    page = open_page(served).page
+    held = Held(page, f"**/api/example?i={late}")
+    page.click("#tab-between")
+    page.fill("[aria-label='Number of example B']", "7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[aria-label^='Example B: number 7']")
+    held.let_go()
+    page.wait_for_selector("#panel-between .strip button")
+    assert page.input_value("[aria-label='Number of example B']") == "7"
+    for button, index in ((0, 0), (8, 7)):
+        page.locator("#panel-between .strip button").nth(button).click()
+        assert np.allclose(code(page), Exploration(digits).encode(index)["z"], atol=1e-4)
+
+
+def test_the_newest_way_stands_whatever_answer_is_late(open_page: Any, served: Explorer, digits: Any) -> None:
+    page = open_page(served).page
+    page.click("#tab-between")
+    page.wait_for_selector("#panel-between .strip button")
+    held = Held(page, "**/api/path", lambda request: request.post_data_json["kind"] == "spherical")
+    page.click("text=spherical")
+    page.wait_for_timeout(100)
+    page.click("text=straight")
+    page.wait_for_timeout(200)
+    held.let_go()
+    page.locator("#panel-between .strip button").nth(4).click()
+    middle = np.mean([Exploration(digits).encode(i)["z"] for i in (0, 1)], 0)
+    assert np.allclose(code(page), middle, atol=1e-4)
+
+
+def test_a_sum_waits_for_every_example(open_page: Any, served: Explorer, digits: Any) -> None:
+    page = open_page(served).page
+    held = Held(page, "**/api/example?i=0")
+    before = drawn(page)
+    page.click("#tab-sum")
+    page.fill("[aria-label='Number of example c']", "9")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[aria-label^='Example c: number 9']")
+    held.let_go()
+    changed(page, before)
+    a, b, c = (np.array(Exploration(digits).encode(i)["z"]) for i in (0, 1, 9))
+    assert np.allclose(code(page), a - b + c, atol=1e-4)
+
+
+def test_the_example_asked_for_last_is_the_one_shown(open_page: Any, served: Explorer, digits: Any) -> None:
+    page = open_page(served).page
+    page.click("#tab-own")
+    held = Held(page, "**/api/infer", lambda request: request.post_data_json["index"] == 3)
+    for index in ("3", "5"):
+        page.fill("#own-index", index)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(50)
+    page.wait_for_selector("#own-results dd:text('test example 5')")
+    held.let_go()
+    assert "test example 5" in page.inner_text("#own-results")
+    assert np.allclose(code(page), Exploration(digits).encode(5)["z"], atol=1e-4)
 
 
 def test_a_wrong_number_of_an_example_is_told(open_page: Any, served: Explorer) -> None:

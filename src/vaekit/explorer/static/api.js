@@ -45,6 +45,16 @@ export async function points(progress) {
   }
 }
 
+// Answers may come in another order than they were asked for: `begin()` starts a piece of work and returns a function
+// that tells whether it is still the newest one, and so may be shown.
+export function turns() {
+  let newest = 0;
+  return function begin() {
+    const mine = ++newest;
+    return () => mine === newest;
+  };
+}
+
 // Calls `work` at once; calls made while it runs become one more call, with the newest arguments.
 export function latest(work, failed) {
   let busy = false;

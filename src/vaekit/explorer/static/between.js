@@ -11,7 +11,8 @@ export function between(app) {
   const problem = lacking(app) ?? (facts.discrete ? make("p", { className: "warn" }, "Codes of this model are categories: there is no way between two of them.") : null);
   if (problem) { panel.append(problem); return {}; }
 
-  let kind = "linear", path = null, pictures = null, loaded = false;
+  let kind = "linear", path = null, pictures = null;
+  const begin = api.turns();
   const compute = () => load();
   const a = picker(app, "A", 0, compute), b = picker(app, "B", Math.min(1, facts.n_test - 1), compute);
   const kinds = radios("Way between them", { linear: "straight", spherical: "spherical" }, kind, (value) => {
@@ -35,18 +36,24 @@ export function between(app) {
     app.changed();
   }
   async function load() {
-    if (!loaded) { loaded = true; await Promise.all([a.load(a.index), b.load(b.index)]); }
+    const newest = begin();
+    await Promise.all([a.settled(), b.settled()]);
+    if (!newest()) return;
     const found = (await api.post("api/path", { a: a.z, b: b.z, steps: STEPS, kind })).z;
-    pictures = await api.decode(found, facts.takes_label ? a.label : null);
+    const decoded = await api.decode(found, facts.takes_label ? a.label : null);
+    if (!newest()) return;
     path = found;
+    pictures = decoded;
     const every = Array.from({ length: SHOWN }, (_, i) => Math.round(i * (STEPS - 1) / (SHOWN - 1)));
     row.draw(every.map((i) => path[i]), every.map((i) => example(facts, pictures, i)), every.map((i) => `t = ${number(i / (STEPS - 1))}`), a.label);
   }
   scrub.addEventListener("input", show);
 
   const swap = make("button", { type: "button", onclick: () => app.attempt(async () => {
+    await Promise.all([a.settled(), b.settled()]);
     const was = a.index;
-    await Promise.all([a.load(b.index), b.load(was)]);
+    a.load(b.index);
+    b.load(was);
     await load();
     app.changed();
   }) }, "Swap A and B");
@@ -61,11 +68,11 @@ export function between(app) {
     save: () => ({ ia: a.index, ib: b.index, it: at(), ik: kind }),
     restore(words) {
       const whole = (name, most) => { const v = Number(words.get(name) ?? NaN); return Number.isInteger(v) && v >= 0 && v <= most ? v : null; };
-      a.index = whole("ia", facts.n_test - 1) ?? a.index;
-      b.index = whole("ib", facts.n_test - 1) ?? b.index;
+      a.restore(whole("ia", facts.n_test - 1) ?? a.index);
+      b.restore(whole("ib", facts.n_test - 1) ?? b.index);
       scrub.value = whole("it", STEPS - 1) ?? 0;
       if (["linear", "spherical"].includes(words.get("ik"))) { kind = words.get("ik"); kinds.set(kind); }
-      loaded = false;
+      begin(); // what is on its way is of the place before
       path = null;
       place();
     },

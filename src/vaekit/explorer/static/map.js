@@ -336,12 +336,17 @@ export function latentMap(app) {
     progress.textContent = `${data.n.toLocaleString("en")} examples.${share}`;
     canvas.dataset.ready = "1";
     ask();
+    app.changed();
   }
   app.quietly(load);
 
   return {
     opened: () => { resize(); ask(); },
-    save: () => grid === null ? {} : { mx: view.x.toPrecision(5), my: view.y.toPrecision(5), ms: (view.scale / fitted()).toPrecision(4), mm: mode.value },
+    save() { // until the map is there, the place that the link asked for
+      const place = grid === null ? wanted : [view.x, view.y, view.scale / fitted()];
+      const shown = place === null ? {} : { mx: place[0].toPrecision(5), my: place[1].toPrecision(5), ms: place[2].toPrecision(4) };
+      return { ...shown, mm: mode.value };
+    },
     restore(words) {
       const values = ["mx", "my", "ms"].map((name) => Number(words.get(name) ?? NaN));
       if (values.every(Number.isFinite) && values[2] > 0) { wanted = values; adopt(); ask(); }

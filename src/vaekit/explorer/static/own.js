@@ -9,7 +9,8 @@ export function own(app) {
   const { facts, store } = app;
   const panel = $("panel-own");
   let source = null; // {kind: "test", index} or {kind: "drawing"}: what the link brings back
-  let invert = false, scores = null, found = null, kept = null;
+  let invert = false, scores = null, found = null;
+  const begin = api.turns();
 
   // -- drawing ----------------------------------------------------------------------------------------------------
   const pad = make("canvas", { id: "pad", width: facts.width || 1, height: facts.height || 1, tabIndex: 0, role: "application",
@@ -43,9 +44,9 @@ export function own(app) {
     context.fillStyle = pen.down ? "#f0a020" : "#1f9d55";
     context.fillRect(Math.floor(pen.x), Math.floor(pen.y), 1, 1);
   }
-  const submit = api.latest(async () => {
+  const submit = api.latest(async (keep = false) => {
     source = { kind: "drawing" };
-    await take(await api.postBytes(`api/infer/pixels${query()}`, bytes()), "your drawing");
+    await look(() => api.postBytes(`api/infer/pixels${query()}`, bytes()), "your drawing", source, keep);
   }, app.fail);
   const place = (event) => {
     const box = pad.getBoundingClientRect();
@@ -87,9 +88,7 @@ export function own(app) {
   };
   const upload = (one) => app.attempt(async () => {
     if (one.size > 8 * 2 ** 20) throw new api.Failure("The file is over 8 MiB; choose a smaller one.");
-    const answer = await api.postBytes(`api/infer/file${query(invert ? { invert: 1 } : {})}`, one);
-    source = null;
-    await take(answer, one.name);
+    await look(() => api.postBytes(`api/infer/file${query(invert ? { invert: 1 } : {})}`, one), one.name);
   });
   file.addEventListener("change", () => { if (file.files.length) upload(file.files[0]).then(() => { file.value = ""; }); });
   panel.addEventListener("dragover", (event) => event.preventDefault());
@@ -98,12 +97,10 @@ export function own(app) {
     if (event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
   });
   const index = make("input", { type: "number", id: "own-index", min: 0, max: Math.max(0, facts.n_test - 1), step: 1, value: 0 });
-  const known = () => app.attempt(async () => {
+  const known = (keep = false) => app.attempt(async () => {
     const i = index.value === "" ? NaN : Number(index.value);
     if (!Number.isInteger(i) || i < 0 || i >= facts.n_test) throw new api.Failure(`There is no example ${index.value || "of that name"}; they go from 0 to ${facts.n_test - 1}.`);
-    const answer = await api.post("api/infer", { index: i });
-    source = { kind: "test", index: i };
-    await take(answer, `test example ${i}`);
+    await look(() => api.post("api/infer", { index: i }), `test example ${i}`, { kind: "test", index: i }, keep);
   });
   index.addEventListener("keydown", (event) => { if (event.key === "Enter") known(); });
 
@@ -117,7 +114,17 @@ export function own(app) {
   const results = make("div", { hidden: true, id: "own-results" });
   const refusedNote = make("p", { className: "warn", hidden: true });
 
-  async function take(answer, name) {
+  // Asks the model about an example, and shows its answer unless another was asked for meanwhile. With `keep` the code
+  // stays as it is: that of a link, perhaps moved since.
+  async function look(ask, name, from = null, keep = false) {
+    const newest = begin();
+    const answer = await ask();
+    if (!newest()) return;
+    source = from;
+    await take(answer, name, keep);
+  }
+
+  async function take(answer, name, keep) {
     found = answer;
     const x = fromBase64(facts, answer.x), recon = fromBase64(facts, answer.recon);
     if (table) { table.fill(0, x); table.fill(1, recon); } else { paint(pictures[0].canvas, facts, x); paint(pictures[1].canvas, facts, recon); }
@@ -135,9 +142,8 @@ export function own(app) {
     if (facts.discrete) codeGrid(answer.z);
     else codeText(answer.codes);
     const posterior = { z: answer.z, sd: answer.sd };
-    if (kept !== null) store.put(kept, { posterior });
+    if (keep) store.put({ z: store.z, label: store.label }, { posterior });
     else store.set({ z: answer.z, label: answer.label ?? store.label }, { by: "own", pixels: recon, posterior });
-    kept = null;
     app.say(rows.map((row) => row.join(" ")).join(". "));
     app.ok();
     app.changed();
@@ -210,8 +216,7 @@ export function own(app) {
     if (facts.typed) {
       const line = make("textarea", { id: "own-text", rows: 3, maxLength: 10000, spellcheck: false });
       const encode = () => app.attempt(async () => {
-        source = null;
-        await take(await api.post("api/infer/text", { text: line.value, label: store.label }), "your line");
+        await look(() => api.post("api/infer/text", { text: line.value, label: store.label }), "your line");
       });
       line.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); encode(); } });
       inputs.append(make("h3", {}, make("label", { htmlFor: "own-text" }, "A line of your own")), line,
@@ -225,7 +230,7 @@ export function own(app) {
   file.tabIndex = -1; // the button beside it opens it
   if (facts.n_test > 0) {
     inputs.append(make("h3", {}, "From the test split"), make("div", { className: "row" }, make("label", { htmlFor: "own-index" }, "Number"), index,
-      make("button", { type: "button", onclick: known }, "Look at it"),
+      make("button", { type: "button", onclick: () => known() }, "Look at it"),
       make("button", { type: "button", onclick: () => { index.value = Math.floor(Math.random() * facts.n_test); known(); } }, "Random")));
   }
   const start = make("div", { className: "columns" });
@@ -260,10 +265,9 @@ export function own(app) {
     },
   };
 
-  // A link's example is encoded again, but its own z (perhaps moved since) stays.
+  // A link's example is encoded again once its code is in the store, which stays.
   async function later(call) {
     await Promise.resolve();
-    kept = { z: store.z, label: store.label };
-    await call();
+    await call(true);
   }
 }

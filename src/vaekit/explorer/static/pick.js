@@ -25,20 +25,38 @@ export function picker(app, name, start, changed) {
   const told = make("div", { className: "name" });
   const element = make("fieldset", { className: "picker" }, make("legend", {}, name), canvas, told, make("div", { className: "row" }, input, other));
   const self = { element, canvas, z: null, label: null, index: start };
+  const begin = api.turns();
+  let loading = null; // the newest choice, on its way or there
 
-  self.load = async (index) => {
+  async function fetched(index) {
+    const newest = begin();
     const [{ z, label }, values] = await Promise.all([api.get(`api/example?i=${index}`), thumbnail(facts, index)]);
+    if (!newest()) return;
     Object.assign(self, { z, label, index });
-    input.value = index;
+    if (document.activeElement !== input) input.value = index; // a person may be typing another
     paint(canvas, facts, values);
     told.textContent = className(facts, label) ? `label ${className(facts, label)}` : `example ${index}`;
     canvas.setAttribute("aria-label", `Example ${name}: number ${index}${label === null ? "" : `, label ${className(facts, label)}`}`);
+  }
+  self.load = (index) => {
+    const mine = loading = fetched(index);
+    mine.catch(() => { if (loading === mine) loading = null; }); // to be asked for again
+    return mine;
+  };
+  // Begins with the first example, and waits until the newest choice has its code.
+  self.settled = async () => {
+    loading ??= self.load(self.index);
+    for (let seen = null; seen !== loading;) await (seen = loading);
+  };
+  self.restore = (index) => {
+    self.index = input.value = index;
+    loading = null;
   };
   const choose = (index) => app.attempt(async () => {
     if (!Number.isInteger(index) || index < 0 || index >= facts.n_test) {
       throw new api.Failure(`There is no example ${input.value || "of that name"}; they go from 0 to ${facts.n_test - 1}.`);
     }
-    await self.load(index);
+    self.load(index);
     await changed();
     app.changed();
   });

@@ -9,7 +9,8 @@ export function sum(app) {
   const problem = lacking(app) ?? (facts.discrete ? make("p", { className: "warn" }, "Codes of this model are categories: they cannot be added.") : null);
   if (problem) { panel.append(problem); return {}; }
 
-  let result = null, loaded = false;
+  let result = null, taken = false; // whether the newest result is to be shown on the stage too
+  const begin = api.turns();
   const pickers = ["a", "b", "c"].map((name, i) => picker(app, name, Math.min(i, facts.n_test - 1), () => compute(true)));
   const canvas = make("canvas", { className: "pix", role: "img", "aria-label": "a − b + c decoded", width: 1, height: 1 });
   const take = make("button", { type: "button", disabled: true, onclick: () => {
@@ -19,14 +20,20 @@ export function sum(app) {
   const png = make("button", { type: "button", onclick: () => result && savePng([...pickers.map((one) => one.canvas), canvas], "vaekit-sum.png") }, "Save PNG");
 
   async function compute(use) {
-    if (!loaded) { loaded = true; await Promise.all(pickers.map((one) => one.load(one.index))); }
+    const newest = begin();
+    taken ||= use;
+    await Promise.all(pickers.map((one) => one.settled()));
+    if (!newest()) return;
     const [a, b, c] = pickers.map((one) => one.z);
     const { z } = await api.post("api/combine", { a, b, c });
     const label = facts.takes_label ? pickers[2].label : null;
-    result = { z, values: example(facts, await api.decode([z], label)) };
+    const values = example(facts, await api.decode([z], label));
+    if (!newest()) return;
+    result = { z, values };
     paint(canvas, facts, result.values);
     take.disabled = false;
-    if (use) store.set({ z, label }, { pixels: result.values });
+    if (taken) store.set({ z, label }, { pixels: values });
+    taken = false;
   }
   panel.append(
     make("p", { className: "soft" }, "What b has is taken from a, and the rest added to c: the three examples' codes, added and decoded."),
@@ -38,9 +45,10 @@ export function sum(app) {
     restore(words) {
       ["sa", "sb", "sc"].forEach((name, i) => {
         const v = Number(words.get(name) ?? NaN);
-        if (Number.isInteger(v) && v >= 0 && v < facts.n_test) pickers[i].index = v;
+        pickers[i].restore(Number.isInteger(v) && v >= 0 && v < facts.n_test ? v : pickers[i].index);
       });
-      loaded = false;
+      begin(); // what is on its way is of the place before
+      taken = false;
       result = null;
     },
   };
