@@ -54,11 +54,11 @@ class VAE(Model):
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return p(z), or p(z|y) where the prior is conditional."""
-        return self.prior(*_with_label(self.prior, y))
+        return self.prior(*self._label(self.prior, y))
 
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z|x), batch shape (B,)."""
-        return self.posterior(x, *_with_label(self.posterior, y))
+        return self.posterior(x, *self._label(self.posterior, y))
 
     def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Return the mean of q(z|x) as the decoder takes it, (B, ...)."""
@@ -66,7 +66,7 @@ class VAE(Model):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
         """Return p(x|z)."""
-        return self.likelihood(z, *_with_label(self.likelihood, y))
+        return self.likelihood(z, *self._label(self.likelihood, y))
 
     def log_joint(self, x: Any, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x, z) for z (K, B, ...) of a continuous latent, (K, B) nats."""
@@ -110,13 +110,12 @@ class VAE(Model):
         """Start the prior's pseudo-inputs at training examples."""
         self.prior.start_from_examples(x)
 
-
-def _with_label(part: Posterior | Prior | Likelihood, y: Tensor | None) -> tuple[Tensor, ...]:
-    if not part.takes_label:
-        return ()
-    if y is None:
-        raise ValueError("this model is conditioned on a label: pass y")
-    return (y,)
+    def _label(self, part: Posterior | Prior | Likelihood, y: Tensor | None) -> tuple[Tensor, ...]:
+        if not (self.takes_label and part.takes_label):
+            return ()
+        if y is None:
+            raise ValueError("this model is conditioned on a label: pass y")
+        return (y,)
 
 
 def tempered(p: Distribution, temperature: float) -> Distribution:

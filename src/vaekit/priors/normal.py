@@ -25,10 +25,14 @@ class StandardNormal(Prior):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.register_buffer("like", torch.zeros(as_shape(shape)), persistent=False)
+        self._made: StandardNormalFamily | None = None
 
     def forward(self) -> StandardNormalFamily:
-        """Return N(0, I)."""
-        return StandardNormalFamily(self.like)
+        """Return N(0, I), the same one until the module moves."""
+        like = self.like
+        if self._made is None or self._made.loc is not like:
+            self._made = StandardNormalFamily(like)
+        return self._made
 
 
 @PRIORS.register("conditional-normal", reference="Sohn et al. 2015, 'Learning structured output representation'")

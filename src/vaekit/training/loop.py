@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,7 @@ class Fit:
 
     # -- one step -------------------------------------------------------------------------------------------------
 
+    @cached_property
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision != "bf16":
             return nullcontext()
@@ -222,7 +224,7 @@ class Fit:
         step = self.at.stage_step
         for _, value in self.annealed:
             value.advance(step, self.total, self.per_epoch)
-        with self._autocast():
+        with self._autocast:
             trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
         # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
         losses: dict[str, Loss] = self.stage.objective(trace)
