@@ -25,10 +25,10 @@ def test_a_long_stretch_keeps_few_values_and_the_same_sum() -> None:
 def test_means_of_batches_of_different_lengths(shape: tuple[int, ...]) -> None:
     sums, direct = Sums(), []
     for i in range(2 * MOST_KEPT + 3):
-        values = torch.randn(*shape[:-1], shape[-1] - (3 if i % 50 == 49 else 0), requires_grad=True)
+        values = torch.randn(*shape[:-1], shape[-1] - (3 if i == 99 else 0), requires_grad=True)
         sums.add_mean("a", values)
         direct.append(float(values.detach().mean()))
-    assert all(len(kept) <= MOST_KEPT for kept in [*sums._rows.values(), *sums._kept.values()])
+        assert all(len(kept) <= MOST_KEPT for kept in [*sums._rows.values(), *sums._kept.values()])
     assert sums.means(len(direct)) == {"a": pytest.approx(sum(direct) / len(direct), abs=1e-5)}
 
 

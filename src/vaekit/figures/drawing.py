@@ -130,9 +130,7 @@ class Drawer:
             try:
                 send(sending, *order)
                 drawn = answers.readline() == b"drawn\n"
-            except (OSError, TypeError):
-                # It has gone, or it may have half an order: nothing more goes that way.
-                self._process.kill()
+            except (OSError, TypeError):  # it has gone, or this one cannot be sent
                 drawn = False
             if not drawn:
                 self._left.append(order)
