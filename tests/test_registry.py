@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import py_compile
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from vaekit.data.known import DATASETS
 from vaekit.errors import UserError
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.posteriors.base import POSTERIORS
+from vaekit.priors.base import PRIORS
+from vaekit.recipes.base import RECIPES
 from vaekit.registry import Registry
 
 
@@ -96,15 +103,62 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry
         del sys.modules[name]
 
 
-def test_a_package_is_imported_whole_at_the_first_look_up_and_not_before(garden: Registry[str]) -> None:
-    assert "some_garden.rose" not in sys.modules
-    assert garden["rose"].part == "rose"
+def planted() -> set[str]:
+    """The modules of the garden that are imported."""
+    return {name.removeprefix("some_garden.") for name in sys.modules if name.startswith("some_garden.")}
+
+
+def test_a_part_looked_up_by_name_is_imported_alone(garden: Registry[str]) -> None:
+    assert planted() == set()
+    assert garden["rose"].part == "rose" and planted() == {"rose"}
+    assert "rose" in garden and planted() == {"rose"}
+    assert "fern" in garden and planted() == {"rose", "fern"}
     assert garden.names == ["fern", "rose"]
 
 
-@pytest.mark.parametrize("look", [len, list, lambda r: "rose" in r, lambda r: r.names])
-def test_every_kind_of_look_up_loads_the_package(
+@pytest.mark.parametrize("look", [len, list, lambda r: r.names, lambda r: "oak" in r])
+def test_a_listing_and_a_name_that_is_nowhere_import_all(
     garden: Registry[str], look: Callable[[Registry[str]], object]
 ) -> None:
     look(garden)
-    assert {"some_garden.rose", "some_garden.fern"} <= sys.modules.keys()
+    assert planted() == {"rose", "fern"}
+
+
+def test_a_name_that_is_nowhere_is_told_with_all_there_are(garden: Registry[str]) -> None:
+    with pytest.raises(UserError, match=r"there is no plant 'ros'; did you mean 'rose'\? Known: fern, rose"):
+        garden["ros"]
+
+
+def test_a_module_that_only_calls_something_with_the_name_is_passed_over(garden: Registry[str], tmp_path: Path) -> None:
+    (tmp_path / "some_garden" / "bee.py").write_text("print(\n    'rose')\n")
+    assert garden["rose"].part == "rose" and planted() == {"bee", "rose"}
+
+
+def test_parts_are_found_where_only_bytecode_is_kept(garden: Registry[str], tmp_path: Path) -> None:
+    for plant in ("rose", "fern"):
+        source = tmp_path / "some_garden" / f"{plant}.py"
+        py_compile.compile(str(source), str(source.with_suffix(".pyc")))
+        source.unlink()
+    assert garden["rose"].part == "rose"
+
+
+def test_a_module_that_fails_to_load_says_why_every_time(garden: Registry[str], tmp_path: Path) -> None:
+    (tmp_path / "some_garden" / "weed.py").write_text("PLANTS.register('weed')\n")
+    for _ in range(2):
+        with pytest.raises(NameError, match="PLANTS"):
+            garden["weed"]
+    assert garden["rose"].part == "rose"
+
+
+@pytest.mark.parametrize("registry", [RECIPES, LIKELIHOODS, POSTERIORS, PRIORS, DATASETS], ids=lambda r: r.kind)
+def test_every_part_lies_where_its_name_leads(registry: Registry[object]) -> None:
+    for entry in registry:
+        modules = list(registry._likely(entry.name))
+        assert 1 <= len(modules) <= 3, (entry.name, modules)
+
+
+def test_a_recipe_brings_no_models_that_it_does_not_use() -> None:
+    code = "import sys; from vaekit.recipes.base import RECIPES; RECIPES['vae'].part; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "vaekit.models.vae" in loaded
+    assert not {"vaekit.models.hierarchy", "vaekit.models.graph", "vaekit.recipes.sequences"} & set(loaded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,7 +30,8 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Named parts of one kind, in the order of their names.
 
-    `package` is imported whole (every module in the folder) at the first look-up, so adding a part touches one file.
+    Parts are the modules of the folder `package`, so adding one touches one file. Looking one up by name imports the
+    module whose source calls something with that name first; listing them, or asking for what is nowhere, imports all.
 
     >>> shapes: Registry[type] = Registry("shape")
     >>> @shapes.register("square", summary="four equal sides")
@@ -71,17 +73,36 @@ class Registry(Generic[T]):
             self._loaded = False
             raise
 
+    def _find(self, name: object) -> bool:
+        """Return whether `name` is registered, importing no more than it takes."""
+        if name not in self._entries and not self._loaded:
+            for module in self._likely(name):
+                importlib.import_module(module)
+                if name in self._entries:
+                    return True
+            self._load()
+        return name in self._entries
+
+    def _likely(self, name: object) -> Iterator[str]:
+        """Yield the modules in which a call begins with this name, as `register("name"` does."""
+        assert self._package is not None
+        call = re.compile(rf"\(\s*(['\"]){re.escape(str(name))}\1")
+        for finder, module, _ in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+            full = f"{self._package}.{module}"
+            spec: Any = finder.find_spec(full, None)
+            source = getattr(spec.loader, "get_source", lambda _: None)(full)  # none where only bytecode is kept
+            if source and call.search(source):
+                yield full
+
     def __getitem__(self, name: str) -> Entry[T]:
-        self._load()
-        if name not in self._entries:
+        if not self._find(name):
             near = difflib.get_close_matches(name, self._entries, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise UserError(f"there is no {self.kind} '{name}'; {hint}Known: {', '.join(sorted(self._entries))}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        self._load()
-        return name in self._entries
+        return self._find(name)
 
     def __iter__(self) -> Iterator[Entry[T]]:
         self._load()

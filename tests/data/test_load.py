@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,6 +224,19 @@ def test_digits_are_scikit_learns() -> None:
     assert (data.train.x.view(-1, 64).numpy() == x).all() and (data.train.y.numpy() == y).all()  # type: ignore[union-attr]
     assert data.info.levels == 17
     assert (data.prepare(data.train.x).view(-1, 64).double().numpy() == x / 16).all()
+
+
+def test_digits_are_the_same_from_the_file_and_from_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vaekit.data.known import digits
+
+    read = digits._rows()
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    assert (digits._rows() == read).all() and read.shape == (1797, 65)
+
+
+def test_digits_load_without_scikit_learn_being_imported() -> None:
+    code = "import sys; from vaekit.data import load; load('digits'); sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_resize_keeps_greys_and_crops_the_centre() -> None:
