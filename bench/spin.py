@@ -73,10 +73,8 @@ class Worker:
         return float(self._line())
 
     def end(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """End the process, and close what led to it."""
+        self._process.communicate()
 
 
 class Load:
