@@ -286,6 +286,18 @@ def test_a_link_keeps_the_maps_place_until_the_map_is_there(open_page: Any, serv
     assert there.evaluate("location.hash") == fragment
 
 
+def test_a_link_taken_while_an_example_loads_stands(open_page: Any, served: Explorer) -> None:
+    page = open_page(served).page
+    held = Held(page, "**/api/example?i=1")
+    page.click("#tab-between")
+    page.wait_for_selector("[aria-label^='Example A: number 0']")
+    page.evaluate("location.hash = '#tab=map&ia=3&ib=7'")
+    page.wait_for_selector("#tab-map[aria-selected=true]")
+    held.let_go()
+    page.click("#tab-between")
+    page.wait_for_selector("[aria-label^='Example B: number 7']")
+
+
 def test_a_number_being_typed_is_not_written_over(open_page: Any, served: Explorer) -> None:
     page = open_page(served).page
     held = Held(page, "**/api/example?i=1")

@@ -41,14 +41,14 @@ export function picker(app, name, start, changed) {
   self.load = (index) => {
     const mine = loading = fetched(index);
     mine.catch(() => { if (loading === mine) loading = null; }); // to be asked for again
-    return mine;
   };
   // Begins with the first example, and waits until the newest choice has its code.
   self.settled = async () => {
-    loading ??= self.load(self.index);
+    if (loading === null) self.load(self.index);
     for (let seen = null; seen !== loading;) await (seen = loading);
   };
   self.restore = (index) => {
+    begin(); // what is on its way is of the place before
     self.index = input.value = index;
     loading = null;
   };
