@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.data.known import read_known
+from vaekit.data.datasets import read_known
 from vaekit.experiment import train
 from vaekit.experiment.tables import impute_rows
 

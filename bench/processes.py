@@ -32,7 +32,7 @@ def work(rank: int, size: int, meeting: str, steps: int, batch: int, facts: dict
     import torch
 
     torch.set_num_threads(1)
-    from vaekit import ranks
+    from vaekit import distributed
     from vaekit.likelihoods.bernoulli import Bernoulli
     from vaekit.models.vae import VAE
     from vaekit.nets.mlp import mlp
@@ -62,9 +62,9 @@ def work(rank: int, size: int, meeting: str, steps: int, batch: int, facts: dict
         def to(self, device: Any) -> Bits:
             return self
 
-    ranks.start()
+    distributed.start()
     if facts.pop("local_draws", False):
-        from vaekit.ranks.draws import SharedDraws
+        from vaekit.distributed.draws import SharedDraws
 
         SharedDraws.__torch_function__ = lambda self, func, types, args=(), kwargs=None: func(*args, **(kwargs or {}))
     torch.manual_seed(0)

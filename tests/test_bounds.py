@@ -14,18 +14,18 @@ import toys
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
 from vaekit.distributions.base import Family
-from vaekit.distributions.bernoulli import Bernoulli, SoftBernoulli
+from vaekit.distributions.bernoulli import BernoulliFamily, SoftBernoulliFamily
 from vaekit.distributions.categorical import OneHot
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.distributions.point import PointMass
 from vaekit.errors import NotALikelihood, UserError
-from vaekit.likelihoods.bernoulli import Bernoulli as BernoulliLikelihood
+from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
-from vaekit.posteriors.normal import DiagonalNormal as DiagonalNormalPosterior
-from vaekit.priors.normal import StandardNormal as StandardNormalPrior
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
 from vaekit.trace import Latent, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
@@ -74,16 +74,16 @@ def _trace(q: Distribution, p: Distribution, px: Distribution, x: Tensor, **extr
     return Trace(x, None, {"z": Latent(q, p, z, z)}, px, extras)
 
 
-class _Relaxed(DiagonalNormal):
+class _Relaxed(DiagonalNormalFamily):
     relaxed = True
 
 
-class _Scoreless(StandardNormal):
+class _Scoreless(StandardNormalFamily):
     measure = "none"
 
 
-Q = DiagonalNormal(torch.zeros(4, 2), torch.zeros(4, 2))
-P = StandardNormal(torch.zeros(2))
+Q = DiagonalNormalFamily(torch.zeros(4, 2), torch.zeros(4, 2))
+P = StandardNormalFamily(torch.zeros(2))
 LOGITS = torch.zeros(1, 4, 3)
 BITS = torch.ones(4, 3)
 
@@ -92,15 +92,21 @@ BITS = torch.ones(4, 3)
     ("trace", "reason"),
     [
         (
-            _trace(PointMass(torch.zeros(4, 2)), P, Bernoulli(LOGITS), BITS),
+            _trace(PointMass(torch.zeros(4, 2)), P, BernoulliFamily(LOGITS), BITS),
             r"point mass on a continuous latent.*infinite",
         ),
-        (_trace(_Relaxed(Q.loc, Q.log_scale), P, Bernoulli(LOGITS), BITS), "relaxation of a discrete posterior"),
-        (_trace(Q, _Scoreless(torch.zeros(2)), Bernoulli(LOGITS), BITS), "the prior of z has no density"),
-        (_trace(Q, P, SoftBernoulli(LOGITS), BITS), "SoftBernoulli is not a normalised distribution"),
-        (_trace(Q, P, Bernoulli(LOGITS), BITS * 0.5), "4 of 4 examples lie outside the support.*Bernoulli"),
-        (_trace(Q, P, Bernoulli(LOGITS), torch.eye(4)[:, :3] * 2), "3 of 4 examples lie outside the support"),
-        (_trace(Q, P, Bernoulli(LOGITS), BITS, refusal="the data were shuffled"), "the data were shuffled"),
+        (
+            _trace(_Relaxed(Q.loc, Q.log_scale), P, BernoulliFamily(LOGITS), BITS),
+            "relaxation of a discrete posterior",
+        ),
+        (_trace(Q, _Scoreless(torch.zeros(2)), BernoulliFamily(LOGITS), BITS), "the prior of z has no density"),
+        (_trace(Q, P, SoftBernoulliFamily(LOGITS), BITS), "SoftBernoulli is not a normalised distribution"),
+        (_trace(Q, P, BernoulliFamily(LOGITS), BITS * 0.5), "4 of 4 examples lie outside the support.*Bernoulli"),
+        (
+            _trace(Q, P, BernoulliFamily(LOGITS), torch.eye(4)[:, :3] * 2),
+            "3 of 4 examples lie outside the support",
+        ),
+        (_trace(Q, P, BernoulliFamily(LOGITS), BITS, refusal="the data were shuffled"), "the data were shuffled"),
     ],
 )
 def test_refusals_name_the_part(trace: Trace, reason: str) -> None:
@@ -111,9 +117,9 @@ def test_refusals_name_the_part(trace: Trace, reason: str) -> None:
 
 
 def test_what_bounds_is_not_refused() -> None:
-    assert bounds.refusal(_trace(Q, P, Bernoulli(LOGITS), BITS)) is None
+    assert bounds.refusal(_trace(Q, P, BernoulliFamily(LOGITS), BITS)) is None
     code = PointMass(torch.eye(3)[[0, 1, 2, 0]])
-    assert bounds.refusal(_trace(code, OneHot(torch.zeros(3)), Bernoulli(LOGITS), BITS)) is None
+    assert bounds.refusal(_trace(code, OneHot(torch.zeros(3)), BernoulliFamily(LOGITS), BITS)) is None
 
 
 def test_every_chunk_of_data_is_checked() -> None:
@@ -129,9 +135,7 @@ def test_every_chunk_of_data_is_checked() -> None:
 
 def _still_model() -> VAE:
     """A model whose ELBO has no noise: the decoder does not look at z, and the KL is a closed form."""
-    model = VAE(
-        DiagonalNormalPosterior(mlp(3, 2, ())), StandardNormalPrior(2), BernoulliLikelihood(mlp(2, 3, ()))
-    ).double()
+    model = VAE(DiagonalNormal(mlp(3, 2, ())), StandardNormal(2), Bernoulli(mlp(2, 3, ()))).double()
     net = model.likelihood.net
     assert net is not None and isinstance(net.head, nn.Linear)
     nn.init.zeros_(net.head.weight)
@@ -233,7 +237,7 @@ def test_log_likelihood_takes_no_gradients() -> None:
 
 
 def test_families_are_told_apart_by_measure() -> None:
-    assert issubclass(Bernoulli, Family)
+    assert issubclass(BernoulliFamily, Family)
     toy = LinearGaussian.make()
     assert bounds.log_likelihood(toy.model, toy.sample(2), k=3).measure == "density"
     assert bounds.log_likelihood(toys.flow_model(), toys.bits(2), k=3).measure == "mass"

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "vaekit"
 
-_BASE = {"errors", "registry", "ranks", "tokens", "graphs"}
+_BASE = {"errors", "registry", "distributed", "tokens", "graphs"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "ranks": {"errors", "_env"},
+    "distributed": {"errors", "_env"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -43,8 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
-    "collapse": {"ranks", "distributions", "trace"},
-    "objectives": {"errors", "registry", "ranks", "schedules", "distributions", "trace", "bounds"},
+    "collapse": {"distributed", "distributions", "trace"},
+    "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
     "data": _BASE | {"atomic"},
     "training": _TRAINING,
     "metrics": _READERS | {"latents"},
@@ -59,12 +59,12 @@ ALLOWED: dict[str, set[str]] = {
     "estimators": {"errors", "experiment"},
     "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
     "explorer": {"errors", "experiment"},
-    "cli": {"errors", "_env", "experiment", "explorer"},
-    "__main__": {"errors", "_env", "cli"},
+    "commands": {"errors", "_env", "experiment", "explorer"},
+    "__main__": {"errors", "_env", "commands"},
 }
 
 # Quick to import, and usable where there is no torch.
-WITHOUT_TORCH = {"errors", "atomic", "_env", "registry", "figures", "report", "cli", "__main__"}
+WITHOUT_TORCH = {"errors", "atomic", "_env", "registry", "figures", "report", "commands", "__main__"}
 
 
 def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
@@ -146,8 +146,8 @@ def test_the_table_has_no_cycle_and_no_unknown_name() -> None:
         ("vaekit.objectives.base", "import importlib\nimportlib.import_module('vaekit.recipes')"),
         ("vaekit.objectives.base", "if TYPE_CHECKING:\n    from vaekit.training.loop import fit"),
         ("vaekit.metrics.likelihood", "from vaekit import train"),  # an attribute of the front door
-        ("vaekit.cli.main", "from vaekit.recipes.base import RECIPES"),
-        ("vaekit.cli.main", "def run():\n    import torch"),
+        ("vaekit.commands.main", "from vaekit.recipes.base import RECIPES"),
+        ("vaekit.commands.main", "def run():\n    import torch"),
         ("vaekit.figures.plots", "from torch import Tensor"),
         ("vaekit.helpers.misc", ""),  # a folder that the table does not know
         ("vaekit.utils", "import math"),
@@ -168,7 +168,7 @@ def test_a_planted_fault_is_found(module: str, source: str) -> None:
         ("vaekit.priors", "from .base import PRIORS\nfrom . import normal", True),
         ("vaekit.priors.vamp", "from . import base\nfrom .. import schedules\nfrom ..conditional import Prior", False),
         ("vaekit.training.loop", "from vaekit.models.base import Model\nfrom vaekit.models import base", False),
-        ("vaekit.cli.main", "from vaekit import __version__, experiment", False),
+        ("vaekit.commands.main", "from vaekit import __version__, experiment", False),
         ("vaekit", "from vaekit.experiment import train", True),
     ],
 )
@@ -188,7 +188,7 @@ def test_the_architecture_page_shows_the_same_table() -> None:
     assert shown == {name: set(names) for name, names in ALLOWED.items()}
 
 
-@pytest.mark.parametrize("module", ["vaekit", "vaekit._env", "vaekit.registry", "vaekit.cli.main"])
+@pytest.mark.parametrize("module", ["vaekit", "vaekit._env", "vaekit.registry", "vaekit.commands.main"])
 def test_starting_up_does_not_load_torch(module: str) -> None:
     heavy = "{'torch', 'sklearn', 'matplotlib', 'scipy', 'numpy'}"
     code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vaekit import bounds
-from vaekit.distributions.bernoulli import Bernoulli
-from vaekit.likelihoods.bernoulli import Bernoulli as BernoulliLikelihood
+from vaekit.distributions.bernoulli import BernoulliFamily
+from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.normal import DiagonalNormal
@@ -22,7 +22,7 @@ def test_many_samples_score_as_one_by_one(lead: tuple[int, ...], event: tuple[in
     logits = 3 * torch.randn(*lead, *event)
     x = (torch.rand(*lead[-1:], *event) < 0.5).float() if len(lead) > 1 else (torch.rand(event) < 0.5).float()
     expected = torch.distributions.Bernoulli(logits=logits).log_prob(x.expand_as(logits)).flatten(len(lead)).sum(-1)
-    family = Bernoulli(logits, len(event))
+    family = BernoulliFamily(logits, len(event))
     with torch.no_grad():
         torch.testing.assert_close(family.log_prob(x), expected)
         torch.testing.assert_close(family.log_prob(x.expand_as(logits)), expected)
@@ -30,7 +30,7 @@ def test_many_samples_score_as_one_by_one(lead: tuple[int, ...], event: tuple[in
 
 
 def _model() -> VAE:
-    return VAE(DiagonalNormal(mlp(12, 2)), StandardNormal(2), BernoulliLikelihood(mlp(2, 12))).eval()
+    return VAE(DiagonalNormal(mlp(12, 2)), StandardNormal(2), Bernoulli(mlp(2, 12))).eval()
 
 
 def test_effective_sample_size_and_noise() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import toys
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
@@ -24,12 +24,12 @@ from vaekit.training.stages import Stage
 
 def _trace(loc: Tensor, log_scale: Tensor, x: Tensor | None = None, k: int = 1) -> Trace:
     """N(loc, exp(2 log_scale)) against N(0, I), decoded to N(z's first number, 1) for each element of x."""
-    q = DiagonalNormal(loc, log_scale)
+    q = DiagonalNormalFamily(loc, log_scale)
     z = q.rsample(torch.Size((k,)))
     x = torch.zeros(len(loc), 4) if x is None else x
     mean = z[..., :1].expand(*z.shape[:-1], x.shape[-1])
-    latent = Latent(q, StandardNormal(torch.zeros(loc.shape[-1])), z, z)
-    return Trace(x, None, {"z": latent}, DiagonalNormal(mean, torch.zeros_like(mean)))
+    latent = Latent(q, StandardNormalFamily(torch.zeros(loc.shape[-1])), z, z)
+    return Trace(x, None, {"z": latent}, DiagonalNormalFamily(mean, torch.zeros_like(mean)))
 
 
 def _loss(objective: Objective, trace: Trace) -> Tensor:
@@ -79,10 +79,10 @@ def test_the_gradient_of_the_rate_pulls_the_posterior_to_the_prior() -> None:
 def test_a_doubled_batch_has_the_same_loss(objective: Objective) -> None:
     one = _trace(torch.randn(6, 2), torch.randn(6, 2), torch.randn(6, 4), k=3)
     latent = one.latents["z"]
-    assert isinstance(latent.q, DiagonalNormal) and isinstance(one.px, DiagonalNormal)
-    q = DiagonalNormal(latent.q.loc.repeat(2, 1), latent.q.log_scale.repeat(2, 1))
+    assert isinstance(latent.q, DiagonalNormalFamily) and isinstance(one.px, DiagonalNormalFamily)
+    q = DiagonalNormalFamily(latent.q.loc.repeat(2, 1), latent.q.log_scale.repeat(2, 1))
     z = latent.z.repeat(1, 2, 1)
-    px = DiagonalNormal(one.px.loc.repeat(1, 2, 1), one.px.log_scale.repeat(1, 2, 1))
+    px = DiagonalNormalFamily(one.px.loc.repeat(1, 2, 1), one.px.log_scale.repeat(1, 2, 1))
     two = Trace(one.x.repeat(2, 1), None, {"z": Latent(q, latent.p, z, z)}, px)
     torch.testing.assert_close(_loss(objective, one), _loss(objective, two))
 
@@ -144,7 +144,7 @@ def test_free_bits_follow_a_schedule() -> None:
 
 def test_the_rate_of_named_latents() -> None:
     one, other = _two_dimensions().latents["z"], _trace(torch.ones(2, 1), torch.zeros(2, 1)).latents["z"]
-    trace = Trace(torch.zeros(2, 1), None, {"a": one, "b": other}, StandardNormal(torch.zeros(1)))
+    trace = Trace(torch.zeros(2, 1), None, {"a": one, "b": other}, StandardNormalFamily(torch.zeros(1)))
     assert float(Rate()(trace).mean()) == pytest.approx(1.51, rel=1e-5)
     assert float(Rate(latents=["b"])(trace).mean()) == pytest.approx(0.5, rel=1e-5)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vaekit.data.known import DATASETS
+from vaekit.data.datasets import DATASETS
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.posteriors.base import POSTERIORS

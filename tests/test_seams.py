@@ -25,9 +25,9 @@ from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.training import checkpoint
 from vaekit.training.loop import fit
-from vaekit.training.result import FitResult
 from vaekit.training.settings import TrainSettings
 from vaekit.training.stages import Stage, make_optimisers
+from vaekit.training.state import FitResult
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
 from vaekit.distributions.categorical import OneHot
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.distributions.point import PointMass
 from vaekit.trace import Latent, Trace
 
@@ -21,13 +21,13 @@ B, K, D = 4, 3, 2
 
 
 def _normal_latent() -> Latent:
-    q = DiagonalNormal(torch.randn(B, D), torch.randn(B, D))
+    q = DiagonalNormalFamily(torch.randn(B, D), torch.randn(B, D))
     z = q.rsample(torch.Size((K,)))
-    return Latent(q, StandardNormal(torch.zeros(D)), z, z)
+    return Latent(q, StandardNormalFamily(torch.zeros(D)), z, z)
 
 
 def _trace(latent: Latent, **extras: Any) -> Trace:
-    px = DiagonalNormal(latent.z, torch.zeros_like(latent.z))
+    px = DiagonalNormalFamily(latent.z, torch.zeros_like(latent.z))
     return Trace(torch.randn(B, D), None, {"z": latent}, px, extras)
 
 
@@ -67,13 +67,13 @@ def test_with_a_closed_form_kl_the_weights_would_not_be_exact() -> None:
 
 
 def test_log_q_that_sampling_knows_is_used_and_q_is_not_asked() -> None:
-    class Silent(DiagonalNormal):
+    class Silent(DiagonalNormalFamily):
         def log_prob(self, value: Tensor) -> Tensor:
             raise AssertionError("asked")
 
     log_q = torch.randn(K, B)
     plain = _normal_latent()
-    assert isinstance(plain.q, DiagonalNormal)
+    assert isinstance(plain.q, DiagonalNormalFamily)
     latent = Latent(Silent(plain.q.loc, plain.q.log_scale), plain.p, plain.z, plain.z, log_q)
     torch.testing.assert_close(latent.kl, log_q - plain.log_p_code)
     assert latent.kl_elements is None
@@ -95,7 +95,7 @@ def test_a_point_mass_costs_the_logarithm_of_its_codes_prior_and_on_a_density_ra
     latent = Latent(PointMass(code), OneHot(torch.zeros(5)), z, z)
     torch.testing.assert_close(latent.log_q_code, torch.zeros(K, B))
     torch.testing.assert_close(latent.kl, torch.full((K, B), 5.0).log())
-    continuous = Latent(PointMass(code), StandardNormal(torch.zeros(5)), z, z)
+    continuous = Latent(PointMass(code), StandardNormalFamily(torch.zeros(5)), z, z)
     with pytest.raises(ValueError, match="no density"):
         _ = continuous.log_q_code
 
@@ -114,7 +114,7 @@ def test_what_a_model_adds_to_log_w_is_in_every_bound(shape: tuple[int, ...]) ->
 
 def test_several_latents_add_up() -> None:
     first, second = _normal_latent(), _normal_latent()
-    px = DiagonalNormal(first.z + second.z, torch.zeros_like(first.z))
+    px = DiagonalNormalFamily(first.z + second.z, torch.zeros_like(first.z))
     trace = Trace(torch.randn(B, D), None, {"a": first, "b": second}, px)
     ratios = [latent.log_p_code - latent.log_q_code for latent in (first, second)]
     torch.testing.assert_close(trace.log_w, trace.log_px + ratios[0] + ratios[1])

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from vaekit.conditional import Draw, Likelihood, Posterior
 from vaekit.distributions.base import Family
 from vaekit.distributions.categorical import OneHot
-from vaekit.distributions.normal import DiagonalNormal as DiagonalNormalFamily
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.distributions.point import PointMass
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian

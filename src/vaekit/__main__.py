@@ -1,6 +1,6 @@
 """`python -m vaekit` is the `vaekit` command."""
 
-from vaekit.cli.main import run
+from vaekit.commands.main import run
 
 if __name__ == "__main__":
     run()

@@ -43,7 +43,7 @@ def refusal(trace: Trace) -> str | None:
             return f"the prior of {name} has no density"
     if "refusal" in trace.extras:
         return str(trace.extras["refusal"])
-    family = type(trace.px).__name__
+    family = type(trace.px).__name__.removesuffix("Family")
     if measure_of(trace.px) == "none":
         return f"{family} is not a normalised distribution of the data"
     inside = in_support(trace.px, trace.x)

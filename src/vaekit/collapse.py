@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.trace import Trace
 
 ACTIVE = 0.01
@@ -33,7 +33,7 @@ class LatentWatch:
     def add(self, trace: Trace) -> None:
         """Take one held-out trace."""
         size = 0
-        counts = ranks.counts()
+        counts = distributed.counts()
         for name, latent in trace.latents.items():
             elements = latent.kl_elements
             if elements is None:
@@ -57,8 +57,8 @@ class LatentWatch:
         """Add up what the processes that shared the batches saw, each its own rows."""
         for store in (self.kl, self.first, self.second):
             for value in store.values():
-                ranks.sum_in_place(value)
-        self.n = int(ranks.sums([self.n])[0])
+                distributed.sum_in_place(value)
+        self.n = int(distributed.sums([self.n])[0])
 
     def kl_elements(self) -> dict[str, list[float]]:
         """Mean KL of each dimension by latent, nats."""

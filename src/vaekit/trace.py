@@ -64,11 +64,11 @@ class Latent:
 class Trace:
     """One forward pass: the data, the latents by name (top first), p(x|z), and named extras in nats an example.
 
-    >>> from vaekit.distributions.normal import DiagonalNormal, StandardNormal
-    >>> q = DiagonalNormal(torch.zeros(4, 2), torch.zeros(4, 2))
+    >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
+    >>> q = DiagonalNormalFamily(torch.zeros(4, 2), torch.zeros(4, 2))
     >>> z = q.rsample((3,))
-    >>> px = DiagonalNormal(z, torch.zeros_like(z))
-    >>> trace = Trace(torch.zeros(4, 2), None, {"z": Latent(q, StandardNormal(torch.zeros(2)), z, z)}, px)
+    >>> px = DiagonalNormalFamily(z, torch.zeros_like(z))
+    >>> trace = Trace(torch.zeros(4, 2), None, {"z": Latent(q, StandardNormalFamily(torch.zeros(2)), z, z)}, px)
     >>> trace.log_px.shape, trace.kl["z"].shape, trace.log_w.shape
     (torch.Size([3, 4]), torch.Size([4]), torch.Size([3, 4]))
     """

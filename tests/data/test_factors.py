@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from vaekit.data import DataInfo, DataSettings, load
+from vaekit.data.datasets.dsprites import FILE, read_dsprites
+from vaekit.data.datasets.shapes3d import read_shapes3d
+from vaekit.data.datasets.sprites import SIZES, TOTAL, render
+from vaekit.data.download import cache_folder
 from vaekit.data.factors import choose, factors_of
-from vaekit.data.known.dsprites import FILE, read_dsprites
-from vaekit.data.known.shapes3d import read_shapes3d
-from vaekit.data.known.sprites import SIZES, TOTAL, render
-from vaekit.data.places import cache_folder
 from vaekit.errors import UserError
 
 
@@ -91,7 +91,7 @@ def test_a_part_is_seeded_and_cached_as_bits(monkeypatch: pytest.MonkeyPatch) ->
     first = load("sprites", settings)
     (cached,) = (cache_folder() / "sprites").iterdir()
     assert cached.stat().st_size < 30 * 64 * 64 / 8 + 200
-    monkeypatch.setattr("vaekit.data.known.sprites.render", lambda index: pytest.fail("drawn again"))
+    monkeypatch.setattr("vaekit.data.datasets.sprites.render", lambda index: pytest.fail("drawn again"))
     again = load("sprites", settings)
     assert torch.equal(first.train.x, again.train.x)
     monkeypatch.undo()
@@ -115,7 +115,7 @@ def _dsprites_file(path: Path, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_real_file_is_read_in_blocks_and_without_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaekit.data.known.dsprites._BLOCK", 16)
+    monkeypatch.setattr("vaekit.data.datasets.dsprites._BLOCK", 16)
     monkeypatch.setattr("pickle.load", lambda *a, **k: pytest.fail("a pickle was loaded"))
     images, classes = _dsprites_file(tmp_path / FILE)
     for count in (None, 20):
@@ -142,7 +142,7 @@ def test_damaged_files_of_dsprites_are_named(tmp_path: Path, damage: str) -> Non
 
 def test_shapes3d_in_its_own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     h5py = pytest.importorskip("h5py")
-    monkeypatch.setattr("vaekit.data.known.shapes3d._BLOCK", 16)
+    monkeypatch.setattr("vaekit.data.datasets.shapes3d._BLOCK", 16)
     images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3)).astype(np.uint8)
     with h5py.File(tmp_path / "3dshapes.h5", "w") as file:
         file["images"] = images

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from vaekit.data import DATASETS, available, load
+from vaekit.data.download import Remote, cache_folder, fetch, find_known, local_file, obtain, places
 from vaekit.data.idx import read_bytes
-from vaekit.data.places import Remote, cache_folder, fetch, find_known, local_file, obtain, places
 from vaekit.errors import UserError
 
 CONTENT = b"\0\0\x08\x01\0\0\0\x05hello"
@@ -58,7 +58,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAEKIT_DATA", str(tmp_path / "given"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("vaekit.data.places.SYSTEM", (tmp_path / "system",))
+    monkeypatch.setattr("vaekit.data.download.SYSTEM", (tmp_path / "system",))
 
 
 def test_fetched_once_into_the_cache(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,13 +161,13 @@ def test_known_sets_are_listed_without_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, vaekit.data.settings; from vaekit.data.known import DATASETS as sets; len(sets)"
+    code = "import sys, vaekit.data.settings; from vaekit.data.datasets import DATASETS as sets; len(sets)"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_fashion_mnist_from_the_system_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaekit.data.places.SYSTEM", (Path("/usr/share/datasets"),))
+    monkeypatch.setattr("vaekit.data.download.SYSTEM", (Path("/usr/share/datasets"),))
     if available(DATASETS["fashion-mnist"]) is None:
         pytest.skip("the system package is not installed")
     data = load("fashion-mnist")

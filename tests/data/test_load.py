@@ -227,7 +227,7 @@ def test_digits_are_scikit_learns() -> None:
 
 
 def test_digits_are_the_same_from_the_file_and_from_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaekit.data.known import digits
+    from vaekit.data.datasets import digits
 
     read = digits._rows()
     monkeypatch.setattr(Path, "is_file", lambda _: False)

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from vaekit.data import chemistry
-from vaekit.data.known.moses import moses
-from vaekit.data.known.nci import nci
+from vaekit.data.datasets.moses import moses
+from vaekit.data.datasets.nci import nci
 from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
 from vaekit.errors import UserError
 from vaekit.tokens import END, UNKNOWN, lengths

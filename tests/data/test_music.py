@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit.data import score
-from vaekit.data.known import chorales
+from vaekit.data import piano_roll
+from vaekit.data.datasets import chorales
 from vaekit.data.midi import Note, read_midi, write_midi
 from vaekit.data.modalities.music import Music, MusicSettings, grids_of
-from vaekit.data.score import HOLD, REST, STEPS, Piece, notes_of, rasterise, segments, sounding
+from vaekit.data.piano_roll import HOLD, REST, STEPS, Piece, notes_of, rasterise, segments, sounding
 from vaekit.errors import UserError
 from vaekit.tokens import END, SPECIAL
 
@@ -172,7 +172,7 @@ def test_writing_keeps_every_note(tmp_path: Path) -> None:
     data = load(pieces, bars=2, valid=0, test=0)
     path = tmp_path / "out.mid"
     Music().write(path, data.train.x, data.info)
-    gap = (2 + 1) * STEPS / score.PER_QUARTER
+    gap = (2 + 1) * STEPS / piano_roll.PER_QUARTER
     notes = notes_of(pieces[0].grid)[0] + [n._replace(onset=n.onset + gap) for n in notes_of(pieces[1].grid)[0]]
     assert list(read_midi(path).parts[0]) == notes
     Music().write(tmp_path / "out.txt", data.train.x, data.info)
@@ -200,7 +200,7 @@ def test_other_refusals(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(UserError, match="cannot read"):
         load(tmp_path / "nothing.mid")
-    with pytest.raises(UserError, match=r"list of vaekit\.data\.score\.Piece"):
+    with pytest.raises(UserError, match=r"list of vaekit\.data\.piano_roll\.Piece"):
         load([1, 2])
     write_midi(tmp_path / "silent.mid", [[]])
     with pytest.raises(UserError, match="no notes"):
@@ -232,7 +232,7 @@ def test_music21_scores_become_pieces() -> None:
 def test_parsed_chorales_are_kept_and_damage_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("music21")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    made = score.Pieces("chorales", "music21's corpus", [melody(3, 50, 4), melody(5, 60, 4)], {"not in 4/4": 2})
+    made = piano_roll.Pieces("chorales", "music21's corpus", [melody(3, 50, 4), melody(5, 60, 4)], {"not in 4/4": 2})
     calls = []
     monkeypatch.setattr(chorales, "_parsed", lambda music21: calls.append(1) or made)
     for _ in range(2):

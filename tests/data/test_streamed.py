@@ -16,7 +16,7 @@ from vaekit import train
 from vaekit.data import DataSettings, load, train_batches
 from vaekit.data import streamed as module
 from vaekit.data.disk import NpyRows
-from vaekit.data.order import BlockOrder, epoch_order
+from vaekit.data.shuffling import BlockOrder, epoch_order
 from vaekit.data.streamed import DiskRows, ahead
 from vaekit.errors import UserError
 from vaekit.training.loop import Fit

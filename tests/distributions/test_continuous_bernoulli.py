@@ -7,7 +7,12 @@ import pytest
 import torch
 from scipy import integrate
 
-from vaekit.distributions.continuous_bernoulli import ContinuousBernoulli, log_partition, logits_for, mean_of
+from vaekit.distributions.continuous_bernoulli import (
+    ContinuousBernoulliFamily,
+    log_partition,
+    logits_for,
+    mean_of,
+)
 
 LOGITS = [-300.0, -20.0, -1.0001, -1.0, -0.9999, -0.1, -1e-3, -1e-8, 0.0, 1e-8, 1e-3, 0.3, 1.0, 5.0, 80.0]
 
@@ -30,7 +35,7 @@ def partition_by_quadrature(logit: float) -> tuple[float, float, float]:
 def test_normaliser_mean_and_variance_are_quadratures(logit: float) -> None:
     value, mean, variance = partition_by_quadrature(logit)
     at = torch.tensor([logit], dtype=torch.float64)
-    d = ContinuousBernoulli(at)
+    d = ContinuousBernoulliFamily(at)
     assert log_partition(at).item() == pytest.approx(value, abs=1e-11, rel=1e-11)
     assert d.mean.item() == pytest.approx(mean, abs=1e-10)
     assert d.variance.item() == pytest.approx(variance, abs=1e-9)
@@ -58,13 +63,13 @@ def test_the_soft_bernoulli_form_lacks_log_c() -> None:
     x, logit = torch.tensor([[0.3]], dtype=torch.float64), torch.tensor([[2.0]], dtype=torch.float64)
     cross_entropy = x * logit - torch.nn.functional.softplus(logit)
     log_c = torch.log(logit / torch.tanh(logit / 2))
-    torch.testing.assert_close(ContinuousBernoulli(logit).log_prob(x), (cross_entropy + log_c).sum(-1))
+    torch.testing.assert_close(ContinuousBernoulliFamily(logit).log_prob(x), (cross_entropy + log_c).sum(-1))
 
 
 @pytest.mark.parametrize("logit", [-1e4, -30.0, -2.0, -5e-3, 0.0, 5e-3, 2.0, 30.0, 1e4])
 def test_samples_follow_the_distribution_function(logit: float) -> None:
     torch.manual_seed(0)
-    x = ContinuousBernoulli(torch.tensor([logit], dtype=torch.float64)).sample((20_000,)).flatten()
+    x = ContinuousBernoulliFamily(torch.tensor([logit], dtype=torch.float64)).sample((20_000,)).flatten()
     assert 0 <= x.min() <= x.max() <= 1
     if abs(logit) < 100:
         u = torch.expm1(x * logit) / np.expm1(logit) if logit else x
@@ -77,9 +82,9 @@ def test_samples_have_the_gradient_of_the_mean() -> None:
     torch.manual_seed(0)
     at = torch.tensor([-3.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
     n = 50_000
-    x = ContinuousBernoulli(at).rsample((n,)).mean(0)
+    x = ContinuousBernoulliFamily(at).rsample((n,)).mean(0)
     (slope,) = torch.autograd.grad(x.sum(), at)
-    expected = ContinuousBernoulli(at.detach()).variance
+    expected = ContinuousBernoulliFamily(at.detach()).variance
     torch.testing.assert_close(slope, expected, rtol=0.02, atol=0)
 
 
@@ -89,7 +94,7 @@ def test_logits_for_inverts_the_mean() -> None:
 
 
 def test_entropy_is_minus_the_expected_log_density() -> None:
-    d = ContinuousBernoulli(torch.tensor([[0.7, -4.0]], dtype=torch.float64))
+    d = ContinuousBernoulliFamily(torch.tensor([[0.7, -4.0]], dtype=torch.float64))
     torch.manual_seed(0)
     log_p = d.log_prob(d.sample((40_000,)))
     assert abs((log_p.mean(0) + d.entropy()).item()) < 4 * log_p.std().item() / 200
@@ -98,7 +103,7 @@ def test_entropy_is_minus_the_expected_log_density() -> None:
 @pytest.mark.parametrize("part", ["mean", "variance", "rsample"])
 def test_moments_and_samples_have_finite_gradients_everywhere(part: str) -> None:
     at = torch.tensor([*LOGITS, 1e4, -1e4, 1e30, -1e30], requires_grad=True)
-    d = ContinuousBernoulli(at)
+    d = ContinuousBernoulliFamily(at)
     torch.manual_seed(0)
     value = d.rsample((3,)) if part == "rsample" else getattr(d, part)
     assert bool(torch.isfinite(value).all())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vaekit.distributions.counts import NegativeBinomial, Poisson, log_rising
+from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily, log_rising
 
 COUNTS = torch.tensor([[0.0, 1.0, 7.0, 90.0, 1500.0]], dtype=torch.float64)
 
@@ -14,8 +14,8 @@ COUNTS = torch.tensor([[0.0, 1.0, 7.0, 90.0, 1500.0]], dtype=torch.float64)
 def test_poisson_is_scipys() -> None:
     log_rate = torch.tensor([[-3.0, 0.0, 2.0, 4.5, 7.3]], dtype=torch.float64)
     expected = stats.poisson.logpmf(COUNTS, log_rate.exp())
-    torch.testing.assert_close(Poisson(log_rate).log_prob(COUNTS), torch.from_numpy(expected.sum(-1)))
-    single = Poisson(log_rate.float()).log_prob_elements(COUNTS.float())
+    torch.testing.assert_close(PoissonFamily(log_rate).log_prob(COUNTS), torch.from_numpy(expected.sum(-1)))
+    single = PoissonFamily(log_rate.float()).log_prob_elements(COUNTS.float())
     torch.testing.assert_close(single.double(), torch.from_numpy(expected), rtol=1e-5, atol=2e-3)
 
 
@@ -25,10 +25,10 @@ def test_negative_binomial_is_scipys(log_dispersion: float) -> None:
     alpha = torch.tensor(log_dispersion, dtype=torch.float64)
     n = torch.exp(-alpha)
     p = n / (n + log_mean.exp())
-    d = NegativeBinomial(log_mean, alpha)
+    d = NegativeBinomialFamily(log_mean, alpha)
     expected = torch.from_numpy(stats.nbinom.logpmf(COUNTS.numpy(), n.numpy(), p.numpy()))
     torch.testing.assert_close(d.log_prob_elements(COUNTS), expected, rtol=1e-8, atol=1e-6)
-    single = NegativeBinomial(log_mean.float(), alpha.float()).log_prob_elements(COUNTS.float())
+    single = NegativeBinomialFamily(log_mean.float(), alpha.float()).log_prob_elements(COUNTS.float())
     torch.testing.assert_close(single.double(), expected, rtol=1e-4, atol=5e-3)
     torch.testing.assert_close(d.variance, torch.from_numpy(stats.nbinom.var(n.numpy(), p.numpy())))
 
@@ -36,8 +36,8 @@ def test_negative_binomial_is_scipys(log_dispersion: float) -> None:
 def test_little_dispersion_is_poisson() -> None:
     log_mean = torch.tensor([[0.5, 2.0]], dtype=torch.float64)
     x = torch.tensor([[1.0, 9.0]], dtype=torch.float64)
-    d = NegativeBinomial(log_mean, torch.tensor(-20.0, dtype=torch.float64))
-    torch.testing.assert_close(d.log_prob(x), Poisson(log_mean).log_prob(x), rtol=0, atol=1e-6)
+    d = NegativeBinomialFamily(log_mean, torch.tensor(-20.0, dtype=torch.float64))
+    torch.testing.assert_close(d.log_prob(x), PoissonFamily(log_mean).log_prob(x), rtol=0, atol=1e-6)
 
 
 def test_log_rising_keeps_float32_digits_where_gammas_cancel() -> None:
@@ -49,11 +49,14 @@ def test_log_rising_keeps_float32_digits_where_gammas_cancel() -> None:
 @pytest.mark.parametrize("log_dispersion", [-1.0, 1.0])
 def test_modes_have_the_most_mass(log_dispersion: float) -> None:
     log_mean = torch.tensor([[-1.0, 0.3, 2.2]], dtype=torch.float64)
-    for d in (Poisson(log_mean), NegativeBinomial(log_mean, torch.tensor(log_dispersion, dtype=torch.float64))):
+    for d in (
+        PoissonFamily(log_mean),
+        NegativeBinomialFamily(log_mean, torch.tensor(log_dispersion, dtype=torch.float64)),
+    ):
         grid = torch.arange(60, dtype=torch.float64).view(-1, 1, 1)
         torch.testing.assert_close(d.log_prob_elements(grid).argmax(0).double(), d.mode)
 
 
 def test_support_is_whole_and_not_negative() -> None:
     x = torch.tensor([[0.0, 2.0], [0.5, 1.0], [-1.0, 1.0], [float("inf"), 0.0], [float("nan"), 0.0]])
-    assert Poisson(torch.zeros(5, 2)).in_support(x).tolist() == [True, False, False, False, False]
+    assert PoissonFamily(torch.zeros(5, 2)).in_support(x).tolist() == [True, False, False, False, False]

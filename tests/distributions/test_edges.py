@@ -9,7 +9,7 @@ from torch.nn.functional import logsigmoid
 
 from graph_toys import every_graph, some
 from vaekit.distributions import edges as module
-from vaekit.distributions.edges import Edges
+from vaekit.distributions.edges import EdgesFamily
 from vaekit.graphs import Graphs
 
 
@@ -42,19 +42,19 @@ def by_hand(u: Tensor, v: Tensor, bias: Tensor, x: Graphs) -> Tensor:
 def test_masses_of_all_graphs_sum_to_one(n: int) -> None:
     every = every_graph(n)
     u, v, bias = (part.expand(len(every), -1, -1) if part.dim() else part for part in spread(1, n))
-    mass = Edges(u, v, bias, every.sizes).log_prob(every).exp().sum()
+    mass = EdgesFamily(u, v, bias, every.sizes).log_prob(every).exp().sum()
     assert mass.item() == pytest.approx(1.0, abs=1e-12)
 
 
 def test_log_prob_is_the_sum_over_pairs_and_hidden_ones_are_left_out() -> None:
     x = some()
     u, v, bias = spread(3, x.pad)
-    assert torch.allclose(Edges(u, v, bias, x.sizes).log_prob(x), by_hand(u, v, bias, x))
+    assert torch.allclose(EdgesFamily(u, v, bias, x.sizes).log_prob(x), by_hand(u, v, bias, x))
     hidden = torch.cat([x.edges[:2], torch.tensor([[5, 7]])])
     seen = x.edges[2:]
     part = Graphs(x.sizes, seen, hidden=hidden)
-    assert torch.allclose(Edges(u, v, bias, x.sizes).log_prob(part), by_hand(u, v, bias, part))
-    weights = Edges(u, v, bias, x.sizes).log_parts(part)
+    assert torch.allclose(EdgesFamily(u, v, bias, x.sizes).log_prob(part), by_hand(u, v, bias, part))
+    weights = EdgesFamily(u, v, bias, x.sizes).log_parts(part)
     assert torch.allclose(weights[0] + weights[1], by_hand(u, v, bias, part))
 
 
@@ -66,7 +66,7 @@ def test_blocks_change_neither_value_nor_gradient(block: int, monkeypatch: pytes
     weights = torch.randn(3, 4, dtype=torch.float64)
     wanted = torch.autograd.grad((hand * weights).sum(), (u, v, bias))
     monkeypatch.setattr(module, "BLOCK", block)
-    found = Edges(u, v, bias, x.sizes).log_prob(x)
+    found = EdgesFamily(u, v, bias, x.sizes).log_prob(x)
     assert found.shape == (3, 4) and torch.allclose(found, hand)
     for a, b in zip(torch.autograd.grad((found * weights).sum(), (u, v, bias)), wanted):
         assert torch.allclose(a, b)
@@ -77,14 +77,14 @@ def test_padding_changes_nothing() -> None:
     u, v, bias = spread(3, x.pad)
     wide = torch.nn.functional.pad(u, (0, 0, 0, 5), value=9.0), torch.nn.functional.pad(v, (0, 0, 0, 5), value=9.0)
     roomy = x.roomy(x.pad + 5)
-    assert torch.equal(Edges(*wide, bias, x.sizes).log_prob(roomy), Edges(u, v, bias, x.sizes).log_prob(x))
+    assert torch.equal(EdgesFamily(*wide, bias, x.sizes).log_prob(roomy), EdgesFamily(u, v, bias, x.sizes).log_prob(x))
 
 
 def test_draws_have_the_edges_that_the_mean_says(monkeypatch: pytest.MonkeyPatch) -> None:
     u, v, bias = spread(1, 5)
     n = 4000
     sizes = torch.full((n,), 4)
-    d = Edges(u.expand(n, -1, -1), v.expand(n, -1, -1), bias, sizes)
+    d = EdgesFamily(u.expand(n, -1, -1), v.expand(n, -1, -1), bias, sizes)
     torch.manual_seed(0)
     monkeypatch.setattr(module, "BLOCK", 9)
     x = d.sample()
@@ -99,8 +99,8 @@ def test_draws_have_the_edges_that_the_mean_says(monkeypatch: pytest.MonkeyPatch
 def test_the_mode_is_the_likeliest_graph() -> None:
     every = every_graph(4)
     u, v, bias = spread(1, 4)
-    d = Edges(u, v, bias, torch.tensor([4]))
-    all_of_them = Edges(u.expand(len(every), -1, -1), v.expand(len(every), -1, -1), bias, every.sizes)
+    d = EdgesFamily(u, v, bias, torch.tensor([4]))
+    all_of_them = EdgesFamily(u.expand(len(every), -1, -1), v.expand(len(every), -1, -1), bias, every.sizes)
     best = every[all_of_them.log_prob(every).argmax().unsqueeze(0)]
     assert torch.equal(d.mode.edges, best.edges)
 
@@ -108,5 +108,5 @@ def test_the_mode_is_the_likeliest_graph() -> None:
 def test_extreme_logits_stay_finite() -> None:
     x = some((4,))
     u = torch.full((1, 4, 1), 200.0, requires_grad=True)
-    found = Edges(u, -u, torch.zeros(()), x.sizes).log_prob(x)
+    found = EdgesFamily(u, -u, torch.zeros(()), x.sizes).log_prob(x)
     assert torch.isfinite(found).all() and torch.isfinite(torch.autograd.grad(found.sum(), u)[0]).all()

@@ -7,8 +7,8 @@ import torch
 from scipy import stats
 
 from contracts import compare_kl
-from vaekit.distributions.categorical import Categorical, OneHot
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic
+from vaekit.distributions.categorical import CategoricalFamily, OneHot
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.distributions.kl import closed_form_kl, kl_elements
 from vaekit.distributions.levels import on_grid
 
@@ -23,7 +23,7 @@ def grid(levels: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 @pytest.mark.parametrize("log_scale", [-9.9, -7.0, -3.0, 0.0, 4.0])
 def test_logistic_mass_is_the_difference_of_scipys_distribution_functions(levels: int, log_scale: float) -> None:
     loc = torch.tensor([[-0.7], [0.0], [0.2], [0.5], [1.0], [1.9]], dtype=torch.float64)
-    d = DiscretisedLogistic(loc, torch.tensor(log_scale, dtype=torch.float64), levels)
+    d = DiscretisedLogisticFamily(loc, torch.tensor(log_scale, dtype=torch.float64), levels)
     x = grid(levels)
     half, scale = 0.5 / (levels - 1), torch.tensor(log_scale).double().exp()
     upper = torch.from_numpy(stats.logistic.cdf((x + half - loc) / scale))
@@ -43,14 +43,14 @@ def test_logistic_mass_is_the_difference_of_scipys_distribution_functions(levels
 def test_logistic_in_float32_sums_to_one_and_keeps_tails(levels: int, log_scale: float) -> None:
     loc = torch.tensor([[0.0], [0.31], [1.0], [3.0]], requires_grad=True)
     scale = torch.full((4, 1), log_scale, requires_grad=True)
-    log_p = DiscretisedLogistic(loc, scale, levels).log_prob(grid(levels, torch.float32))
+    log_p = DiscretisedLogisticFamily(loc, scale, levels).log_prob(grid(levels, torch.float32))
     assert bool(torch.isfinite(log_p).all())
     torch.testing.assert_close(log_p.exp().sum(0), torch.ones(4), rtol=0, atol=1e-5)
     log_p.sum().backward()
     for t in (loc, scale):
         assert t.grad is not None
         assert bool(torch.isfinite(t.grad).all())
-    exact = DiscretisedLogistic(loc.double(), scale.double(), levels).log_prob(grid(levels))
+    exact = DiscretisedLogisticFamily(loc.double(), scale.double(), levels).log_prob(grid(levels))
     torch.testing.assert_close(log_p.double(), exact, rtol=2e-3, atol=2e-3)
 
 
@@ -64,8 +64,8 @@ def test_sixteen_bit_values_are_on_their_grid() -> None:
 def test_grid_values_of_float32_images_are_in_support(levels: int) -> None:
     x = (torch.arange(levels, dtype=torch.float32) / (levels - 1)).view(-1, 1)
     for d in (
-        DiscretisedLogistic(torch.zeros(levels, 1), torch.zeros(()), levels),
-        Categorical(torch.zeros(levels, levels, 1), 1),
+        DiscretisedLogisticFamily(torch.zeros(levels, 1), torch.zeros(()), levels),
+        CategoricalFamily(torch.zeros(levels, levels, 1), 1),
     ):
         assert bool(d.in_support(x).all())
         off = (x + 0.01 / (levels - 1)).clone()
@@ -78,7 +78,7 @@ def test_categorical_picks_the_logit_of_the_level() -> None:
     torch.manual_seed(0)
     logits = torch.randn(3, 5, 4, 2, 3, 3)  # K, B, levels, C, H, W
     index = torch.randint(4, (5, 2, 3, 3))
-    d = Categorical(logits, 3)
+    d = CategoricalFamily(logits, 3)
     assert d.batch_shape == (3, 5)
     expected = torch.zeros(3, 5)
     log_p = logits.log_softmax(2)
@@ -86,14 +86,16 @@ def test_categorical_picks_the_logit_of_the_level() -> None:
         for b in range(5):
             expected[k, b] = log_p[k, b].gather(0, index[b].unsqueeze(0)).sum()
     torch.testing.assert_close(d.log_prob(index / 3), expected)
-    torch.testing.assert_close(Categorical(logits[0], 3).log_prob((index / 3).expand(6, 5, 2, 3, 3))[4], expected[0])
+    torch.testing.assert_close(
+        CategoricalFamily(logits[0], 3).log_prob((index / 3).expand(6, 5, 2, 3, 3))[4], expected[0]
+    )
 
 
 def test_categorical_of_two_levels_is_bernoulli() -> None:
     logits = torch.randn(6, 2, 9)
     x = torch.randint(2, (6, 9)).float()
     expected = torch.distributions.Bernoulli(logits=logits[:, 1] - logits[:, 0]).log_prob(x).sum(-1)
-    torch.testing.assert_close(Categorical(logits).log_prob(x), expected)
+    torch.testing.assert_close(CategoricalFamily(logits).log_prob(x), expected)
 
 
 def test_one_hot_and_class_numbers_agree_with_torch() -> None:
@@ -125,7 +127,7 @@ def test_discrete_kls(size: float) -> None:
     torch.manual_seed(0)
     raw = (torch.randn(4, 6, 2) if size == 1 else size * torch.eye(6).view(1, 6, 6)[:, :, :2]).double()
     raw = raw.clone().requires_grad_()
-    q, p = Categorical(raw), Categorical(torch.zeros(6, 2).double())
+    q, p = CategoricalFamily(raw), CategoricalFamily(torch.zeros(6, 2).double())
     elements = kl_elements(q, p)
     assert elements is not None
     torch.testing.assert_close(elements.sum(-1), 2 * torch.tensor(6.0).double().log() - q.entropy())

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 
 from vaekit.distributions.base import in_support, measure_of
-from vaekit.distributions.counts import NegativeBinomial
+from vaekit.distributions.counts import NegativeBinomialFamily
 from vaekit.distributions.mixed import NEVER, Layout, MixedColumns, ordered_logits
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 
 # In the row's order: a choice, a real column, a count, a positive column, an ordered choice.
 COLUMNS: list[dict[str, Any]] = [
@@ -29,8 +29,8 @@ MISS = math.nan
 
 def make(batch: int = 4, seed: int = 0) -> MixedColumns:
     noise = torch.Generator().manual_seed(seed)
-    normal = DiagonalNormal(torch.randn(batch, 2, generator=noise).double(), torch.tensor([0.3, -0.4]).double())
-    count = NegativeBinomial(torch.randn(batch, 1, generator=noise).double(), torch.tensor([-0.5]).double())
+    normal = DiagonalNormalFamily(torch.randn(batch, 2, generator=noise).double(), torch.tensor([0.3, -0.4]).double())
+    count = NegativeBinomialFamily(torch.randn(batch, 1, generator=noise).double(), torch.tensor([-0.5]).double())
     logits = torch.randn(batch, 2, 3, generator=noise).double()
     logits[:, 0, 2] = NEVER
     return MixedColumns(LAYOUT, normal, count, logits)
@@ -39,7 +39,7 @@ def make(batch: int = 4, seed: int = 0) -> MixedColumns:
 def by_hand(d: MixedColumns, row: int, value: list[float]) -> list[float]:
     """Each cell's log-density by scipy, `value` being stored ones."""
     real, count, probs = d.real, d.count, d.probs[row].numpy()
-    assert isinstance(real, DiagonalNormal) and isinstance(count, NegativeBinomial)
+    assert isinstance(real, DiagonalNormalFamily) and isinstance(count, NegativeBinomialFamily)
     loc, sd = real.loc[row].numpy(), real.log_scale.exp().numpy()
     mean, alpha = float(count.log_mean[row, 0].exp()), float(count.log_dispersion[0].exp())
     raw = 10.0 + 4.0 * value[1]
@@ -86,8 +86,8 @@ def test_samples_lead_the_batch() -> None:
     d = make(3 * 4)
     many = MixedColumns(
         LAYOUT,
-        DiagonalNormal(d.real.loc.view(3, 4, 2), d.real.log_scale),  # type: ignore[union-attr]
-        NegativeBinomial(d.count.log_mean.view(3, 4, 1), d.count.log_dispersion),  # type: ignore[union-attr]
+        DiagonalNormalFamily(d.real.loc.view(3, 4, 2), d.real.log_scale),  # type: ignore[union-attr]
+        NegativeBinomialFamily(d.count.log_mean.view(3, 4, 1), d.count.log_dispersion),  # type: ignore[union-attr]
         d.logits.view(3, 4, 2, 3),  # type: ignore[union-attr]
     )
     x = torch.tensor(ROWS, dtype=torch.float64)
@@ -102,8 +102,8 @@ def test_order_of_columns_does_not_matter() -> None:
     turn = [3, 0, 4, 2, 1]  # the real columns and the choices swap their places too
     layout = Layout.of([COLUMNS[i] for i in turn])
     real, count, logits = d.real, d.count, d.logits
-    assert isinstance(real, DiagonalNormal) and count is not None and logits is not None
-    swapped = DiagonalNormal(real.loc.flip(-1), real.log_scale.flip(-1))
+    assert isinstance(real, DiagonalNormalFamily) and count is not None and logits is not None
+    swapped = DiagonalNormalFamily(real.loc.flip(-1), real.log_scale.flip(-1))
     other = MixedColumns(layout, swapped, count, logits)
     torch.testing.assert_close(other.log_prob(x[:, turn]), d.log_prob(x))
     torch.testing.assert_close(other.mean, d.mean[:, turn])

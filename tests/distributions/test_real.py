@@ -8,10 +8,10 @@ from scipy import stats
 
 from contracts import compare_kl
 from vaekit.distributions.kl import closed_form_kl, kl_elements
-from vaekit.distributions.laplace import Laplace
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.laplace import LaplaceFamily
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.distributions.optimal import FittedNormal
-from vaekit.distributions.student import StudentT, log_gamma_half_step
+from vaekit.distributions.student import StudentTFamily, log_gamma_half_step
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def parts() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_laplace_is_scipys(parts: tuple[torch.Tensor, ...]) -> None:
     x, loc, log_scale = parts
     expected = stats.laplace.logpdf(x, loc, log_scale.exp()).sum(-1)
-    d = Laplace(loc, log_scale)
+    d = LaplaceFamily(loc, log_scale)
     torch.testing.assert_close(d.log_prob(x), torch.from_numpy(expected))
     torch.testing.assert_close(d.variance, torch.from_numpy(stats.laplace.var(loc, log_scale.exp())))
     torch.testing.assert_close(d.entropy(), torch.from_numpy(stats.laplace.entropy(loc, log_scale.exp()).sum(-1)))
@@ -32,10 +32,10 @@ def test_laplace_is_scipys(parts: tuple[torch.Tensor, ...]) -> None:
 @pytest.mark.parametrize("df", [0.5, 1.0, 2.5, 19.9, 20.1, 300.0, 1e7])
 def test_student_is_scipys(parts: tuple[torch.Tensor, ...], df: float) -> None:
     x, loc, log_scale = parts
-    d = StudentT(loc, log_scale, torch.tensor(df).double())
+    d = StudentTFamily(loc, log_scale, torch.tensor(df).double())
     expected = torch.from_numpy(stats.t.logpdf(x, df, loc, log_scale.exp()).sum(-1))
     torch.testing.assert_close(d.log_prob(x), expected, rtol=1e-7, atol=1e-7)
-    single = StudentT(loc.float(), log_scale.float(), torch.tensor(df)).log_prob(x.float())
+    single = StudentTFamily(loc.float(), log_scale.float(), torch.tensor(df)).log_prob(x.float())
     torch.testing.assert_close(single.double(), expected, rtol=2e-6, atol=2e-5)
     if df > 2:
         torch.testing.assert_close(d.variance, torch.from_numpy(stats.t.var(df, loc, log_scale.exp())))
@@ -43,9 +43,9 @@ def test_student_is_scipys(parts: tuple[torch.Tensor, ...], df: float) -> None:
 
 def test_student_says_what_it_lacks() -> None:
     zero = torch.zeros(1, 1)
-    assert StudentT(zero, zero, torch.tensor(1.0)).mean.isnan().item()
-    assert StudentT(zero, zero, torch.tensor(1.5)).variance.isinf().item()
-    assert StudentT(zero, zero, torch.tensor(0.9)).variance.isnan().item()
+    assert StudentTFamily(zero, zero, torch.tensor(1.0)).mean.isnan().item()
+    assert StudentTFamily(zero, zero, torch.tensor(1.5)).variance.isinf().item()
+    assert StudentTFamily(zero, zero, torch.tensor(0.9)).variance.isnan().item()
 
 
 def test_gamma_ratio_is_smooth_in_value_and_gradient() -> None:
@@ -57,7 +57,10 @@ def test_gamma_ratio_is_smooth_in_value_and_gradient() -> None:
 
 def test_laplace_kl_is_the_sampled_one(parts: tuple[torch.Tensor, ...]) -> None:
     _, loc, log_scale = parts
-    q, p = Laplace(loc, log_scale), Laplace(torch.zeros(3).double(), torch.full((3,), 0.3).double())
+    q, p = (
+        LaplaceFamily(loc, log_scale),
+        LaplaceFamily(torch.zeros(3).double(), torch.full((3,), 0.3).double()),
+    )
     exact = closed_form_kl(q, p)
     assert exact is not None
     compare_kl(q, p, exact)
@@ -67,7 +70,7 @@ def test_laplace_kl_is_the_sampled_one(parts: tuple[torch.Tensor, ...]) -> None:
 def test_laplace_kl_at_extremes_is_finite_and_not_negative(scale: float) -> None:
     loc = torch.tensor([[1e4, -1e4, 0.0, 1e-4]], requires_grad=True)
     log_scale = torch.full((1, 4), scale, requires_grad=True)
-    q, p = Laplace(loc, log_scale), Laplace(torch.zeros(4), torch.zeros(()))
+    q, p = LaplaceFamily(loc, log_scale), LaplaceFamily(torch.zeros(4), torch.zeros(()))
     exact = kl_elements(q, p)
     assert exact is not None
     assert bool((torch.isfinite(exact) & (exact >= 0)).all())
@@ -96,12 +99,12 @@ def test_no_other_sigma_scores_the_batch_higher(parts: tuple[torch.Tensor, ...])
     fitted = FittedNormal(loc, torch.zeros(()).double())
     best = fitted.log_prob(x).sum()
     for shift in (-0.05, 0.05):
-        assert DiagonalNormal(loc, fitted.log_scale + shift).log_prob(x).sum() < best
+        assert DiagonalNormalFamily(loc, fitted.log_scale + shift).log_prob(x).sum() < best
 
 
 def test_the_batch_gradient_is_that_through_sigma(parts: tuple[torch.Tensor, ...]) -> None:
     x, loc, _ = parts
     a, b = loc.clone().requires_grad_(), loc.clone().requires_grad_()
     FittedNormal(a, torch.zeros(()).double()).log_prob(x).sum().backward()
-    DiagonalNormal(b, 0.5 * (x - b).square().mean().log()).log_prob(x).sum().backward()
+    DiagonalNormalFamily(b, 0.5 * (x - b).square().mean().log()).log_prob(x).sum().backward()
     torch.testing.assert_close(a.grad, b.grad)

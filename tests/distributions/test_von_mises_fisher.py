@@ -14,15 +14,15 @@ from torch import Tensor
 
 from vaekit.distributions.bessel import iv_ratio, log_iv_scaled
 from vaekit.distributions.kl import closed_form_kl
-from vaekit.distributions.von_mises_fisher import SphereUniform, VonMisesFisher, log_area
+from vaekit.distributions.von_mises_fisher import SphereUniform, VonMisesFisherFamily, log_area
 
 CASES = [(2, 0.3), (2, 30.0), (3, 2.0), (5, 8.0), (10, 1.0), (10, 500.0), (50, 40.0)]
 
 
-def pole(dimension: int, kappa: float) -> VonMisesFisher:
+def pole(dimension: int, kappa: float) -> VonMisesFisherFamily:
     loc = torch.zeros(1, dimension, dtype=torch.float64)
     loc[0, 0] = 1.0
-    return VonMisesFisher(loc, torch.tensor([kappa], dtype=torch.float64))
+    return VonMisesFisherFamily(loc, torch.tensor([kappa], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("v", [0.0, 0.5, 1.0, 4.0, 9.5, 31.5, 32.0, 100.0, 400.0])
@@ -51,7 +51,7 @@ def test_bessel_gradients(v: float) -> None:
     torch.autograd.gradcheck(lambda t: iv_ratio(v, t), (x,))
 
 
-def heights(d: VonMisesFisher, f: str) -> float:
+def heights(d: VonMisesFisherFamily, f: str) -> float:
     """∫ p(x) f dx over the sphere, by the angle to the pole; f is "1" or "log p" or "cos"."""
     dimension = d.dimension
 
@@ -87,7 +87,7 @@ def test_the_uniform_density_is_one_over_the_area() -> None:
 def test_samples_have_the_mean_direction_and_spread(dimension: int, kappa: float) -> None:
     torch.manual_seed(0)
     loc = torch.nn.functional.normalize(torch.randn(1, dimension, dtype=torch.float64), dim=-1)
-    d = VonMisesFisher(loc, torch.tensor([kappa], dtype=torch.float64))
+    d = VonMisesFisherFamily(loc, torch.tensor([kappa], dtype=torch.float64))
     n = 20_000
     x = d.sample((n,))
     torch.testing.assert_close(x.norm(dim=-1), torch.ones(n, 1, dtype=torch.float64))
@@ -120,7 +120,7 @@ def test_gradients_of_expectations_are_unbiased(dimension: int, kappa: float) ->
     found = []
     for _ in range(rounds):
         loc = torch.nn.functional.normalize(raw, dim=-1)
-        x = VonMisesFisher(loc[None], k[None]).rsample((n,))[:, 0] @ c
+        x = VonMisesFisherFamily(loc[None], k[None]).rsample((n,))[:, 0] @ c
         found.append(torch.cat([g.reshape(-1) for g in torch.autograd.grad((x + x * x).mean(), (raw, k))]))
     each = torch.stack(found)
     target = torch.cat([g.reshape(-1) for g in exact])
@@ -153,7 +153,7 @@ def test_the_slope_of_an_angle_is_that_of_its_distribution_function() -> None:
 
 def test_the_kl_keeps_its_gradient_after_sampling() -> None:
     kappa = torch.tensor([5.0], requires_grad=True)
-    d = VonMisesFisher(torch.eye(4)[:1], kappa)
+    d = VonMisesFisherFamily(torch.eye(4)[:1], kappa)
     d.rsample((2,))
     value = closed_form_kl(d, SphereUniform(torch.zeros(4)))
     assert value is not None

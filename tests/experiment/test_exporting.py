@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
-from vaekit.cli.main import run as command
+from vaekit.commands.main import run as command
 from vaekit.errors import UserError
 from vaekit.experiment import hub, load, train
 from vaekit.experiment.compressing import fingerprint

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recipes import examples
-from vaekit.cli.main import run as command
+from vaekit.commands.main import run as command
 from vaekit.errors import UserError
 from vaekit.experiment import optimising, train
 from vaekit.experiment.run import Run

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import vaekit
-from vaekit.cli.main import run as command
+from vaekit.commands.main import run as command
 from vaekit.errors import UserError
 from vaekit.experiment.imputing import impute_file
 from vaekit.experiment.tables import impute_rows

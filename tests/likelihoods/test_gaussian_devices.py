@@ -10,8 +10,8 @@ import pytest
 
 WORKER = """
 import sys, torch, torch.distributed as dist
-from vaekit import ranks
-from vaekit.ranks import group
+from vaekit import distributed
+from vaekit.distributed import group
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.nets.mlp import mlp
 rank = int(sys.argv[1])
@@ -23,8 +23,8 @@ kept = part.mean_square.clone()
 part.mean_square.fill_(1.0); part.steps.zero_()
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 group.join()
-mine = ranks.my_rows()
-with ranks.sharing(6):
+mine = distributed.my_rows()
+with distributed.sharing(6):
     torch.testing.assert_close(part(z[mine]).log_prob(x[mine]).detach(), whole[mine])
 torch.testing.assert_close(part.mean_square, kept)
 dist.destroy_process_group()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.distributions.logistic_mixture import DiscretisedLogisticMixture
 from vaekit.errors import UserError
 from vaekit.likelihoods.logistic_mixture import LogisticMixture, PixelCNNLikelihood, mixture
@@ -51,7 +51,7 @@ def test_the_ends_take_the_tails(loc: float) -> None:
 def test_one_component_and_channel_is_the_discretised_logistic() -> None:
     loc, log_scale = torch.rand(4, 1, 1, 3, 3), torch.randn(4, 1, 1, 3, 3)
     one = DiscretisedLogisticMixture(torch.zeros(4, 1, 3, 3), loc, log_scale, levels=17, dims=2)
-    plain = DiscretisedLogistic(loc[:, 0], log_scale[:, 0], 17, 3)
+    plain = DiscretisedLogisticFamily(loc[:, 0], log_scale[:, 0], 17, 3)
     x = plain.sample()
     torch.testing.assert_close(one.log_prob(x), plain.log_prob(x))
     torch.testing.assert_close(one.mean, plain.mean)

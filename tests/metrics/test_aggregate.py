@@ -11,8 +11,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Mul
 
 from linear_gaussian import LinearGaussian
 from vaekit.data.info import DataInfo
-from vaekit.distributions.normal import DiagonalNormal as DiagonalFamily
-from vaekit.distributions.normal import StandardNormal as StandardFamily
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.aggregate import Mixture, decompose
 from vaekit.metrics.base import Subject, evaluate
@@ -37,7 +36,7 @@ def test_closed_forms_of_a_linear_gaussian_encoder() -> None:
     x = MultivariateNormal(torch.zeros(3), c).sample((8000,))
     cov = a @ c @ a.T + torch.diag(s.square())
     mixture = Mixture(x @ a.T, s.log().expand(8000, 2))
-    pieces = decompose(mixture, StandardFamily(torch.zeros(2)), samples=4000)
+    pieces = decompose(mixture, StandardNormalFamily(torch.zeros(2)), samples=4000)
     mutual = 0.5 * float(cov.logdet()) - float(s.log().sum())
     correlation = 0.5 * float(cov.diagonal().log().sum() - cov.logdet())
     wise = 0.5 * float((cov.diagonal() - 1 - cov.diagonal().log()).sum())
@@ -51,8 +50,8 @@ def test_closed_forms_of_a_linear_gaussian_encoder() -> None:
 
 
 def test_the_pieces_add_up_to_the_kl() -> None:
-    q = DiagonalFamily(torch.randn(30, 4), 0.5 * torch.randn(30, 4))
-    p = StandardFamily(torch.zeros(4))
+    q = DiagonalNormalFamily(torch.randn(30, 4), 0.5 * torch.randn(30, 4))
+    p = StandardNormalFamily(torch.zeros(4))
     pieces = decompose(Mixture(q.loc, q.log_scale), p, samples=3000)
     assert pieces.dimension_wise is not None
     total = pieces.index_code + pieces.total_correlation + pieces.dimension_wise
@@ -83,7 +82,7 @@ def test_the_mixture_against_torch_whatever_the_block(monkeypatch: pytest.Monkey
 def test_mutual_information_at_its_ends(width: float, mutual: float) -> None:
     """Posteriors far apart tell the example; posteriors all alike tell nothing."""
     mixture = Mixture(torch.arange(6.0).unsqueeze(1), torch.full((6, 1), width).log())
-    pieces = decompose(mixture, StandardFamily(torch.zeros(1)), samples=500)
+    pieces = decompose(mixture, StandardNormalFamily(torch.zeros(1)), samples=500)
     near(pieces.index_code, mutual, 1e-3)
     # the bound from above stays finite in single precision, where one component's density is all there is
     assert torch.isfinite(pieces.left_out).all() and pieces.left_out.mean() >= pieces.index_code.mean() - 1e-3
@@ -91,7 +90,7 @@ def test_mutual_information_at_its_ends(width: float, mutual: float) -> None:
 
 def test_leaving_out_equals_the_mixture_of_the_others() -> None:
     loc, log_scale = torch.randn(5, 2).double(), 0.2 * torch.randn(5, 2).double()
-    pieces = decompose(Mixture(loc, log_scale), StandardFamily(torch.zeros(2).double()), samples=400)
+    pieces = decompose(Mixture(loc, log_scale), StandardNormalFamily(torch.zeros(2).double()), samples=400)
     above = pieces.left_out.mean() >= pieces.index_code.mean()
     assert above
     # log q(z|n) - log q(z) = a and the left-out b obey: N e^(-a) = (N-1) e^(-b) + 1
@@ -104,7 +103,7 @@ def test_duplicated_and_independent_dimensions() -> None:
     mu = torch.randn(4000, 1)
     same = Mixture(mu.expand(4000, 2), torch.full((4000, 2), math.log(0.5)))
     apart = Mixture(torch.randn(4000, 2), torch.full((4000, 2), math.log(0.5)))
-    p = StandardFamily(torch.zeros(2))
+    p = StandardNormalFamily(torch.zeros(2))
     rho = 1 / 1.25
     near(decompose(same, p, 3000).total_correlation, -0.5 * math.log(1 - rho**2), 0.02)
     near(decompose(apart, p, 3000).total_correlation, 0.0, 0.02)

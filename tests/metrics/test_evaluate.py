@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaekit.cli.evaluate import Ticker
-from vaekit.cli.main import run as command
+from vaekit.commands.evaluate import Ticker
+from vaekit.commands.main import run as command
 from vaekit.experiment import Run, load, train
 from vaekit.metrics.base import evaluate
 

@@ -9,7 +9,7 @@ import torch
 
 from graph_toys import every_graph, model, some
 from vaekit import bounds
-from vaekit.distributions.edges import Edges as EdgesFamily
+from vaekit.distributions.edges import EdgesFamily
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 from vaekit.likelihoods.edges import Edges

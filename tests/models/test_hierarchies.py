@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 from toys import plane, quadrature
 from vaekit import bounds
 from vaekit.data.info import DataInfo
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian
@@ -24,7 +24,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.nets.stream import EveryResolution, StreamHead
 from vaekit.objectives.base import MODEL
 from vaekit.objectives.elbo import Rate, negative_elbo
-from vaekit.posteriors.normal import DiagonalNormal as NormalPosterior
+from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal
 from vaekit.recipes.base import RECIPES
 
@@ -65,8 +65,8 @@ def decoder() -> Gaussian:
 
 def chain_up(off: float) -> BottomUp:
     """q(z1|x) q(z2|z1), exact if `off` is 0."""
-    first: Any = NormalPosterior(mlp(FEATURES, 2, ()))
-    second: Any = NormalPosterior(mlp(2, 2, ()))
+    first: Any = DiagonalNormal(mlp(FEATURES, 2, ()))
+    second: Any = DiagonalNormal(mlp(2, 2, ()))
     prior: Any = ConditionalNormal(mlp(2, 2, ()))
     model = BottomUp([first, second], [prior], decoder()).double()
     fill(prior.net.head, torch.diag(A), SHIFT, S.log())
@@ -132,7 +132,7 @@ def test_bounds_stand_in_order(name: str) -> None:
 def test_kl_is_to_the_prior_at_the_z_that_was_drawn_and_the_top_counts(name: str) -> None:
     trace = CHAINS[name](0.3).trace(marginal().sample((4,)), k=5)
     top, bottom = trace.latents["z2"], trace.latents["z1"]
-    assert isinstance(bottom.p, DiagonalNormal) and isinstance(bottom.q, DiagonalNormal)
+    assert isinstance(bottom.p, DiagonalNormalFamily) and isinstance(bottom.q, DiagonalNormalFamily)
     torch.testing.assert_close(bottom.p.loc, A * top.z + SHIFT)
     torch.testing.assert_close(bottom.p.scale, S.expand(5, 4, 2))
     found = trace.kl
@@ -152,15 +152,15 @@ def test_kl_is_to_the_prior_at_the_z_that_was_drawn_and_the_top_counts(name: str
 
 
 def test_precision_weighting_is_the_normalised_product() -> None:
-    a = DiagonalNormal(torch.tensor([[0.5]]), torch.tensor([[-0.4]]))
-    b = DiagonalNormal(torch.tensor([[-1.2]]), torch.tensor([[0.7]]))
+    a = DiagonalNormalFamily(torch.tensor([[0.5]]), torch.tensor([[-0.4]]))
+    b = DiagonalNormalFamily(torch.tensor([[-1.2]]), torch.tensor([[0.7]]))
     grid = torch.linspace(-15, 15, 30_001)[:, None, None]
     product = (a.log_prob(grid) + b.log_prob(grid)).exp()
     product = product / (product.sum(0) * 0.001)
     torch.testing.assert_close(combine(a, b).log_prob(grid).exp(), product, rtol=1e-3, atol=1e-5)
     same, other = combine(a, b), combine(b, a)
     torch.testing.assert_close(same.loc, other.loc)
-    vague = DiagonalNormal(torch.tensor([[50.0]]), torch.tensor([[7.0]]))
+    vague = DiagonalNormalFamily(torch.tensor([[50.0]]), torch.tensor([[7.0]]))
     torch.testing.assert_close(combine(a, vague).loc, a.loc, rtol=1e-3, atol=1e-3)
 
 
@@ -169,9 +169,9 @@ def test_precision_weighting_is_the_normalised_product() -> None:
 
 def small_chain() -> Hierarchy:
     posteriors = [
-        NormalPosterior(mlp((1, 4, 4), 3, (8,))),
-        NormalPosterior(mlp(3, 2, (8,))),
-        NormalPosterior(mlp(2, 1)),
+        DiagonalNormal(mlp((1, 4, 4), 3, (8,))),
+        DiagonalNormal(mlp(3, 2, (8,))),
+        DiagonalNormal(mlp(2, 1)),
     ]
     priors = [ConditionalNormal(mlp(2, 3, (8,))), ConditionalNormal(mlp(1, 2, (8,)))]
     return BottomUp(posteriors, priors, Bernoulli(mlp(3, (1, 4, 4), (8,))))
@@ -272,7 +272,7 @@ def test_weights_agree_with_quadrature_over_codes() -> None:
         return deep((2,), ((1, 1),), latent=1)
 
     def chain() -> Hierarchy:
-        posteriors = [NormalPosterior(mlp((1, 4, 4), 1, (8,))), NormalPosterior(mlp(1, 1, (8,)))]
+        posteriors = [DiagonalNormal(mlp((1, 4, 4), 1, (8,))), DiagonalNormal(mlp(1, 1, (8,)))]
         return BottomUp(posteriors, [ConditionalNormal(mlp(1, 1, (8,)))], Bernoulli(mlp(1, (1, 4, 4), (8,))))
 
     for make in (two, chain):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.generating import Generating
 from vaekit.models.vae import VAE
@@ -29,8 +29,8 @@ from vaekit.objectives.adversaries import (
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.perceptual import FeatureReconstruction
-from vaekit.posteriors.normal import DiagonalNormal as Posterior
-from vaekit.priors.normal import StandardNormal as Prior
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
 from vaekit.trace import Latent, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
@@ -40,9 +40,14 @@ from vaekit.training.stages import Stage, make_optimisers
 
 def codes(z: Tensor) -> Trace:
     """A trace whose codes are z (B, D)."""
-    q = DiagonalNormal(z, torch.zeros_like(z))
-    p = StandardNormal(torch.zeros(z.shape[1:]))
-    return Trace(torch.zeros(len(z), 1), None, {"z": Latent(q, p, z[None], z[None])}, DiagonalNormal(z[None], z[None]))
+    q = DiagonalNormalFamily(z, torch.zeros_like(z))
+    p = StandardNormalFamily(torch.zeros(z.shape[1:]))
+    return Trace(
+        torch.zeros(len(z), 1),
+        None,
+        {"z": Latent(q, p, z[None], z[None])},
+        DiagonalNormalFamily(z[None], z[None]),
+    )
 
 
 def test_permuting_keeps_the_margins_and_breaks_the_dependence() -> None:
@@ -94,7 +99,7 @@ def test_an_optimal_critic_of_codes_gives_the_log_ratio() -> None:
 
 def vae(kind: type[VAE] = VAE) -> VAE:
     torch.manual_seed(0)
-    return kind(Posterior(mlp(6, 3, (8,))), Prior(3), Gaussian(mlp(3, 6, (8,)), scale=1.0))
+    return kind(DiagonalNormal(mlp(6, 3, (8,))), StandardNormal(3), Gaussian(mlp(3, 6, (8,)), scale=1.0))
 
 
 def factor() -> tuple[VAE, Objective]:

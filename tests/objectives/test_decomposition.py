@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.objectives.base import Objective
 from vaekit.objectives.decomposition import Estimator, decompose, decomposed_kl, log_weights
 from vaekit.objectives.elbo import Reconstruction
@@ -38,20 +38,20 @@ def test_stratified_weights_are_unbiased_for_the_mixture() -> None:
     torch.testing.assert_close(torch.stack(found).mean(), densities.mean(), rtol=1e-12, atol=0)
 
 
-def correlated(n: int, rho: float, noise: float) -> tuple[DiagonalNormal, Tensor]:
+def correlated(n: int, rho: float, noise: float) -> tuple[DiagonalNormalFamily, Tensor]:
     """Posteriors N(μ_n, noise² I) whose aggregate is N(0, C) with unit variances and correlation rho."""
     torch.manual_seed(0)
     covariance = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
     inner = covariance - noise**2 * torch.eye(2, dtype=torch.float64)
     means = torch.randn(n, 2, dtype=torch.float64) @ torch.linalg.cholesky(inner).mT
-    return DiagonalNormal(means, torch.full_like(means, math.log(noise))), covariance
+    return DiagonalNormalFamily(means, torch.full_like(means, math.log(noise))), covariance
 
 
 def test_a_correlated_gaussian_has_the_parts_it_should() -> None:
     """TC = -½ log(1 - ρ²); MI = ½ log det C - log det noise; the marginals are N(0, 1), so their KL is 0."""
     rho, noise, n = 0.8, 0.4, 2000
     q, covariance = correlated(n, rho, noise)
-    p = StandardNormal(torch.zeros(2, dtype=torch.float64))
+    p = StandardNormalFamily(torch.zeros(2, dtype=torch.float64))
     z = q.rsample()
     parts = decompose(q, p, z, n)
     expected = {
@@ -70,11 +70,11 @@ def test_a_small_batch_estimates_the_same_total_correlation() -> None:
     """Stratified weights in batches of 100 of 2,000: near the whole data set's; weighted ones are off by log N."""
     n, batch = 2000, 100
     q, _ = correlated(n, 0.8, 0.4)
-    p, z = StandardNormal(torch.zeros(2, dtype=torch.float64)), q.rsample()
+    p, z = StandardNormalFamily(torch.zeros(2, dtype=torch.float64)), q.rsample()
     exact = decompose(q, p, z, n).total_correlation.mean()
     found: dict[Estimator, list[Tensor]] = {"mss": [], "mws": []}
     for rows in torch.randperm(n).split(batch):
-        part = DiagonalNormal(q.loc[rows], q.log_scale[rows])
+        part = DiagonalNormalFamily(q.loc[rows], q.log_scale[rows])
         for estimator, values in found.items():
             values.append(decompose(part, p, z[rows], n, estimator).total_correlation.mean())
     assert abs(float(torch.stack(found["mss"]).mean() - exact)) < 0.1
@@ -83,11 +83,11 @@ def test_a_small_batch_estimates_the_same_total_correlation() -> None:
 
 
 def test_terms_with_weight_one_sum_to_the_sampled_kl_and_read_one_trace_once() -> None:
-    q = DiagonalNormal(torch.randn(6, 3, requires_grad=True), torch.zeros(6, 3))
+    q = DiagonalNormalFamily(torch.randn(6, 3, requires_grad=True), torch.zeros(6, 3))
     z = q.rsample((1,))
-    p = StandardNormal(torch.zeros(3))
+    p = StandardNormalFamily(torch.zeros(3))
     x = torch.randn(6, 4)
-    trace = Trace(x, None, {"z": Latent(q, p, z, z)}, DiagonalNormal(torch.zeros(1, 6, 4), torch.zeros(1, 6, 4)))
+    trace = Trace(x, None, {"z": Latent(q, p, z, z)}, DiagonalNormalFamily(torch.zeros(1, 6, 4), torch.zeros(1, 6, 4)))
     objective = Objective(Reconstruction(), *decomposed_kl(50))
     loss = objective(trace)["model"]
     torch.testing.assert_close(loss.total, -trace.log_w.mean(), rtol=1e-5, atol=1e-5)

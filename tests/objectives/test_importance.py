@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaekit.bounds import importance_weighted
 from vaekit.conditional import Likelihood, Posterior, Prior
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.errors import UserError
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -50,7 +50,7 @@ class Weighted(Trace):
 
 
 def weights(values: Tensor) -> Trace:
-    d = StandardNormal(torch.zeros(1))
+    d = StandardNormalFamily(torch.zeros(1))
     trace = Weighted(None, None, {"z": Latent(d, d, values, values)}, d)
     object.__setattr__(trace, "log_w", values)
     return trace
@@ -175,8 +175,8 @@ def test_refused_before_anything_is_written(tmp_path: Any) -> None:
 
 
 def test_capacity_is_the_distance_of_the_mean_rate() -> None:
-    q = DiagonalNormal(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))  # KLs of 0.5 and 4.5 nats
-    latent = Latent(q, StandardNormal(torch.zeros(1)), q.mean[None], q.mean[None])
+    q = DiagonalNormalFamily(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))  # KLs of 0.5 and 4.5 nats
+    latent = Latent(q, StandardNormalFamily(torch.zeros(1)), q.mean[None], q.mean[None])
     trace = Trace(None, None, {"a": latent, "b": latent}, q)
     assert float(Capacity(1.0, 2.0, ["a"])(trace)) == pytest.approx(0.5)
     assert float(Capacity(1.0, 2.0)(trace)) == pytest.approx(3.0)

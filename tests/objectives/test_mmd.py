@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.objectives.mmd import MMD, SCALES, Kernel, mmd
 from vaekit.trace import Latent, Trace
 
@@ -70,10 +70,10 @@ def test_it_grows_with_distance_and_a_lone_row_has_no_pair() -> None:
 def test_the_term_compares_codes_with_prior_draws_and_moves_the_codes() -> None:
     torch.manual_seed(0)
     loc = torch.full((300, 2), 3.0, requires_grad=True)
-    q = DiagonalNormal(loc, torch.zeros(300, 2))
+    q = DiagonalNormalFamily(loc, torch.zeros(300, 2))
     z = q.rsample((1,))
-    p = StandardNormal(torch.zeros(2))
-    trace = Trace(torch.zeros(300, 1), None, {"z": Latent(q, p, z, z)}, DiagonalNormal(z, torch.zeros_like(z)))
+    p = StandardNormalFamily(torch.zeros(2))
+    trace = Trace(torch.zeros(300, 1), None, {"z": Latent(q, p, z, z)}, DiagonalNormalFamily(z, torch.zeros_like(z)))
     value = MMD()(trace)
     (grad,) = torch.autograd.grad(value, loc)
     assert float(value.detach()) > 0.3 and bool((grad.mean(0) > 0).all())

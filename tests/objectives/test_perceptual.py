@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.objectives.perceptual import FeatureReconstruction, frozen
@@ -26,7 +26,7 @@ class Layers(nn.Module):
 
 
 def trace(mean: Tensor, x: Tensor) -> Trace:
-    return Trace(x, None, {}, DiagonalNormal(mean, torch.zeros_like(mean)))
+    return Trace(x, None, {}, DiagonalNormalFamily(mean, torch.zeros_like(mean)))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaekit.distributions.mixture import Mixture
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.experiment import train
 from vaekit.likelihoods.bernoulli import Bernoulli
@@ -70,7 +70,7 @@ def test_densities_and_assignments_are_sklearns() -> None:
 
 @torch.no_grad()
 def test_the_quick_table_keeps_its_digits_far_out_and_where_components_are_narrow() -> None:
-    narrow = DiagonalNormal(5 * torch.randn(7, 20), torch.full((7, 20), -4.0))
+    narrow = DiagonalNormalFamily(5 * torch.randn(7, 20), torch.full((7, 20), -4.0))
     d = Mixture(narrow, torch.zeros(7))
     z = narrow.loc[3] + 0.02 * torch.randn(6, 20)
     each: Tensor = narrow.log_prob(z.unsqueeze(1)).double()

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from vaekit import bounds
-from vaekit.distributions.categorical import Categorical as CategoricalFamily
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic as LogisticFamily
-from vaekit.distributions.normal import DiagonalNormal as NormalFamily
-from vaekit.distributions.normal import StandardNormal as StandardFamily
+from vaekit.distributions.categorical import CategoricalFamily
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli, SoftBernoulli
 from vaekit.likelihoods.categorical import Categorical
@@ -131,7 +130,7 @@ def test_masses_are_the_familys_and_none_is_zero(family: str) -> None:
     levels, shape = 17, (2, 3)
     torch.manual_seed(0)
     if family == "logistic":
-        px = LogisticFamily(torch.rand(shape).double(), torch.randn(shape).double() * 2 - 3, levels)
+        px = DiscretisedLogisticFamily(torch.rand(shape).double(), torch.randn(shape).double() * 2 - 3, levels)
         exact = table_cumulative(px, levels)
         found = logistic_cumulative(px)
     else:
@@ -154,8 +153,8 @@ def test_the_grid_has_equal_prior_mass_and_the_posteriors_masses_are_right() -> 
     grid = LatentGrid(6)
     assert np.allclose(np.diff(norm.cdf(grid.edges.numpy())), 1 / 64, atol=1e-12)
     assert ((grid.edges[:-1] < grid.medians) & (grid.medians < grid.edges[1:])).all()
-    q = NormalFamily(torch.tensor([[0.5, -1.0]]), torch.tensor([[-1.0, -3.0]]))
-    p = StandardFamily(torch.zeros(2))
+    q = DiagonalNormalFamily(torch.tensor([[0.5, -1.0]]), torch.tensor([[-1.0, -3.0]]))
+    p = StandardNormalFamily(torch.zeros(2))
     below = grid.cumulative(q, p)
     ends = np.stack([below(np.full(2, i)) for i in range(65)]) / WHOLE
     true = norm.cdf((grid.edges.numpy()[:, None] - q.loc.numpy()) / np.exp(q.log_scale.numpy()))
@@ -164,9 +163,9 @@ def test_the_grid_has_equal_prior_mass_and_the_posteriors_masses_are_right() -> 
 
 def test_a_prior_with_another_mean_and_scale_is_its_own_grid() -> None:
     grid = LatentGrid(8)
-    p = NormalFamily(torch.tensor([3.0]), torch.tensor([math.log(0.2)]))
+    p = DiagonalNormalFamily(torch.tensor([3.0]), torch.tensor([math.log(0.2)]))
     index = np.array([0, 100, 255])
-    plain = grid.values(index, StandardFamily(torch.zeros(1)), torch.Size([3, 1]))
+    plain = grid.values(index, StandardNormalFamily(torch.zeros(1)), torch.Size([3, 1]))
     assert torch.allclose(grid.values(index, p, torch.Size([3, 1])), 3 + 0.2 * plain, atol=1e-6)
 
 

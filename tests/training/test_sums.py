@@ -9,7 +9,7 @@ import torch
 
 from training.toys import toy_data, toy_vae
 from vaekit import bounds
-from vaekit.training.sums import FEW, MOST_KEPT, Sums
+from vaekit.training.running_means import FEW, MOST_KEPT, Sums
 
 
 def test_a_long_stretch_keeps_few_values_and_the_same_sum() -> None:

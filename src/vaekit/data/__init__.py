@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.data.batches import eval_batches, train_batches
     from vaekit.data.dataset import DataSet, Split, load
+    from vaekit.data.datasets import DATASETS, available
     from vaekit.data.info import DataInfo, Kind
-    from vaekit.data.known import DATASETS, available
-    from vaekit.data.order import epoch_order
     from vaekit.data.prepare import Prepare
     from vaekit.data.save import write_images, write_npz
     from vaekit.data.settings import DataSettings
+    from vaekit.data.shuffling import epoch_order
 
 _HOME = {
-    "DATASETS": "known",
+    "DATASETS": "datasets",
     "DataInfo": "info",
     "DataSet": "dataset",
     "DataSettings": "settings",
     "Kind": "info",
     "Prepare": "prepare",
     "Split": "dataset",
-    "available": "known",
-    "epoch_order": "order",
+    "available": "datasets",
+    "epoch_order": "shuffling",
     "eval_batches": "batches",
     "load": "dataset",
     "train_batches": "batches",

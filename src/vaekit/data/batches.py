@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
-from vaekit.data.order import epoch_order, mix
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.shuffling import epoch_order, mix
 from vaekit.data.streamed import DiskRows, ahead
 from vaekit.tokens import trim
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import BLOCK, Prepare, as_input
+from vaekit.data.preprocessing import resolve
 from vaekit.data.raw import Part, Raw, check
-from vaekit.data.resolve import resolve
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read
 from vaekit.data.streamed import load_streamed, streams, with_sample

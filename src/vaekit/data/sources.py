@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.disk import open_shards
+from vaekit.data.download import user_folders
 from vaekit.data.folders import is_idx_folder, read_idx_folder, read_image_folder
 from vaekit.data.idx import parse_idx, read_bytes, read_idx
-from vaekit.data.known import DATASETS, read_known
-from vaekit.data.places import user_folders
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from vaekit.data import disk
 from vaekit.data.folders import is_idx_folder
-from vaekit.data.order import BlockOrder, epoch_order
+from vaekit.data.preprocessing import TOLERANCE, resolve
 from vaekit.data.raw import Part, Raw, check, label
-from vaekit.data.resolve import TOLERANCE, resolve
 from vaekit.data.settings import DataSettings
+from vaekit.data.shuffling import BlockOrder, epoch_order
 from vaekit.errors import UserError
 
 STREAM_ABOVE = 1 << 30

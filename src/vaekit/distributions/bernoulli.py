@@ -13,12 +13,12 @@ from torch.types import _size
 from vaekit.distributions.base import SCALAR, Family, sum_event
 
 
-class Bernoulli(Family):
+class BernoulliFamily(Family):
     """Independent bits with log-odds `logits` over the last `event_dims` axes.
 
     log p(x) = Σ_j x_j l_j - log(1 + exp l_j), nats an example.
 
-    >>> Bernoulli(torch.zeros(1, 4), 1).log_prob(torch.ones(1, 4)).item()
+    >>> BernoulliFamily(torch.zeros(1, 4), 1).log_prob(torch.ones(1, 4)).item()
     -2.7725...
     """
 
@@ -85,7 +85,7 @@ class Bernoulli(Family):
         return ((x == 0) | (x == 1)).flatten(-len(self.event_shape)).all(-1)
 
 
-class SoftBernoulli(Bernoulli):
+class SoftBernoulliFamily(BernoulliFamily):
     """The Bernoulli cross-entropy on grey values in [0, 1]: Σ_j x_j l_j - log(1 + exp l_j).
 
     It is common in tutorials and is *not* a log-probability: over x in [0, 1] its exponential does not integrate to 1.

@@ -18,13 +18,13 @@ def _draw_index(logits: Tensor, axis: int) -> Tensor:
     return (logits - torch.empty_like(logits).exponential_().log()).argmax(axis)
 
 
-class Categorical(Family):
+class CategoricalFamily(Family):
     """A free probability for each of the `levels` values i / (levels - 1), independently for each element.
 
     `logits` is (..., levels, *event), the event the last `event_dims` axes.
     log p(x) = Σ_j l_j[x_j] - log Σ_i exp l_j[i], nats an example.
 
-    >>> Categorical(torch.zeros(2, 4, 1, 5, 5), 3).log_prob(torch.zeros(2, 1, 5, 5))[0].item()
+    >>> CategoricalFamily(torch.zeros(2, 4, 1, 5, 5), 3).log_prob(torch.zeros(2, 1, 5, 5))[0].item()
     -34.657...
     """
 
@@ -166,8 +166,8 @@ class OneHot(Family):
         return sum_event((~one).to(torch.float32), len(self.event_shape) - 1) == 0
 
 
-@register_kl(Categorical, Categorical, elements=True)
-def _categorical_categorical(q: Categorical, p: Categorical) -> Tensor:
+@register_kl(CategoricalFamily, CategoricalFamily, elements=True)
+def _categorical_categorical(q: CategoricalFamily, p: CategoricalFamily) -> Tensor:
     """Σ_i q_i (log q_i - log p_i) for each element."""
     log_q = q.logits.log_softmax(q.axis)
     return (log_q.exp() * (log_q - p.logits.log_softmax(p.axis))).sum(q.axis)

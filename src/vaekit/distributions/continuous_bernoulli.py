@@ -83,13 +83,13 @@ def logits_for(mean: Tensor, steps: int = 60) -> Tensor:
     return ((low + high) / 2).to(mean)
 
 
-class ContinuousBernoulli(Family):
+class ContinuousBernoulliFamily(Family):
     """Independent values in [0, 1] with log-odds `logits` over the last `event_dims` axes.
 
     p(x_j) = C(λ_j) λ_j^x_j (1 - λ_j)^(1 - x_j) with λ = sigmoid(l) and C(λ) = l / tanh(l / 2), which is
     log p(x) = Σ_j x_j l_j - log((exp l_j - 1) / l_j), nats an example (Loaiza-Ganem & Cunningham 2019).
 
-    >>> ContinuousBernoulli(torch.zeros(1, 4)).log_prob(torch.rand(1, 4)).item()
+    >>> ContinuousBernoulliFamily(torch.zeros(1, 4)).log_prob(torch.rand(1, 4)).item()
     0.0
     """
 

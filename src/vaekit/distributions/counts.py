@@ -42,12 +42,12 @@ def _stirling(z: Tensor) -> Tensor:
     return r * (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s / 1680)))
 
 
-class Poisson(Family):
+class PoissonFamily(Family):
     """Independent counts with rates exp(log_rate), over the last `event_dims` axes.
 
     log p(x) = Σ_j x_j η_j - exp η_j - log x_j!, nats an example.
 
-    >>> Poisson(torch.zeros(1, 3)).log_prob(torch.ones(1, 3)).item()
+    >>> PoissonFamily(torch.zeros(1, 3)).log_prob(torch.ones(1, 3)).item()
     -3.0
     """
 
@@ -93,13 +93,13 @@ class Poisson(Family):
         return is_count(x, len(self.event_shape))
 
 
-class NegativeBinomial(Family):
+class NegativeBinomialFamily(Family):
     """Independent counts with mean m = exp(log_mean) and variance m + α m², α = exp(log_dispersion).
 
     With r = 1/α, log p(x) = Σ_j log Γ(x_j + r) - log Γ(r) - log x_j! + r log(r / (r + m)) + x_j log(m / (r + m)),
     nats an example: scipy's nbinom(n=r, p=r / (r + m)). α → 0 is the Poisson. `log_dispersion` broadcasts.
 
-    >>> NegativeBinomial(torch.zeros(1, 1), torch.zeros(())).log_prob(torch.zeros(1, 1)).item()
+    >>> NegativeBinomialFamily(torch.zeros(1, 1), torch.zeros(())).log_prob(torch.zeros(1, 1)).item()
     -0.6931...
     """
 

@@ -16,7 +16,7 @@ _CHUNK = 1 << 22
 _FAR = 1e9
 
 
-class DiscretisedLogistic(Family):
+class DiscretisedLogisticFamily(Family):
     """A logistic variable rounded to the grid i / (levels - 1), the first and last level taking the tails.
 
     With a = (x - δ/2 - μ) / s and b = (x + δ/2 - μ) / s the edges of x's bin, δ = 1 / (levels - 1) its width,
@@ -24,7 +24,7 @@ class DiscretisedLogistic(Family):
     difference of nearly equal numbers is formed; at x = 0 the bin reaches down to -∞ and at x = 1 up to ∞
     (Salimans et al. 2017, arXiv:1701.05517). Over the last `event_dims` axes of `loc`; `log_scale` broadcasts.
 
-    >>> d = DiscretisedLogistic(torch.tensor([[0.3]]), torch.tensor([[-2.0]]), 4)
+    >>> d = DiscretisedLogisticFamily(torch.tensor([[0.3]]), torch.tensor([[-2.0]]), 4)
     >>> d.log_prob(torch.linspace(0, 1, 4).view(4, 1, 1)).exp().sum().item()
     1.0...
     """

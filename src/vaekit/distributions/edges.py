@@ -17,7 +17,7 @@ BLOCK = 1 << 18
 """Pairs whose logits are held at once: 1 MiB, so that they stay in a core's cache."""
 
 
-class Edges(Family):
+class EdgesFamily(Family):
     """p(A) = Π_{i<j} Bernoulli(a_ij; sigmoid(l_ij)) with l_ij = u_i · v_j + b, each unordered pair once, no diagonal.
 
     `u` and `v` (..., G, N, F) are what the nodes are (v = u diag(s): then l is symmetric), `bias` a scalar, `sizes`
@@ -27,7 +27,7 @@ class Edges(Family):
     >>> from vaekit.graphs import Graphs
     >>> triangle = Graphs(torch.tensor([3]), torch.tensor([[0, 1], [0, 2], [1, 2]]))
     >>> zero = torch.zeros(1, 3, 2)
-    >>> Edges(zero, zero, torch.zeros(()), triangle.sizes).log_prob(triangle)  # three fair coins
+    >>> EdgesFamily(zero, zero, torch.zeros(()), triangle.sizes).log_prob(triangle)  # three fair coins
     tensor([-2.0794])
     """
 

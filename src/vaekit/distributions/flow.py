@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, detached
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 
 MEAN_POINTS = 16
@@ -49,7 +49,7 @@ class Flow(Family):
     Source: Rezende & Mohamed 2015, arXiv:1505.05770.
     """
 
-    def __init__(self, base: DiagonalNormal, steps: nn.Module, context: Tensor | None = None) -> None:
+    def __init__(self, base: DiagonalNormalFamily, steps: nn.Module, context: Tensor | None = None) -> None:
         self.base = base
         self.steps = steps
         self.context = context

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from vaekit.distributions.base import sum_event
-from vaekit.distributions.normal import DiagonalNormal, FullNormal, StandardNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily, StandardNormalFamily
 
 _CLOSED: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
 _ELEMENTS: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
@@ -40,8 +40,8 @@ def _lookup(table: dict[tuple[type, type], Callable[[Any, Any], Tensor]], q: Dis
 def kl_elements(q: Distribution, p: Distribution) -> Tensor | None:
     """Return KL(q_j ‖ p_j) for each element j of the event, (..., *event) in nats, or None if they do not factorise.
 
-    >>> q = DiagonalNormal(torch.ones(1, 2), torch.zeros(1, 2))
-    >>> kl_elements(q, StandardNormal(torch.zeros(2)))
+    >>> q = DiagonalNormalFamily(torch.ones(1, 2), torch.zeros(1, 2))
+    >>> kl_elements(q, StandardNormalFamily(torch.zeros(2)))
     tensor([[0.5000, 0.5000]])
     """
     form = _lookup(_ELEMENTS, q, p)
@@ -65,8 +65,8 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
 def kl(q: Distribution, p: Distribution, samples: int = 1) -> Tensor:
     """Return KL(q ‖ p) = E_q[log q(z) - log p(z)], nats; in closed form, else averaged over reparameterised samples.
 
-    >>> q = DiagonalNormal(torch.tensor([[1.0]]), torch.tensor([[0.0]]))
-    >>> kl(q, StandardNormal(torch.zeros(1)))
+    >>> q = DiagonalNormalFamily(torch.tensor([[1.0]]), torch.tensor([[0.0]]))
+    >>> kl(q, StandardNormalFamily(torch.zeros(1)))
     tensor([0.5000])
     """
     exact = closed_form_kl(q, p)
@@ -76,31 +76,31 @@ def kl(q: Distribution, p: Distribution, samples: int = 1) -> Tensor:
     return (q.log_prob(z) - p.log_prob(z)).mean(0)
 
 
-@register_kl(DiagonalNormal, StandardNormal, elements=True)
-def _diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
+@register_kl(DiagonalNormalFamily, StandardNormalFamily, elements=True)
+def _diagonal_standard(q: DiagonalNormalFamily, p: StandardNormalFamily) -> Tensor:
     """½ (μ² + σ² - log σ² - 1) for each latent dimension; never negative."""
     log_variance = 2 * q.log_scale
     return 0.5 * (torch.addcmul(torch.expm1(log_variance), q.loc, q.loc) - log_variance)
 
 
-@register_kl(DiagonalNormal, DiagonalNormal, elements=True)
-def _diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
+@register_kl(DiagonalNormalFamily, DiagonalNormalFamily, elements=True)
+def _diagonal_diagonal(q: DiagonalNormalFamily, p: DiagonalNormalFamily) -> Tensor:
     """½ ((μ_q - μ_p)² / σ_p² + σ_q² / σ_p² - 1) + log σ_p - log σ_q for each latent dimension."""
     log_ratio = q.log_scale - p.log_scale
     off = (q.loc - p.loc) * torch.exp(-p.log_scale)
     return 0.5 * (off * off + torch.expm1(2 * log_ratio)) - log_ratio
 
 
-@register_kl(FullNormal, DiagonalNormal)
-def _full_diagonal(q: FullNormal, p: DiagonalNormal) -> Tensor:
+@register_kl(FullNormalFamily, DiagonalNormalFamily)
+def _full_diagonal(q: FullNormalFamily, p: DiagonalNormalFamily) -> Tensor:
     off = (q.loc - p.loc) * torch.exp(-p.log_scale)
     trace = (q.variance * torch.exp(-2 * p.log_scale)).sum(-1)
     log_ratio = q.log_diagonal.sum(-1) - p.log_scale.expand_as(off).sum(-1)
     return 0.5 * (off.square().sum(-1) + trace - q.loc.shape[-1]) - log_ratio
 
 
-@register_kl(FullNormal, FullNormal)
-def _full_full(q: FullNormal, p: FullNormal) -> Tensor:
+@register_kl(FullNormalFamily, FullNormalFamily)
+def _full_full(q: FullNormalFamily, p: FullNormalFamily) -> Tensor:
     shape = torch.broadcast_shapes(q.scale_tril.shape, p.scale_tril.shape)
     ratio = torch.linalg.solve_triangular(p.scale_tril.expand(shape), q.scale_tril.expand(shape), upper=False)
     off = torch.linalg.solve_triangular(p.scale_tril.expand(shape), (q.loc - p.loc).unsqueeze(-1), upper=False)

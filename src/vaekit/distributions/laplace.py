@@ -14,12 +14,12 @@ from vaekit.distributions.kl import register_kl
 LOG_2 = math.log(2)
 
 
-class Laplace(Family):
+class LaplaceFamily(Family):
     """Laplace(loc, exp log_scale) over the last `event_dims` axes of `loc`; `log_scale` broadcasts.
 
     log p(x) = -Σ_j [|x_j - μ_j| / b_j + log b_j + log 2], nats an example.
 
-    >>> Laplace(torch.zeros(3, 2), torch.zeros(())).log_prob(torch.zeros(3, 2))[0].item()
+    >>> LaplaceFamily(torch.zeros(3, 2), torch.zeros(())).log_prob(torch.zeros(3, 2))[0].item()
     -1.3862...
     """
 
@@ -63,8 +63,8 @@ class Laplace(Family):
         return sum_event((1 + LOG_2 + self.log_scale).expand_as(self.loc), len(self.event_shape))
 
 
-@register_kl(Laplace, Laplace, elements=True)
-def _laplace_laplace(q: Laplace, p: Laplace) -> Tensor:
+@register_kl(LaplaceFamily, LaplaceFamily, elements=True)
+def _laplace_laplace(q: LaplaceFamily, p: LaplaceFamily) -> Tensor:
     """log(b_p / b_q) + (b_q exp(-|Δ| / b_q) + |Δ|) / b_p - 1 for each element, with Δ = μ_q - μ_p; never negative."""
     ratio = q.log_scale - p.log_scale
     off = (q.loc - p.loc).abs() * torch.exp(-q.log_scale)

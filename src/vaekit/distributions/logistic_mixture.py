@@ -9,14 +9,14 @@ from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
 from vaekit.distributions.categorical import OneHot
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.distributions.levels import on_grid
 
 
 class DiscretisedLogisticMixture(Family):
     """P(x_i) = Σ_m π_im Π_c P(x_ic | μ_imc + Σ_{d<c} κ_imdc x_id, s_imc) for each pixel i, channels c in order.
 
-    Each factor is a `DiscretisedLogistic`, whose ends take the tails, so that the masses of a pixel sum to 1. Shapes,
+    Each factor is a `DiscretisedLogisticFamily`, whose ends take the tails, so the masses of a pixel sum to 1. Shapes,
     the event being (C, *places): `logits` (..., M, *places), `loc` and `log_scale` (..., M, C, *places), and κ
     `coefficients` (..., M, C - 1, C, *places) or None, of which the entries with d < c count. With `flat` the event is
     (*places) and C is 1. `dims` is the number of `places` axes.
@@ -67,9 +67,9 @@ class DiscretisedLogisticMixture(Family):
                 loc = loc + self._channel(own, c) * value
         return loc
 
-    def _factor(self, c: int, before: list[Tensor]) -> DiscretisedLogistic:
+    def _factor(self, c: int, before: list[Tensor]) -> DiscretisedLogisticFamily:
         """Return P(x_c | x_<c) of every component and pixel."""
-        return DiscretisedLogistic(self._mean_given(c, before), self._channel(self.log_scale, c), self.levels, 0)
+        return DiscretisedLogisticFamily(self._mean_given(c, before), self._channel(self.log_scale, c), self.levels, 0)
 
     def log_prob_pixels(self, value: Tensor) -> Tensor:
         """Return the log-mass of each pixel, all channels together: (..., *places)."""

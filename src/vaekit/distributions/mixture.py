@@ -8,7 +8,7 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, measure_of
-from vaekit.distributions.normal import LOG_2PI, DiagonalNormal
+from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 
 
 class Mixture(Family):
@@ -16,7 +16,7 @@ class Mixture(Family):
 
     It has no batch shape itself. log p(x) = logsumexp_c [log π_c + log p_c(x)], nats.
 
-    >>> two = DiagonalNormal(torch.tensor([[-3.0], [3.0]]), torch.zeros(2, 1))
+    >>> two = DiagonalNormalFamily(torch.tensor([[-3.0], [3.0]]), torch.zeros(2, 1))
     >>> d = Mixture(two, torch.zeros(2))
     >>> d.responsibilities(torch.tensor([[2.9]])).round(decimals=3)
     tensor([[0., 1.]])
@@ -56,7 +56,7 @@ class Mixture(Family):
         """Return log π_c + log p_c(x) for x (..., *event): (..., C)."""
         dims = len(self.event_shape)
         c = self.components
-        if type(c) is DiagonalNormal:
+        if type(c) is DiagonalNormalFamily:
             each = _normal_table(c, value.flatten(-dims))
         else:
             each = c.log_prob(value.unsqueeze(value.dim() - dims))
@@ -76,8 +76,10 @@ class Mixture(Family):
             shape = torch.Size(sample_shape)
             chosen = torch.multinomial(self.logits.softmax(0), max(shape.numel(), 1), replacement=True)
             c = self.components
-            if type(c) is DiagonalNormal:
-                picked = DiagonalNormal(c.loc[chosen], c.log_scale.expand_as(c.loc)[chosen], len(self.event_shape))
+            if type(c) is DiagonalNormalFamily:
+                picked = DiagonalNormalFamily(
+                    c.loc[chosen], c.log_scale.expand_as(c.loc)[chosen], len(self.event_shape)
+                )
                 return picked.sample().view(*shape, *self.event_shape)
             every = c.sample(torch.Size((len(chosen),)))
             return every[torch.arange(len(chosen)), chosen].view(*shape, *self.event_shape)
@@ -98,7 +100,7 @@ class Mixture(Family):
         return torch.isfinite(x).flatten(-dims).all(-1)
 
 
-def _normal_table(c: DiagonalNormal, x: Tensor) -> Tensor:
+def _normal_table(c: DiagonalNormalFamily, x: Tensor) -> Tensor:
     """log N(x; μ_c, σ_c²) for every c: (..., D) → (..., C), as one matrix product.
 
     ‖(x - μ)/σ‖² is multiplied out, which cancels: in float64, where there is one, nothing of it is seen.

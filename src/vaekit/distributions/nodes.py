@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.types import _size
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.kl import register_kl
 from vaekit.distributions.normal import LOG_2PI
@@ -62,7 +62,7 @@ class NodeNormal(Family):
         shape = self._extended_shape(sample_shape)
         sizes = self.mask.sum(-1)
         n = int(sizes.sum())
-        with ranks.pairs_of(n, lambda: _graph_of_node(ranks.gather(sizes))):
+        with distributed.pairs_of(n, lambda: _graph_of_node(distributed.gather(sizes))):
             drawn = torch.randn(*shape[:-3], n, shape[-1], dtype=self.loc.dtype, device=self.loc.device)
         noise = drawn.new_zeros(shape)
         noise[..., self.mask, :] = drawn

@@ -23,12 +23,12 @@ def bounded_log_scale(raw: Tensor) -> Tensor:
     return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND)
 
 
-class DiagonalNormal(Family):
+class DiagonalNormalFamily(Family):
     """N(loc, diag exp(2 log_scale)) over the last `event_dims` axes.
 
     log p(x) = -½ Σ_j [((x_j - μ_j) / σ_j)² + 2 log σ_j + log 2π], nats an example.
 
-    >>> d = DiagonalNormal(torch.zeros(5, 2), torch.zeros(5, 2))
+    >>> d = DiagonalNormalFamily(torch.zeros(5, 2), torch.zeros(5, 2))
     >>> d.batch_shape, d.event_shape, d.rsample((3,)).shape
     (torch.Size([5]), torch.Size([2]), torch.Size([3, 5, 2]))
     """
@@ -83,22 +83,22 @@ class DiagonalNormal(Family):
         z = (value - self.loc) * torch.exp(-self.log_scale)
         return -0.5 * (z * z + LOG_2PI) - self.log_scale
 
-    def tempered(self, temperature: float) -> DiagonalNormal:
+    def tempered(self, temperature: float) -> DiagonalNormalFamily:
         """Return the normal with every standard deviation multiplied by `temperature`."""
         log_scale = self.log_scale.expand_as(self.loc) + math.log(max(temperature, 1e-12))
-        return DiagonalNormal(self.loc, log_scale, len(self.event_shape))
+        return DiagonalNormalFamily(self.loc, log_scale, len(self.event_shape))
 
     def entropy(self) -> Tensor:
         """Return ½ Σ_j (1 + log 2π) + Σ_j log σ_j, nats an example."""
         return sum_event(0.5 * (1 + LOG_2PI) + self.log_scale.expand_as(self.loc), len(self.event_shape))
 
 
-class FullNormal(Family):
+class FullNormalFamily(Family):
     """N(loc, L Lᵀ) with L lower triangular and a positive diagonal, kept as log-diagonal and strictly lower part.
 
     log p(x) = -½ ‖L⁻¹(x - μ)‖² - Σ_j log L_jj - (D/2) log 2π, nats an example.
 
-    >>> d = FullNormal(torch.zeros(5, 2), torch.zeros(5, 2), torch.zeros(5, 2, 2))
+    >>> d = FullNormalFamily(torch.zeros(5, 2), torch.zeros(5, 2), torch.zeros(5, 2, 2))
     >>> d.log_prob(torch.zeros(5, 2))[0].item()
     -1.8378...
     """
@@ -151,10 +151,10 @@ class FullNormal(Family):
         return 0.5 * self.loc.shape[-1] * (1 + LOG_2PI) + self.log_diagonal.sum(-1)
 
 
-class StandardNormal(DiagonalNormal):
+class StandardNormalFamily(DiagonalNormalFamily):
     """N(0, I) of a given event shape and no batch: the usual prior, with a cheaper log-density.
 
-    >>> StandardNormal(torch.zeros(2)).log_prob(torch.zeros(7, 2)).shape
+    >>> StandardNormalFamily(torch.zeros(2)).log_prob(torch.zeros(7, 2)).shape
     torch.Size([7])
     """
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vaekit import ranks
-from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormal
+from vaekit import distributed
+from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormalFamily
 
 _FLOOR = math.exp(-2 * LOG_SCALE_BOUND)
 
@@ -23,7 +23,7 @@ def log_scale_of(mean_square: Tensor) -> Tensor:
     return 0.5 * torch.log(mean_square.clamp_min(_FLOOR))
 
 
-class FittedNormal(DiagonalNormal):
+class FittedNormal(DiagonalNormalFamily):
     """N(loc, σ² I) with σ² the mean squared error of whatever `log_prob` is given, over elements and batch
     (all of it, where processes share one).
 
@@ -47,7 +47,7 @@ class FittedNormal(DiagonalNormal):
     def _fit(self, value: Tensor) -> None:
         observe = self._observe if torch.is_grad_enabled() else None
         with torch.no_grad():
-            mean_square = ranks.mean((value - self.loc).square())
+            mean_square = distributed.mean((value - self.loc).square())
             if observe is not None:
                 mean_square = observe(mean_square)
             self.log_scale = log_scale_of(mean_square)

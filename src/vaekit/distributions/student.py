@@ -31,13 +31,13 @@ def log_gamma_half_step(a: Tensor) -> Tensor:
     return torch.where(far, series, torch.lgamma(near + 0.5) - torch.lgamma(near))
 
 
-class StudentT(Family):
+class StudentTFamily(Family):
     """Student's t with location, scale and degrees of freedom, over the last `event_dims` axes of `loc`.
 
     log p(x) = Σ_j log Γ((ν+1)/2) - log Γ(ν/2) - ½ log(νπ) - log σ_j - ((ν+1)/2) log(1 + ((x_j - μ_j)/σ_j)² / ν),
     nats an example. `log_scale` and `df` broadcast against `loc`.
 
-    >>> StudentT(torch.zeros(3, 1), torch.zeros(()), torch.tensor(1.0)).log_prob(torch.zeros(3, 1))[0].item()
+    >>> StudentTFamily(torch.zeros(3, 1), torch.zeros(()), torch.tensor(1.0)).log_prob(torch.zeros(3, 1))[0].item()
     -1.1447...
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Beta, constraints
 from torch.types import _size
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.bessel import iv_ratio, log_iv_scaled
 from vaekit.distributions.kl import register_kl
@@ -87,7 +87,7 @@ class SphereUniform(_OnSphere):
         return torch.full(value.shape[:-1], -log_area(len(self.like)), dtype=value.dtype, device=value.device)
 
 
-class VonMisesFisher(_OnSphere):
+class VonMisesFisherFamily(_OnSphere):
     """Directions x around a mean direction μ: log p(x) = κ μ·x + log C_D(κ), nats; `loc` is (..., D), `kappa` (...).
 
     C_D(κ) = κ^v / ((2π)^{D/2} I_v(κ)) with v = D/2 - 1. The mean is A μ with A = I_{v+1}(κ) / I_v(κ). Any D ≥ 2.
@@ -98,7 +98,7 @@ class VonMisesFisher(_OnSphere):
 
     Source: Davidson et al. 2018, arXiv:1804.00891.
 
-    >>> d = VonMisesFisher(torch.eye(3)[:1], torch.tensor([10.0]))
+    >>> d = VonMisesFisherFamily(torch.eye(3)[:1], torch.tensor([10.0]))
     >>> round(d.mean[0, 0].item(), 6)  # coth 10 - 1/10
     0.9
     """
@@ -181,7 +181,7 @@ def _angles(kappa: Tensor, dimension: int) -> Tensor:
     beta = Beta(torch.tensor(0.5 * m, dtype=kappa.dtype, device=kappa.device), 0.5 * m, validate_args=False)
     out = torch.zeros_like(kappa)
     todo = torch.ones_like(kappa, dtype=torch.bool)
-    while ranks.any_of(todo.any()):  # all go on while one must: their random numbers stay in step
+    while distributed.any_of(todo.any()):  # all go on while one must: their random numbers stay in step
         z = beta.sample(kappa.shape)
         # 1 - w = 2 b z / (…): the angle is taken from it, since w itself rounds to 1.
         under = 1 - (1 - b) * z
@@ -222,8 +222,8 @@ def _angle_slope(angle: Tensor, kappa: Tensor, length: Tensor, dimension: int) -
     return ((torch.cos(s) - length.unsqueeze(-1)) * log_ratio.exp() * weights).sum(-1) * (end - angle)
 
 
-@register_kl(VonMisesFisher, SphereUniform)
-def _von_mises_fisher_uniform(q: VonMisesFisher, p: SphereUniform) -> Tensor:
+@register_kl(VonMisesFisherFamily, SphereUniform)
+def _von_mises_fisher_uniform(q: VonMisesFisherFamily, p: SphereUniform) -> Tensor:
     """κ A(κ) + log C_D(κ) + log area: of κ alone, and never negative."""
     value = q.kappa * q.length + q.log_normaliser + log_area(q.dimension)
     return value.clamp(min=0.0).to(q.loc.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from vaekit.data.known import DATASETS, available
+from vaekit.data.datasets import DATASETS, available
 from vaekit.recipes.base import RECIPES
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.atomic import replacing, write_bytes
 from vaekit.data import load as load_data
-from vaekit.data.known import DATASETS
+from vaekit.data.datasets import DATASETS
 from vaekit.data.save import write_npz
 from vaekit.data.sources import read
 from vaekit.errors import UserError

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from vaekit import __version__
 from vaekit.atomic import replacing, write_bytes
 from vaekit.distributions.base import is_point_mass
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.errors import UserError
 from vaekit.experiment.compressing import fingerprint
 from vaekit.experiment.run import Run, load
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
 
 def mean_of(px: Distribution) -> Tensor:
     """Return the mean of p(x|z); of a discretised logistic in one piece, since programs cannot split by batch size."""
-    if not isinstance(px, DiscretisedLogistic):
+    if not isinstance(px, DiscretisedLogisticFamily):
         return px.mean
     step = 1 / (px.levels - 1)
     edges = (torch.arange(px.levels - 1, dtype=px.loc.dtype, device=px.loc.device) + 0.5) * step

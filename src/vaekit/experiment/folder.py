@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from vaekit import __version__, ranks
+from vaekit import __version__, distributed
 from vaekit.atomic import write_json
 from vaekit.errors import UserError
 
@@ -57,14 +57,14 @@ def versions() -> dict[str, str]:
 
 def next_free(recipe: str, data: str) -> Path:
     """Return runs/DATA-RECIPE, with a number behind it when that is taken; processes of one run agree on it."""
-    ranks.start()
-    return Path(ranks.from_main(lambda: str(_next_free(recipe, data))))
+    distributed.start()
+    return Path(distributed.from_main(lambda: str(_next_free(recipe, data))))
 
 
 def _next_free(recipe: str, data: str) -> Path:
-    if ranks.restarted():
+    if distributed.restarted():
         for path in Path("runs").glob(f"*/{RECORD}"):
-            if read_record(path.parent).get("launch") == ranks.launch():
+            if read_record(path.parent).get("launch") == distributed.launch():
                 return path.parent
     stem = f"{Path(data).stem or 'data'}-{recipe}"
     folder, number = Path("runs") / stem, 1

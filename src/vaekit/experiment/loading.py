@@ -9,8 +9,8 @@ from typing import Any
 from vaekit.conditional import Wants
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet
+from vaekit.data.datasets import DATASETS
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS
 from vaekit.data.modality import MODALITIES, reading
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaekit import figures
 from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.data.prepare import as_input
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
@@ -210,7 +210,7 @@ def aggregate(run: Run) -> Any:
     label = y if y is not None and run.model.takes_label else None
     trace = run.model.trace(x, label, hard=True)
     latent = next(iter(trace.latents.values()))
-    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormal) or latent.p.batch_shape:
+    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormalFamily) or latent.p.batch_shape:
         return None
     if latent.q.loc.dim() != 2:
         return None

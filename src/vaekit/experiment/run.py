@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.atomic import write_json
 from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet, Prepare, Split
@@ -156,9 +156,9 @@ class Run:
         `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
         examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
         """
-        ranks.start()
+        distributed.start()
         found = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress, options=options), metrics)
-        if self.path is not None and ranks.is_main():
+        if self.path is not None and distributed.is_main():
             plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in found.items()}
             write_json(self.path / files.EVALUATION, self.evaluation() | plain)
         return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -26,11 +26,11 @@ from vaekit.figures.drawing import drawer
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
+from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
-from vaekit.training.parts import is_sharded, whole
 from vaekit.training.progress import Silent, for_terminal
-from vaekit.training.result import FitResult, choose_device
+from vaekit.training.state import FitResult, choose_device
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
@@ -66,12 +66,12 @@ def train(
     >>> run.sample(4).shape
     torch.Size([4, 1, 8, 8])
     """
-    ranks.start()
+    distributed.start()
     given = _given(set, dict(zip(SHORTCUTS, (epochs, steps, batch_size, lr, seed, device, precision))))
     target = None if out is None else Path(out)
     if resume or _goes_on(target):
         return _resume(target, recipe, data, given, progress, loggers, pictures)
-    ranks.from_main(lambda: _check_target(target, overwrite))
+    distributed.from_main(lambda: _check_target(target, overwrite))
     _check_loggers(loggers)
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
@@ -96,7 +96,7 @@ def train(
     }
     choose_device(settings.train.device)
     _start(built, dataset)
-    if target is not None and ranks.is_main():
+    if target is not None and distributed.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
         files.write_record(target, record)
@@ -104,7 +104,7 @@ def train(
         return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
-        if target is not None and ranks.is_main() and not (target / files.CHECKPOINTS).exists():
+        if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
             shutil.rmtree(target)
         raise
 
@@ -113,9 +113,9 @@ def _goes_on(target: Path | None) -> bool:
     """Whether this launch of several processes began the run in `target`, and was started again."""
 
     def begun() -> bool:
-        return target is not None and (target / files.RECORD).is_file() and _launch(target) == ranks.launch()
+        return target is not None and (target / files.RECORD).is_file() and _launch(target) == distributed.launch()
 
-    return ranks.restarted() and ranks.from_main(begun)
+    return distributed.restarted() and distributed.from_main(begun)
 
 
 def _launch(target: Path) -> str | None:
@@ -124,8 +124,10 @@ def _launch(target: Path) -> str | None:
 
 def _processes() -> dict[str, Any]:
     """Return what the record says of the processes, where a launcher started them."""
-    started = ranks.launch()
-    return ({"processes": ranks.world()} if ranks.world() > 1 else {}) | ({"launch": started} if started else {})
+    started = distributed.launch()
+    return ({"processes": distributed.world()} if distributed.world() > 1 else {}) | (
+        {"launch": started} if started else {}
+    )
 
 
 def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
@@ -204,7 +206,7 @@ def _fit_and_draw(
     pictures: bool,
     resume: bool,
 ) -> Run:
-    wanted = pictures and target is not None and ranks.is_main()
+    wanted = pictures and target is not None and distributed.is_main()
     with drawer(wanted) as other:
         run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
         if wanted:
@@ -235,7 +237,9 @@ def _fit(
             source,
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl" and ranks.is_main()],
+            loggers=[
+                LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl" and distributed.is_main()
+            ],
             progress=shown,
             resume=resume,
         )
@@ -246,8 +250,8 @@ def _fit(
         built = _whole(built, settings, record)
     built.model.eval()
     record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
-    run = Run(target if ranks.is_main() else None, record, built, settings, dataset)
-    if target is not None and ranks.is_main():
+    run = Run(target if distributed.is_main() else None, record, built, settings, dataset)
+    if target is not None and distributed.is_main():
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
     return run
@@ -294,7 +298,7 @@ def _resume(
 ) -> Run:
     if target is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    record = ranks.from_main(lambda: files.read_record(target))
+    record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
     settings = chosen.settings(record["settings"])
     if recipe is not None and recipe != record["recipe"]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit.distributions.bernoulli import Bernoulli as BernoulliFamily
-from vaekit.distributions.bernoulli import SoftBernoulli as SoftBernoulliFamily
+from vaekit.distributions.bernoulli import BernoulliFamily, SoftBernoulliFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.nets.base import Net
 

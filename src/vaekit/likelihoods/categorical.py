@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit.distributions.categorical import Categorical as CategoricalFamily
+from vaekit.distributions.categorical import CategoricalFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.nets.base import Net

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.distributions.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulliFamily
-from vaekit.distributions.continuous_bernoulli import logits_for
+from vaekit.distributions.continuous_bernoulli import ContinuousBernoulliFamily, logits_for
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.nets.base import Net
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit.distributions.counts import NegativeBinomial as NegativeBinomialFamily
-from vaekit.distributions.counts import Poisson as PoissonFamily
+from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
 from vaekit.nets.base import Net

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic as DiscretisedLogisticFamily
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.categorical import check_levels
 from vaekit.likelihoods.scale import Scale, ScaleKind, split

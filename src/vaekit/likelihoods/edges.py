@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaekit.distributions.edges import Edges as EdgesFamily
+from vaekit.distributions.edges import EdgesFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.nets.base import activation
 

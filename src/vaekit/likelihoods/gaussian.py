@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.distributions.optimal import FittedNormal, log_scale_of
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
@@ -53,14 +53,14 @@ class Gaussian(Likelihood):
             self.register_buffer("mean_square", torch.ones(()))
             self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def family(self, params: Tensor) -> DiagonalNormal:
+    def family(self, params: Tensor) -> DiagonalNormalFamily:
         """Take the mean, and log σ from where `scale` says."""
         loc, raw = split(params, self.event_dims)
         if self.scale is not None:
-            return DiagonalNormal(loc, self.scale(raw), self.event_dims)
+            return DiagonalNormalFamily(loc, self.scale(raw), self.event_dims)
         log_scale = log_scale_of(self.mean_square)
         if not self.training:
-            return DiagonalNormal(loc, log_scale, self.event_dims)
+            return DiagonalNormalFamily(loc, log_scale, self.event_dims)
         return FittedNormal(loc, log_scale, self.event_dims, self._observe)
 
     def _observe(self, mean_square: Tensor) -> Tensor:

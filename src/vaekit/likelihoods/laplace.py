@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.distributions.laplace import Laplace as LaplaceFamily
+from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
 from vaekit.nets.base import Net

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.distributions.base import Family
-from vaekit.distributions.counts import NegativeBinomial, Poisson
+from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.distributions.mixed import NEVER, Layout, MixedColumns, ordered_logits
-from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
-from vaekit.distributions.student import StudentT
+from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
+from vaekit.distributions.student import StudentTFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.counts import bounded_log_mean, raw_log_mean
@@ -130,15 +130,15 @@ class Mixed(Likelihood):
         if self.layout.count:
             log_mean = bounded_log_mean(log_mean)
             few = self.counts == "poisson"
-            count = Poisson(log_mean) if few else NegativeBinomial(log_mean, self.dispersion(None))
+            count = PoissonFamily(log_mean) if few else NegativeBinomialFamily(log_mean, self.dispersion(None))
         return MixedColumns(self.layout, real, count, self._choices(logits, score))
 
     def _real(self, loc: Tensor, raw: Tensor) -> Family:
         assert self.scale is not None
         log_scale = self.scale(raw)
         if self.real == "gaussian":
-            return DiagonalNormal(loc, log_scale)
-        return StudentT(loc, log_scale, 2 + self.freedom(None).exp())
+            return DiagonalNormalFamily(loc, log_scale)
+        return StudentTFamily(loc, log_scale, 2 + self.freedom(None).exp())
 
     def _choices(self, logits: Tensor, score: Tensor) -> Tensor | None:
         """Return logits (..., G, L) of all choices, in the row's order."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vaekit.distributions.student import StudentT as StudentTFamily
+from vaekit.distributions.student import StudentTFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split

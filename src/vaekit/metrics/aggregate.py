@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.distributions.base import measure_of
-from vaekit.distributions.normal import LOG_2PI, DiagonalNormal
+from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
@@ -107,7 +107,7 @@ def decompose(
 
 def _factorised(p: Distribution, z: Tensor) -> Tensor | None:
     """Return log p_j(z_j), (S, D), where the prior factorises."""
-    if isinstance(p, DiagonalNormal):
+    if isinstance(p, DiagonalNormalFamily):
         return p.log_prob_elements(z)
     if isinstance(p, torch.distributions.Independent):
         p = p.base_dist
@@ -128,7 +128,7 @@ def mixture_of(subject: Subject) -> tuple[Mixture, Distribution]:
             raise UserError(f"the model has {len(trace.latents)} latent variables, and an exact q(z) is over one")
         (latent,) = trace.latents.values()
         q, p = latent.q, latent.p
-        if not isinstance(q, DiagonalNormal) or q.loc.dim() - len(q.event_shape) != 1:
+        if not isinstance(q, DiagonalNormalFamily) or q.loc.dim() - len(q.event_shape) != 1:
             raise UserError(f"q(z|x) is {type(q).__name__}, not a diagonal normal")
         if p.batch_shape and len(p.event_shape):
             raise UserError("the prior differs between examples")

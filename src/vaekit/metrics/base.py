@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -98,7 +98,7 @@ class Subject:
         Each piece has noise seeded by its place, so that the numbers do not depend on how many processes there are.
         """
         total = len(self.x)
-        for number in range(ranks.rank() if self.sharing else 0, -(-total // PIECE), self._processes):
+        for number in range(distributed.rank() if self.sharing else 0, -(-total // PIECE), self._processes):
             torch.manual_seed(mix(self.seed, number))
             rows = slice(number * PIECE, (number + 1) * PIECE)
             yield self.x[rows], None if self.y is None else self.y[rows]
@@ -106,7 +106,7 @@ class Subject:
 
     @property
     def _processes(self) -> int:
-        return ranks.world() if self.sharing else 1
+        return distributed.world() if self.sharing else 1
 
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the values (N,) of all examples, in their order, from those of each process's pieces."""
@@ -115,11 +115,11 @@ class Subject:
             return mine
         every = torch.arange(len(self.x)).split(PIECE)
         order = torch.cat([piece for rank in range(self._processes) for piece in every[rank :: self._processes]])
-        return torch.empty_like(order, dtype=mine.dtype).index_copy_(0, order, ranks.join_rows(mine))
+        return torch.empty_like(order, dtype=mine.dtype).index_copy_(0, order, distributed.join_rows(mine))
 
     def agreed(self, text: str | None) -> str | None:
         """Return what the first process that has something to say says, where processes share the examples."""
-        return ranks.first_text(text) if self.sharing else text
+        return distributed.first_text(text) if self.sharing else text
 
     def label(self, y: Tensor | None) -> Tensor | None:
         """Return y for conditional models, None for the others."""
@@ -244,9 +244,9 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
             lack = lacking(subject, entry.facts["needs"])
             if lack and by_name:
                 raise UserError(f"the metric '{name}' cannot be computed: {lack}")
-            if lack or not (entry.facts["shared"] or ranks.is_main()):
+            if lack or not (entry.facts["shared"] or distributed.is_main()):
                 continue
-            subject.sharing = entry.facts["shared"] and ranks.world() > 1
+            subject.sharing = entry.facts["shared"] and distributed.world() > 1
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(subject.seed)
                 found = entry.part(subject)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import NotALikelihood
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 from vaekit.metrics.likelihood import NATS
@@ -51,14 +51,14 @@ def linear_gaussian(model: Any) -> LinearGaussian:
     if model.takes_label:
         raise NotALikelihood("the model is conditional on a label, and its exact log p(x|y) is not offered")
     p = model.prior_of()
-    if not isinstance(p, DiagonalNormal) or p.batch_shape or len(p.event_shape) != 1:
+    if not isinstance(p, DiagonalNormalFamily) or p.batch_shape or len(p.event_shape) != 1:
         raise NotALikelihood(f"the prior is not a diagonal normal but {type(p).__name__}")
     size = p.event_shape[0]
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(PROBES, size, generator=generator) * torch.logspace(-1, 1, PROBES).unsqueeze(1)
     z = torch.cat([torch.zeros(1, size), torch.eye(size), probe]).to(p.loc)
     px = model.decode(z)
-    if not isinstance(px, DiagonalNormal):
+    if not isinstance(px, DiagonalNormalFamily):
         raise NotALikelihood(f"p(x|z) is not normal but {type(px).__name__}")
     loc, sigma = px.loc.flatten(1).double(), px.scale.flatten(1).double()
     if not torch.allclose(sigma, sigma[:1].expand_as(sigma), rtol=1e-4):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.atomic import replacing
-from vaekit.data.places import cache_folder
+from vaekit.data.download import cache_folder
 from vaekit.errors import UserError
 from vaekit.metrics.base import Subject
 from vaekit.metrics.inception import load_inception

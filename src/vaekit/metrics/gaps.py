@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.normal import DiagonalNormal, FullNormal
+from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
 from vaekit.errors import NotALikelihood
 from vaekit.metrics import ais
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
@@ -27,7 +27,7 @@ class Local:
 
     elbo: Tensor
     noise: Tensor
-    q: DiagonalNormal | FullNormal
+    q: DiagonalNormalFamily | FullNormalFamily
 
 
 def fit_posteriors(
@@ -59,10 +59,10 @@ def fit_posteriors(
         value.requires_grad_(True)
     optimiser = torch.optim.Adam(free, lr=lr)
 
-    def current() -> DiagonalNormal | FullNormal:
+    def current() -> DiagonalNormalFamily | FullNormalFamily:
         if family == "diagonal":
-            return DiagonalNormal(loc, spread)
-        return FullNormal(loc, spread, lower * spread.exp().unsqueeze(-1))
+            return DiagonalNormalFamily(loc, spread)
+        return FullNormalFamily(loc, spread, lower * spread.exp().unsqueeze(-1))
 
     with torch.enable_grad():
         for step in range(steps):

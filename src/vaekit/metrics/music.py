@@ -7,7 +7,7 @@ import torch
 
 from vaekit.data.midi import Note
 from vaekit.data.modalities.music import grids_of
-from vaekit.data.score import notes_of, sounding
+from vaekit.data.piano_roll import notes_of, sounding
 from vaekit.metrics.base import Result, Subject, mean_of, metric
 
 

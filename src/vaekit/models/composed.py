@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.trace import Latent, Trace
@@ -171,8 +171,8 @@ class Stacked(TwoStage):
 
     def trace_first(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace the first model on the examples whose label is hidden, if any: the shown are among them already."""
-        if y is not None and ranks.any_of((y < 0).any()):
-            ranks.narrow(y < 0)
+        if y is not None and distributed.any_of((y < 0).any()):
+            distributed.narrow(y < 0)
             x = x[y < 0]
         return self.first.trace(x, None, k, hard)
 

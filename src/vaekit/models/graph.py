@@ -10,9 +10,9 @@ from torch.distributions import Distribution
 
 from vaekit.conditional import Posterior
 from vaekit.distributions.base import is_point_mass
-from vaekit.distributions.edges import Edges as EdgesFamily
+from vaekit.distributions.edges import EdgesFamily
 from vaekit.distributions.nodes import NodeNormal, standard_nodes
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 from vaekit.likelihoods.edges import Edges
@@ -58,7 +58,7 @@ class GraphVAE(Model):
     def encode(self, x: Graphs, y: Tensor | None = None) -> Distribution:  # type: ignore[override]
         """Return q(Z|A, X), batch shape (G,), event (N, D)."""
         q = self.posterior(x)
-        if isinstance(q, DiagonalNormal):
+        if isinstance(q, DiagonalNormalFamily):
             return NodeNormal(q.loc, q.log_scale, x.mask)
         if is_point_mass(q):
             return q

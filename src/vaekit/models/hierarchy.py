@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.nets.base import size
-from vaekit.posteriors.normal import DiagonalNormal as NormalPosterior
+from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal, StandardNormal
 from vaekit.trace import Latent, Trace
 
-Choose = Callable[[int, DiagonalNormal], Tensor]
+Choose = Callable[[int, DiagonalNormalFamily], Tensor]
 """Given a level's number (0 is the top) and its prior there, return its z."""
 
 
@@ -29,8 +29,8 @@ Choose = Callable[[int, DiagonalNormal], Tensor]
 class Visit:
     """What one pass of inference met at a level: q, p and the z that was taken."""
 
-    q: DiagonalNormal
-    p: DiagonalNormal
+    q: DiagonalNormalFamily
+    p: DiagonalNormalFamily
     z: Tensor
 
 
@@ -50,7 +50,7 @@ class SampledLatent(Latent):
     @cached_property
     def kl_elements(self) -> Tensor | None:
         """The same for each dimension, (K, B, *event)."""
-        assert isinstance(self.q, DiagonalNormal) and isinstance(self.p, DiagonalNormal)
+        assert isinstance(self.q, DiagonalNormalFamily) and isinstance(self.p, DiagonalNormalFamily)
         return self.q.log_prob_elements(self.code) - self.p.log_prob_elements(self.code)
 
 
@@ -75,7 +75,7 @@ class Hierarchy(Model):
     likelihood: Likelihood
 
     @abstractmethod
-    def visits(self, x: Any, take: Callable[[DiagonalNormal], Tensor]) -> tuple[list[Visit], Tensor]:
+    def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Infer all levels of x, `take` making a z of each q; return them top first, and the decoder's input."""
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Hierarchy(Model):
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
 
-        def take(q: DiagonalNormal) -> Tensor:
+        def take(q: DiagonalNormalFamily) -> Tensor:
             # The first q met is (B,), and gives k samples; those after it are (K, B) already.
             return q.rsample(torch.Size((k,) if len(q.batch_shape) < 2 else ()))
 
@@ -97,7 +97,7 @@ class Hierarchy(Model):
         """Return what a trace keeps of a level; its KL is in closed form where p does not depend on its own z."""
         return Latent(visit.q, visit.p, visit.z, visit.z)
 
-    def encode_all(self, x: Any) -> dict[str, DiagonalNormal]:
+    def encode_all(self, x: Any) -> dict[str, DiagonalNormalFamily]:
         """Return q of each level by name, top first, (B,), each given the means of those inferred before it."""
         visits, _ = self.visits(x, lambda q: q.mean)
         return {name: v.q for name, v in zip(self.names, visits)}
@@ -118,7 +118,7 @@ class Hierarchy(Model):
         parts = u.split([size(shape) for shape in self.shapes], -1)
         found: dict[str, Tensor] = {}
 
-        def choose(level: int, p: DiagonalNormal) -> Tensor:
+        def choose(level: int, p: DiagonalNormalFamily) -> Tensor:
             z = p.at(parts[level].unflatten(-1, self.shapes[level]))
             found[self.names[level]] = z
             return z
@@ -132,7 +132,7 @@ class Hierarchy(Model):
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return the prior of a code in its own units, N(0, I)."""
         like = self._like.new_zeros(sum(size(shape) for shape in self.shapes))
-        return DiagonalNormal(like, like)
+        return DiagonalNormalFamily(like, like)
 
     def log_joint(self, x: Any, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x, u) for codes u (K, B, F) in the prior's units, (K, B) nats; ∫ du of it is log p(x)."""
@@ -231,7 +231,7 @@ class BottomUp(Hierarchy):
     >>> from vaekit.likelihoods.bernoulli import Bernoulli
     >>> from vaekit.nets.mlp import mlp
     >>> model = BottomUp(
-    ...     [NormalPosterior(mlp(64, 8)), NormalPosterior(mlp(8, 3))],
+    ...     [DiagonalNormal(mlp(64, 8)), DiagonalNormal(mlp(8, 3))],
     ...     [ConditionalNormal(mlp(3, 8))],
     ...     Bernoulli(mlp(8, 64)),
     ... )
@@ -242,7 +242,7 @@ class BottomUp(Hierarchy):
     """
 
     def __init__(
-        self, posteriors: Sequence[NormalPosterior], priors: Sequence[ConditionalNormal], likelihood: Likelihood
+        self, posteriors: Sequence[DiagonalNormal], priors: Sequence[ConditionalNormal], likelihood: Likelihood
     ) -> None:
         super().__init__()
         if len(posteriors) != len(priors) + 1:
@@ -257,16 +257,16 @@ class BottomUp(Hierarchy):
         self.names = level_names(len(posteriors))
         self.shapes = [q.latent_shape for q in posteriors][::-1]
 
-    def visits(self, x: Any, take: Callable[[DiagonalNormal], Tensor]) -> tuple[list[Visit], Tensor]:
+    def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up from x; then the priors are those at the z that were taken."""
-        qs: list[DiagonalNormal] = []
+        qs: list[DiagonalNormalFamily] = []
         zs: list[Tensor] = []
         for part in self.posteriors:
             qs.append(part(zs[-1] if zs else x))
             zs.append(take(qs[-1]))
-        ps: list[DiagonalNormal] = []
+        ps: list[DiagonalNormalFamily] = []
 
-        def choose(level: int, p: DiagonalNormal) -> Tensor:
+        def choose(level: int, p: DiagonalNormalFamily) -> Tensor:
             ps.append(p)
             return zs[-1 - level]
 

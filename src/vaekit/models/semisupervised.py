@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
 from vaekit.distributions.base import Family
 from vaekit.models.base import Model
@@ -175,7 +175,7 @@ class SemiSupervised(Model):
         rows, classes = self._pairs(hidden, y)
         h = apply_net(self.trunk, x).flatten(1)[rows]
         q = self.posterior(h, classes)
-        with ranks.pairs_of(len(rows), lambda: self._examples_of_pairs(ranks.gather(hidden))):
+        with distributed.pairs_of(len(rows), lambda: self._examples_of_pairs(distributed.gather(hidden))):
             draw = self.posterior.draw(q, k, hard)
         p = self.prior()
         pair = Latent(q, p, draw.z, draw.code, draw.log_q)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, apply_net
-from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
-from vaekit.distributions.normal import StandardNormal as StandardNormalFamily
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily, bounded_log_scale
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import Choose, Hierarchy, Visit, level_names
 from vaekit.nets.base import Net, activation, size
@@ -23,8 +22,8 @@ from vaekit.nets.stream import Bottleneck, Grid, start, unpool
 class Step(NamedTuple):
     """What a block gives before its z is known: p, q where there is evidence, and the state to go on from."""
 
-    p: DiagonalNormal
-    q: DiagonalNormal | None
+    p: DiagonalNormalFamily
+    q: DiagonalNormalFamily | None
     state: Tensor | None
 
 
@@ -68,7 +67,7 @@ class TopDown(Hierarchy):
             assert isinstance(block, Block)
             yield block
 
-    def visits(self, x: Any, take: Callable[[DiagonalNormal], Tensor]) -> tuple[list[Visit], Tensor]:
+    def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up for the evidence, then down taking z from each q."""
         evidence = self.up(x)
         found: list[Visit] = []
@@ -104,7 +103,7 @@ class TopDown(Hierarchy):
 # -- the ladder ------------------------------------------------------------------------------------------------------
 
 
-def combine(a: DiagonalNormal, b: DiagonalNormal) -> DiagonalNormal:
+def combine(a: DiagonalNormalFamily, b: DiagonalNormalFamily) -> DiagonalNormalFamily:
     """Return the normal whose density is proportional to the product of two: precisions add.
 
     1/σ² = 1/σ_a² + 1/σ_b²,   μ = σ² (μ_a / σ_a² + μ_b / σ_b²).
@@ -112,14 +111,14 @@ def combine(a: DiagonalNormal, b: DiagonalNormal) -> DiagonalNormal:
     Source: Sønderby et al. 2016, arXiv:1602.02282, eqs. 17 and 18.
 
     >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
-    >>> both = combine(DiagonalNormal(one, zero), DiagonalNormal(-one, zero))
+    >>> both = combine(DiagonalNormalFamily(one, zero), DiagonalNormalFamily(-one, zero))
     >>> both.mean.item(), both.variance.item()
     (0.0, 0.5...)
     """
     precision_a, precision_b = -2 * a.log_scale, -2 * b.log_scale
     log_scale = -0.5 * torch.logaddexp(precision_a, precision_b)
     loc = b.loc + torch.sigmoid(precision_a - precision_b) * (a.loc - b.loc)
-    return DiagonalNormal(loc, log_scale.expand_as(loc), len(a.event_shape))
+    return DiagonalNormalFamily(loc, log_scale.expand_as(loc), len(a.event_shape))
 
 
 PRECISE = -2.0
@@ -173,7 +172,7 @@ class Rung(Block):
     def forward(self, state: Tensor | None, evidence: Tensor | None = None) -> Step:
         """Return p and q; the state is not needed below."""
         if self.prior is None or state is None:
-            p: DiagonalNormal = StandardNormalFamily(self.posterior.weight.new_zeros(self.shape))
+            p: DiagonalNormalFamily = StandardNormalFamily(self.posterior.weight.new_zeros(self.shape))
         else:
             p = _normal(*apply_net(self.prior, state).unbind(-2), dims=1)
         if evidence is None:
@@ -186,8 +185,8 @@ class Rung(Block):
         return z
 
 
-def _normal(loc: Tensor, raw: Tensor, dims: int) -> DiagonalNormal:
-    return DiagonalNormal(loc, bounded_log_scale(raw), dims)
+def _normal(loc: Tensor, raw: Tensor, dims: int) -> DiagonalNormalFamily:
+    return DiagonalNormalFamily(loc, bounded_log_scale(raw), dims)
 
 
 # -- the very deep one -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Term
 from vaekit.objectives.mmd import prior_sample
 from vaekit.schedules import Schedule
@@ -40,7 +40,7 @@ def permute_dimensions(z: Tensor) -> Tensor:
 
 def two_sided(first: Tensor, second: Tensor) -> Tensor:
     """½ E[-log D(first)] + ½ E[-log(1 - D(second))] of log-odds: log 2 for a critic that cannot tell; a scalar."""
-    return 0.5 * (ranks.mean(F.softplus(-first)) + ranks.mean(F.softplus(second)))
+    return 0.5 * (distributed.mean(F.softplus(-first)) + distributed.mean(F.softplus(second)))
 
 
 class _Played(Term):
@@ -83,10 +83,10 @@ class Permuted(_Played):
     def forward(self, trace: Trace) -> Tensor:
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
-        every = ranks.gather(z)
-        with ranks.whole():
+        every = distributed.gather(z)
+        with distributed.whole():
             shuffled = permute_dimensions(every)
-        both = logits(self.critic, torch.cat([z, ranks.take(shuffled)]))
+        both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
 
 
@@ -156,7 +156,7 @@ class FoolData(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of -log D."""
-        return ranks.mean(F.softplus(-logits(self.critic, generated(trace))))
+        return distributed.mean(F.softplus(-logits(self.critic, generated(trace))))
 
 
 class JudgeData(_Played):

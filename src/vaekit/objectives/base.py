@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
@@ -84,7 +84,7 @@ class Objective(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
             value = term(trace)
-            value = ranks.share_of_mean(value)
+            value = distributed.share_of_mean(value)
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Term, mean_over_samples
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
@@ -21,10 +21,10 @@ class Capacity(Term):
     Source: Burgess et al. 2018, arXiv:1804.03599, eq. 8.
 
     >>> import torch
-    >>> from vaekit.distributions.normal import DiagonalNormal, StandardNormal
+    >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
     >>> from vaekit.trace import Latent
-    >>> q = DiagonalNormal(torch.ones(4, 2), torch.zeros(4, 2))
-    >>> trace = Trace(None, None, {"z": Latent(q, StandardNormal(torch.zeros(2)), q.mean[None], q.mean[None])}, q)
+    >>> q = DiagonalNormalFamily(torch.ones(4, 2), torch.zeros(4, 2))
+    >>> trace = Trace(None, None, {"z": Latent(q, StandardNormalFamily(torch.zeros(2)), q.mean[None], q.mean[None])}, q)
     >>> Capacity(gamma=10.0, capacity=1.5)(trace)
     tensor(0.5000)
     """
@@ -49,4 +49,4 @@ class Capacity(Term):
         total = mean_over_samples(chosen[0].kl)
         for latent in chosen[1:]:
             total = total + mean_over_samples(latent.kl)
-        return (ranks.mean_rows(total) - self.capacity()).abs()
+        return (distributed.mean_rows(total) - self.capacity()).abs()

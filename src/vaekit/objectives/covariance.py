@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Term
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
@@ -22,8 +22,8 @@ def covariance(mean: Tensor) -> Tensor:
     tensor([[1., 2.],
             [2., 4.]])
     """
-    centred = mean - ranks.mean_rows(mean)
-    return ranks.all_sum(centred.mT @ centred) / ranks.total_rows(len(mean))
+    centred = mean - distributed.mean_rows(mean)
+    return distributed.all_sum(centred.mT @ centred) / distributed.total_rows(len(mean))
 
 
 class Covariance(Term):
@@ -55,7 +55,7 @@ class Covariance(Term):
         total = covariance(q.mean.flatten(1))
         if self.kind == "ii":
             within = getattr(q, "covariance", None)
-            mean = ranks.mean_rows(q.variance.flatten(1) if within is None else within)
+            mean = distributed.mean_rows(q.variance.flatten(1) if within is None else within)
             total = total + (torch.diag(mean) if within is None else mean)
         own = total.diagonal()
         off = total.square().sum() - own.square().sum()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
@@ -60,21 +60,21 @@ def decompose(q: Any, p: Any, z: Tensor, n: int, estimator: Estimator = "mss") -
 
     q and p must factorise: they offer `log_prob_elements`. Memory is B² D. Returns (B,) nats for each part.
 
-    >>> from vaekit.distributions.normal import DiagonalNormal, StandardNormal
-    >>> q, p = DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2)), StandardNormal(torch.zeros(2))
+    >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
+    >>> q, p = DiagonalNormalFamily(torch.zeros(3, 2), torch.zeros(3, 2)), StandardNormalFamily(torch.zeros(2))
     >>> parts = decompose(q, p, q.rsample(), n=3)
     >>> bool(parts.total_correlation.abs().max() < 1e-6)  # all posteriors alike: nothing is told, nothing depends
     True
     """
     # Where processes share the batch, each scores every code under its own posteriors: the sums over j are then joined.
-    every = ranks.gather(z)
+    every = distributed.gather(z)
     each = q.log_prob_elements(every.unsqueeze(1))  # (B, B, D): log q(z_id | x_j)
-    weights = ranks.take(log_weights(len(every), n, estimator, like=z).mT).mT
+    weights = distributed.take(log_weights(len(every), n, estimator, like=z).mT).mT
     joint = torch.logsumexp(each.sum(-1) + weights, 1)
     single = torch.logsumexp(each + weights.unsqueeze(-1), 1)
-    joined = ranks.take(ranks.logsumexp(torch.cat([joint.unsqueeze(1), single], 1)))
+    joined = distributed.take(distributed.logsumexp(torch.cat([joint.unsqueeze(1), single], 1)))
     log_q_z, log_product = joined[:, 0], joined[:, 1:].sum(-1)
-    own = ranks.take(each).diagonal().sum(0)  # the diagonal of (B, B, D) is (D, B)
+    own = distributed.take(each).diagonal().sum(0)  # the diagonal of (B, B, D) is (D, B)
     log_p = p.log_prob_elements(z).sum(-1)
     return Parts(own - log_q_z, log_q_z - log_product, log_product - log_p)
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Objective, Term, mean_over_samples
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
@@ -67,10 +67,10 @@ class Rate(Term):
             return mean_over_samples(latent.kl)
         elements = latent.kl_elements if self.per == "dimension" else None
         if elements is None:
-            return torch.maximum(ranks.mean_rows(mean_over_samples(latent.kl)), self.free_bits())
+            return torch.maximum(distributed.mean_rows(mean_over_samples(latent.kl)), self.free_bits())
         lead = elements.dim() - len(latent.q.event_shape)
         elements = elements.mean(0) if lead > 1 else elements
-        return torch.maximum(ranks.mean_rows(elements), self.free_bits()).sum()
+        return torch.maximum(distributed.mean_rows(elements), self.free_bits()).sum()
 
 
 def negative_elbo(

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.objectives.base import Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
@@ -92,5 +92,5 @@ class MMD(Term):
     def forward(self, trace: Trace) -> Tensor:
         """Return the unbiased estimate."""
         z = trace.latents[self.latent].code[0]
-        z, real = ranks.gather(z.flatten(1)), ranks.gather(prior_sample(trace, self.latent).flatten(1))
+        z, real = distributed.gather(z.flatten(1)), distributed.gather(prior_sample(trace, self.latent).flatten(1))
         return mmd(z, real, self.kernel)

@@ -22,9 +22,9 @@ class FeatureReconstruction(Term):
 
     Source: Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8; Hou et al. 2017, arXiv:1610.00291 (given network).
 
-    >>> from vaekit.distributions.normal import DiagonalNormal
+    >>> from vaekit.distributions.normal import DiagonalNormalFamily
     >>> x = torch.zeros(3, 4)
-    >>> trace = Trace(x, None, {}, DiagonalNormal(torch.ones(1, 3, 4), torch.zeros(1, 3, 4)))
+    >>> trace = Trace(x, None, {}, DiagonalNormalFamily(torch.ones(1, 3, 4), torch.zeros(1, 3, 4)))
     >>> FeatureReconstruction(nn.Identity())(trace)
     tensor([2., 2., 2.])
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.bounds import elbo
 from vaekit.objectives.base import Term
 from vaekit.trace import Trace
@@ -18,7 +18,7 @@ from vaekit.trace import Trace
 def _mean_where(value: Tensor, mask: Tensor) -> Tensor:
     """Mean of `value` (B,) over the rows in `mask`; 0 where there are none."""
     total = torch.where(mask, value, torch.zeros_like(value)).sum()
-    return ranks.all_sum(total) / ranks.all_sum(mask.sum().to(total.dtype)).clamp(min=1)
+    return distributed.all_sum(total) / distributed.all_sum(mask.sum().to(total.dtype)).clamp(min=1)
 
 
 class HiddenLabels(Term):

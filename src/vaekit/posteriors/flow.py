@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vaekit.distributions.flow import Flow, Planar, autoregressive, coupling
-from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
+from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
 from vaekit.nets.base import Net
 from vaekit.posteriors.base import POSTERIORS, Posterior
 
@@ -49,5 +49,5 @@ class FlowPosterior(Posterior):
 
     def family(self, params: Tensor) -> Flow:
         """Split mean, log standard deviation, and what the steps see."""
-        base = DiagonalNormal(params[..., 0, :], bounded_log_scale(params[..., 1, :]))
+        base = DiagonalNormalFamily(params[..., 0, :], bounded_log_scale(params[..., 1, :]))
         return Flow(base, self.steps, params[..., 2:, :])

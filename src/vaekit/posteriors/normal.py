@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.distributions.normal import DiagonalNormal as DiagonalNormalFamily
-from vaekit.distributions.normal import FullNormal as FullNormalFamily
-from vaekit.distributions.normal import bounded_log_scale
+from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily, bounded_log_scale
 from vaekit.nets.base import Net, size
 from vaekit.posteriors.base import POSTERIORS, Posterior
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.conditional import apply_net
 from vaekit.distributions.codes import Quantised, code_space
 from vaekit.errors import UserError
@@ -121,7 +121,7 @@ class CodePosterior(Posterior):
     def shares(self, codes: Tensor) -> Tensor:
         """Return the share of the rows that took each code, (Q, K)."""
         counts = torch.stack([torch.bincount(one, minlength=self.codes) for one in codes.unbind(1)])
-        return ranks.all_sum(counts.to(self.usage.dtype)) / _everyones(codes)
+        return distributed.all_sum(counts.to(self.usage.dtype)) / _everyones(codes)
 
     def start_from_examples(self, x: Any) -> None:
         """Start from training examples; default: nothing."""
@@ -136,7 +136,7 @@ class CodePosterior(Posterior):
 
 def _everyones(rows: Tensor) -> Tensor:
     """Return the number of rows of all processes that share the batch."""
-    return ranks.all_sum(torch.tensor(float(len(rows)), device=rows.device))
+    return distributed.all_sum(torch.tensor(float(len(rows)), device=rows.device))
 
 
 def _vq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
@@ -223,7 +223,7 @@ class VectorQuantised(CodePosterior):
         if self.update == "ema":
             for q, rows in enumerate(given):
                 sums = torch.zeros_like(self.sums[q]).index_add_(0, codes[:, q], rows)
-                self.sums[q].lerp_(ranks.all_sum(sums) / _everyones(rows), 1 - self.decay)
+                self.sums[q].lerp_(distributed.all_sum(sums) / _everyones(rows), 1 - self.decay)
             small = 1e-3 / self.codes
             total = self.usage.sum(1, keepdim=True)
             share = (self.usage + small) / (total + self.codes * small) * total
@@ -235,7 +235,7 @@ class VectorQuantised(CodePosterior):
         for q, rows in enumerate(given):
             dead = (self.usage[q] < self.revive / self.codes).unsqueeze(1)
             # As many as there are codes are drawn at every step, so that nothing waits to know how many are dead.
-            fresh = ranks.some(rows, self.codes, math.prod(self.grid))
+            fresh = distributed.some(rows, self.codes, math.prod(self.grid))
             self.codebook.data[q] = torch.where(dead, fresh, self.codebook[q])
             self.usage[q] = torch.where(dead.squeeze(1), 1 / self.codes, self.usage[q])
             if self.update == "ema":

@@ -7,7 +7,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import normalize
 
 from vaekit.distributions.normal import bounded_log_scale
-from vaekit.distributions.von_mises_fisher import VonMisesFisher as Family
+from vaekit.distributions.von_mises_fisher import VonMisesFisherFamily
 from vaekit.nets.base import Net
 from vaekit.posteriors.base import POSTERIORS, Posterior
 
@@ -31,10 +31,10 @@ class VonMisesFisher(Posterior):
             raise ValueError(f"directions need a flat latent of at least 2 dimensions, not {net.out_shape}")
         super().__init__(net, params=2)
 
-    def family(self, params: Tensor) -> Family:
+    def family(self, params: Tensor) -> VonMisesFisherFamily:
         """Take the direction of one row and the mean of the other."""
         loc, raw = params[..., 0, :], params[..., 1, :].mean(-1)
-        return Family(normalize(loc, dim=-1), loc.shape[-1] * bounded_log_scale(raw).exp())
+        return VonMisesFisherFamily(normalize(loc, dim=-1), loc.shape[-1] * bounded_log_scale(raw).exp())
 
     def mean(self, q: Distribution) -> Tensor:
         """Return the mean direction μ, (B, D)."""

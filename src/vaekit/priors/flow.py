@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekit.distributions.flow import Flow, coupling
-from vaekit.distributions.normal import StandardNormal
+from vaekit.distributions.normal import StandardNormalFamily
 from vaekit.nets.mlp import Shape, as_shape
 from vaekit.priors.base import PRIORS, Prior
 
@@ -42,4 +42,4 @@ class FlowPrior(Prior):
 
     def forward(self) -> Flow:
         """Return the flow."""
-        return Flow(StandardNormal(self.like), self.steps)
+        return Flow(StandardNormalFamily(self.like), self.steps)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vaekit.distributions.mixture import Mixture
-from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
+from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
 from vaekit.nets.mlp import Shape, as_shape
 from vaekit.priors.base import PRIORS, Prior
 
@@ -35,5 +35,5 @@ class GaussianMixture(Prior):
 
     def forward(self) -> Mixture:
         """Return the mixture."""
-        parts = DiagonalNormal(self.loc, bounded_log_scale(self.raw_log_scale), self.loc.dim() - 1)
+        parts = DiagonalNormalFamily(self.loc, bounded_log_scale(self.raw_log_scale), self.loc.dim() - 1)
         return Mixture(parts, self.logits)

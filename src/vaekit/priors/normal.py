@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
-from vaekit.distributions.normal import StandardNormal as StandardNormalFamily
+from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily, bounded_log_scale
 from vaekit.nets.base import Net
 from vaekit.nets.mlp import Shape, as_shape
 from vaekit.priors.base import PRIORS, Prior
@@ -53,17 +52,17 @@ class ConditionalNormal(Prior):
         """Always: the context is the label."""
         return True
 
-    def forward(self, context: Tensor) -> DiagonalNormal:
+    def forward(self, context: Tensor) -> DiagonalNormalFamily:
         """Return N(μ(c), diag σ²(c)); class numbers are made one-hot."""
         net = self.net
         assert net is not None and net.in_shape is not None
         if not context.dtype.is_floating_point:
             context = torch.nn.functional.one_hot(context.long(), net.in_shape[-1]).to(torch.get_default_dtype())
         distribution = super().forward(context)
-        assert isinstance(distribution, DiagonalNormal)
+        assert isinstance(distribution, DiagonalNormalFamily)
         return distribution
 
-    def family(self, params: Tensor) -> DiagonalNormal:
+    def family(self, params: Tensor) -> DiagonalNormalFamily:
         """Split mean and log standard deviation."""
         loc, raw = params.unbind(params.dim() - 1 - self.event_dims)
-        return DiagonalNormal(loc, bounded_log_scale(raw), self.event_dims)
+        return DiagonalNormalFamily(loc, bounded_log_scale(raw), self.event_dims)

@@ -18,10 +18,10 @@ class _Small(Posterior):
     """The posterior of the example: any will do."""
 
     def family(self, params: Tensor) -> Any:
-        from vaekit.distributions.normal import DiagonalNormal, bounded_log_scale
+        from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
 
         loc, raw = params.unbind(params.dim() - 1 - len(self.latent_shape))
-        return DiagonalNormal(loc, bounded_log_scale(raw), len(self.latent_shape))
+        return DiagonalNormalFamily(loc, bounded_log_scale(raw), len(self.latent_shape))
 
 
 def _example(shape: tuple[int, ...]) -> tuple[VampPrior, tuple[()]]:

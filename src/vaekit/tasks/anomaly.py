@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.tasks.noise import shared_noise, traces
@@ -87,14 +87,14 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
         trace = to.model.trace(x, y, hard=True)
         bounds.require(trace)
         latent = next(iter(trace.latents.values()))
-    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormal):
+    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormalFamily):
         raise UserError("regret refits one diagonal normal posterior, which this model does not have; use elbo or iw")
     loc, log_scale = latent.q.loc.clone(), latent.q.log_scale.expand_as(latent.q.loc).clone()
     noise = matched(shared_noise(16, latent.q, to.seed))
     drawn = shared_noise(2 * to.steps, latent.q, to.seed + 1).split(2)
 
     def bound(mean: Tensor, log_sd: Tensor, eps: Tensor) -> Tensor:
-        q = DiagonalNormal(mean, log_sd, loc.dim() - 1)
+        q = DiagonalNormalFamily(mean, log_sd, loc.dim() - 1)
         z = mean + eps * log_sd.exp()
         return (to.model.decode(z, y).log_prob(x) + latent.p.log_prob(z) - q.log_prob(z)).mean(0)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vaekit import bounds
 from vaekit.distributions.base import measure_of
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.tasks.ans import BitStack
@@ -55,7 +55,7 @@ class Codec:
     """A model ready to code: a float64 copy on the processor, its prior, and the grid of its latents."""
 
     model: Model
-    prior: DiagonalNormal
+    prior: DiagonalNormalFamily
     grid: LatentGrid
     levels: int
     shape: tuple[int, ...]
@@ -78,19 +78,19 @@ class Codec:
                 "with --set model.likelihood=discretised-logistic, or bernoulli on binary data"
             )
         latent = next(iter(trace.latents.values()))
-        fits = isinstance(latent.q, DiagonalNormal) and isinstance(latent.p, DiagonalNormal)
+        fits = isinstance(latent.q, DiagonalNormalFamily) and isinstance(latent.p, DiagonalNormalFamily)
         if len(trace.latents) > 1 or not fits or latent.p.batch_shape:
             found = ", ".join(f"q: {type(v.q).__name__}, p: {type(v.p).__name__}" for v in trace.latents.values())
             raise UserError(
                 f"compress needs one latent with diagonal normal posterior and prior; this model has {found}"
             )
-        assert isinstance(latent.p, DiagonalNormal)
+        assert isinstance(latent.p, DiagonalNormalFamily)
         return Codec(own, latent.p, LatentGrid(), levels, shape)
 
-    def posterior(self, x: Tensor) -> DiagonalNormal:
+    def posterior(self, x: Tensor) -> DiagonalNormalFamily:
         """Return q(z|x) of a block of levels (B, *shape)."""
         q = self.model.encode(x.double() / (self.levels - 1))
-        assert isinstance(q, DiagonalNormal)
+        assert isinstance(q, DiagonalNormalFamily)
         return q
 
     def push(self, stack: BitStack, x: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from vaekit import bounds
 from vaekit.distributions.base import in_support
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.models.base import Model
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
@@ -156,13 +156,13 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
     """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
     trace = model.trace(filled, y, hard=True)
     latent = next(iter(trace.latents.values()))
-    if not (one_normal(dict(trace.latents)) and isinstance(latent.p, DiagonalNormal)):
+    if not (one_normal(dict(trace.latents)) and isinstance(latent.p, DiagonalNormalFamily)):
         latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
         return latent.z, latent.log_q_code, latent.log_p_code
     q, p = latent.q, latent.p
-    assert isinstance(q, DiagonalNormal)
+    assert isinstance(q, DiagonalNormalFamily)
     near = reparameterised(q, k - k // 2, seed)
-    whole = DiagonalNormal(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
+    whole = DiagonalNormalFamily(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
     z = torch.cat([near, reparameterised(whole, k // 2, seed + 1)])
     log_q, log_p = q.log_prob(z), whole.log_prob(z)
     share = (k - k // 2) / k

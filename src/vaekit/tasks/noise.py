@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit import bounds
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.models.base import Model
 from vaekit.trace import Latent, Trace
 
@@ -17,16 +17,16 @@ ROWS = 4096
 """Decoder rows (examples times samples) at once."""
 
 
-def shared_noise(k: int, q: DiagonalNormal, seed: int) -> Tensor:
+def shared_noise(k: int, q: DiagonalNormalFamily, seed: int) -> Tensor:
     """Return k standard normal draws, the same for every example of the batch: (k, 1, ...)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(k, 1, *q.loc.shape[1:], generator=generator, dtype=torch.float64).to(q.loc)
 
 
-def reparameterised(q: DiagonalNormal, k: int, seed: int) -> Tensor:
+def reparameterised(q: DiagonalNormalFamily, k: int, seed: int) -> Tensor:
     """Return k samples of each example's posterior from shared noise, (k, B, ...).
 
-    >>> q = DiagonalNormal(torch.zeros(3, 2), torch.zeros(3, 2))
+    >>> q = DiagonalNormalFamily(torch.zeros(3, 2), torch.zeros(3, 2))
     >>> z = reparameterised(q, 4, 0)
     >>> z.shape, bool((z[:, 0] == z[:, 2]).all())
     (torch.Size([4, 3, 2]), True)
@@ -36,7 +36,9 @@ def reparameterised(q: DiagonalNormal, k: int, seed: int) -> Tensor:
 
 def one_normal(latents: object) -> bool:
     """Whether these are one latent with a diagonal normal posterior, whose noise can be shared."""
-    return isinstance(latents, dict) and len(latents) == 1 and type(next(iter(latents.values())).q) is DiagonalNormal
+    return (
+        isinstance(latents, dict) and len(latents) == 1 and type(next(iter(latents.values())).q) is DiagonalNormalFamily
+    )
 
 
 def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iterator[Trace]:
@@ -62,7 +64,7 @@ def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Tra
         plain = model.trace(x, y, hard=True)
     name, latent = next(iter(plain.latents.items()))
     q: Distribution = latent.q
-    assert isinstance(q, DiagonalNormal)
+    assert isinstance(q, DiagonalNormalFamily)
     z = reparameterised(q, k, seed)
     return Trace(x, y, {name: Latent(q, latent.p, z, z)}, model.decode(z, y), plain.extras)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.distributions.base import measure_of
-from vaekit.distributions.bernoulli import Bernoulli
-from vaekit.distributions.discretised_logistic import DiscretisedLogistic
-from vaekit.distributions.normal import DiagonalNormal
+from vaekit.distributions.bernoulli import BernoulliFamily
+from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.tasks.ans import WHOLE, BitStack, Cumulative, Ints
 
@@ -55,7 +55,7 @@ class LatentGrid:
         zero = torch.zeros(1, dtype=torch.float64)
         self.edges = torch.cat([-infinite, inner, zero, -inner.flip(0), infinite])
 
-    def cumulative(self, q: DiagonalNormal, p: DiagonalNormal) -> Cumulative:
+    def cumulative(self, q: DiagonalNormalFamily, p: DiagonalNormalFamily) -> Cumulative:
         """Return F of every latent of the batch (B · D,) under q, in bins of equal mass under p."""
         loc, log_scale = standardised(q, p)
         mean, inverse = steps(loc, MEAN_STEPS).flatten(), torch.exp(-steps(log_scale, LOG_SCALE_STEPS)).flatten()
@@ -66,12 +66,12 @@ class LatentGrid:
 
         return below
 
-    def values(self, index: Ints, p: DiagonalNormal, shape: torch.Size) -> Tensor:
+    def values(self, index: Ints, p: DiagonalNormalFamily, shape: torch.Size) -> Tensor:
         """Return the latents (B, D) that bins stand for: μ_p + σ_p Φ⁻¹((i + ½) / 2^16)."""
         return self.medians[torch.from_numpy(index)].view(shape) * p.log_scale.double().exp() + p.loc.double()
 
 
-def standardised(q: DiagonalNormal, p: DiagonalNormal) -> tuple[Tensor, Tensor]:
+def standardised(q: DiagonalNormalFamily, p: DiagonalNormalFamily) -> tuple[Tensor, Tensor]:
     """Return q's mean and log standard deviation in units of the prior's: those of (z - μ_p) / σ_p."""
     shift, log_unit = p.loc.double(), p.log_scale.double()
     return (q.loc.double() - shift) * torch.exp(-log_unit), (q.log_scale.double() - log_unit).expand_as(q.loc)
@@ -93,11 +93,11 @@ class PixelCoder:
         self.px = px
         self.cumulative: Cumulative | None = None
         self.chance: Any = None
-        if isinstance(px, Bernoulli):
+        if isinstance(px, BernoulliFamily):
             most = LOGIT_MOST * LOGIT_STEPS
             index = torch.round(px.logits.double() * LOGIT_STEPS).clamp(-most, most).long() + most
             self.chance = CHANCES[index.flatten()].numpy()
-        elif isinstance(px, DiscretisedLogistic):
+        elif isinstance(px, DiscretisedLogisticFamily):
             self.cumulative = logistic_cumulative(px)
         else:
             self.cumulative = table_cumulative(px, levels)
@@ -124,7 +124,7 @@ def whole_numbers(mass: Tensor, index: Tensor, levels: int) -> Ints:
     return (torch.floor(mass * (WHOLE - levels)).long() + index.clamp(max=levels)).numpy()
 
 
-def logistic_cumulative(px: DiscretisedLogistic) -> Cumulative:
+def logistic_cumulative(px: DiscretisedLogisticFamily) -> Cumulative:
     """Return F of a discretised logistic in closed form: sigmoid((edge - μ) / s) between the ends."""
     top = px.levels - 1
     loc = steps(px.loc * top, LOC_STEPS).flatten()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from vaekit.training.parts import like, local, put
+from vaekit.training.dtensor import like, local, put
 
 
 class WeightAverage:

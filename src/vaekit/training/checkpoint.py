@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekit import ranks
+from vaekit import distributed
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
-from vaekit.training.parts import is_part, put, whole
+from vaekit.training.dtensor import is_part, put, whole
 
 
 def flatten(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -132,13 +132,13 @@ def find(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             raise UserError(f"{path} is not a checkpoint of a training run; train again")
         return meta
 
-    meta = ranks.from_main(read)
-    return None if meta is None else (ranks.broadcast_tensors(tensors), meta)
+    meta = distributed.from_main(read)
+    return None if meta is None else (distributed.broadcast_tensors(tensors), meta)
 
 
 def load_on_all(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file that the first process reads."""
-    return ranks.broadcast_tensors(load(path)[0] if ranks.is_main() else None)
+    return distributed.broadcast_tensors(load(path)[0] if distributed.is_main() else None)
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

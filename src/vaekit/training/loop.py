@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import bounds, ranks
+from vaekit import bounds, distributed
 from vaekit.atomic import sweep
 from vaekit.errors import TrainingFailed
 from vaekit.models.base import Model
@@ -24,18 +24,18 @@ from vaekit.trace import Trace
 from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
+from vaekit.training.dtensor import is_part
+from vaekit.training.gradient_sync import APART, keep_in_step, take_gradients
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
-from vaekit.training.parts import is_part
 from vaekit.training.precision import arithmetic, settle
 from vaekit.training.progress import Progress, Silent
-from vaekit.training.result import FitResult, Position, choose_device
+from vaekit.training.running_means import Sums
 from vaekit.training.settings import TrainSettings
-from vaekit.training.shared import APART, keep_in_step, take_gradients
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
-from vaekit.training.sums import Sums
+from vaekit.training.state import FitResult, Position, choose_device
 from vaekit.training.validation import HeldOut, evaluating, held_out, rng_state, set_rng_state
 
 LEAST_STEPS = 2000
@@ -57,7 +57,7 @@ class Fit:
         progress: Progress | None = None,
     ) -> None:
         self.device = choose_device(settings.device)
-        self.sharded = settings.shard and ranks.world() > 1
+        self.sharded = settings.shard and distributed.world() > 1
         if self.sharded:
             sharding.shard(model, self.device)
         self.model = model.to(self.device)
@@ -66,14 +66,14 @@ class Fit:
             stage.objective.to(self.device)
         objectives = [stage.objective for stage in stages]
         # One precision for all processes: what `auto` comes to depends on the machine.
-        self.precision = ranks.from_main(lambda: settle(settings.precision, self.device, model, objectives))
+        self.precision = distributed.from_main(lambda: settle(settings.precision, self.device, model, objectives))
         self.compiled = Compiled(self.model, self.device) if settings.compile else None
         self.source = source.to(self.device)
         self.settings = settings
         self.folder = folder
         # The first process alone writes and shows; the others do all else alike.
-        self.loggers = list(loggers) if ranks.is_main() else []
-        self.progress = (progress or Silent()) if ranks.is_main() else Silent()
+        self.loggers = list(loggers) if distributed.is_main() else []
+        self.progress = (progress or Silent()) if distributed.is_main() else Silent()
         self.heard: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
@@ -108,12 +108,12 @@ class Fit:
         devices = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.settings.seed)
-            if resume and self.folder is not None and ranks.is_main():
+            if resume and self.folder is not None and distributed.is_main():
                 sweep(self.folder)
             values = [*self.model.state_dict().values(), *self._objective_values()]
-            ranks.same_start([value for value in values if not is_part(value)])
+            distributed.same_start([value for value in values if not is_part(value)])
             state = self._find_checkpoint() if resume else None
-            if self.folder is not None and ranks.is_main():
+            if self.folder is not None and distributed.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
             try:
@@ -183,8 +183,8 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with ranks.sharing(examples_in(x), self.stage.objective.k):
-                self._step(ranks.take(x), ranks.take(y))
+            with distributed.sharing(examples_in(x), self.stage.objective.k):
+                self._step(distributed.take(x), distributed.take(y))
             self.at.examples += examples_in(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
@@ -229,7 +229,7 @@ class Fit:
         # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
-            self.bounded = not ranks.any_of(bounds.refusal(trace) is not None)
+            self.bounded = not distributed.any_of(bounds.refusal(trace) is not None)
         self._account(trace, losses)
         del trace  # what it holds beside the graph goes back before gradients want room
         said = (self._interrupt.is_set(), self._time_to_save())
@@ -238,7 +238,7 @@ class Fit:
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
             norm = optimiser.step(grads[player], factor, whole)
-            norm = norm / ranks.world() if ranks.world() > 1 else norm
+            norm = norm / distributed.world() if distributed.world() > 1 else norm
             self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
         self.model.after_step(step)
         if self.average is not None:
@@ -357,11 +357,11 @@ class Fit:
         return self._together(1, self._time_to_save())
 
     def _time_to_save(self) -> bool:
-        return ranks.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+        return distributed.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
 
     def _together(self, which: int, mine: bool) -> bool:
         """Return what all processes heard at the last step; a CUDA device is waited for at log records alone."""
-        if ranks.world() == 1:
+        if distributed.world() == 1:
             return mine
         waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
         return self.heard is not None and not waits and bool(self.heard[which] > 0)
@@ -374,7 +374,7 @@ class Fit:
 
     def _save_checkpoint(self) -> None:
         path = self._path(LAST)
-        if path is None or not (ranks.is_main() or self.sharded):
+        if path is None or not (distributed.is_main() or self.sharded):
             return
         self._saved_at = time.monotonic()
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
@@ -388,7 +388,7 @@ class Fit:
         meta = {"position": vars(self.at), "warnings": self.warnings, "skipped_before": self.skipped_before}
         meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(path, tensors, meta, writes=ranks.is_main())
+        checkpoint.save(path, tensors, meta, writes=distributed.is_main())
 
     def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         path = self._path(LAST)
@@ -420,7 +420,7 @@ class Fit:
                 self._best_tensors = {name: value.detach().clone() for name, value in tensors.items()}
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(path, tensors, writes=ranks.is_main())
+            checkpoint.save(path, tensors, writes=distributed.is_main())
 
     def _finish_stage(self) -> None:
         """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""

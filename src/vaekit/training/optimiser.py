@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vaekit.training.parts import like, local, put
+from vaekit.training.dtensor import like, local, put
 
 
 @dataclass

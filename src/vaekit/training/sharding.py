@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from vaekit.distributed import group
 from vaekit.errors import UserError
 from vaekit.objectives.base import MODEL, Loss
-from vaekit.ranks import group
-from vaekit.training.parts import is_part, local
+from vaekit.training.dtensor import is_part, local
 
 
 def shard(model: nn.Module, device: torch.device) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekit import bounds, ranks
+from vaekit import bounds, distributed
 from vaekit.collapse import LatentWatch
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
@@ -75,17 +75,17 @@ def held_out(
         torch.manual_seed(seed)
         for x, y in batches:
             size = examples_in(x)
-            with ranks.sharing(size):
-                x, y = ranks.take(x), ranks.take(y)
+            with distributed.sharing(size):
+                x, y = distributed.take(x), distributed.take(y)
                 trace = make_trace(x, y, k=1, hard=True)
-                refused = refused or ranks.first_text(bounds.refusal(trace))
+                refused = refused or distributed.first_text(bounds.refusal(trace))
                 if bounded and refused is None:
                     elbos = bounds.elbo(trace).double()
-                    values.append(elbos if ranks.counts() else elbos[:0])
+                    values.append(elbos if distributed.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
-                        terms[name] = terms.get(name, 0.0) + float(ranks.share_of_mean(value.double())) * size
+                        terms[name] = terms.get(name, 0.0) + float(distributed.share_of_mean(value.double())) * size
             if objective is not None:
-                with ranks.sharing(size, objective.k):
+                with distributed.sharing(size, objective.k):
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
                 watch.add(trace)
@@ -93,7 +93,7 @@ def held_out(
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
     watch.join()
-    loss, *joined = ranks.sums([loss, *terms.values()])
+    loss, *joined = distributed.sums([loss, *terms.values()])
     terms = dict(zip(terms, joined))
     elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
     loss = math.nan if objective is None else loss / n
@@ -106,7 +106,7 @@ def named_kl(trace: Trace) -> dict[str, Tensor]:
 
 
 def _mean(values: list[Tensor]) -> tuple[float, float | None]:
-    every = ranks.join_rows(torch.cat(values))
+    every = distributed.join_rows(torch.cat(values))
     return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
 
 
@@ -114,7 +114,7 @@ def _cuda() -> list[int]:
     if not torch.cuda.is_available():
         return []
     # One of several processes draws on its own device alone, whatever the device's number.
-    return [torch.cuda.current_device()] if ranks.world() > 1 else list(range(torch.cuda.device_count()))
+    return [torch.cuda.current_device()] if distributed.world() > 1 else list(range(torch.cuda.device_count()))
 
 
 def rng_state() -> dict[str, Any]:

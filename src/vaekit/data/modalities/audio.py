@@ -129,7 +129,7 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     Raises:
         UserError: names the file that cannot be read, has another rate than most, or no label where one is asked for.
     """
-    from vaekit.data.rows import split_numbers
+    from vaekit.data.token_rows import split_numbers
 
     files = [path] if path.is_file() else list_wavs(path)
     listed = _labelled(files, path, settings.label)

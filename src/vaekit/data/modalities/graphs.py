@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import replacing, write_text
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.graph_files import Found, read_graphs
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS, read_known
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.prepare import Prepare
-from vaekit.data.rows import split_numbers
 from vaekit.data.settings import DataSettings
+from vaekit.data.token_rows import split_numbers
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:

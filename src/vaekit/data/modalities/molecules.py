@@ -16,13 +16,13 @@ from pydantic import Field
 
 from vaekit.atomic import write_text
 from vaekit.data.chemistry import canonical, need, properties, smiles_of, tokens
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS, read_known
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.prepare import Prepare
-from vaekit.data.rows import split_numbers, token_rows, words_of
 from vaekit.data.settings import DataSettings
-from vaekit.data.written import Written, written
+from vaekit.data.smiles_files import Written, written
+from vaekit.data.token_rows import split_numbers, token_rows, words_of
 from vaekit.errors import UserError
 from vaekit.tokens import SPECIAL
 

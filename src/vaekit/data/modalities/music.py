@@ -11,15 +11,15 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import write_text
-from vaekit.data import score
+from vaekit.data import piano_roll
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS, read_known
 from vaekit.data.midi import Note, read_midi, write_midi
 from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
 from vaekit.data.prepare import Prepare
-from vaekit.data.rows import split_numbers
-from vaekit.data.score import PER_QUARTER, STEPS, Piece, Pieces
 from vaekit.data.settings import DataSettings
+from vaekit.data.token_rows import split_numbers
 from vaekit.errors import UserError
 from vaekit.tokens import END, PAD, SPECIAL
 
@@ -84,11 +84,11 @@ class Music(Modality):
         voices = found.pieces[0].grid.shape[0]
         width = mine.bars * STEPS * voices + 1
         chosen = [[found.pieces[i] for i in index] for index in parts]
-        grids = [part for piece in chosen[0] for part in score.segments(piece, mine.bars, mine.stride)]
+        grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
         grids = [moved for part in _some(grids, mine) for moved in transpositions(part, mine.transpose)]
         splits = [Split(rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
         facts = {
-            "vocabulary": list(score.WORDS),
+            "vocabulary": list(piano_roll.WORDS),
             "voices": voices,
             "bars": mine.bars,
             "steps": STEPS,
@@ -100,7 +100,7 @@ class Music(Modality):
             name=found.name,
             shape=(width,),
             kind="tokens",
-            levels=SPECIAL + len(score.WORDS),
+            levels=SPECIAL + len(piano_roll.WORDS),
             n_train=len(splits[0]),
             n_valid=len(splits[1]),
             n_test=len(splits[2]),
@@ -138,7 +138,7 @@ class Music(Modality):
         parts: list[list[Note]] = [[] for _ in range(info.facts["voices"])]
         start = 0
         for grid in grids_of(x, info):
-            for part, notes in zip(parts, score.notes_of(grid)):
+            for part, notes in zip(parts, piano_roll.notes_of(grid)):
                 part += [note._replace(onset=note.onset + start / PER_QUARTER) for note in notes]
             start += STEPS * (-(-grid.shape[1] // STEPS) + 1)
         write_midi(path, parts)
@@ -162,7 +162,7 @@ def pieces(source: Any, settings: MusicSettings) -> Pieces:
     elif isinstance(source, list | tuple) and source and all(isinstance(piece, Piece) for piece in source):
         found = Pieces("memory", "memory", list(source))
     else:
-        raise UserError("music in memory is a list of vaekit.data.score.Piece; give that, a MIDI file or chorales")
+        raise UserError("music in memory is a list of vaekit.data.piano_roll.Piece; give that, a MIDI file or chorales")
     if settings.voices == "melody":
         top = [Piece(piece.name, piece.grid[:1]) for piece in found.pieces]
         return Pieces(found.name, found.source, top, found.left_out)
@@ -206,7 +206,7 @@ def _fitting(file: Path, settings: MusicSettings, before: list[Piece]) -> Piece:
         raise UserError(f"{file} has {len(parts)} voices, the files before {before[0].grid.shape[0]}; {fix}")
     end = max(note.onset + note.length for part in parts for note in part)
     steps = STEPS * max(1, -int(-end * PER_QUARTER // STEPS))
-    return Piece(str(file), np.stack([score.rasterise(part, steps, name=str(file)) for part in parts]))
+    return Piece(str(file), np.stack([piano_roll.rasterise(part, steps, name=str(file)) for part in parts]))
 
 
 def transpositions(grid: np.ndarray, most: int) -> list[np.ndarray]:
@@ -215,11 +215,11 @@ def transpositions(grid: np.ndarray, most: int) -> list[np.ndarray]:
     >>> [int(part[0, 0]) for part in transpositions(np.array([[60, 1, 0]]), 2)]
     [58, 59, 60, 61, 62]
     """
-    pitched = grid >= score.LOWEST
+    pitched = grid >= piano_roll.LOWEST
     out = []
     for step in range(-most, most + 1):
         moved = np.where(pitched, grid + step, grid)
-        if ((moved[pitched] >= score.LOWEST) & (moved[pitched] <= score.HIGHEST)).all():
+        if ((moved[pitched] >= piano_roll.LOWEST) & (moved[pitched] <= piano_roll.HIGHEST)).all():
             out.append(moved)
     return out
 
@@ -231,7 +231,7 @@ def rows(grids: Iterable[np.ndarray], width: int) -> Any:
     grids = list(grids)
     out = np.full((len(grids), width), PAD, np.int64)
     for row, grid in zip(out, grids):
-        numbers = score.words(grid) + SPECIAL
+        numbers = piano_roll.words(grid) + SPECIAL
         row[: len(numbers)] = numbers
         row[len(numbers)] = END
     return torch.from_numpy(out)
@@ -242,13 +242,13 @@ def grids_of(x: Any, info: DataInfo) -> list[np.ndarray]:
     out = []
     for row in x.tolist():
         row = row[: row.index(END)] if END in row else row
-        numbers = [number - SPECIAL if number >= SPECIAL else score.HOLD for number in row if number != PAD]
-        out.append(score.grid_of(numbers, info.facts["voices"]))
+        numbers = [number - SPECIAL if number >= SPECIAL else piano_roll.HOLD for number in row if number != PAD]
+        out.append(piano_roll.grid_of(numbers, info.facts["voices"]))
     return out
 
 
 def _held_out(found: list[Piece], bars: int, width: int) -> Any:
-    return rows((part for piece in found for part in score.segments(piece, bars, bars)), width)
+    return rows((part for piece in found for part in piano_roll.segments(piece, bars, bars)), width)
 
 
 def _some(grids: list[np.ndarray], settings: MusicSettings) -> list[np.ndarray]:
@@ -260,8 +260,8 @@ def _some(grids: list[np.ndarray], settings: MusicSettings) -> list[np.ndarray]:
 
 
 def _spelled(voice: np.ndarray) -> str:
-    names = {score.REST: ".", score.HOLD: "-"}
-    steps = [names.get(value) or score.WORDS[value - score.LOWEST + 2] for value in voice.tolist()]
+    names = {piano_roll.REST: ".", piano_roll.HOLD: "-"}
+    steps = [names.get(value) or piano_roll.WORDS[value - piano_roll.LOWEST + 2] for value in voice.tolist()]
     return " | ".join(" ".join(steps[start : start + STEPS]) for start in range(0, len(steps), STEPS))
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from vaekit.data import columns as cols
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.frames import MISSING, Cells, Frame, read_frame, write_frame
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS, read_known
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.prepare import Prepare
-from vaekit.data.rows import split_numbers
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import LABEL_COLUMNS
+from vaekit.data.token_rows import split_numbers
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:

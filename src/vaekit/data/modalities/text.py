@@ -11,14 +11,14 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import write_text
+from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.info import DataInfo
-from vaekit.data.known import DATASETS, read_known
 from vaekit.data.lines import Lines, lines_of
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.prepare import Prepare
-from vaekit.data.rows import split_numbers
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import _resolve
+from vaekit.data.token_rows import split_numbers
 from vaekit.data.tokeniser import Tokeniser, Unit, fit
 from vaekit.errors import UserError
 from vaekit.tokens import END, PAD, UNKNOWN

@@ -1,0 +1,127 @@
+"""vaekit evaluate."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from vaekit import _env
+from vaekit.commands.arguments import Whole
+from vaekit.commands.launch import launch, launched
+from vaekit.commands.output import describe, print_json, print_table
+
+
+def evaluate(
+    run: Path,
+    /,
+    *,
+    metrics: Annotated[list[str] | None, Parameter(negative="")] = None,
+    k: Whole = 500,
+    limit: Whole | None = None,
+    inception: Path | None = None,
+    seed: Whole = 0,
+    devices: Whole | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Evaluate a run on its test split; the numbers go into RUN/evaluation.json and the report.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    metrics
+        Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
+        names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes and are
+        computed when named.
+    k
+        Importance samples an example.
+    limit
+        Use only the first N test examples.
+    inception
+        Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
+        on the run's training split; the name of the one used stands beside every number.
+    seed
+        Seed of the evaluation's noise.
+    devices
+        Share the test examples out over as many processes, for the likelihood's metrics; the numbers are the same.
+    json
+        Print one JSON object on the last line of standard output.
+    """
+    if devices is not None and not launched():
+        sys.exit(launch(devices, _env.arguments, restarts=0))
+    from vaekit import experiment
+
+    names = [name for text in metrics or ["all"] for name in text.split(",") if name]
+    if k < 1 or (limit is not None and limit < 1):
+        from vaekit.errors import UserError
+
+        raise UserError(f"--{'k' if k < 1 else 'limit'} must be at least 1")
+    loaded = experiment.load(run)
+    if inception is not None and not inception.is_file():
+        from vaekit.errors import UserError
+
+        raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
+    options = {} if inception is None else {"inception": str(inception)}
+    found = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    if not _env.is_first():
+        return
+    loaded.write_report()
+    plain = {name: result.to_dict() for name, result in found.items()}
+    if json:
+        print_json(plain)
+        return
+    rows = [
+        [name, describe(entry), entry["unit"], entry.get("refused") or _note(entry)] for name, entry in plain.items()
+    ]
+    print_table(["metric", "value", "unit", ""], rows)
+
+
+def _note(entry: Mapping[str, Any]) -> str:
+    """Return what a number must not be read without: its n, its K, the features it is made of."""
+    more = [f"k={entry['k']}"] if "k" in entry else []
+    return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
+
+
+class Ticker:
+    """A line on standard error while a metric is computed, with the time left, no more than a few times a second.
+
+    >>> ticker = Ticker(clock=iter([0.0, 10.0]).__next__, shown=lambda text: print(text[5:].strip()))
+    >>> ticker("elbo", 0, 100); ticker("elbo", 25, 100)
+    elbo 0/100
+    elbo 25/100, 30 s left
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, shown: Callable[[str], None] | None = None) -> None:
+        self._clock, self._shown = clock, shown or self._write
+        self._silent = shown is None and not sys.stderr.isatty()
+        self._last = -1.0
+        self._name, self._begun, self._first = "", 0.0, 0
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Show how far `name` is."""
+        if self._silent:
+            return
+        now = self._clock()
+        if name != self._name or done < self._first:
+            self._name, self._begun, self._first = name, now, done
+        elif now - self._last < 0.2 and done < total:
+            return
+        self._last = now
+        end = "\n" if done >= total else ""
+        self._shown(f"\r\x1b[2K{name} {done:,}/{total:,}{self._left(now, done, total)}{end}")
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        """Return the time left at the pace so far; the first call only starts the clock."""
+        if not self._first < done < total:
+            return ""
+        seconds = (now - self._begun) / (done - self._first) * (total - done)
+        return f", {seconds / 60:.0f} min left" if seconds >= 120 else f", {seconds:.0f} s left"
+
+    @staticmethod
+    def _write(text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)

@@ -1,0 +1,75 @@
+"""vaekit recipes, datasets and show."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from vaekit.commands.output import print_json, print_table
+
+
+def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the recipes.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object.
+    """
+    from vaekit.experiment import catalogue
+
+    found = catalogue.recipes()
+    if json:
+        print_json(found)
+    else:
+        print_table(
+            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in found.items()]
+        )
+
+
+def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the known data sets and where they were found.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object.
+    """
+    from vaekit.experiment import catalogue
+
+    found = catalogue.datasets()
+    if json:
+        print_json(found)
+    else:
+        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in found.items()]
+        print_table(["data set", "what it is", "where"], rows)
+
+
+def _missing(entry: dict[str, Any]) -> str:
+    if entry["package"]:
+        return f"comes with the package {entry['package']}"
+    return "not on disk; downloaded when used" if entry["fetched"] else "not on disk; put it into VAEKIT_DATA"
+
+
+def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Show a recipe: what it is and every setting with its default.
+
+    Parameters
+    ----------
+    recipe
+        The recipe's name.
+    json
+        Print one JSON object.
+    """
+    from vaekit.experiment import catalogue
+
+    found = catalogue.show(recipe)
+    if json:
+        print_json(found)
+        return
+    print(f"{found['name']}: {found['summary']}\n{found['reference']}\n")
+    for section, settings in found["settings"].items():
+        rows = [[f"{section}.{s['name']}", str(s["default"]), s["description"]] for s in settings]
+        print_table(["setting", "default", ""], rows)
+        print()

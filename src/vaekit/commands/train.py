@@ -1,0 +1,120 @@
+"""vaekit train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vaekit import _env
+from vaekit.commands.arguments import Whole
+from vaekit.commands.launch import launch, launched
+from vaekit.commands.output import note, print_json
+
+
+def train(
+    recipe: str | None = None,
+    /,
+    *,
+    data: str | None = None,
+    out: Path | None = None,
+    epochs: Whole | None = None,
+    steps: Whole | None = None,
+    batch_size: Whole | None = None,
+    lr: float | None = None,
+    seed: Whole | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    logger: Annotated[list[str] | None, Parameter(negative="")] = None,
+    devices: Whole | None = None,
+    shard: Annotated[bool, Parameter(negative="")] = False,
+    compile: Annotated[bool, Parameter(negative="")] = False,
+    figures: bool = True,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a recipe on data into a run folder.
+
+    Parameters
+    ----------
+    recipe
+        The variant; 'vaekit recipes' lists them. Default: vae.
+    data
+        A known set ('vaekit datasets') or a path: IDX, NPY, NPZ, CSV, a folder of images or WAV files;
+        text, SMILES, MIDI, graphs or tables where the recipe takes them. Default: digits, or what the recipe brings.
+    out
+        The run's folder. Default: runs/DATA-RECIPE.
+    epochs
+        Passes over the training data.
+    steps
+        Optimiser steps, instead of epochs.
+    batch_size
+        Examples a step.
+    lr
+        Peak learning rate.
+    seed
+        Seed of initial weights, order and noise.
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    precision
+        auto, fp32, bf16, or tf32 on CUDA.
+    set
+        Any setting, as section.name=value (see 'vaekit show RECIPE'); may be repeated.
+    resume
+        Go on with the run in --out from its last checkpoint.
+    overwrite
+        Replace the run in --out.
+    logger
+        A further logger, e.g. tensorboard; may be repeated.
+    devices
+        Train on as many devices, a process each: CUDA devices, else shares of the processor.
+    shard
+        Share the model's weights out over the processes, for a model that one device cannot hold.
+    compile
+        Compile the networks (torch.compile): half a minute at the start, worth it on CUDA and in long runs.
+    figures
+        Draw the run's figures and report at the end, about a second ('vaekit report RUN' does it later).
+    json
+        Print one JSON object on the last line of standard output.
+    """
+    if devices is not None and not launched():
+        sys.exit(launch(devices, _env.arguments))
+    from vaekit import experiment
+    from vaekit.experiment.folder import next_free
+    from vaekit.experiment.loading import default_name
+
+    target = out if out is not None or resume else next_free(recipe or "vae", data or default_name(recipe or "vae"))
+    run = experiment.train(
+        recipe,
+        data,
+        out=target,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        precision=precision,
+        set=[*(set or []), *(["train.shard=true"] if shard else []), *(["train.compile=true"] if compile else [])],
+        resume=resume,
+        overwrite=overwrite,
+        loggers=logger or [],
+        progress=True,
+        pictures=figures,
+    )
+    if not _env.is_first():
+        return
+    result = run.record["result"]
+    if json:
+        print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})
+        return
+    if result["elbo"] is None:
+        note(f"no bound on log p(x): {result['refused']}")
+    else:
+        error = result["elbo_stderr"]  # None where one example is all there is, a graph say
+        note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats an example")
+    print(run.path)

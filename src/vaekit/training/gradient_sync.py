@@ -1,0 +1,117 @@
+"""One step by several processes: their gradients added up, and what one of them hears heard by all.
+
+Players take their gradients by `autograd.grad`, each of its own parameters only, which the hooks of
+DistributedDataParallel do not see (they wait for `backward` to reach every parameter). So the gradients of all players
+travel in one flat tensor, with one collective a step; at the sizes of these models there is nothing to overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from vaekit.distributed import group
+from vaekit.objectives.base import Loss, Objective
+from vaekit.training import sharding
+from vaekit.training.dtensor import is_part, local
+from vaekit.training.optimiser import Adam, laid_out_as
+from vaekit.training.validation import rng_state, set_rng_state
+
+Grads = Sequence[Tensor | None]
+
+APART = "the processes' random numbers came apart and were set to the first one's (see docs/devices.md)"
+
+
+def take_gradients(
+    losses: Mapping[str, Loss],
+    optimisers: Mapping[str, Adam],
+    objective: Objective,
+    said: Sequence[bool],
+    sharded: bool = False,
+) -> tuple[Mapping[str, Grads], Tensor | None]:
+    """Return each player's gradients, taken before any of them moves, of its own parameters only.
+
+    Those of several processes are added up; then it is also returned how many of them said each of `said`.
+    """
+    owners = {player: optimiser.owners for player, optimiser in optimisers.items()}
+    grads: dict[str, Grads] = {}
+    if sharded:
+        grads |= sharding.gradients(losses, owners, objective)
+    else:
+        *_, last = owners
+        for player, own in owners.items():
+            total = losses[player].total
+            grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
+    return sum_gradients(grads, owners, said) if group.world() > 1 else (grads, None)
+
+
+@torch.no_grad()
+def sum_gradients(
+    grads: Mapping[str, Grads], owners: Mapping[str, Sequence[Tensor]], said: Sequence[bool]
+) -> tuple[dict[str, Grads], Tensor]:
+    """Return every player's gradients added up over the processes, and how many processes said each of `said`.
+
+    A gradient that is None on one process counts as zeros there; it stays None where it is on all. Those of weights
+    that are shared out have been added up already.
+    """
+    flat: list[Tensor] = []
+    present: list[bool] = []
+    for player, own in owners.items():
+        for parameter, grad in zip(own, grads[player]):
+            present.append(grad is not None or is_part(parameter))
+            if is_part(parameter):
+                continue
+            flat.append(_in_memory_order(grad, parameter))
+    sizes = [len(one) for one in flat]
+    device = local(next(iter(owners.values()))[0]).device
+    facts = torch.tensor([*present, *said], dtype=torch.float32, device=device)
+    buffer = group.sum_in_place(torch.cat([*flat, facts]))
+    *rest, facts = buffer.split([*sizes, len(facts)])
+    parts = iter(rest)
+    # Only a process that lacks a gradient waits to know whether others have it.
+    lost = [] if all(present) else facts.tolist()
+    out: dict[str, Grads] = {}
+    at = 0
+    for player, own in owners.items():
+        summed: list[Tensor | None] = []
+        for parameter, grad in zip(own, grads[player]):
+            if is_part(parameter):
+                summed.append(grad)
+            else:
+                total = _like(next(parts), parameter)
+                summed.append(total if present[at] or lost[at] > 0 else None)
+            at += 1
+        out[player] = summed
+    return out, facts[len(present) :]
+
+
+def keep_in_step() -> bool:
+    """Return whether all processes' generators have one state; where not, all get the first one's.
+
+    They draw alike, so this finds what `vaekit.distributed.draws` does not know: a function of its own that draws.
+    """
+    if group.world() == 1:
+        return True
+    states = rng_state()
+    mark = torch.tensor([float(crc32(state.numpy().tobytes())) for state in states.values()], dtype=torch.float64)
+    same = bool((group.sum_in_place(mark.clone()) == mark * group.world()).all())
+    if group.sums([float(same)])[0] == group.world():
+        return True
+    group.same_start(list(states.values()))
+    set_rng_state(states)
+    return False
+
+
+def _in_memory_order(grad: Tensor | None, parameter: Tensor) -> Tensor:
+    """Return the gradient flat, in the order in which the parameter lies in memory (channels last, say)."""
+    if grad is None:
+        return parameter.new_zeros(parameter.numel())
+    return laid_out_as(parameter, grad).as_strided((grad.numel(),), (1,))
+
+
+def _like(flat: Tensor, parameter: Tensor) -> Tensor:
+    """Undo `_in_memory_order`: the fused optimiser goes through memory, so strides must be the parameter's."""
+    return flat.to(parameter.dtype).as_strided(parameter.shape, parameter.stride())

@@ -1,0 +1,197 @@
+"""`vaekit train --devices 2` and torchrun, as a user runs them: one voice, exit codes, and a restart after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from distributed import jobs
+from vaekit.commands import launch as launching
+from vaekit.errors import UserError
+
+STEPS = 400
+SETTINGS = [
+    *("--set", "model.hidden=16", "--set", "train.batch_size=16", "--set", "train.checkpoint_steps=20"),
+    *("--set", "train.log_every=10", "--set", "data.valid=20", "--set", "data.test=20"),
+    *("--precision", "fp32"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    x, y = jobs.rows(200)
+    np.savez(path, x=x, y=y)
+    return path
+
+
+def words(data: Path, out: Path, steps: int = STEPS) -> list[str]:
+    return ["train", "--data", str(data), "--out", str(out), "--steps", str(steps), *SETTINGS]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=240, check=False, env=environment()
+    )
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def steps_done(out: Path) -> int:
+    log = out / "log.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return json.loads(lines[-1])["step"] if lines and lines[-1].endswith("}") else 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
+def test_a_killed_process_is_started_again_and_the_weights_end_the_same(data: Path, tmp_path: Path) -> None:
+    whole = run("vaekit", *words(data, tmp_path / "whole"), "--devices", "2")
+    assert whole.returncode == 0, whole.stderr
+    out = tmp_path / "killed"
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "vaekit", *words(data, out), "--devices", "2"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    until = time.monotonic() + 120
+    while steps_done(out) < 50 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(children(launcher.pid)[1], signal.SIGKILL)
+    printed, said = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, said
+    assert "killed by SIGKILL; starting again from the last checkpoint (1 of 3)" in said
+    assert "Traceback" not in said
+    assert printed.split() == [str(out)]
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "done" and record["processes"] == 2 and record["result"]["steps"] == STEPS
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps) and steps[-1] == STEPS  # what was logged after the checkpoint is not there twice
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_run_and_says_things_once(data: Path, tmp_path: Path) -> None:
+    done = run(
+        *("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"),
+        *("vaekit", *words(data, tmp_path / "run", 20), "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["steps"] == 20
+    one = run("vaekit", *words(data, tmp_path / "one", 20))
+    assert one.returncode == 0
+    for name, value in load_file(tmp_path / "one" / "model.safetensors").items():
+        np.testing.assert_allclose(load_file(tmp_path / "run" / "model.safetensors")[name], value, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--data", "nowhere", "--devices", "2"], "no data 'nowhere'"),
+        (["train", "--epochs", "x", "--devices", "2"], "epochs"),
+        (["evaluate", "nowhere", "--devices", "2"], "there is no run folder nowhere"),
+    ],
+)
+def test_an_error_comes_out_once(arguments: list[str], said: str) -> None:
+    done = run("vaekit", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("vaekit: ") == 1 and said in done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupt_saves_the_run_and_resuming_ends_at_the_same_weights(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "vaekit", *words(data, out), "--devices", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while steps_done(out) < 50 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(launcher.pid, signal.SIGINT)  # as the terminal does
+    _, said = launcher.communicate(timeout=120)
+    assert launcher.returncode == 130
+    assert said.count("goes on with 'vaekit train --resume") == 1 and "Traceback" not in said
+    resumed = run("vaekit", "train", "--resume", "--out", str(out), "--devices", "2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert run("vaekit", *words(data, tmp_path / "whole"), "--devices", "2").returncode == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run"))
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+
+
+# -- the launcher's own rules, without starting anything heavy -------------------------------------------------------
+
+
+def attempts(codes: list[int], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Return the exit code and the number of attempts when these are what the attempts come to."""
+    left = list(codes)
+    monkeypatch.setattr(launching, "_attempt", lambda *_: left.pop(0))
+    monkeypatch.delenv("RANK", raising=False)
+    return launching.launch(2, ["train"]), len(codes) - len(left)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([0], (0, 1)),
+        ([2], (2, 1)),  # bad arguments stay bad
+        ([3], (1, 1)),  # training that failed would fail again
+        ([130], (130, 1)),
+        ([-9, 1, 0], (0, 3)),
+        ([-9, -9, -9, -11], (1, 4)),
+    ],
+)
+def test_it_starts_again_only_where_that_may_help(
+    codes: list[int], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert attempts(codes, monkeypatch) == expected
+    assert capsys.readouterr().err.count("starting again") == expected[1] - 1
+
+
+def test_the_processes_are_told_who_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for Python note their environment; one failure ends the others, and the worst code is the answer."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(
+        '#!/bin/sh\necho "$WORLD_SIZE $TORCHELASTIC_RESTART_COUNT $3" > '
+        f'"{tmp_path}/rank-$RANK"\n[ "$RANK" = 1 ] && exit 71\nexec sleep 60\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(launching.sys, "executable", str(stand_in))
+    begun = time.monotonic()
+    assert launching._attempt(2, ["train"], "name", 1, tmp_path) == 71
+    assert time.monotonic() - begun < 20
+    assert [(tmp_path / f"rank-{rank}").read_text() for rank in range(2)] == ["2 1 train\n"] * 2
+
+
+def test_devices_and_torchrun_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        launching.launch(0, [])
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match="leave it out under torchrun"):
+        launching.launch(2, [])
