@@ -1,0 +1,124 @@
+"""The one loop over examples of a trained model: on the model's device, in eval mode, with seeded noise.
+
+Whatever is computed after training (codes, bounds, scores, reconstructions) goes through here, so that model and
+examples meet on one device and results come back to the CPU in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.data.prepare import as_input
+from vaekit.errors import UserError
+from vaekit.models.base import Model
+
+BATCH = 500
+"""Examples at once, where nothing else is asked for."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) examples."""
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's parameters and buffers; the CPU where it has none.
+
+    >>> device_of(nn.Linear(2, 1))
+    device(type='cpu')
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def inference(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Run the model in eval mode, without gradients and with seeded noise; its mode comes back after the block."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), seeded(seed, device_of(model)):
+            yield
+    finally:
+        model.train(training)
+
+
+def label_for(model: Model, y: Tensor | None) -> Tensor | None:
+    """Return what the model is given as label: y where it is conditioned on labels, else None.
+
+    Raises:
+        UserError: the model needs labels, and there are none.
+    """
+    if not model.takes_label:
+        return None
+    if y is None:
+        raise UserError("this model is conditioned on labels; give data with labels")
+    return y
+
+
+def batches(
+    model: Model, x: Any, y: Tensor | None = None, *, size: int = BATCH, progress: Progress | None = None
+) -> Iterator[tuple[Any, Tensor | None]]:
+    """Yield prepared examples as the model takes them, with their labels where it is conditioned on them.
+
+    Args:
+        model: decides the device.
+        x: (N, ...) prepared examples: a tensor, or rows of another kind that can be sliced and moved (graphs).
+        y: (N,) class numbers or None.
+        size: examples in a batch.
+        progress: told after each batch.
+    """
+    device, label = device_of(model), label_for(model, y)
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        yield as_input(x[rows]).to(device), None if label is None else label[rows].to(device)
+        if progress is not None:
+            progress(min(start + size, len(x)), len(x))
+
+
+def batched(
+    model: Model,
+    call: Callable[[Any, Tensor | None], Any],
+    x: Any,
+    y: Tensor | None = None,
+    *,
+    size: int = BATCH,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Any:
+    """Return `call(x, y)` of all examples, batch by batch, joined along the first axis on the CPU.
+
+    >>> import vaekit
+    >>> run = vaekit.train("vae", "digits", steps=2)
+    >>> batched(run.model, run.model.features, run.test.x).shape
+    torch.Size([179, 20])
+    """
+    with inference(model, seed):
+        return joined([call(part, label) for part, label in batches(model, x, y, size=size, progress=progress)])
+
+
+def joined(parts: list[Any]) -> Any:
+    """Join batches of examples on the CPU; rows of tokens are padded with 0 to the widest.
+
+    >>> joined([torch.ones(1, 2, dtype=torch.int64), torch.ones(1, 3, dtype=torch.int64)]).shape
+    torch.Size([2, 3])
+    """
+    parts = [part.to("cpu") for part in parts]
+    if parts and isinstance(parts[0], Tensor) and parts[0].dtype == torch.int64 and parts[0].dim() > 1:
+        width = max(part.shape[-1] for part in parts)
+        parts = [nn.functional.pad(part, (0, width - part.shape[-1])) for part in parts]
+    return torch.cat(parts) if not parts or isinstance(parts[0], Tensor) else type(parts[0]).cat(parts)
