@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 import vaekit
 from training.toys import toy_vae
-from vaekit import _env, distributed
+from vaekit import distributed
 from vaekit.errors import UserError
+from vaekit.nets.normalised import BatchNorm
 from vaekit.training import loop, sharding
 from vaekit.training.dtensor import local
 from vaekit.training.gradient_sync import sum_gradients
@@ -50,48 +51,21 @@ def train(recipe: str, settings: dict[str, Any], out: str | None = None, **kwarg
     return {"weights": weights, "result": run.record["result"], "log": log, "kept": run.path is not None}
 
 
-def draws(total: int, k: int = 3) -> dict[str, np.ndarray]:
-    """Draw in every way that models do, for this process's share of `total` rows; also what is drawn afterwards."""
-    p = torch.linspace(0.05, 0.95, total * 4).view(total, 4)
-    p.requires_grad_()
-    dropout = torch.nn.Dropout(0.3)
-    out: dict[str, Tensor] = {}
+def draws(total: int) -> dict[str, Any]:
+    """Draw in a shared batch and around it."""
+    out: dict[str, Any] = {}
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        with distributed.sharing(total, k):
-            mine = distributed.take(p)
-            b = len(mine)
-            out["rows"] = torch.randn(b, 5)
-            out["samples"] = torch.randn(k, b, 5).movedim(1, 0)
-            out["two_of_samples"] = torch.empty(2, k, b, 5).exponential_().movedim(2, 0)
-            out["transposed"] = torch.empty(5, b).T.uniform_(-1, 1)
-            out["flat"] = torch.randn(k * b, 2).view(k, b, 2).movedim(1, 0)
-            out["uniform"] = torch.rand(size=(b, 2))
-            out["integers"] = torch.randint(0, 1000, (b,))
-            out["like"] = torch.randn_like(mine)
-            out["bits"] = torch.bernoulli(mine.expand(k, b, 4)).movedim(1, 0)
-            out["chosen"] = torch.multinomial(mine, 2)
-            out["components"] = torch.multinomial(torch.tensor([0.2, 0.3, 0.5]), b, replacement=True)
-            out["gamma"] = torch.distributions.Gamma(mine + 0.5, 1.0).rsample()
-            (out["slope"],) = torch.autograd.grad(out["gamma"].sum(), mine)
-            out["beta"] = torch.distributions.Beta(mine + 0.5, 2.0).sample()
-            out["dropped"] = dropout(mine)
-            own = torch.Generator().manual_seed(5)
-            out["given"] = distributed.take(torch.randn(total, 2, generator=own))
-            with distributed.whole():
-                order = torch.rand(total, 3)
-            out["order"] = distributed.take(order)
-        after = torch.randn(4)
-    arrays = {name: value.detach().numpy() for name, value in out.items()}
-    return arrays | {"after": after.numpy()}
-
-
-def in_law(total: int) -> dict[str, Any]:
-    """Draw with a function that cannot be cut to rows: other numbers on each process, the same state afterwards."""
-    with torch.random.fork_rng(), distributed.sharing(total):
-        torch.manual_seed(3)
-        mine = len(distributed.take(torch.zeros(total)))
-        return {"drawn": torch.normal(torch.zeros(mine), 1.0).numpy(), "after": torch.initial_seed(), "next": state()}
+        for name, position in (("first", (5, 0)), ("second", (5, 1)), ("first again", (5, 0))):
+            with distributed.sharing(total, *position):
+                out[name] = torch.randn(4).tolist()
+                with distributed.alike():
+                    out[f"{name}, alike"] = torch.randn(4).tolist()
+                with distributed.alike():
+                    out[f"{name}, alike once more"] = torch.randn(4).tolist()
+                out[f"{name}, after"] = torch.randn(4).tolist()
+        out["outside"] = torch.randn(4).tolist()
+    return out
 
 
 def state() -> bytes:
@@ -102,8 +76,8 @@ def state() -> bytes:
 def batchwise(total: int) -> dict[str, Any]:
     """Compute a function of the whole batch from this process's rows, and its gradient for them."""
     x = torch.sin(torch.arange(total * 3.0)).view(total, 3)
-    with distributed.sharing(total):
-        mine = distributed.take(x).clone().requires_grad_()
+    with distributed.sharing(total, 0):
+        mine = distributed.deal(x).clone().requires_grad_()
         every = distributed.gather(mine)
         mean = distributed.mean_rows(mine)
         spread = distributed.all_sum((mine - mean).square().sum(0)) / distributed.total_rows(len(mine))
@@ -111,8 +85,8 @@ def batchwise(total: int) -> dict[str, Any]:
         scalar = (spread * mean).sum() + distributed.logsumexp(each).square().mean() + distributed.mean(mine.exp())
         loss = distributed.share_of_mean(scalar) + distributed.share_of_mean(mine.pow(3).sum(1))
         (slope,) = torch.autograd.grad(loss, mine)
-        flags = distributed.any_of(bool(mine[0, 0] > 0.5)), bool(distributed.gather(mine[:, 0] > 0)[-1])
-        torch.manual_seed(0)
+        torch.testing.assert_close(distributed.take(every), mine)
+        flags = distributed.any_of(bool(mine[0, 0] > 0.5))
         some = distributed.some(mine.detach().repeat_interleave(2, 0), 4, 2)
     share = distributed.sums([loss.item()])[0]
     return {
@@ -220,12 +194,20 @@ def error(out: str) -> str:
 def normed(total: int) -> dict[str, np.ndarray]:
     """Pass this process's rows through batch normalisation, and return what it gives, its slopes and its averages."""
     out: dict[str, Tensor] = {}
-    for name, shape in (("rows", (total, 3)), ("maps", (total, 3, 2, 2))):
-        layer = nn.BatchNorm1d(3) if name == "rows" else nn.BatchNorm2d(3, affine=False, momentum=0.3)
-        x = torch.cos(torch.arange(float(np.prod(shape)))).view(shape)
-        with distributed.sharing(total):
-            mine = distributed.take(x).clone().requires_grad_()
-            out[name] = layer(mine)
+    layers = {
+        "rows": ((3,), BatchNorm(3)),
+        "maps": ((3, 2, 2), nn.BatchNorm2d(3, affine=False, momentum=0.3)),
+        "averaged": ((3, 2), nn.BatchNorm1d(3, momentum=None)),
+        "without averages": ((3, 2), nn.BatchNorm1d(3, track_running_stats=False)),
+    }
+    for name, (shape, layer) in layers.items():
+        layer.train(name != "without averages")
+        distributed.share_batch_norms(layer)
+        x = torch.cos(torch.arange(float(np.prod(shape)) * total)).view(total, *shape)
+        with distributed.sharing(total, 0):
+            mine = distributed.deal(x).clone().requires_grad_()
+            for _ in range(2):
+                out[name] = layer(mine)
             (out[f"{name}.slope"],) = torch.autograd.grad(
                 distributed.share_of_mean(out[name].pow(3).flatten(1).sum(1)), mine
             )
@@ -233,34 +215,16 @@ def normed(total: int) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in out.items()}
 
 
-def draws_out_of_step() -> dict[str, Any]:
-    """Train where the second process draws a number more than the first at every step."""
-    true = loop.Fit._step
-
-    def stepping(self: loop.Fit, x: Any, y: Tensor | None) -> None:
-        true(self, x, y)
-        if not distributed.is_main():
-            torch.rand(())
-
-    with stepping_so(stepping):
-        return train("vae", {"model.hidden": [8], "train.steps": 3})["result"] | {"state": state()}
-
-
-def speaks() -> bool:
-    """Return whether this process is the one to tell of an error."""
-    return _env.speaker()
-
-
 def narrowed(total: int) -> dict[str, Any]:
-    """Keep some rows of a batch (those of the first process more often), and take means, gather and draw for these."""
+    """Keep some rows of a batch (those of the first process more often), and take means and gather for these."""
     x = torch.sin(torch.arange(total * 1.0))
     keep = (torch.arange(total) % 4) != 3
-    with torch.random.fork_rng(), distributed.sharing(total):
-        torch.manual_seed(1)
-        mine, kept = distributed.take(x), distributed.take(keep)
+    with distributed.sharing(total, 0):
+        mine, kept = distributed.deal(x), distributed.deal(keep)
         distributed.narrow(kept)
         mine = mine[kept]
-        out = {"every": distributed.gather(mine).numpy(), "drawn": torch.randn(len(mine)).numpy()}
+        out: dict[str, Any] = {"every": distributed.gather(mine).numpy(), "total": distributed.total_rows(len(mine))}
+        torch.testing.assert_close(distributed.take(distributed.gather(mine)), mine)
         loss = distributed.share_of_mean(mine) + distributed.share_of_mean(distributed.mean_rows(mine).square())
     return out | {"loss": distributed.sums([loss.item()])[0]}
 

@@ -84,7 +84,7 @@ class Permuted(_Played):
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
         every = distributed.gather(z)
-        with distributed.whole():
+        with distributed.alike():
             shuffled = permute_dimensions(every)
         both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
