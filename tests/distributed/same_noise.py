@@ -88,7 +88,10 @@ class Noise(TorchFunctionMode):
         index = (self.owners[self.length] == rank).nonzero().squeeze(1)
         found.append((axis, index))
         if isinstance(value, Tensor):
-            return value.index_select(axis, index)
+            # Numbers are drawn in the order of memory: the part has the whole's.
+            order = sorted(range(value.dim()), key=lambda d: -value.stride(d))
+            part = value.permute(order).index_select(order.index(axis), index)
+            return part.permute([order.index(d) for d in range(value.dim())])
         return (*shape[:axis], len(index), *shape[axis + 1 :])
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -100,7 +103,6 @@ class Noise(TorchFunctionMode):
             if not named["training"] or not named["p"]:
                 return func(*args, **kwargs)
         if func in IN_PLACE:
-            assert args[0].is_contiguous()
             return args[0].copy_(self.rank_by_rank(lambda x, *rest, **more: func(x.clone(), *rest, **more), args, kwargs))
         if func in SHAPES and "size" not in kwargs:
             limits = args[:-1] if func is torch.randint else ()

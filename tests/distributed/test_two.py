@@ -112,6 +112,8 @@ RECIPE_SETTINGS: dict[str, dict[str, Any]] = {
     "vq-vae": CODES | {"model.revive": 0.9},
     "very-deep-vae": DEEP,
     "pixel-vae": {"train.steps": 3},
+    "semi-supervised-vae": {"model.labelled": 12},
+    "music-vae": {"model.dropout": 0.0},  # it draws for the places in use, which one process cannot divide by rows
 }
 """What makes a recipe quick, or makes more of it happen, beside what the recipes' own contract sets."""
 
@@ -133,10 +135,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sharded codebook": ("vq-vae", CODES | {"train.shard": True}),
 }
 
-EXCEPT: dict[str, str] = {}
-"""Recipes that are not compared, and why."""
-
-
 def check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert len(one["log"]) == len(two["log"]) > 0
     for mine, theirs in zip(one["log"], two["log"]):
@@ -145,9 +143,7 @@ def check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
             if isinstance(value, int | float) and name != "examples_per_second":
                 assert theirs[name] == pytest.approx(value, rel=2e-4, abs=1e-4), (name, mine["step"])
     for name, value in one["weights"].items():
-        # Where a gradient is 0 but for rounding (the bias of attention's keys), Adam makes whole steps of it.
-        loose = 2e-2 if "qkv.bias" in name else 5e-5
-        np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=loose, err_msg=name)
+        np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=5e-5, err_msg=name)
 
 
 def train_both(pair: Pair, recipe: str, settings: dict[str, Any], folder: Path) -> None:
@@ -161,7 +157,7 @@ def train_both(pair: Pair, recipe: str, settings: dict[str, Any], folder: Path) 
         np.testing.assert_array_equal(two[1]["weights"][weight], value)
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES.names if name not in EXCEPT])
+@pytest.mark.parametrize("recipe", RECIPES.names)
 def test_two_processes_train_every_recipe_as_one_does(pair: Pair, tmp_path: Path, recipe: str) -> None:
     settings = {**examples.SETTINGS.get(recipe, {}), "train.batch_size": 11, "train.steps": 6}
     settings |= RECIPE_SETTINGS.get(recipe, {})
