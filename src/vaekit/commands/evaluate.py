@@ -53,7 +53,7 @@ def evaluate(
         Print one JSON object on the last line of standard output.
     """
     if devices is not None and not launched():
-        sys.exit(launch(devices, _env.arguments, restarts=0))
+        sys.exit(launch(devices, restarts=0))
     from vaekit import experiment
 
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]

@@ -1,29 +1,24 @@
-"""Starting a command as several processes of one run, and starting them again when one of them dies.
+"""Starting a command as several processes of one run, by torchrun's own launcher, on this machine.
 
-`torchrun` does as much, on several machines too, and `torchrun … -m vaekit train …` works. On one machine this does
-without its second of imports in the parent, keeps exit codes, and lets each error be said once.
+What would end the same way again (bad arguments, failed training, an interrupt) is handed back as an exit code with its
+sentence; torchrun starts all processes again where one has died.
 """
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from ctypes import c_byte
 
 from vaekit.errors import UserError
 
-FINAL = (2, 3, 130)
-"""Exit codes after which starting again would come to the same: bad arguments, failed training, an interrupt."""
-
 RESTARTS = 3
-LOOKS_A_SECOND = 10
-PATIENCE = 30.0
-"""Seconds that processes are given to end by themselves before they are killed."""
+PATIENCE = 2.0
+"""Seconds in which a process that lost another hears whether that one has ended for good, or has died."""
 
 
 def launched() -> bool:
@@ -31,8 +26,8 @@ def launched() -> bool:
     return "RANK" in os.environ
 
 
-def launch(devices: int, arguments: Sequence[str], restarts: int = RESTARTS) -> int:
-    """Run `python -m vaekit ARGUMENTS` as `devices` processes that train together, and return the exit code.
+def launch(devices: int, restarts: int = RESTARTS) -> int:
+    """Run this command line as `devices` processes that train together, and return the exit code.
 
     When one dies, the others are ended and all are started again, up to `restarts` times: the run goes on from its last
     checkpoint. Interrupts are the processes' own to handle: they save first.
@@ -41,90 +36,77 @@ def launch(devices: int, arguments: Sequence[str], restarts: int = RESTARTS) -> 
         raise UserError("--devices must be at least 1")
     if launched():
         raise UserError("--devices starts the processes itself; leave it out under torchrun")
-    name = f"{os.getpid()}-{time.time_ns()}"
-    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder:
-        code = 0
-        for attempt in range(restarts + 1):
-            code = _attempt(devices, arguments, name, attempt, Path(folder))
-            if code in (0, *FINAL):
-                return 1 if code == 3 else code
-            if attempt < restarts:
-                print(
-                    f"vaekit: {_how(code)}; starting again from the last checkpoint ({attempt + 1} of {restarts})",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    again = f", {restarts} times after a restart: giving up" if restarts else ""
-    print(f"vaekit: {_how(code)}{again}", file=sys.stderr)
-    return 1
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-
-def _how(code: int) -> str:
-    if code < 0:
-        return f"a process was killed by {signal.Signals(-code).name}"
-    return f"a process ended with code {code}"
-
-
-def _attempt(devices: int, arguments: Sequence[str], name: str, attempt: int, folder: Path) -> int:
-    """Start the processes once and wait for all; return 0, or the code of the one that ended the run."""
-    shared = {
-        "WORLD_SIZE": str(devices),
-        "LOCAL_WORLD_SIZE": str(devices),
-        "VAEKIT_MEETING": str(folder / f"meeting-{attempt}"),
-        "TORCHELASTIC_RESTART_COUNT": str(attempt),
-        "TORCHELASTIC_RUN_ID": name,
-    }
     # As many threads as there are cores, shared out: more would wait for one another.
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}
-    read, write = os.pipe()
-    processes = []
-    before = signal.signal(signal.SIGINT, lambda *_: None)  # not ignored, which the processes would inherit
-    ended = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes] and None)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=f"{os.getpid()}-{time.time_ns()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=restarts,
+        signals_to_handle="SIGHUP",  # of the others, torchrun would leave the processes no time to save
+    )
+    for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).propagate = False
+        logging.getLogger(name).addHandler(REASONS)
+    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which the processes would inherit
+    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in multiprocessing.active_children()])
     try:
-        for rank in range(devices):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "VAEKIT_PARENT": str(read)}
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "vaekit", *arguments],
-                    env=threads | dict(os.environ) | shared | own,
-                    pass_fds=(read,),
-                )
-            )
-        return _wait(processes)
-    finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, ended)
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-        os.close(read)
-        os.close(write)
+        # Not an Event, which a process that dies while it waits leaves locked.
+        outcomes = elastic_launch(config, work)(multiprocessing.get_context("spawn").Value("b", 0, lock=False)).values()
+    except ChildFailedError:
+        if restarts:
+            print(f"vaekit: started again {restarts} times: giving up", file=sys.stderr)
+        return 1
+    code, sentence = min(outcomes, key=lambda outcome: outcome[1] is None)
+    if sentence is not None:
+        print(f"vaekit: {sentence}", file=sys.stderr)
+    return code
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Wait until all have ended well, or one has not: the others are then ended, and the worst code is returned."""
-    while True:
-        codes = [process.poll() for process in processes]
-        bad = [code for code in codes if code]
-        if not bad and None not in codes:
-            return 0
-        if bad:
-            break
-        time.sleep(1 / LOOKS_A_SECOND)
-    return _settle(processes)
+def work(ended: c_byte) -> tuple[int, str | None]:
+    """Run the command line as one of the processes, and return its exit code and what is to be said of it.
+
+    `ended` is set by the first process that is done. An exception or another way to die makes torchrun start again.
+    """
+    from vaekit import _env
+    from vaekit.commands.main import PEER_LOST, outcome
+
+    _env.prepare()
+    attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    if attempt and _env.is_first():
+        last = os.environ["TORCHELASTIC_MAX_RESTARTS"]
+        print(f"vaekit: starting again from the last checkpoint ({attempt} of {last})", file=sys.stderr, flush=True)
+    code, sentence = outcome()
+    until = time.monotonic() + PATIENCE
+    while code == PEER_LOST and not ended.value:
+        if time.monotonic() > until:
+            sys.exit(code)
+        time.sleep(0.05)
+    ended.value = 1
+    import torch.distributed as dist
+
+    if dist.is_initialized():  # whoever waits for this one hears that it has gone
+        dist.destroy_process_group()
+    launcher = multiprocessing.parent_process()
+    if launcher is None or not launcher.is_alive():  # nobody would take the answer
+        sys.exit(code)
+    return code, sentence
 
 
-def _settle(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    """End the processes that are left and return the code that says most: a final one, else a killing, else any."""
-    time.sleep(2 / LOOKS_A_SECOND)  # an error mostly ends them all
-    alone = [process.poll() for process in processes]
-    until = time.monotonic() + (PATIENCE if 130 in alone else 1.0)
-    while time.monotonic() < until and None in [process.poll() for process in processes]:
-        time.sleep(1 / LOOKS_A_SECOND)
-    mine = [process for process in processes if process.poll() is None]
-    for process in mine:
-        process.kill()
-    for process in processes:
-        process.wait()
-    codes = [process.returncode for process in processes if process not in mine and process.returncode]
-    return next((code for code in FINAL if code in codes), min(codes))
+class Reasons(logging.Handler):
+    """Says in a line why processes are ended, where torchrun has the launcher's traceback as well."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the error of a record that has one."""
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            print(f"vaekit: {str(record.exc_info[1]).strip()}", file=sys.stderr, flush=True)
+
+
+REASONS = Reasons()

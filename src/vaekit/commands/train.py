@@ -82,7 +82,7 @@ def train(
         Print one JSON object on the last line of standard output.
     """
     if devices is not None and not launched():
-        sys.exit(launch(devices, _env.arguments))
+        sys.exit(launch(devices))
     from vaekit import experiment
     from vaekit.experiment.folder import next_free
     from vaekit.experiment.loading import default_name

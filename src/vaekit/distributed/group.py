@@ -50,7 +50,10 @@ def start() -> None:
     if not dist.is_initialized():  # by the host's own code
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
-            dist.init_process_group(backend, timeout=TIMEOUT)
+            call(dist.init_process_group, backend, None, TIMEOUT)
+            call(dist.all_reduce, torch.zeros(1))  # whoever leaves after this is missed by the others
+        except PeerLost:
+            raise
         except (RuntimeError, ValueError) as error:
             raise UserError(f"the {os.environ['WORLD_SIZE']} processes of this run could not meet: {error}") from None
         atexit.register(leave)
