@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "distributed": {"errors", "_env"},
+    "distributed": {"errors"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -60,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "estimators": {"errors", "experiment"},
     "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
     "explorer": {"errors", "experiment"},
-    "commands": {"errors", "_env", "experiment", "explorer"},
+    "commands": {"errors", "_env", "distributed", "experiment", "explorer"},
     "__main__": {"errors", "_env", "commands"},
 }
 

@@ -1,8 +1,8 @@
 """What several processes draw, drawn by one: so that one can be compared with them.
 
 Within `drawing_as(n)` this process has every row of a batch, in the order in which `gather` would have them, and draws
-for the rows of rank r what rank r would draw: with r's random state, for r's rows alone. Nothing of `vaekit.distributed`
-but its seeds is used for that, so the comparison is with an ordinary computation on the whole batch.
+for the rows of rank r what rank r would draw: with r's random state, for r's rows alone. Nothing else of
+`vaekit.distributed` is stood in for, so the comparison is with an ordinary computation on the whole batch.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Noise(TorchFunctionMode):
             if not named["training"] or not named["p"]:
                 return func(*args, **kwargs)
         if func in IN_PLACE:
-            return args[0].copy_(self.rank_by_rank(lambda x, *rest, **more: func(x.clone(), *rest, **more), args, kwargs))
+            return args[0].copy_(self.rank_by_rank(func, args, kwargs))  # in place in a copy of each part
         if func in SHAPES and "size" not in kwargs:
             limits = args[:-1] if func is torch.randint else ()
             size = args[len(limits) :]
@@ -163,19 +163,18 @@ def drawing_as(ranks: int, k: int = 1) -> Iterator[None]:
             now[-1].add(self.mask.nonzero()[:, 0], len(self.mask))
         return nodes(self, *sample_shape)
 
+    def noted_angles(kappa: Tensor, dimension: int) -> Tensor:
+        if not now:
+            return angles(kappa, dimension)
+        return now[-1].rank_by_rank(lambda part: undisturbed(angles, part, dimension), (kappa,))
+
     with (
         mock.patch.multiple(distributed, sharing=sharing, deal=deal, alike=alike),
         mock.patch.object(distributed, "narrow", lambda keep: now[-1].narrow(keep) if now else None),
         mock.patch.object(seam, "alike", alike),
         mock.patch.object(SemiSupervised, "_pairs", noted_pairs),
         mock.patch.object(NodeNormal, "rsample", rsample),
-        mock.patch.object(
-            von_mises_fisher,
-            "_angles",
-            lambda kappa, size: (
-                now[-1].rank_by_rank(lambda part: undisturbed(angles, part, size), (kappa,)) if now else angles(kappa, size)
-            ),
-        ),
+        mock.patch.object(von_mises_fisher, "_angles", noted_angles),
     ):
         yield
 

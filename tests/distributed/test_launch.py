@@ -16,7 +16,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from distributed import jobs, stand_ins
-from vaekit.commands import launch as launching
+from vaekit.commands.launch import on_devices
+from vaekit.distributed import launcher
 from vaekit.errors import UserError
 
 STEPS = 400
@@ -65,7 +66,7 @@ def test_a_killed_process_is_started_again_and_the_weights_end_the_same(data: Pa
     whole = run("vaekit", *words(data, tmp_path / "whole"), "--devices", "2")
     assert whole.returncode == 0, whole.stderr
     out = tmp_path / "killed"
-    launcher = subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "vaekit", *words(data, out), "--devices", "2"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -75,9 +76,9 @@ def test_a_killed_process_is_started_again_and_the_weights_end_the_same(data: Pa
     until = time.monotonic() + 120
     while steps_done(out) < 50 and time.monotonic() < until:
         time.sleep(0.05)
-    os.kill(children(launcher.pid)[-1], signal.SIGKILL)
-    printed, said = launcher.communicate(timeout=240)
-    assert launcher.returncode == 0, said
+    os.kill(children(started.pid)[-1], signal.SIGKILL)
+    printed, said = started.communicate(timeout=240)
+    assert started.returncode == 0, said
     assert said.count("vaekit: ") == 2
     assert "terminated with signal SIGKILL\nvaekit: starting again from the last checkpoint (1 of 3)\n" in said
     assert "Traceback" not in said
@@ -127,7 +128,7 @@ def test_an_interrupt_saves_the_run_and_resuming_ends_at_the_same_weights(
     data: Path, tmp_path: Path, asked: signal.Signals
 ) -> None:
     out = tmp_path / "run"
-    launcher = subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "vaekit", *words(data, out), "--devices", "2"],
         stderr=subprocess.PIPE,
         text=True,
@@ -138,11 +139,11 @@ def test_an_interrupt_saves_the_run_and_resuming_ends_at_the_same_weights(
     while steps_done(out) < 50 and time.monotonic() < until:
         time.sleep(0.05)
     if asked == signal.SIGINT:
-        os.killpg(launcher.pid, asked)  # as the terminal does
+        os.killpg(started.pid, asked)  # as the terminal does
     else:
-        launcher.terminate()
-    _, said = launcher.communicate(timeout=120)
-    assert launcher.returncode == 130
+        started.terminate()
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == 130
     assert said.count("goes on with 'vaekit train --resume") == 1 and "Traceback" not in said
     resumed = run("vaekit", "train", "--resume", "--out", str(out), "--devices", "2")
     assert resumed.returncode == 0, resumed.stderr
@@ -156,7 +157,7 @@ def test_an_interrupt_saves_the_run_and_resuming_ends_at_the_same_weights(
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell processes of their launcher")
 def test_processes_end_when_their_launcher_is_killed(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    launcher = subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "vaekit", *words(data, out, 10**6), "--devices", "2"],
         stderr=subprocess.DEVNULL,
         env=environment(),
@@ -164,9 +165,9 @@ def test_processes_end_when_their_launcher_is_killed(data: Path, tmp_path: Path)
     until = time.monotonic() + 120
     while steps_done(out) < 50 and time.monotonic() < until:
         time.sleep(0.05)
-    processes = children(launcher.pid)
-    launcher.kill()
-    launcher.wait()
+    processes = children(started.pid)
+    started.kill()
+    started.wait()
     until = time.monotonic() + 60
     while any(Path(f"/proc/{pid}/cmdline").exists() for pid in processes) and time.monotonic() < until:
         time.sleep(0.05)
@@ -179,34 +180,40 @@ def test_processes_end_when_their_launcher_is_killed(data: Path, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("work", "code", "said"),
+    ("command", "code", "said"),
     [
-        (stand_ins.is_killed, 1, ["terminated with signal SIGKILL"] * 2 + ["started again 1 times: giving up"]),
-        (stand_ins.fails_once, 0, ["OSError: the disk is away"]),
+        (
+            stand_ins.is_killed,
+            1,
+            [
+                "terminated with signal SIGKILL",
+                "starting again from the last checkpoint (1 of 1)",
+                "terminated with signal SIGKILL",
+                "started again 1 times: giving up",
+            ],
+        ),
+        (stand_ins.fails_once, 0, ["OSError: the disk is away", "starting again from the last checkpoint (1 of 1)"]),
         (stand_ins.one_refuses, 2, ["bad data, seen here alone"]),
     ],
 )
 def test_it_starts_again_only_where_that_may_help(
-    work: Any,
-    code: int,
-    said: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Any, code: int, said: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(launching, "work", work)
     monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)  # pytest keeps its own
     begun = time.monotonic()
-    assert launching.launch(2, restarts=1) == code
+    assert launcher.launch(2, command, restarts=1) == code
     assert time.monotonic() - begun < 100
-    lines = "".join(capsys.readouterr().err).split("vaekit: ")[1:]
+    lines = capfd.readouterr().err.split("vaekit: ")[1:]
     assert len(lines) == len(said)
     for line, part in zip(lines, said):
         assert part in line
 
 
-def test_devices_and_torchrun_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_at_least_one_and_a_process_starts_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    on_devices(None)
     with pytest.raises(UserError, match="at least 1"):
-        launching.launch(0)
+        on_devices(0)
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(UserError, match="leave it out under torchrun"):
-        launching.launch(2)
+    on_devices(2)

@@ -135,6 +135,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sharded codebook": ("vq-vae", CODES | {"train.shard": True}),
 }
 
+
 def check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert len(one["log"]) == len(two["log"]) > 0
     for mine, theirs in zip(one["log"], two["log"]):
@@ -149,7 +150,9 @@ def check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
 def train_both(pair: Pair, recipe: str, settings: dict[str, Any], folder: Path) -> None:
     """Train on two processes and, with their noise, on one; what is logged and the weights are the same."""
     arrays = recipe not in examples.DATA
-    job, asked = ("train", (recipe, settings)) if arrays else ("train_on", (recipe, str(examples.source(recipe)), settings))
+    job, asked = (
+        ("train", (recipe, settings)) if arrays else ("train_on", (recipe, str(examples.source(recipe)), settings))
+    )
     k = int(settings.get("objective.k") or RECIPES[recipe].part.settings({}).objective.k)
     one, two = pair.beside(job, asked, str(folder / "one"), str(folder / "two"), k=k)
     check_same(one, two[0])

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from vaekit import _env
 from vaekit.commands.arguments import Whole
-from vaekit.commands.launch import launch, launched
+from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 
 
@@ -52,8 +52,7 @@ def evaluate(
     json
         Print one JSON object on the last line of standard output.
     """
-    if devices is not None and not launched():
-        sys.exit(launch(devices, restarts=0))
+    on_devices(devices, restarts=0)
     from vaekit import experiment
 
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]

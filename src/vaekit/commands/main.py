@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -51,21 +52,22 @@ for _name, _where, _help in (
     app.command(f"vaekit.commands.{_where}", name=_name, help=_help)
 
 
-PEER_LOST = 71
-"""The exit code of a process that lost another of its run: the other has the news."""
-
-
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 bad arguments or data (one sentence), 1 failure, 130 interrupted."""
-    _env.prepare()
-    code, sentence = outcome(arguments)
+    try:
+        code, sentence = outcome(arguments)
+    except PeerLost:
+        code, sentence = 1, None  # the one that was lost is the news
     if sentence is not None:
         _say(sentence)
+    if arguments is None:
+        gc.freeze()  # a last search for garbage among all that torch has made takes 0.4 s
     sys.exit(code)
 
 
 def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
     """Run the command line and return its exit code with the sentence that says why it is not 0, if one does."""
+    _env.prepare()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
@@ -75,8 +77,6 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         return 2, " ".join(str(error).split())
     except TrainingFailed as error:
         return 1, " ".join(str(error).split())
-    except PeerLost:
-        return PEER_LOST, None
     except KeyboardInterrupt:
         return 130, "interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'"
     except BrokenPipeError:
@@ -88,8 +88,9 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
 
 def _warn(message: Any, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
     """Say what data or settings gave rise to in one sentence; other warnings with their place in the code."""
+    place = "warning" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}"
     if _env.is_first():
-        _say(f"warning: {message}" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}: {message}")
+        _say(f"{place}: {message}")
 
 
 def _say(sentence: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from vaekit import _env
 from vaekit.commands.arguments import Whole
-from vaekit.commands.launch import launch, launched
+from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
 
 
@@ -81,8 +80,7 @@ def train(
     json
         Print one JSON object on the last line of standard output.
     """
-    if devices is not None and not launched():
-        sys.exit(launch(devices))
+    on_devices(devices)
     from vaekit import experiment
     from vaekit.experiment.folder import next_free
     from vaekit.experiment.loading import default_name

@@ -13,7 +13,7 @@ from vaekit.distributed.rows import all_sum, dealt_out
 
 class _OverAllRows(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
-        """Return w (x - μ) / √(σ² + ε) + b for x (N, C, ...); the running variance takes the unbiased σ², as torch's."""
+        """Return w (x - μ) / √(σ² + ε) + b for x (N, C, ...); the running variance takes the unbiased σ²."""
         if dealt_out() is None or not (self.training or self.running_mean is None):
             return super().forward(input)
         x = input.float()
