@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from vaekit.data import load
-from vaekit.data.mel import MelScale
-from vaekit.data.modalities.audio import Audio, resynthesised, unstandardised
+from vaekit.data.audio.mel import MelScale
+from vaekit.data.audio.modality import Audio, resynthesised, unstandardised
+from vaekit.data.audio.wav import Sound, read_wav, resampled, write_wav
 from vaekit.data.settings import DataSettings
-from vaekit.data.wav import Sound, read_wav, resampled, write_wav
 from vaekit.errors import UserError
 from vaekit.experiment import train
 

@@ -16,7 +16,7 @@ import pytest
 
 from vaekit.data import DATASETS, available, load
 from vaekit.data.download import Remote, cache_folder, fetch, find_known, local_file, obtain, places
-from vaekit.data.idx import read_bytes
+from vaekit.data.files import read_bytes
 from vaekit.errors import UserError
 
 CONTENT = b"\0\0\x08\x01\0\0\0\x05hello"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data import chemistry
 from vaekit.data.datasets.moses import moses
 from vaekit.data.datasets.nci import nci
-from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
+from vaekit.data.molecules import chemistry
+from vaekit.data.molecules.modality import Molecules, MoleculeSettings
 from vaekit.errors import UserError
 from vaekit.tokens import END, UNKNOWN, lengths
 
@@ -121,7 +121,7 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
     [
         (b"", "holds no molecules"),
         (b"CC\xff\xfe\n", "not UTF-8"),
-        (gzip.compress(b"CCO\n" * 50)[:-9], "cut off or damaged"),
+        (gzip.compress(b"CCO\n" * 50)[:-9], "damaged gzip file"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:
@@ -176,7 +176,7 @@ def test_written_files_are_read_again(tmp_path: Path, name: str) -> None:
 
 
 def test_a_limit_reads_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaekit.data.modalities import molecules
+    from vaekit.data.molecules import modality as molecules
 
     seen = 0
     true = molecules.canonical

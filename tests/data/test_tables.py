@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.columns import as_text, restore
-from vaekit.data.frames import read_frame, rows_of
-from vaekit.data.modalities.tables import Tables, TableSettings
+from vaekit.data.csv_files import rows_of
+from vaekit.data.tables.columns import as_text, restore
+from vaekit.data.tables.frames import read_frame
+from vaekit.data.tables.modality import Tables, TableSettings
 from vaekit.errors import UserError
 
 ALL = {"valid": 0, "test": 0}

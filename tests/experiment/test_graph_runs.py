@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recipes.examples import communities
-from vaekit.data.graph_files import read_graphs
+from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
 from vaekit.experiment import Run, actions, load, train
 

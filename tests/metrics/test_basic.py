@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 from vaekit.experiment import Run, train
 from vaekit.experiment.run import TEST_SEED

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.info import DataInfo
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.registry import Registry
-
-if TYPE_CHECKING:
-    from vaekit.data.dataset import DataSet, Split
-    from vaekit.data.info import DataInfo
 
 
 class Modality:
     """A kind of data: a reader into a `DataSet`, and a writer back into a form that a person can read, hear or see.
 
     `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
-    that only it reads, `formats` those it writes (the default first); `default` a source that is at hand offline, or
+    that only it reads, `formats` those it writes (the default first); `default` a source that needs no download, or
     None; `picture` the dotted name "module:function" of a figure of examples, called with (examples, facts), or None.
     `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that
     every recipe for arrays takes, read with them.
@@ -52,7 +50,8 @@ class Modality:
         raise UserError(f"{self.name} data have no form of their own to be written in")
 
 
-MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data.modalities")
+MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data", module="modality")
+"""The `modality.py` of each folder of this one."""
 
 
 def modality_of(info: DataInfo) -> Modality | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -67,3 +67,11 @@ class DataSettings(BaseModel):
         if value >= 1 and value != int(value):
             raise ValueError(f"{value} is neither a fraction below 1 nor a whole number of examples")
         return int(value) if value >= 1 else value
+
+
+S = TypeVar("S", bound=DataSettings)
+
+
+def settings_as(kind: type[S], settings: DataSettings) -> S:
+    """Return settings as those of a kind of data: themselves, or with its defaults for what they lack."""
+    return settings if isinstance(settings, kind) else kind.model_validate(settings.model_dump())

@@ -26,7 +26,7 @@ from vaekit.atomic import replacing, write_bytes
 from vaekit.data import load as load_data
 from vaekit.data.datasets import DATASETS
 from vaekit.data.save import write_npz
-from vaekit.data.sources import read
+from vaekit.data.sources import read_raw
 from vaekit.errors import UserError
 from vaekit.experiment.layout import Layout, to_levels
 from vaekit.experiment.run import TEST_SEED, Run, load
@@ -164,7 +164,7 @@ def examples(run: Run, source: str) -> tuple[np.ndarray, str]:
         own = other.test if len(other.test) else other.train
         split, name = run.prepare.fixed(own, TEST_SEED), f"{'the test split of ' if len(other.test) else ''}{source}"
     else:
-        raw = read(source, run.settings.data.size)
+        raw = read_raw(source, run.settings.data)
         if len(raw.parts) > 1:
             raise UserError(f"{source} holds several splits; give a file with one array, x")
         return raw.train.x, source

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,77 +11,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit.atomic import replacing, write_text
+from vaekit.atomic import replacing
+from vaekit.data.csv_files import MISSING, NumberTable, read_numbers, write_csv
 from vaekit.data.save import write_npz
-from vaekit.data.sources import LABEL_COLUMNS, read
+from vaekit.data.sources import read_raw
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
 from vaekit.experiment.writing import check_out
 from vaekit.tasks.imputation import Method, impute
 
-MISSING = ("", "na", "nan", "null", "none", "?")
-
 
 @dataclass
 class Gaps:
-    """Rows with NaN (N, ...) as they were kept, and for a table its cells, so that observed ones stay as they were."""
+    """Rows with NaN (N, ...) as they were kept, and the CSV they are from, so that observed cells stay as written."""
 
     x: NDArray[np.float64]
     y: NDArray[Any] | None = None
-    header: list[str] | None = None
-    cells: list[list[str]] | None = None
-    columns: tuple[int, ...] = ()
+    table: NumberTable | None = None
 
 
 def read_gaps(source: str) -> Gaps:
     """Read a CSV with empty cells, or an array with NaN. UserError for what is no number, or is infinite."""
     path = Path(source)
     if path.suffix.lower() == ".csv":
-        found = _read_table(path)
+        table = read_numbers(path, MISSING)
+        gaps = Gaps(table.x, table=table)
     else:
-        raw = read(source)
+        raw = read_raw(source)
         if len(raw.parts) > 1:
             raise UserError(f"{source} holds several splits; give a file with one array, x")
         if raw.train.x.dtype.kind not in "buif":
             raise UserError(f"{source} has type {raw.train.x.dtype}, not numbers; use NaN for what is missing")
-        found = Gaps(raw.train.x.astype(np.float64), raw.train.y)
-    if np.isinf(found.x).any():
+        gaps = Gaps(raw.train.x.astype(np.float64), raw.train.y)
+    if np.isinf(gaps.x).any():
+        row = int(np.argwhere(np.isinf(gaps.x))[0][0])
         raise UserError(
-            f"{source}: example {int(np.argwhere(np.isinf(found.x))[0][0])} holds an infinite value; mend it"
+            f"{source}: example {row} holds an infinite value; use NaN or an empty cell for what is missing"
         )
-    if not np.isnan(found.x).any():
+    if not np.isnan(gaps.x).any():
         raise UserError(f"{source} has no missing values: no NaN and no empty cell; there is nothing to impute")
-    return found
-
-
-def _read_table(path: Path) -> Gaps:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; check the path")
-    try:
-        rows = [row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a readable CSV ({error}); save it as UTF-8") from None
-    if len(rows) < 2:
-        raise UserError(f"{path} has no rows; give a header and rows")
-    header, body = [name.strip() for name in rows[0]], rows[1:]
-    kept = tuple(i for i, name in enumerate(header) if name.lower() not in LABEL_COLUMNS)
-    x = np.full((len(body), len(kept)), np.nan)
-    for i, row in enumerate(body):
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}: row {i + 1} has {len(row)} cells, the header {len(header)}; give every row the same"
-            )
-        for j, column in enumerate(kept):
-            cell = row[column].strip()
-            if cell.lower() in MISSING:
-                continue
-            try:
-                x[i, j] = float(cell)
-            except ValueError:
-                raise UserError(
-                    f"{path}: row {i + 1}, column '{header[column]}': '{cell}' is not a number; leave gaps empty"
-                ) from None
-    return Gaps(x, None, header, body, kept)
+    return gaps
 
 
 def prepared_gaps(run: Run, x: NDArray[np.float64], where: str) -> tuple[Tensor, float]:
@@ -151,29 +118,15 @@ def impute_file(
         raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
     suffix = check_out(out, (".npz", ".npy", ".csv"))
     gaps = read_gaps(data)
-    if suffix == ".csv" and gaps.cells is None:
+    if suffix == ".csv" and gaps.table is None:
         raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")
     mean, several = impute_array(run, gaps.x, method=method, draws=draws, k=k, seed=seed, where=data)
     missing = np.isnan(gaps.x)
-    if suffix == ".csv":
-        write_text(out, _table(gaps, mean))
+    if suffix == ".csv" and gaps.table is not None:
+        write_csv(out, gaps.table.header, gaps.table.filled(mean))
     elif suffix == ".npz":
         write_npz(out, x=mean, draws=several, missing=missing, **({} if gaps.y is None else {"y": gaps.y}))
     else:
         with replacing(out) as part, part.open("wb") as stream:
             np.save(stream, mean, allow_pickle=False)
     return {"n": len(mean), "missing": int(missing.sum()), "method": method, "draws": len(several), "out": str(out)}
-
-
-def _table(gaps: Gaps, mean: NDArray[np.float64]) -> str:
-    assert gaps.cells is not None and gaps.header is not None
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(gaps.header)
-    for i, row in enumerate(gaps.cells):
-        filled = list(row)
-        for j, column in enumerate(gaps.columns):
-            if np.isnan(gaps.x[i, j]):
-                filled[column] = f"{mean[i, j]:.9g}"
-        writer.writerow(filled)
-    return text.getvalue()

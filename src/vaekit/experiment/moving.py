@@ -13,7 +13,6 @@ from vaekit.collapse import LatentWatch
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
 from vaekit.data.save import write_images, write_npz
-from vaekit.data.streamed import in_memory
 from vaekit.errors import UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
 from vaekit.experiment.showing import joined
@@ -29,7 +28,7 @@ STUDIED = 5000
 
 def training_split(run: Run, most: int | None = STUDIED) -> Split:
     """Return the run's training examples as the model sees them, the first `most`."""
-    split = in_memory(run.data.train) if most is None else run.data.train.first(most)
+    split = run.data.train.in_memory if most is None else run.data.train.first(most)
     return run.prepare.fixed(split, TEST_SEED - 2)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaekit.data.chemistry import canonical, fingerprints, properties
+from vaekit.data.molecules.chemistry import canonical, fingerprints, properties
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run, load
 from vaekit.experiment.showing import lines

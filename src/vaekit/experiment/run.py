@@ -16,12 +16,11 @@ from torch import Tensor
 from vaekit import distributed
 from vaekit.atomic import write_json
 from vaekit.data import load as load_data
-from vaekit.data.dataset import DataSet, Prepare, Split
+from vaekit.data.audio.modality import Audio
+from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
-from vaekit.data.modalities.audio import Audio
 from vaekit.data.modality import Modality, modality_of
-from vaekit.data.prepare import as_input
-from vaekit.data.streamed import in_memory
+from vaekit.data.prepare import Prepare, as_input
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.loading import load_like
@@ -124,7 +123,7 @@ class Run:
             raise UserError(f"{self.info.name} has no test examples; set data.test, or pass data to evaluate")
 
         def train() -> tuple[Tensor, Tensor | None]:
-            fixed = self.prepare.fixed(in_memory(self.data.train), TEST_SEED - 2)
+            fixed = self.prepare.fixed(self.data.train.in_memory, TEST_SEED - 2)
             return fixed.inputs, fixed.y
 
         return Subject(

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.data import columns as cols
-from vaekit.data.frames import Frame, rows_of, write_frame
-from vaekit.data.modalities.tables import Tables, TableSettings, natives, read_table, texts
+from vaekit.data.csv_files import rows_of
 from vaekit.data.save import write_npz
+from vaekit.data.tables import columns as cols
+from vaekit.data.tables.frames import Frame, write_frame
+from vaekit.data.tables.modality import Tables, TableSettings, natives, read_table, texts
 from vaekit.errors import UserError
 from vaekit.experiment.run import Run
 from vaekit.tasks.imputation import Method, impute

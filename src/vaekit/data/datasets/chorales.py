@@ -12,8 +12,8 @@ import numpy as np
 from vaekit.atomic import replacing
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import cache_folder
-from vaekit.data.midi import Note
-from vaekit.data.piano_roll import STEPS, Piece, Pieces, rasterise
+from vaekit.data.music.midi import Note
+from vaekit.data.music.piano_roll import STEPS, Piece, Pieces, rasterise
 from vaekit.errors import UserError
 
 VOICES = 4

@@ -6,7 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from vaekit.data.datasets import DATASETS
-from vaekit.data.smiles_files import Written, read_smiles
+from vaekit.data.lines import Lines
+from vaekit.data.molecules.smiles_files import read_smiles
 from vaekit.errors import UserError
 
 
@@ -20,7 +21,7 @@ from vaekit.errors import UserError
     module="moses",
     modality="molecules",
 )
-def moses(_: Path) -> Written:
+def moses(_: Path) -> Lines:
     """Return the lines of the package's file.
 
     Raises:

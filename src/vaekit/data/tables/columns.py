@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.frames import Cells, Frame
+from vaekit.data.tables.frames import Cells, Frame
 from vaekit.errors import UserError
 
 Facts = dict[str, Any]
