@@ -153,7 +153,7 @@ def test_subfolders_are_labels_and_other_names_need_none(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"data.label=digit wants names like"):
         load(tmp_path, DataSettings(label="digit", **SMALL))
     write(tmp_path / "loose.wav", tone(500))
-    with pytest.raises(UserError, match=r"loose.wav lies in no subfolder"):
+    with pytest.raises(UserError, match=r"loose.wav is not in a subfolder"):
         load(tmp_path, DataSettings(label="folder", **SMALL))
 
 

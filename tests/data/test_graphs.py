@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.graphs.features import spectral
+from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.graphs.modality import GraphData, GraphSettings
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
@@ -155,8 +155,8 @@ def test_graphs_in_memory() -> None:
         ({"adjacency": np.array([[1, 0], [0, 0]])}, "joins a node to itself"),
         ({"adjacency": np.array([[0, 2], [2, 0]])}, "neither 0 nor 1"),
         ({"adjacency": np.array([[0, np.nan], [np.nan, 0]])}, r"is nan at \(0, 1\)"),
-        ({"adjacency": np.ones((1, 2, 2)) - np.eye(2), "mask": [[1, 0]]}, "one of them is no node"),
-        ({"a": ["b"]}, "'b', which is no node"),
+        ({"adjacency": np.ones((1, 2, 2)) - np.eye(2), "mask": [[1, 0]]}, "one of them is not a node"),
+        ({"a": ["b"]}, "'b', which is not listed as a node"),
         ({"a": ["a"]}, "joined to itself"),
         ({}, "has no node"),
         (3, "cannot read graphs from int"),

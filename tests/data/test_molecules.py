@@ -50,7 +50,7 @@ def test_every_row_of_selfies_is_a_molecule() -> None:
 def test_lines_that_are_no_molecule_are_refused_by_number(tmp_path: Path) -> None:
     path = tmp_path / "some.smi"
     path.write_text("CCO ethanol\n\nC1CC broken\nCC\n")
-    with pytest.raises(UserError, match=r"line 3 \('C1CC'\) is no molecule; mend it, or .* data.invalid=drop"):
+    with pytest.raises(UserError, match=r"line 3 \('C1CC'\) is not a molecule; correct it, or .* data.invalid=drop"):
         load(path)
     with pytest.warns(UserWarning, match=r"left out line 3 \('C1CC'\)"):
         data = load(path, invalid="drop", **ALL)
@@ -109,7 +109,7 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
         load(plain)
     assert len(load(plain, column="a", **ALL).train) == 2
     plain.write_text("smiles,b\nCCO,1\nC1,2\n")
-    with pytest.raises(UserError, match=r"row 2 \('C1'\) is no molecule"):
+    with pytest.raises(UserError, match=r"row 2 \('C1'\) is not a molecule"):
         load(plain)
     plain.write_text("a,smiles\nCCO\n")
     with pytest.raises(UserError, match="row 1 has 1 of 2 columns"):

@@ -279,7 +279,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
         (tmp_path / "cut.csv.gz", "damaged gzip"),
         (tmp_path / "none.csv", "no table"),
         ("breast-cancr", "did you mean 'breast-cancer'"),
-        ("mnist", "is no table"),
+        ("mnist", "is not a table"),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({}, "no columns"),
         (3, "cannot read a table from int"),

@@ -43,7 +43,7 @@ class Rows(Protocol):
 class NpyRows:
     """The rows of one NPY file.
 
-    Raises `UserError` naming the file where it is no array of numbers, is cut short, or lies column by column.
+    Raises `UserError` naming the file where it is not an array of numbers, is cut short, or is stored column by column.
     """
 
     def __init__(self, path: Path, keep_open: bool = True) -> None:
@@ -65,7 +65,9 @@ class NpyRows:
         if count == 0:
             raise UserError(f"{path} holds no rows (its shape is {self.shape}); give at least one example")
         if columns_first and len(self.shape) > 1:
-            raise UserError(f"{path} lies column by column; save it row by row: np.save(…, np.ascontiguousarray(x))")
+            raise UserError(
+                f"{path} is stored column by column; save it row by row: np.save(…, np.ascontiguousarray(x))"
+            )
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         whole = self._start + count * self.row_bytes
         if size < whole:

@@ -42,7 +42,7 @@ class Held:
             return self.chosen[index]
         if self.left_out is None:
             return index
-        # The i-th row that is not left out lies as many places on as rows before it are left out.
+        # The i-th row that is kept is i plus the number of rows before it that are left out.
         return index + np.searchsorted(self.left_out - np.arange(len(self.left_out)), index, side="right")
 
 
@@ -133,7 +133,7 @@ class DiskRows:
         return self.stored(self.source.read(rows), lambda i: self.source.place(int(rows[i])))
 
     def to(self, device: torch.device | str) -> DiskRows:
-        """Stay: batches are moved, not the source."""
+        """Return itself: batches are moved, not the source."""
         return self
 
     def order(self, seed: int, epoch: int) -> Tensor | BlockOrder:

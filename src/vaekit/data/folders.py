@@ -40,7 +40,7 @@ def _idx_part(folder: Path, stem: str) -> Part | None:
 def read_image_folder(folder: Path, size: int | None) -> Raw:
     """Read images; subfolders are labels, or splits (train, valid, test) that hold folders a label.
 
-    Grey or colour is kept as most images have it; transparency is laid over white. Images that differ in size are
+    Grey or colour is kept as most images have it; transparency is drawn over white. Images that differ in size are
     refused unless `size` is given: then each is scaled so that its shorter side is `size` and its centre is cut out.
     """
     subfolders = {path.name.lower() for path in folder.iterdir() if path.is_dir()}

@@ -87,9 +87,9 @@ def _is_binary(x: np.ndarray) -> bool:
     return all(bool(((part == 0) | (part == 1)).all()) for part in np.array_split(x, max(1, len(x) // 1024)))
 
 
-def _greys(raw: Raw, wish: str) -> int:
+def _greys(raw: Raw, setting: str) -> int:
     if raw.levels is None:
-        raise UserError(f"{raw.source}: {wish} needs quantised greys, and these are {raw.train.x.dtype}; give uint8")
+        raise UserError(f"{raw.source}: {setting} needs quantised greys, and these are {raw.train.x.dtype}; give uint8")
     return raw.levels
 
 
@@ -126,7 +126,7 @@ def _undisturbed(raw: Raw, wants: Wants) -> Prepare:
 
 
 def _floats(raw: Raw, wants: Wants) -> Prepare:
-    """Floats and integers that are no greys: real, or unit where wanted or where arrays lie in [0, 1]."""
+    """Floats, and integers that are not greys: real, or unit where wanted or where arrays lie in [0, 1]."""
     outside = [(part.x < 0) | (part.x > 1) for _, part in raw.parts]
     if wants == "unit":
         raw.refuse(outside, f"is {{value}}, outside [0, 1]; {TO_UNIT}")

@@ -83,7 +83,7 @@ class Raw:
 
 
 def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what is no data."""
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
         if part.x.ndim == 0:

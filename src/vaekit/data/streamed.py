@@ -107,8 +107,7 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     """Open a source whose training rows stay on disk, and read a sample of them and all held-out ones.
 
     Raises:
-        UserError: a file is damaged or does not fit the others, a row that was read is no data, or `size` is given for
-            arrays.
+        UserError: a file is damaged or does not fit the others, a row is not valid, or `size` is given for arrays.
     """
     parts, labels = _open(path, settings)
     if settings.size is not None and not isinstance(parts["train"], ImageRows):

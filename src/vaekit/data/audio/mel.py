@@ -17,7 +17,7 @@ from vaekit.errors import UserError
 LEAST = 1e-10
 """Added to every power: what is logged is never zero."""
 DITHER = 1e-3
-"""Standard deviation of the noise that is laid under a recording of peak 1 (-60 dB)."""
+"""Standard deviation of the noise added to a recording of peak 1 (-60 dB)."""
 BLOCK = 256
 
 

@@ -24,7 +24,7 @@ PAUSE = 0.15
 class Audio(Modality):
     """WAV files as standardised log-mel spectrograms, (1, mels, frames), the lowest band first.
 
-    A recording is brought to peak 1, cut after `data.seconds` or followed by silence, and laid over faint seeded noise
+    A recording is brought to peak 1, cut after `data.seconds` or followed by silence, and added to faint seeded noise
     (`MelScale.fitted`). Values are natural logarithms of powers, less the training mean and over the training
     deviation, one number each for all bands. `info.facts`: `mel` (`MelScale.to_dict`), `mean`, `sd`, and `counts`: how
     many were mixed to one channel, resampled, cut, filled up. A density of them is in nats of these units.

@@ -74,7 +74,7 @@ def _read(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[st
 
 
 def _labels(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
-    """Return each file's label, what its name says or the subfolder it lies in; [] without labels."""
+    """Return each file's label, part of its name or its subfolder's; [] without labels."""
     named = [NAMED.fullmatch(file.stem) for file in files]
     if wanted == "auto":
         in_folders = all(file.parent != root for file in files) and root.is_dir()
@@ -85,7 +85,7 @@ def _labels(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
     for file, match in zip(files, named):
         if wanted == "folder":
             if file.parent == root:
-                raise UserError(f"{file} lies in no subfolder; move it into one named for its label")
+                raise UserError(f"{file} is not in a subfolder; move it into one named for its label")
             labels.append(file.parent.name)
         elif match is None:
             raise UserError(

@@ -31,8 +31,8 @@ def available(entry: Entry[Reader]) -> str | None:
         module = entry.facts.get("module", bundled)
         return f"bundled with {bundled}" if importlib.util.find_spec(module) is not None else None
     files: tuple[Remote, ...] = entry.facts["files"]
-    found = find_known(entry.name, files, entry.facts.get("folder"))
-    return None if found is None else str(found)
+    folder = find_known(entry.name, files, entry.facts.get("folder"))
+    return None if folder is None else str(folder)
 
 
 def modality_name(name: str) -> str:

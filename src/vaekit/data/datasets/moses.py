@@ -27,12 +27,12 @@ def moses(_: Path) -> Lines:
     Raises:
         UserError: the package is not installed.
     """
-    found = importlib.util.find_spec("moses")
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec("moses")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "dataset" / "data" / "train.csv.gz"
         if path.is_file():
             return read_smiles(path, name="moses", lenient=True)
     raise UserError(
-        "the data set moses lies in the package molsets: pip install --no-deps molsets, or give the path of its "
+        "the data set moses is in the package molsets: pip install --no-deps molsets, or give the path of its "
         "train.csv.gz"
     )

@@ -23,11 +23,11 @@ def _bundled(name: str, summary: str, reference: str, size: str, licence: str = 
     )
 
 
-def _columns(found: Any, target: str) -> dict[str, Any]:
+def _columns(bunch: Any, target: str) -> dict[str, Any]:
     """Return columns by name; the last is the target, by its classes' names where it has any."""
-    x, y = np.asarray(found.data), np.asarray(found.target)
-    out: dict[str, Any] = {str(name): x[:, j] for j, name in enumerate(found.feature_names)}
-    names = getattr(found, "target_names", None)
+    x, y = np.asarray(bunch.data), np.asarray(bunch.target)
+    out: dict[str, Any] = {str(name): x[:, j] for j, name in enumerate(bunch.feature_names)}
+    names = getattr(bunch, "target_names", None)
     out[target] = y if names is None else np.asarray(names)[y]
     return out
 

@@ -1,4 +1,4 @@
-"""Graphs as found in files and in memory: checked, and numbered from 0."""
+"""Graphs of files and in memory: checked, and numbered from 0."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_graphs(source: Any) -> RawGraphs:
     `feature_cols`, `feature_shape` and maybe `feature_values`. `labels` (N,). Text: two columns, a line an edge.
 
     Raises:
-        UserError: names the edge, node or entry that cannot be, and how to mend it.
+        UserError: names the edge, node or entry that is not valid, and how to correct it.
 
     >>> read = read_graphs({"a": ["b", "c"], "b": ["a"], "c": ["a"], "d": []})
     >>> read.sizes.tolist(), read.edges.tolist(), read.names
@@ -128,7 +128,7 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
     outside = (a != 0) & ~(keep[:, :, None] & keep[:, None, :])
     if outside.any():
         g, i, j = np.argwhere(outside)[0]
-        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is no node")
+        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
     sizes = keep.sum(1)
     if (sizes < 1).any():
         raise UserError(f"{source}: graph {int(np.argmin(sizes))} has no node; leave it out")
@@ -218,7 +218,7 @@ def _features(
     bad = (rows < 0) | (rows >= total) | (columns < 0) | (columns >= width) | ~np.isfinite(values)
     if bad.any():
         at = int(np.argmax(bad))
-        raise UserError(f"{source}: entry {at} of the features ({rows[at]}, {columns[at]}: {values[at]}) cannot be")
+        raise UserError(f"{source}: entry {at} of the features ({rows[at]}, {columns[at]}: {values[at]}) is not valid")
     return None, (rows, columns, values, width)
 
 
@@ -285,7 +285,7 @@ def _neighbours(source: Any, where: str) -> RawGraphs:
     for node, near in table.items():
         for other in near:
             if other not in place:
-                raise UserError(f"{where}: {node!r} is joined to {other!r}, which is no node; list it too")
+                raise UserError(f"{where}: {node!r} is joined to {other!r}, which is not listed as a node; list it too")
             if other == node:
                 raise UserError(f"{where}: {node!r} is joined to itself; leave such edges out")
             edges.add((min(place[node], place[other]), max(place[node], place[other])))

@@ -71,7 +71,7 @@ class GraphData(Modality):
         """Read graphs and split them.
 
         Raises:
-            UserError: the source cannot be read, or has an edge or a value that cannot be; it is named.
+            UserError: the source cannot be read, or has an edge or a value that is not valid; it is named.
 
         >>> ring = {i: [(i + 1) % 30, (i - 1) % 30] for i in range(30)}
         >>> data = GraphData().load(ring, GraphSettings(test=3, valid=2))

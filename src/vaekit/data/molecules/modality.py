@@ -46,8 +46,8 @@ class MoleculeSettings(DataSettings):
     longest: int = Field(default=120, ge=1, description="molecules of more tokens are left out")
     invalid: Literal["auto", "refuse", "drop"] = Field(
         default="auto",
-        description="lines that are no molecule: 'refuse' them, 'drop' them with a warning; 'auto' refuses those of a "
-        "file, and drops the few that known sets are known to hold",
+        description="lines that are not molecules: 'refuse' them, 'drop' them with a warning; 'auto' refuses those of "
+        "a file, and drops the few that known sets are known to hold",
     )
     property: Literal["logp", "qed", "tpsa", "weight"] | None = Field(
         default=None, description="a property to learn along with the molecules, computed by rdkit"
@@ -85,7 +85,7 @@ class Molecules(Modality):
         """Read molecules; the vocabulary is the training split's, other splits' further tokens become UNKNOWN.
 
         Raises:
-            UserError: the source cannot be read, or a line is no molecule and `data.invalid` refuses it.
+            UserError: the source cannot be read, or a line is not a molecule and `data.invalid` refuses it.
 
         >>> data = Molecules().load(["CCO", "CCN", "CC=O", "CCC"], MoleculeSettings(valid=1, test=1))
         >>> data.info.kind, data.train.x.shape, data.info.facts["representation"]
@@ -162,7 +162,7 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
     """Return each line's molecule in tokens; leave out, or refuse, what is none, comes again or is too long.
 
     Raises:
-        UserError: a line is no molecule and is to be refused, or none is left.
+        UserError: a line is not a molecule and is to be refused, or none is left.
     """
     need("rdkit")
     refuse = settings.invalid == "refuse" or (settings.invalid == "auto" and not lines.lenient)
@@ -174,7 +174,7 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
         if fault:
             bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
             if refuse:
-                raise UserError(f"{lines.source}: {bad[0]}; mend it, or leave such out with data.invalid=drop")
+                raise UserError(f"{lines.source}: {bad[0]}; correct it, or leave such lines out with data.invalid=drop")
         elif settings.duplicates == "drop" and smiles in seen:
             out.left_out["duplicate"] += 1
         elif len(words) > settings.longest:
@@ -197,7 +197,7 @@ def _tokens(text: str, settings: MoleculeSettings) -> tuple[str, list[str], str]
     """Return a molecule's SMILES and tokens, and what is wrong with it, if anything."""
     plain = canonical(text)
     if plain is None:
-        return text, [], "is no molecule"
+        return text, [], "is not a molecule"
     smiles = plain if settings.canonical else text
     try:
         words = tokens(smiles, settings.representation)

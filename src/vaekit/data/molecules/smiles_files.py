@@ -41,8 +41,8 @@ def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
         index = next((i for i, name in enumerate(header) if name.strip().lower() == "smiles"), None)
         index = 0 if index is None and len(header) == 1 else index
     if index is None:
-        wish = f"'{column}'" if column else "smiles"
-        raise UserError(f"{path} has no column {wish}; set data.column to one of {', '.join(header)}")
+        wanted = f"'{column}'" if column else "smiles"
+        raise UserError(f"{path} has no column {wanted}; set data.column to one of {', '.join(header)}")
     rows = []
     for line, row, _ in table:
         if len(row) <= index:

@@ -45,7 +45,7 @@ class MusicSettings(DataSettings):
     )
     invalid: Literal["refuse", "drop"] = Field(
         default="refuse",
-        description="files that are no MIDI, not in 4/4 or not of as many voices as the others: 'refuse' them, or "
+        description="files that are not MIDI, not in 4/4 or not of as many voices as the others: 'refuse' them, or "
         "'drop' them with a warning",
     )
 
@@ -224,7 +224,7 @@ def _rows(grids: Iterable[np.ndarray], width: int) -> Tensor:
 
 
 def grids_of(x: Any, info: DataInfo) -> list[np.ndarray]:
-    """Return token rows as grids (voices, steps); what is no word holds on."""
+    """Return token rows as grids (voices, steps); what is not a word is a hold."""
     out = []
     for row in x.tolist():
         row = row[: row.index(END)] if END in row else row

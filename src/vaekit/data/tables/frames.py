@@ -69,7 +69,7 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
     `missing` are texts, in any case, that stand for a missing cell; the empty cell always does. Rows with too few or
     too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them).
 
-    Raises UserError naming the file, line or column, and the mend.
+    Raises UserError naming the file, line or column, and the fix.
     """
     words = {"", *(word.strip().lower() for word in missing)}
     if isinstance(source, str | Path):
@@ -139,7 +139,7 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
         if len(row) != len(header):
             problem = f"line {line} has {len(row)} cells, the header {len(header)}"
             if bad_rows == "refuse":
-                raise UserError(f"{path}: {problem}; mend it, or leave such rows out with --set data.bad_rows=drop")
+                raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
             skipped.append(problem)
             continue
         lines.append(line)

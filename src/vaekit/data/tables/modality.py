@@ -190,7 +190,7 @@ def _cells(
 
 def read_table(source: Any, settings: TableSettings) -> Frame:
     """Read a known table, a file, a data frame or a dict of columns, as the settings say."""
-    known = read_if_known(source, Tables.name, f"is no table; give a CSV or Parquet file, or {Tables.default}")
+    known = read_if_known(source, Tables.name, f"is not a table; give a CSV or Parquet file, or {Tables.default}")
     if known is not None:
         return replace(read_frame(known, settings.missing), name=source, source=source)
     if isinstance(source, str) and not Path(source).expanduser().exists():
