@@ -40,6 +40,8 @@ def _opened(path: Path) -> Iterator[TextIO]:
         raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
     except csv.Error as error:
         raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; check the path") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
 

@@ -92,7 +92,9 @@ class NpyRows:
             os.posix_fadvise(self._open(), first, length, os.POSIX_FADV_WILLNEED)
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """Return rows by number, read in the order in which they lie; neighbours in one go."""
+        """Return rows by number, read in the order they have in the file; neighbours in one go."""
+        if not len(index):
+            return np.empty((0, *self.shape[1:]), self.dtype)
         order = np.argsort(index, kind="stable")
         rows = index[order]
         buffer = np.empty((len(rows), *self.shape[1:]), self.dtype)
