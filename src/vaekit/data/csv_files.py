@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.atomic import write_bytes
+from vaekit.data.files import writable
 from vaekit.errors import UserError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>", "nat", "?")
@@ -79,7 +80,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], 
     writer.writerow(header)
     writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
     data = text.getvalue().encode()
-    write_bytes(path, gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+    write_bytes(writable(path), gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
 
 
 @dataclass(frozen=True)

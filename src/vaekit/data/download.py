@@ -58,8 +58,9 @@ def local_file(folder: Path, name: str) -> Path | None:
     plain = name.removesuffix(".gz")
     dotted = plain.replace("-idx", ".idx")
     for candidate in (plain, plain + ".gz", dotted, dotted + ".gz"):
-        if os.path.isfile(folder / candidate):  # noqa: PTH113 (False, not an error, in folders that may not be entered)
-            return folder / candidate
+        with suppress(OSError):  # a folder that may not be entered
+            if (folder / candidate).is_file():
+                return folder / candidate
     return None
 
 

@@ -43,3 +43,11 @@ def read_text(path: Path) -> str:
         raise UserError(
             f"{path}: line {line} is not UTF-8 text (byte {data[error.start]:#04x}); save the file as UTF-8"
         ) from None
+
+
+def writable(path: str | Path) -> Path:
+    """Return a path that a file can be written to; a UserError where its folder does not exist."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
+    return path

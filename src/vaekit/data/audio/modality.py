@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +37,7 @@ class Audio(Modality):
     default = None
     picture = "vaekit.figures.audio:spectrograms"
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return how long each recording sounds, and how loud it is against its loudest frame."""
         scale, plain = _scale(info), unstandardised(x, info)
         out = []
@@ -47,7 +46,7 @@ class Audio(Modality):
             out.append(f"{loud * scale.hop / scale.rate:.2f} s of sound at {scale.rate} Hz")
         return out
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write recordings as 16-bit WAV: one after the other with a pause, or a file each where the name has {}."""
         sounds = resynthesised(x, info).numpy()
         rate = _scale(info).rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,7 +157,7 @@ class GraphData(Modality):
         write_text(path, "\n".join(text) + "\n")
 
 
-def _name(names: Any, node: int, n: int) -> str:
+def _name(names: Sequence[str], node: int, n: int) -> str:
     return names[node] if len(names) == n else str(node)
 
 

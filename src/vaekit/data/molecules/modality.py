@@ -144,12 +144,12 @@ class Molecules(Modality):
                 )
         return Split(_rows(molecules.words, info.facts["vocabulary"], info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
         vocabulary, representation = info.facts["vocabulary"], info.facts["representation"]
         return [smiles_of(_words(row, vocabulary), representation) for row in x.tolist()]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one SMILES a line, or a table of one column."""
         smiles = self.lines(x, info)
         if path.suffix.lower() == ".csv":

@@ -123,11 +123,11 @@ class Music(Modality):
             raise UserError(f"{odd.name} has {odd.grid.shape[0]} voices, and this run's music {voices}; leave it out")
         return Split(_held_out(music.pieces, bars, info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the steps of each voice: a pitch's name, - for a hold, . for a rest, | between bars."""
         return [" / ".join(_spelled(voice) for voice in grid) for grid in grids_of(x, info)]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write a MIDI file of all examples one after another, a bar of silence between, or a text of one a line."""
         if path.suffix.lower() == ".txt":
             write_text(path, "".join(f"{line}\n" for line in self.lines(x, info)))
@@ -223,7 +223,7 @@ def _rows(grids: Iterable[np.ndarray], width: int) -> Tensor:
     return token_rows((piano_roll.words(grid) + SPECIAL for grid in grids), width)
 
 
-def grids_of(x: Any, info: DataInfo) -> list[np.ndarray]:
+def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
     """Return token rows as grids (voices, steps); what is not a word is a hold."""
     out = []
     for row in x.tolist():

@@ -13,6 +13,7 @@ import numpy as np
 
 from vaekit.atomic import replacing
 from vaekit.data.csv_files import MISSING, is_number, rows_of, write_csv
+from vaekit.data.files import writable
 from vaekit.errors import UserError
 
 
@@ -251,15 +252,13 @@ def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
 
     CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
     """
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
     if path.suffix.lower() in (".parquet", ".pq"):
         parquet = need_parquet()
         import pyarrow
 
         columns = list(zip(*rows)) if rows else [()] * len(header)
         table = pyarrow.table({name: pyarrow.array(list(column)) for name, column in zip(header, columns)})
-        with replacing(path) as part:
+        with replacing(writable(path)) as part:
             parquet.write_table(table, part)
         return
     write_csv(path, header, rows, delimiter)

@@ -148,13 +148,13 @@ class Tables(Modality):
             y = _known_classes(frame, label, info.classes)
         return _split(_stored(frame, columns, unknown), y, np.arange(len(frame)))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
         names = [column["name"] for column in columns]
         return [", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in texts(x, columns)]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
 
         Columns that never varied have their one value; identifiers and labels, which the model does not know, are left

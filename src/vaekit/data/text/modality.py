@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
@@ -122,12 +123,12 @@ class Text(Modality):
         _warn(lines, ids, tokeniser, long, longer)
         return Split(token_rows(ids, info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the text of each row; what is unknown is shown as �."""
         tokeniser = Tokeniser.from_dict(info.facts["tokeniser"])
         return [tokeniser.decode(row) for row in x.tolist()]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one example a line; what a line cannot hold (its end) becomes a blank."""
         write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
