@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vaekit.figures.drawing import Drawer, Drawing, drawer, receive, send
 
 from vaekit.errors import UserError
 from vaekit.figures import drawing
-from vaekit.figures.drawing import Drawer, Drawing, drawer, receive, send
 
 RNG = np.random.default_rng(0)
 CURVES = Drawing("curves", [{"step": i, "elbo": -100.0 / i, "stage": None, "note": "x"} for i in (1, 2, 3)])

@@ -15,11 +15,11 @@ import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.image import AxesImage
 from PIL import Image
+from vaekit.figures.frame import Numbers
+from vaekit.figures.picture import Picture
 
 from vaekit import figures
 from vaekit.figures import audio, music, style
-from vaekit.figures.frame import Numbers
-from vaekit.figures.picture import Picture
 
 RNG = np.random.default_rng(0)
 GREY, COLOUR = RNG.random((12, 1, 14, 14)), RNG.random((5, 3, 9, 20))

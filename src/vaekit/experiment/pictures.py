@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.exploring import Exploration
 from vaekit.experiment.showing import picture, write_lines
-from vaekit.figures.drawing import Drawer, Drawing
 from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
@@ -34,31 +35,34 @@ LAYER_EXAMPLES = 1000
 PICTURED = 12
 
 
-def write_figures(run: Run, drawer: Drawer | None = None) -> list[Path]:
+def write_figures(run: Run) -> list[Path]:
     """Write every figure that applies to the run into RUN/figures and return their paths.
 
-    With a drawer, another process draws one figure while the numbers of the next are made here.
+    A figure that cannot be made costs no other: it is left out with a warning that names it.
     """
     assert run.path is not None
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
-    drawn: list[Path] = []
+    written: list[Path] = []
     for name, (make, of_arrays) in MAKERS.items():
-        figure = make(run) if run.info.is_array or not of_arrays else None
         path = folder / f"{name}.png"
-        if figure is None:
-            path.unlink(missing_ok=True)
-            continue
-        if not isinstance(figure, Drawing):  # a modality's own
-            figures.save(figure, path)
-        elif drawer is None:
-            figure.save(path)
-        else:
-            drawer.save(figure, path)
-        drawn.append(path)
-    if drawer is not None:
-        drawer.finish()
-    return [*drawn, *(write_lines(run) if not run.info.is_array else [])]
+        path.unlink(missing_ok=True)
+        with _costing_no_other(f"the figure {name}"):
+            figure = make(run) if run.info.is_array or not of_arrays else None
+            if figure is not None:
+                written.append(figures.save(figure, path))
+    if not run.info.is_array:
+        with _costing_no_other("the text of samples and reconstructions"):
+            written += write_lines(run)
+    return written
+
+
+@contextmanager
+def _costing_no_other(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{what} was left out: {type(error).__name__}: {error}", stacklevel=4)
 
 
 def _examples(run: Run, n: int) -> tuple[Tensor, Tensor | None]:
@@ -70,13 +74,13 @@ def curves(run: Run) -> Any:
     """Training curves."""
     assert run.path is not None
     records = read(run.path / files.LOG)
-    return Drawing("curves", records) if records else None
+    return figures.curves(records) if records else None
 
 
 def reconstructions(run: Run) -> Any:
     """Inputs, outputs, differences."""
     x, y = _examples(run, 12)
-    return Drawing("reconstructions", run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
+    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
 
 
 def samples(run: Run) -> Any:
@@ -84,7 +88,7 @@ def samples(run: Run) -> Any:
     drawn = picture(run, PICTURED)
     if drawn is not None or not run.info.is_array:
         return drawn
-    return Drawing("samples", run.sample(64).numpy())
+    return figures.samples(run.sample(64).numpy())
 
 
 def interpolation(run: Run) -> Any:
@@ -94,7 +98,7 @@ def interpolation(run: Run) -> Any:
     x, y = _examples(run, 12)
     half = len(x) // 2
     paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
-    return Drawing("interpolation", paths.numpy())
+    return figures.interpolation(paths.numpy())
 
 
 def _explored(run: Run) -> Exploration | None:
@@ -124,7 +128,7 @@ def traversals(run: Run) -> Any:
         rows.append(run.prepare.show(moved) if run.info.is_image else moved.flatten(1))
     kl = None if facts["kl"] is None else [facts["kl"][j] for j in chosen]
     names = [f"z{j + 1}" for j in chosen]
-    return Drawing("traversals", torch.stack(rows).numpy(), names, kl, None if found.point_mass else values.numpy())
+    return figures.traversals(torch.stack(rows).numpy(), names, kl, None if found.point_mass else values.numpy())
 
 
 def manifold(run: Run) -> Any:
@@ -140,7 +144,7 @@ def manifold(run: Run) -> Any:
     codes = grid(xs, ys)
     label = found.encode(0)["label"]
     pictures = run.prepare.show(found.mean(codes.flatten(0, 1), label)).unflatten(0, codes.shape[:2])
-    return Drawing("manifold", pictures.numpy(), xs.numpy(), ys.numpy())
+    return figures.manifold(pictures.numpy(), xs.numpy(), ys.numpy())
 
 
 def latent_map(run: Run) -> Any:
@@ -151,7 +155,7 @@ def latent_map(run: Run) -> Any:
         z, y, names = *_nodes(run.model, x), run.info.facts["classes"]
     found = principal_plane(z)
     plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
-    return Drawing("latent_map", plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
 
 
 @torch.no_grad()
@@ -172,7 +176,7 @@ def kl(run: Run) -> Any:
     if not found:
         return None
     values: Any = found if len(found) > 1 else next(iter(found.values()))
-    return Drawing("kl_per_dimension", values, None, ACTIVE)
+    return figures.kl_per_dimension(values, ACTIVE)
 
 
 @torch.no_grad()
@@ -190,7 +194,7 @@ def kl_layers(run: Run) -> Any:
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
     history = _layer_history(run, run.model.names)
-    return Drawing("kl_layers", {"": means}, {"": errors} if errors else None, {"": history} if history else None)
+    return figures.kl_layers(means, errors, history)
 
 
 def _layer_history(run: Run, names: Sequence[str]) -> dict[str, tuple[list[float], list[float]]]:
@@ -214,7 +218,13 @@ def aggregate(run: Run) -> Any:
         return None
     if latent.q.loc.dim() != 2:
         return None
-    return Drawing("aggregate_posterior", latent.q.mean.numpy(), latent.q.scale.numpy())
+    return figures.aggregate_posterior(latent.q.mean.numpy(), latent.q.scale.numpy())
+
+
+def rate_distortion(run: Run) -> Any:
+    """The decoder's rate-distortion curve, where the metric of that name has been computed."""
+    entry = run.evaluation().get("rate_distortion", {})
+    return figures.rate_distortion(entry["rate"], entry["distortion"]) if "rate" in entry else None
 
 
 MAKERS: dict[str, tuple[Callable[[Run], Any], bool]] = {
@@ -228,5 +238,6 @@ MAKERS: dict[str, tuple[Callable[[Run], Any], bool]] = {
     "kl": (kl, False),
     "kl_layers": (kl_layers, False),
     "aggregate_posterior": (aggregate, False),
+    "rate_distortion": (rate_distortion, False),
 }
 """Every figure's maker, and whether it draws arrays of numbers only."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,9 +33,6 @@ from vaekit.models.base import Model, point
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Settings
 from vaekit.training import checkpoint
-
-if TYPE_CHECKING:
-    from vaekit.figures.drawing import Drawer
 
 TEST_SEED = 777
 
@@ -287,11 +284,11 @@ class Run:
 
     # -- pictures ---------------------------------------------------------------------------------------------------
 
-    def write_figures(self, drawer: Drawer | None = None) -> list[Path]:
-        """Write the run's figures into its folder, by another process if there is one, and return their paths."""
+    def write_figures(self) -> list[Path]:
+        """Write the run's figures into its folder and return their paths."""
         from vaekit.experiment.pictures import write_figures
 
-        return write_figures(self, drawer)
+        return write_figures(self)
 
     def write_report(self) -> Path:
         """Write report.html into the run's folder and return its path."""

@@ -22,7 +22,6 @@ from vaekit.experiment.labelled import LabelledSource
 from vaekit.experiment.loading import default_source, load_for
 from vaekit.experiment.run import Run, build, describe_source
 from vaekit.experiment.source import DataSource
-from vaekit.figures.drawing import drawer
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.training import checkpoint
@@ -207,11 +206,10 @@ def _fit_and_draw(
     resume: bool,
 ) -> Run:
     wanted = pictures and target is not None and distributed.is_main()
-    with drawer(wanted) as other:
-        run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
-        if wanted:
-            run.write_figures(other)
-            run.write_report()
+    run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
+    if wanted:
+        run.write_figures()
+        run.write_report()
     return run
 
 
