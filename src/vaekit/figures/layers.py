@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import UserError
 from vaekit.figures import style
@@ -39,12 +39,9 @@ def kl_layers(
     title = f"KL by layer, {sum(layers.values()):.1f} nats in all"
     ax = style.dress(axes[0], title, "layer, the top first", "KL (nats/example)", "y")
     place, nats = range(len(layers)), list(layers.values())
-    bars = ax.bar(place, nats, 0.77, color=style.BLUE)
-    if stderr is not None:
-        errors = [stderr[name] for name in layers]
-        ax.errorbar(
-            range(len(layers)), list(layers.values()), errors, fmt="none", ecolor=style.INK, elinewidth=0.9, capsize=2
-        )
+    errors = None if stderr is None else [stderr[name] for name in layers]
+    whiskers: dict[str, Any] = {"ecolor": style.INK, "capsize": 2, "error_kw": {"linewidth": 0.9}}
+    bars = ax.bar(place, nats, 0.77, yerr=errors, color=style.BLUE, **whiskers)
     if len(layers) <= _MOST_WRITTEN:
         ax.bar_label(bars, [_number(v) for v in nats], fontsize=style.TICK - 1, color=style.INK, padding=2)
     style.name_ticks(ax, list(layers))

@@ -52,7 +52,7 @@ def figure(width: float = WIDTH, height: float = 4.0, title: str | None = None) 
     layout = ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.05)
     made = Figure(figsize=(width, height), layout=layout, facecolor="white")
     if title:
-        text = "\n".join(textwrap.wrap(title, int(10 * width)))
+        text = "\n".join(textwrap.wrap(title, int(9.4 * width)))
         made.suptitle(plain(text), x=0.01, ha="left", fontsize=TITLE + 0.5, fontweight="bold", color=INK)
     return made
 
@@ -62,7 +62,7 @@ def plain(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def short(text: str, length: int = 28) -> str:
+def short(text: str, length: int = 24) -> str:
     """`text` without its middle where it is longer than `length` characters.
 
     >>> short("a.rather.long.name.of.a.metric", 13)

@@ -21,7 +21,7 @@ _LAST = ("lr", "grad_norm", "skipped")
 _NAMES = {
     "elbo": ("ELBO, training and held-out", "nats/example"),
     "loss": ("Training loss", "nats/example"),
-    "log_px": ("Reconstruction, E log p(x|z)", "nats/example"),
+    "log_px": ("Expected log p(x|z)", "nats/example"),
     "kl": ("KL(q(z|x) ‖ p(z))", "nats/example"),
     "lr": ("Learning rate", ""),
     "grad_norm": ("Gradient norm", ""),
