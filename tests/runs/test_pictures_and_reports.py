@@ -14,8 +14,8 @@ import torch
 
 import vaekit
 from vaekit import figures
-from vaekit.errors import UserError
 from vaekit.commands.report import report
+from vaekit.errors import UserError
 from vaekit.runs import figures as pictures
 
 SMALL = {"model.hidden": [32]}

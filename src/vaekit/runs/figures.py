@@ -18,7 +18,7 @@ from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.inference import batches, device_of, inference
+from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
