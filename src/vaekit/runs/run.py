@@ -18,7 +18,6 @@ from vaekit.data.sources import read
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
-from vaekit.figures.drawing import Drawer
 from vaekit.inference import inference, joined, label_for
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.likelihoods.tokens import Tokens
@@ -400,9 +399,9 @@ class Run(LatentRun):
         """Serve the explorer's page of this run on this machine until it is interrupted."""
         serve(self, port, browser, announce)
 
-    def write_figures(self, drawer: Drawer | None = None) -> list[Path]:
-        """Write the run's figures into its folder, by another process if there is one, and return their paths."""
-        return figures.write_figures(self, drawer)
+    def write_figures(self) -> list[Path]:
+        """Write the run's figures into its folder and return their paths."""
+        return figures.write_figures(self)
 
     def write_report(self) -> Path:
         """Write report.html into the run's folder and return its path."""
