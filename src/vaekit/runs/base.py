@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from vaekit.data import load as load_data
+from vaekit.data.audio.modality import Audio
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
-from vaekit.data.audio.modality import Audio
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare, as_input
 from vaekit.errors import UserError
