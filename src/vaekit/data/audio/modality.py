@@ -15,6 +15,7 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.errors import UserError
+from vaekit.figures.audio import spectrograms
 
 PAUSE = 0.15
 """Seconds of silence between recordings written into one file."""
@@ -35,7 +36,7 @@ class Audio(Modality):
     reads = (".wav",)
     formats = (".wav",)
     default = None
-    picture = "vaekit.figures.audio:spectrograms"
+    picture = staticmethod(spectrograms)
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return how long each recording sounds, and how loud it is against its loudest frame."""

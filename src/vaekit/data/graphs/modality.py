@@ -22,6 +22,7 @@ from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
+from vaekit.figures.graphs import graphs
 from vaekit.graphs import Graphs
 
 SHOWN_EDGES = 40
@@ -66,7 +67,7 @@ class GraphData(Modality):
     settings = GraphSettings
     reads = (".edges", ".edgelist")
     formats = (".npz", ".edges")
-    picture = "vaekit.figures.graphs:graphs"
+    picture = staticmethod(graphs)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read graphs and split them.

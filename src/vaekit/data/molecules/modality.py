@@ -28,6 +28,7 @@ from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import examples_needed, split_numbers
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
+from vaekit.figures.molecules import molecules
 from vaekit.tokens import END, SPECIAL, UNKNOWN
 
 SPARE = 1.05
@@ -79,7 +80,7 @@ class Molecules(Modality):
     formats = (".smi", ".txt", ".csv")
     default = "nci"
     reads_lines = True
-    picture = "vaekit.figures.molecules:molecules"
+    picture = staticmethod(molecules)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read molecules; the vocabulary is the training split's, other splits' further tokens become UNKNOWN.

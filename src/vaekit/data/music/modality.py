@@ -25,6 +25,7 @@ from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
+from vaekit.figures.music import rolls
 from vaekit.tokens import END, PAD, SPECIAL
 
 FOUR_FOUR = (4, 4)
@@ -64,7 +65,7 @@ class Music(Modality):
     reads = (".mid", ".midi")
     formats = (".mid", ".txt")
     default = "chorales"
-    picture = "vaekit.figures.music:rolls"
+    picture = staticmethod(rolls)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read pieces, hold out whole ones, and cut all into rows; training rows alone overlap and are transposed.
