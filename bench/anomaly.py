@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.data.sources import read
-from vaekit.experiment import train
+from vaekit.data.sources import read_raw
+from vaekit.runs.train import train
 from vaekit.tasks.anomaly import Scorer, auroc, interval, judge
 
 GREY = {
@@ -28,7 +28,7 @@ GREY = {
 
 def arrays(name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Return a known set's training and test images (N, 28, 28) and labels."""
-    raw = read(name)
+    raw = read_raw(name)
     assert raw.test is not None and raw.train.y is not None and raw.test.y is not None
     x, test = (part.x.reshape(-1, 28, 28) for part in (raw.train, raw.test))
     return x, raw.train.y.astype(np.int64), test, raw.test.y.astype(np.int64)
@@ -91,7 +91,7 @@ def digits(epochs: int, count: int, n: int) -> None:
 
 
 def main() -> None:
-    """Run the experiment that is asked for."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=("fashion", "digits"))
     parser.add_argument("--epochs", type=int)

@@ -1,0 +1,264 @@
+"""Tables as they were written: cells as text, column by column, from CSV, Parquet, data frames and dicts of columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaekit.atomic import replacing
+from vaekit.data.csv_files import MISSING, is_number, rows_of, write_csv
+from vaekit.data.files import writable
+from vaekit.errors import UserError
+
+
+@dataclass
+class Cells:
+    """A column: its different texts, and for each row the number of its own (-1 where the cell is missing)."""
+
+    name: str
+    texts: list[str]
+    codes: np.ndarray
+    levels: tuple[str, ...] = ()
+    """The order of its levels, where the source says it (an ordered categorical of a data frame)."""
+
+    def text(self, row: int) -> str:
+        """Return a cell, "" where it is missing."""
+        return self.texts[self.codes[row]] if self.codes[row] >= 0 else ""
+
+    def first_row(self, code: int) -> int:
+        """Return the first row that holds a text."""
+        return int(np.argmax(self.codes == code))
+
+
+@dataclass
+class Frame:
+    """Columns of one length. `lines` are the rows' line numbers in a file of text; else they are counted from 1."""
+
+    name: str
+    source: str
+    columns: list[Cells]
+    lines: np.ndarray | None = None
+    delimiter: str = ","
+    skipped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.columns[0].codes) if self.columns else 0
+
+    def place(self, row: int, column: str) -> str:
+        """Name a cell as a person finds it.
+
+        >>> read_frame({"age": [1, 2]}).place(1, "age")
+        "memory: row 2, column 'age'"
+        """
+        where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return f"{self.source}: {where}, column '{column}'"
+
+    def column(self, name: str) -> Cells | None:
+        """Return a column by name."""
+        return next((cells for cells in self.columns if cells.name == name), None)
+
+
+def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "refuse") -> Frame:
+    """Read a table: a path to CSV (maybe gzipped) or Parquet, a data frame, or a dict of columns.
+
+    `missing` are texts, in any case, that stand for a missing cell; the empty cell always does. Rows with too few or
+    too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them).
+
+    Raises UserError naming the file, line or column, and the fix.
+    """
+    words = {"", *(word.strip().lower() for word in missing)}
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise UserError(f"there is no table {path}; check the path")
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
+        return _csv(path, words, bad_rows)
+    if isinstance(source, Mapping):
+        return _named_columns(source, "memory", "memory", words)
+    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        return _named_columns({name: source[name] for name in source.columns}, "memory", "memory", words)
+    raise UserError(
+        f"cannot read a table from {type(source).__name__}; give CSV, Parquet, a data frame or a dict of columns"
+    )
+
+
+# -- CSV ------------------------------------------------------------------------------------------------------------
+
+
+class _Coder:
+    """Numbers the different texts of a column in the order they come."""
+
+    def __init__(self, name: str, missing: set[str]) -> None:
+        self.name = name
+        self.missing = missing
+        self.texts: list[str] = []
+        self.known: dict[str, int] = {}
+        self.codes = array("i")
+
+    def add(self, cell: str) -> None:
+        """Take the next row's cell."""
+        code = self.known.get(cell)
+        self.codes.append(self._new(cell) if code is None else code)
+
+    def _new(self, cell: str) -> int:
+        text = cell.strip()
+        if text.lower() in self.missing:
+            code = -1
+        elif text in self.known:
+            code = self.known[text]
+        else:
+            code = len(self.texts)
+            self.texts.append(text)
+            self.known[text] = code
+        self.known[cell] = code
+        return code
+
+    def cells(self) -> Cells:
+        """Return the column."""
+        return Cells(self.name, self.texts, np.frombuffer(self.codes, np.int32).copy())
+
+
+def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
+    rows = rows_of(path)
+    head = next(rows, None)
+    if head is None:
+        raise UserError(f"{path} is empty; give a header and rows")
+    _, header, mark = head
+    header = [name.strip() for name in header]
+    _check_header(header, str(path))
+    coders = [_Coder(name, missing) for name in header]
+    lines = array("q")
+    skipped: list[str] = []
+    for line, row, _ in rows:
+        if len(row) != len(header):
+            problem = f"line {line} has {len(row)} cells, the header {len(header)}"
+            if bad_rows == "refuse":
+                raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
+            skipped.append(problem)
+            continue
+        lines.append(line)
+        for coder, cell in zip(coders, row):
+            coder.add(cell)
+    if not lines:
+        raise UserError(f"{path} has a header and no rows; give rows of data")
+    columns = [coder.cells() for coder in coders]
+    return Frame(path.name.split(".")[0], str(path), columns, np.frombuffer(lines, np.int64).copy(), mark, skipped)
+
+
+def _check_header(header: Sequence[str], source: str) -> None:
+    if all(is_number(name) for name in header):
+        raise UserError(f"{source} begins with numbers; give it a header, a first line that names the columns")
+    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    if twice is not None:
+        raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
+
+
+# -- Parquet, data frames, dicts ------------------------------------------------------------------------------------
+
+
+def _parquet(path: Path) -> dict[str, Any]:
+    """Read a Parquet file, column by column."""
+    parquet = need_parquet()
+    try:
+        table = parquet.read_table(path)
+    except Exception as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
+    return {name: table.column(name) for name in table.column_names}
+
+
+def need_parquet() -> Any:
+    """Return pyarrow's Parquet module; a UserError naming the extra where it is not installed."""
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError("Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV") from None
+    return parquet
+
+
+def _named_columns(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
+    if not columns:
+        raise UserError(f"{source} has no columns; give at least one")
+    cells = [_column(str(key), values, missing, source) for key, values in columns.items()]
+    _check_header([column.name for column in cells], source)
+    sizes = {column.name: len(column.codes) for column in cells}
+    if len(set(sizes.values())) > 1:
+        raise UserError(f"{source}: the columns differ in length ({sizes}); give every column the same")
+    if not len(cells[0].codes):
+        raise UserError(f"{source} has no rows; give rows of data")
+    return Frame(name, source, cells)
+
+
+def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
+    """Return a column of values in memory as text: numbers as they print shortest, dates in ISO form."""
+    ordered = getattr(getattr(values, "dtype", None), "ordered", False)
+    levels = tuple(str(level) for level in values.dtype.categories) if ordered else ()
+    plain = _plain(values)
+    if plain.ndim != 1:
+        raise UserError(f"{source}: column '{name}' has shape {plain.shape}; give one value a row")
+    coder = _Coder(name, missing)
+    if plain.dtype.kind in "fiuM":
+        different, codes = np.unique(plain, return_inverse=True, equal_nan=True)
+        whole = plain.dtype.kind == "f" and bool(np.all(different[np.isfinite(different)] % 1 == 0))
+        for value in different:
+            coder.add(_as_text(value).removesuffix(".0") if whole else _as_text(value))
+        own = np.frombuffer(coder.codes, np.int32)[codes.reshape(-1)]
+        return Cells(name, coder.texts, own.copy(), levels)
+    for value in plain.tolist():
+        coder.add(_as_text(value))
+    cells = coder.cells()
+    cells.levels = levels
+    return cells
+
+
+def _plain(values: Any) -> np.ndarray:
+    """Return an array of numbers, dates or objects, whatever holds them."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    if hasattr(values, "combine_chunks"):  # pyarrow: whole columns may be of integers with nulls
+        return np.array(values.to_pylist(), dtype=object)
+    if isinstance(getattr(values, "dtype", None), np.dtype):
+        return np.asarray(values)
+    if hasattr(values, "isna"):  # pandas: extension types keep integers beside missing cells
+        return np.asarray(values.astype(object).where(~values.isna(), None), dtype=object)
+    return np.array(values.to_list() if hasattr(values, "to_list") else list(values), dtype=object)
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as a cell; None, NaN and not-a-time are the empty cell.
+
+    >>> _as_text(3.0), _as_text(None), _as_text(np.datetime64("2024-02-01T00:00"))
+    ('3.0', '', '2024-02-01')
+    """
+    if value is None or (isinstance(value, float | np.floating) and value != value):
+        return ""
+    if isinstance(value, np.datetime64):
+        return "" if np.isnat(value) else str(value.astype("datetime64[s]")).removesuffix("T00:00:00")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, date):  # datetimes are dates too
+        return value.isoformat().removesuffix("T00:00:00")
+    return value if isinstance(value, str) else str(value)
+
+
+def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]], delimiter: str = ",") -> None:
+    """Write rows under a header as CSV, gzipped CSV or Parquet, by the suffix; whole or not at all.
+
+    CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        parquet = need_parquet()
+        import pyarrow
+
+        columns = list(zip(*rows)) if rows else [()] * len(header)
+        table = pyarrow.table({name: pyarrow.array(list(column)) for name, column in zip(header, columns)})
+        with replacing(writable(path)) as part:
+            parquet.write_table(table, part)
+        return
+    write_csv(path, header, rows, delimiter)

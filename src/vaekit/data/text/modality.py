@@ -1,0 +1,188 @@
+"""Text: lines of files and lists, as rows of characters, words or byte pairs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from vaekit.atomic import write_text
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import read_if_known
+from vaekit.data.info import DataInfo
+from vaekit.data.lines import Lines, lines_of
+from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.paths import resolve_path
+from vaekit.data.prepare import Prepare
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import split_numbers
+from vaekit.data.text.tokeniser import Tokeniser, Unit, fit
+from vaekit.data.token_rows import token_rows
+from vaekit.errors import UserError
+from vaekit.tokens import UNKNOWN
+
+Longer = Literal["split", "cut", "drop", "refuse"]
+
+
+class TextSettings(DataSettings):
+    """Settings of text."""
+
+    unit: Unit = Field(default="characters", description="tokens: characters, words (and marks), or byte pairs")
+    vocabulary: int | None = Field(
+        default=None, ge=1, description="tokens at most: 10000 for words, 1000 for pairs, all characters, if not said"
+    )
+    least: int = Field(default=2, ge=1, description="characters and words that occur less often become UNKNOWN")
+    lowercase: bool = Field(default=False, description="make all letters small")
+    longest: int = Field(default=64, ge=1, description="tokens a line at most")
+    longer: Longer = Field(
+        default="split",
+        description="longer lines: 'split' them into several, 'cut' (scored as beginnings), 'drop' or 'refuse' them",
+    )
+    duplicates: Literal["keep", "drop"] = Field(
+        default="keep", description="what becomes of a line met again; kept, it may be in training and test split both"
+    )
+
+
+class Text(Modality):
+    """Lines of a .txt file (maybe gzipped), known sets, or a list of texts; one example a line.
+
+    `info.facts`: `tokeniser` (see `Tokeniser.to_dict`; the training split's), `truncated` (whether rows may be cut),
+    and `counts`: how many lines were empty, met again, too long, and how many tokens of each split are unknown.
+    """
+
+    name = "text"
+    noun = "lines of text"
+    settings = TextSettings
+    reads = (".txt",)
+    reads_lines = True
+    formats = (".txt",)
+    default = "tiny-shakespeare"
+
+    def load(self, source: Any, settings: DataSettings) -> DataSet:
+        """Read lines; vocabulary and width are the training split's.
+
+        Raises:
+            UserError: the source cannot be read, or a line is too long and `data.longer` refuses it.
+
+        >>> lines = ["to be", "or not", "to be", "that is", "the question"]
+        >>> data = Text().load(lines, TextSettings(valid=1, test=1, least=1))
+        >>> data.info.kind, len(data.train), Text().lines(data.train.x, data.info)[0] in lines
+        ('tokens', 3, True)
+        """
+        settings = settings_as(TextSettings, settings)
+        lines = _lines(source)
+        rows, again = _once(lines.rows) if settings.duplicates == "drop" else (lines.rows, 0)
+        parts = split_numbers(len(rows), lines.source, settings)
+        train = [rows[i][1] for i in parts[0]]
+        tokeniser = fit(
+            train, settings.unit, most=settings.vocabulary, least=settings.least, lowercase=settings.lowercase
+        )
+        longest = min(settings.longest, max(len(tokeniser.encode(text)) for text in train))
+        counts = {"empty": lines.empty, "met again": again, "too long": 0}
+        splits: list[Split] = []
+        for name, index in zip(("train", "valid", "test"), parts):
+            ids, long = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
+            counts["too long"] += long
+            counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in ids)
+            splits.append(Split(token_rows(ids, longest + 1)))
+        if not len(splits[0]):
+            raise UserError(
+                f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
+            )
+        info = DataInfo(
+            name=lines.name,
+            shape=(longest + 1,),
+            kind="tokens",
+            levels=tokeniser.size,
+            n_train=len(splits[0]),
+            n_valid=len(splits[1]),
+            n_test=len(splits[2]),
+            source=lines.source,
+            modality=self.name,
+            facts={"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts},
+        )
+        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+
+    def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
+        """Read other lines with the run's vocabulary: unknown tokens become UNKNOWN, with a warning that counts them.
+
+        Longer lines are treated as in training, and empty ones left out, with a warning too.
+
+        Raises:
+            UserError: the source cannot be read, or a line is too long and `data.longer` refuses it.
+        """
+        longer = settings_as(TextSettings, settings).longer
+        lines, tokeniser = _lines(source), Tokeniser.from_dict(info.facts["tokeniser"])
+        ids, long = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, longer)
+        if not ids:
+            raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
+        _warn(lines, ids, tokeniser, long, longer)
+        return Split(token_rows(ids, info.shape[0]))
+
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
+        """Return the text of each row; what is unknown is shown as �."""
+        tokeniser = Tokeniser.from_dict(info.facts["tokeniser"])
+        return [tokeniser.decode(row) for row in x.tolist()]
+
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+        """Write one example a line; what a line cannot hold (its end) becomes a blank."""
+        write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
+
+
+def _encoded(
+    lines: Lines, rows: Sequence[tuple[int, str]], tokeniser: Tokeniser, longest: int, longer: Longer
+) -> tuple[list[list[int]], int]:
+    """Return the token numbers of each example, and how many lines were too long. A cut row has longest + 1 tokens."""
+    out: list[list[int]] = []
+    long = 0
+    for number, text in rows:
+        ids = tokeniser.encode(text)
+        if len(ids) <= longest:
+            out.append(ids)
+            continue
+        long += 1
+        if longer == "refuse":
+            raise UserError(
+                f"{lines.place(number)} has {len(ids)} tokens, more than {longest}; shorten it, set data.longest, or "
+                f"let data.longer split, cut or drop such lines"
+            )
+        if longer == "split":
+            out += [ids[i : i + longest] for i in range(0, len(ids), longest)]
+        elif longer == "cut":
+            out.append(ids[: longest + 1])
+    return out, long
+
+
+def _warn(lines: Lines, ids: list[list[int]], tokeniser: Tokeniser, long: int, longer: Longer) -> None:
+    unknown, total = sum(row.count(UNKNOWN) for row in ids), sum(len(row) for row in ids)
+    notes = []
+    if unknown:
+        where = next(number for number, text in lines.rows if UNKNOWN in tokeniser.encode(text))
+        notes.append(f"{unknown} of {total} tokens are unknown to this run, the first in {lines.word} {where}")
+    if long:
+        done = {"split": "split", "cut": "cut", "drop": "left out", "refuse": ""}[longer]
+        notes.append(f"{long} lines are too long and were {done}")
+    if lines.empty:
+        notes.append(f"{lines.empty} empty lines were left out")
+    if notes:
+        warnings.warn(f"{lines.source}: {'; '.join(notes)}", stacklevel=3)
+
+
+def _once(rows: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int]:
+    """Return the rows whose text is new, and how many were left out."""
+    first: dict[str, int] = {}
+    for number, text in rows:
+        first.setdefault(text, number)
+    return [(number, text) for text, number in first.items()], len(rows) - len(first)
+
+
+def _lines(source: Any) -> Lines:
+    known = read_if_known(source, Text.name, "holds no text; give a file of lines, or tiny-shakespeare")
+    return known or lines_of(resolve_path(source) if isinstance(source, str | Path) else source)
+
+
+MODALITIES.register("text", summary="lines of text, as characters, words or byte pairs (extra: text)")(Text())
