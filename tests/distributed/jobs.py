@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 import vaekit
-from training.toys import toy_vae
+from training.toys import LATENT, Critic, Judge, ToySource, toy_vae
 from vaekit import distributed
 from vaekit.errors import UserError
 from vaekit.nets.normalised import BatchNorm
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import negative_elbo
 from vaekit.training import loop, sharding
 from vaekit.training.dtensor import local
 from vaekit.training.gradient_sync import sum_gradients
 from vaekit.training.log import read
+from vaekit.training.settings import TrainSettings
+from vaekit.training.stages import Stage
 
 ROWS = 78
 EPS = 1e-3
@@ -138,6 +142,24 @@ def evaluate(metrics: list[str]) -> dict[str, Any]:
         set={"train.steps": 1, "train.precision": "fp32", "model.hidden": [8], "data.test": 230, "data.valid": 10},
     )
     return {name: result.to_dict() for name, result in run.evaluate(metrics, k=7).items()}
+
+
+def own_network(of: str, batch: int) -> dict[str, Any]:
+    """Fit a model whose encoder, or critic, normalises with torch's own layer; return every tensor and the loss."""
+    model, objective = toy_vae(), negative_elbo()
+    if of == "encoder":
+        model.posterior.net.act = nn.Sequential(nn.BatchNorm1d(8), nn.ReLU())
+    else:
+        layers = nn.Linear(LATENT, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)
+        critic = nn.Sequential(nn.Flatten(0, 1), *layers, nn.Unflatten(0, (1, -1)))  # of one sample an example
+        with torch.no_grad():
+            for weight in critic.parameters():
+                weight.copy_(torch.linspace(-1, 1, weight.numel()).view(weight.shape))
+        objective = Objective(*objective.terms, Judge(critic), Critic(critic), players={"critic": critic})
+    settings = TrainSettings(steps=6, batch_size=batch, precision="fp32", lr=1e-2, eps=EPS, device="cpu")
+    result = loop.fit(model, [Stage(objective)], ToySource(), settings)
+    tensors = {**model.state_dict(), **{f"objective.{name}": value for name, value in objective.state_dict().items()}}
+    return {name: value.numpy() for name, value in tensors.items()} | {"loss": np.float64(result.held_out.loss)}
 
 
 def part_of_weights() -> tuple[int, int]:

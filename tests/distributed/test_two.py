@@ -173,6 +173,14 @@ def test_two_processes_train_as_one_does(pair: Pair, tmp_path: Path, name: str) 
     train_both(pair, recipe, settings, tmp_path)
 
 
+@pytest.mark.parametrize("of", ["encoder", "critic"])
+def test_batch_normalisation_of_ones_own_sees_the_whole_batch(pair: Pair, of: str) -> None:
+    one, two = pair.beside("own_network", (of,), 15, 15)
+    for part in two:
+        for name, value in one.items():
+            np.testing.assert_allclose(part[name], value, rtol=1e-3, atol=5e-5, err_msg=name)
+
+
 def test_sharding_leaves_a_part_of_the_weights_on_each_process(pair: Pair) -> None:
     (first, whole), (second, _) = pair("part_of_weights")
     assert max(first, second) < 0.6 * whole and first + second >= whole

@@ -59,8 +59,9 @@ def train(
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
-    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would
+    for the same noise, and the first alone writes. Raises UserError before anything is written when data or settings
+    are wrong.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
