@@ -15,9 +15,10 @@ import vaekit
 from training.toys import LATENT, Critic, Judge, ToySource, toy_vae
 from vaekit import distributed
 from vaekit.errors import UserError
+from vaekit.nets.mlp import MLP
 from vaekit.nets.normalised import BatchNorm
-from vaekit.objectives.base import Objective
-from vaekit.objectives.elbo import negative_elbo
+from vaekit.objectives.base import Objective, Term
+from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.training import loop, sharding
 from vaekit.training.dtensor import local
 from vaekit.training.gradient_sync import sum_gradients
@@ -146,8 +147,9 @@ def evaluate(metrics: list[str]) -> dict[str, Any]:
 
 def own_network(of: str, batch: int) -> dict[str, Any]:
     """Fit a model whose encoder, or critic, normalises with torch's own layer; return every tensor and the loss."""
-    model, objective = toy_vae(), negative_elbo()
+    model, terms, players = toy_vae(), list[Term]([Reconstruction(), Rate()]), {}
     if of == "encoder":
+        assert isinstance(model.posterior.net, MLP)
         model.posterior.net.act = nn.Sequential(nn.BatchNorm1d(8), nn.ReLU())
     else:
         layers = nn.Linear(LATENT, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)
@@ -155,7 +157,9 @@ def own_network(of: str, batch: int) -> dict[str, Any]:
         with torch.no_grad():
             for weight in critic.parameters():
                 weight.copy_(torch.linspace(-1, 1, weight.numel()).view(weight.shape))
-        objective = Objective(*objective.terms, Judge(critic), Critic(critic), players={"critic": critic})
+        terms += [Judge(critic), Critic(critic)]
+        players["critic"] = critic
+    objective = Objective(*terms, players=players)
     settings = TrainSettings(steps=6, batch_size=batch, precision="fp32", lr=1e-2, eps=EPS, device="cpu")
     result = loop.fit(model, [Stage(objective)], ToySource(), settings)
     tensors = {**model.state_dict(), **{f"objective.{name}": value for name, value in objective.state_dict().items()}}
