@@ -19,6 +19,7 @@ import tempfile
 import typing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +112,7 @@ def parameters(function: Any) -> dict[str, str]:
 # -- parts and settings -----------------------------------------------------------------------------------------------
 
 
+@cache
 def registries() -> dict[str, Any]:
     """Return every registry of the package by the kind of its parts, wherever it lives."""
     import vaekit

@@ -58,7 +58,6 @@ ALLOWED: dict[str, set[str]] = {
     # what composes all of it, and what calls that
     "experiment": _RECIPES | _SHOWN | {"recipes", "metrics", "latents", "tasks", "inference"},
     "estimators": {"errors", "experiment"},
-    "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
     "explorer": {"errors", "experiment"},
     "commands": {"errors", "_env", "experiment", "explorer"},
     "__main__": {"errors", "_env", "commands"},

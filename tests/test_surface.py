@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,34 @@ import surface
 LISTED = surface.read()
 
 
-def gone(section: str, now: Any) -> list[str]:
-    return [*surface.missing(LISTED[section], now, section)]
+def none(lost: Iterable[str]) -> None:
+    assert not (sentences := [*lost]), "\n".join(sentences)
+
+
+def complete(section: str, now: Any) -> None:
+    none(surface.missing(LISTED[section], now, section))
 
 
 def test_commands() -> None:
-    assert gone("commands", surface.commands()) == []
+    complete("commands", surface.commands())
 
 
 def test_python() -> None:
-    assert gone("python", surface.python()) == []
+    complete("python", surface.python())
 
 
 def test_parts() -> None:
-    assert gone("parts", surface.parts()) == []
+    complete("parts", surface.parts())
 
 
 def test_metrics() -> None:
-    assert gone("metrics", surface.metrics()) == []
+    complete("metrics", surface.metrics())
 
 
 @pytest.mark.parametrize("recipe", [name for name in LISTED["settings"] if name != "*"])
 def test_settings(recipe: str) -> None:
     listed = LISTED["settings"]["*"] | LISTED["settings"][recipe]
-    assert [*surface.settings_lost(recipe, listed)] == []
+    none(surface.settings_lost(recipe, listed))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_uses(name: str, tmp_path: Path) -> None:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
     found = surface.use({**surface.USES, **surface.SLOW}[name], tmp_path)
-    assert [*surface.missing(LISTED["uses"][name], found, name)] == []
+    none(surface.missing(LISTED["uses"][name], found, name))
 
 
 def test_every_listed_use_is_tried() -> None:
