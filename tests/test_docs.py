@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -56,6 +57,14 @@ def is_there(path: str) -> bool:
     return any(next(folder.glob(path.rstrip("/")), None) for folder in (ROOT, ROOT / "src", PACKAGE))
 
 
+def hasattr_of_run(name: str) -> bool:
+    """Return whether a run has an attribute or method of this name; `run.json` is a file."""
+    import vaekit
+
+    source = inspect.getsource(vaekit.Run.__init__)
+    return name == "json" or hasattr(vaekit.Run, name) or re.search(rf"\bself\.{name}\b", source) is not None
+
+
 def is_importable(name: str) -> bool:
     """Return whether a dotted name is a module of the package or something in one."""
     parts = name.split(".")
@@ -75,15 +84,17 @@ def is_importable(name: str) -> bool:
 
 def faults(page: str) -> Iterator[str]:
     """Yield what a page, in Markdown, names that does not exist."""
+    page = page.replace("\\\n", " ")  # a line that goes on
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, re.M | re.S)
     prose = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    blocks += [("", line) for line in re.findall(r"^    (vaekit .*|python .*|run\..*)$", prose, re.M)]
     for code in re.findall(r"`([^`]+)`", prose):
         yield from faults_of_code(" ".join(code.split()))
     for language, block in blocks:
         if language == "python":
             yield from (f"no {name}" for name in imported(block) if not is_importable(name))
         else:
-            for line in block.replace("\\\n", " ").splitlines():
+            for line in block.splitlines():
                 yield from faults_of_code(line.removeprefix("$ ").partition(" #")[0].strip())
     for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
         yield from () if (ROOT / path).exists() or (ROOT / "docs" / path).exists() else (f"no page {path}",)
@@ -100,6 +111,13 @@ def faults_of_code(code: str) -> Iterator[str]:
         is_there(code) or next((ROOT / "tests").rglob(code), None)
     ):
         yield f"no file {code}"
+    for name in re.findall(r"\brun\.(\w+)", code):
+        yield from () if hasattr_of_run(name) else (f"no run.{name}",)
+    for name in re.findall(r"\brun\.model\.(\w+)", code):
+        if not any(
+            re.search(rf"\bdef {name}\b", path.read_text("utf-8")) for path in (PACKAGE / "models").glob("*.py")
+        ):
+            yield f"no run.model.{name}"
     for name in re.findall(r"\bvaekit(?:\.\w+)+", code):
         yield from () if is_importable(name) else (f"no {name}",)
     # model.trace is the model's; model.prior=flow and `model.prior` are settings
@@ -117,6 +135,7 @@ def faults_of_code(code: str) -> Iterator[str]:
 
 OTHERS = {"--version", "--max-restarts"}  # of vaekit itself, and of torchrun
 OTHERS |= {option for path in (ROOT / "bench").glob("*.py") for option in re.findall(r'"(--[\w-]+)"', path.read_text())}
+MODELS = "".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "models").glob("*.py"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -228,6 +247,9 @@ def test_the_tables_of_folders_name_what_is_there_and_all_of_it() -> None:
         "`vaekit train nothing-vae`",
         "`sample RUN --colour`",
         "`make nothing`",
+        "`run.paint(x)`",
+        "`run.model.paint(x)`",
+        "    vaekit train vae --steps 3 \\\n        --colour red",
         "```sh\nvaekit sample runs/x --colour red   # and more\n```",
         "```python\nfrom vaekit.data import nothing\n```",
         "`pip install 'vaekit[flows,nothing]'`",
