@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import inspect
 import io
@@ -88,7 +89,7 @@ def type_name(hint: Any) -> str:
 
 
 def python() -> dict[str, Any]:
-    """Return the public names of the package, and the parameters of its functions and of Run's methods."""
+    """Return the public names of the package and of `Run`, with the parameters of functions that go by name."""
     import vaekit
 
     functions = {name: parameters(getattr(vaekit, name)) for name in ("train", "load")}
@@ -101,11 +102,11 @@ def python() -> dict[str, Any]:
 
 
 def parameters(function: Any) -> dict[str, str]:
-    """Return a function's parameters with their defaults; "*" before those that go by name only."""
+    """Return the parameters of a function that go by name, with their defaults."""
     return {
-        ("*" if one.kind is one.KEYWORD_ONLY else "") + name: "" if one.default is one.empty else repr(one.default)
+        name: "" if one.default is one.empty else repr(one.default)
         for name, one in inspect.signature(function).parameters.items()
-        if name != "self"
+        if one.kind is one.KEYWORD_ONLY
     }
 
 
@@ -556,12 +557,12 @@ def write(surface: Mapping[str, Any]) -> None:
         inner = {key: short(one) for key, one in value.items()} if isinstance(value, dict) else [*map(short, value)]
         if len(whole) < 40 or text.count(whole) < 2:
             return inner
-        name = next((name for name, form in forms.items() if form == inner), f"={len(forms) + 1}")
+        name = f"={hashlib.sha256(whole.encode()).hexdigest()[:6]}"
         forms[name] = inner
         return name
 
     sections = []
-    for title, entries in [*short(dict(sorted(surface.items()))).items(), ("forms", forms)]:
+    for title, entries in [*short(dict(sorted(surface.items()))).items(), ("forms", dict(sorted(forms.items())))]:
         lines = [
             f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, ensure_ascii=False)}"
             for key, value in entries.items()
