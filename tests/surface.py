@@ -159,6 +159,15 @@ def shown(values: Any) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, group in plain.items() for name, value in group.items()}
 
 
+# Settings that a recipe had and of which it refused every value.
+_SEQUENCES = {"model.channels", "model.hidden", "model.scale"}
+REFUSED = {
+    **dict.fromkeys(("molecule-vae", "music-vae", "sequence-vae"), _SEQUENCES),
+    "graph-vae": {"model.channels", "model.scale"},
+    "very-deep-vae": {"model.channels", "model.hidden"},
+}
+
+
 def settings_lost(recipe: str, listed: Mapping[str, Any]) -> Iterator[str]:
     """Yield the settings of `listed` that the recipe no longer takes, or takes with another default.
 
@@ -200,7 +209,7 @@ def settings_lost(recipe: str, listed: Mapping[str, Any]) -> Iterator[str]:
         if name in now:
             if now[name] != default:
                 yield f"{recipe}: {name} was {default!r}, is {now[name]!r}"
-        elif not any(taken(name, default, chosen) for chosen in choices):
+        elif name not in REFUSED.get(recipe, ()) and not any(taken(name, default, chosen) for chosen in choices):
             yield f"{recipe}: {name} is no longer a setting"
 
 
