@@ -58,11 +58,11 @@ def is_there(path: str) -> bool:
 
 
 def hasattr_of_run(name: str) -> bool:
-    """Return whether a run has an attribute or method of this name; `run.json` is a file."""
+    """Return whether a run has an attribute or method of this name; `run.json` and `run.py` are files."""
     import vaekit
 
     source = inspect.getsource(vaekit.Run.__init__)
-    return name == "json" or hasattr(vaekit.Run, name) or re.search(rf"\bself\.{name}\b", source) is not None
+    return name in ("json", "py") or hasattr(vaekit.Run, name) or re.search(rf"\bself\.{name}\b", source) is not None
 
 
 def is_importable(name: str) -> bool:
@@ -108,7 +108,7 @@ def faults_of_code(code: str) -> Iterator[str]:
         if re.fullmatch(r"(\.ci|bench|docs|examples|src|tests|vaekit)/[\w./*-]+", word):
             yield from () if is_there(word) else (f"no file {word}",)
     if re.fullmatch(r"(?!(?:bench|src|tests|vaekit)/)[\w/]+\.py", code) and not (
-        is_there(code) or next((ROOT / "tests").rglob(code), None)
+        is_there(code) or any(next(folder.rglob(code), None) for folder in (PACKAGE, ROOT / "tests"))
     ):
         yield f"no file {code}"
     for name in re.findall(r"\brun\.(\w+)", code):
