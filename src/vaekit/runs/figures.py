@@ -85,7 +85,7 @@ def reconstructions(run: LatentRun) -> Any:
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
-    draw = None if run.modality is None else run.modality.picture
+    draw = None if run.modality is None else type(run.modality).picture
     if draw is not None:
         return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
     if not run.info.is_array:
