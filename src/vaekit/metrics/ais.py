@@ -62,7 +62,7 @@ def refusal(model: Model, x: Tensor, y: Tensor | None = None) -> str | None:
     reason = bounds.refusal(trace)
     if reason is not None:
         return reason
-    if getattr(model, "log_joint", None) is None or len(trace.latents) != 1:
+    if not model.offers(Model.log_joint) or len(trace.latents) != 1:
         return "annealing needs a model with one latent variable and a joint density log p(x, z)"
     (latent,) = trace.latents.values()
     if measure_of(latent.p) != "density" or latent.z is not latent.code:
@@ -70,7 +70,7 @@ def refusal(model: Model, x: Tensor, y: Tensor | None = None) -> str | None:
     return None
 
 
-def _bridge(model: Any, x: Tensor, y: Tensor | None, start: str) -> Bridge:
+def _bridge(model: Model, x: Tensor, y: Tensor | None, start: str) -> Bridge:
     """Return the path from p(z) or q(z|x) to p(x, z)."""
     prior = model.prior_of(y)
     if start == "prior":
@@ -80,7 +80,7 @@ def _bridge(model: Any, x: Tensor, y: Tensor | None, start: str) -> Bridge:
     return Bridge(q.log_prob, lambda z: model.log_joint(x, z, y) - q.log_prob(z))
 
 
-def _begin(model: Any, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
+def _begin(model: Model, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
     """Draw the chains' first positions (C, B, ...)."""
     with torch.no_grad():
         if start == "posterior":
@@ -89,7 +89,7 @@ def _begin(model: Any, x: Tensor, y: Tensor | None, start: str, chains: int) -> 
         return p.sample((chains,) if p.batch_shape else (chains, len(x)))
 
 
-def _schedule(model: Any, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
+def _schedule(model: Model, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
     """Return the path for a batch and the step sizes a pilot run finds: few chains, a quarter of the densities."""
     bridge = _bridge(model, x, y, how.start)
     pilot = temperatures(max(min(how.steps, 40), how.steps // 4), how.spacing)
@@ -178,7 +178,7 @@ class Bracket:
 
 @torch.no_grad()
 def bidirectional(
-    model: Any, n: int, y: Tensor | None = None, how: Anneal | None = None, *, progress: Tell | None = None
+    model: Model, n: int, y: Tensor | None = None, how: Anneal | None = None, *, progress: Tell | None = None
 ) -> Bracket:
     """Bracket log p(x) of `n` examples simulated from the model itself, so that annealing's own gap is known.
 

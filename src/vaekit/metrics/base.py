@@ -194,7 +194,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "factors": subject.factors is not None,
         "train": subject.train is not None,
         "classifier": subject.model.gives_label,
-        "codes": hasattr(subject.model, "code_count"),
+        "codes": subject.model.offers(Model.codes),
         "array": subject.info.is_array,
         **{kind: subject.info.kind == kind for kind in ("tokens", "table", "graph")},
         f"modality:{subject.info.modality}": True,

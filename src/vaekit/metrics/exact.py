@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +36,7 @@ class LinearGaussian:
 
 
 @torch.no_grad()
-def linear_gaussian(model: Any) -> LinearGaussian:
+def linear_gaussian(model: Model) -> LinearGaussian:
     """Return the model's linear-Gaussian form, read off by asking its parts.
 
     The prior must be a diagonal normal; p(x|z) normal with a mean that is affine in z and a σ that does not depend on
@@ -46,7 +45,7 @@ def linear_gaussian(model: Any) -> LinearGaussian:
     Raises:
         NotALikelihood: one of them is not so; the reason says which.
     """
-    if getattr(model, "decode", None) is None or getattr(model, "prior_of", None) is None:
+    if not (model.offers(Model.decode) and model.offers(Model.prior_of)):
         raise NotALikelihood("an exact value needs a model with one latent variable")
     if model.takes_label:
         raise NotALikelihood("the model is conditional on a label, and its exact log p(x|y) is not offered")

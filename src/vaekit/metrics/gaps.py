@@ -31,7 +31,7 @@ class Local:
 
 
 def fit_posteriors(
-    model: Any,
+    model: Model,
     x: Tensor,
     y: Tensor | None = None,
     *,
@@ -84,7 +84,7 @@ def fit_posteriors(
 
 
 @torch.no_grad()
-def _elbo_samples(model: Any, x: Tensor, y: Tensor | None, q: Any, samples: int, rows: int = 1024) -> Tensor:
+def _elbo_samples(model: Model, x: Tensor, y: Tensor | None, q: Any, samples: int, rows: int = 1024) -> Tensor:
     """Return log p(x, z) - log q(z) at samples of q: (S, B)."""
     step = max(1, rows // len(x))
     parts = []
@@ -106,7 +106,7 @@ def gaps(subject: Subject) -> dict[str, Result]:
     """Approximation and amortisation gaps on the first `gaps_limit` (50) examples, q optimised for each."""
     n = min(len(subject.x), int(subject.options.get("gaps_limit", 50)))
     x, y = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n])
-    model: Any = subject.model
+    model = subject.model
     reason = ais.refusal(model, x, y)
     if reason is not None:
         return {name: refused(reason, NATS) for name in MEANINGS}
@@ -136,7 +136,7 @@ def _encoder_elbo(model: Model, x: Tensor, y: Tensor | None, samples: int = 1000
     return torch.stack([bounds.elbo(model.trace(x, y, k=step, hard=True)) for _ in range(rounds)]).mean(0)
 
 
-def _log_px(subject: Subject, model: Any, x: Tensor, y: Tensor | None, q: Any) -> tuple[Tensor, str]:
+def _log_px(subject: Subject, model: Model, x: Tensor, y: Tensor | None, q: Any) -> tuple[Tensor, str]:
     """Return the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing."""
     log_w = _elbo_samples(model, x, y, q, 5000)
     weighted = bounds.log_mean_exp(log_w)

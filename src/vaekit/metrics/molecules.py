@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from vaekit.data.chemistry import canonical, fingerprints, properties
 from vaekit.data.modality import MODALITIES
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 from vaekit.metrics.errors import share
+from vaekit.models.base import Model
 from vaekit.tokens import UNKNOWN
 
 SAMPLES = 10_000
@@ -178,9 +178,9 @@ def predicted(subject: Subject) -> dict[str, Result]:
 
     The truth is computed by rdkit; molecules with tokens that training did not have are left out.
     """
-    model: Any = subject.model
+    model = subject.model
     fact = subject.info.facts.get("property")
-    if fact is None or not hasattr(model, "predict"):
+    if fact is None or not model.offers(Model.predict):
         reason = "the model predicts no property; train with data.property"
         return {"property_error": refused(reason, "units"), "property_r2": refused(reason, UNIT)}
     guesses = torch.cat([model.predict(model.posterior_mean(x)) for x, _ in subject.batches("property")])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -11,6 +9,7 @@ from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 from vaekit.metrics.features import extractor
 from vaekit.metrics.samples import by_features
+from vaekit.models.base import Model
 
 STEPS = 100
 """A path is cut into this many steps. Karras et al. take 10,000, where float32 features are all rounding."""
@@ -68,10 +67,10 @@ def path_length(subject: Subject) -> dict[str, Result]:
     return out
 
 
-def _model(subject: Subject) -> Any:
+def _model(subject: Subject) -> Model | None:
     """Return the model if its prior gives flat continuous latents that can be joined by a path."""
-    model: Any = subject.model
-    if getattr(model, "sample_latent", None) is None:
+    model = subject.model
+    if not model.offers(Model.sample_latent):
         return None
     x, y = subject.x[:1], None if subject.y is None else subject.y[:1]
     latents = model.trace(x, subject.label(y), hard=True).latents

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaekit.metrics.base import Result, Subject, metric, refused
 from vaekit.metrics.errors import bootstrap, share
+from vaekit.models.base import Model
 
 MOST = 10_000
 """Training examples that probes are fitted on, at most: the first ones of a seeded order."""
@@ -178,11 +179,11 @@ def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np
 @torch.no_grad()
 def holes(subject: Subject) -> dict[str, Result]:
     """Share of prior samples in holes: far from the aggregate posterior, where the decoder was never trained."""
-    model: Any = subject.model
+    model = subject.model
     codes: list[Tensor] = []
     for x, y in subject.batches("holes"):
         trace = model.trace(x, subject.label(y), hard=True)
-        if len(trace.latents) != 1 or getattr(model, "sample_latent", None) is None:
+        if len(trace.latents) != 1 or not model.offers(Model.sample_latent):
             return {
                 "holes": refused("holes are looked for in one latent variable, and this model has several", "share")
             }

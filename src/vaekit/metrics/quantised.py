@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric
 @torch.no_grad()
 def codebook(subject: Subject) -> dict[str, Result]:
     """Perplexity and use of the codebook over the test examples (mean of the levels), and the prior's gain."""
-    model: Any = subject.model
+    model = subject.model
     counts: dict[str, Tensor] = {}
     gains: list[Tensor] = []
     for x, y in subject.batches("codebook"):

@@ -68,9 +68,7 @@ def by_features(*names: str, unit: str) -> Callable[[Any], Any]:
         def call(subject: Subject) -> dict[str, Result]:
             try:
                 return function(subject)
-            except (UserError, TypeError) as error:
-                if isinstance(error, TypeError) and "does not" not in str(error):
-                    raise
+            except UserError as error:
                 return {name: refused(str(error), unit) for name in names}
 
         return call

@@ -140,14 +140,14 @@ class Fit:
         self.at.done = True
         self._save_checkpoint()
         found = self.last_held_out or self._validate_plain()
-        if self.stage.trace != "trace":
+        if self.stage.trace is not None:
             found = self._of_the_model(found)
         return FitResult(self.at, found, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]
         self.total = self.lengths[number]
-        self.make_trace = getattr(self.model, self.stage.trace)
+        self.make_trace = self.stage.tracer(self.model)
         self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
         self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
         self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
