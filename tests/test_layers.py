@@ -18,7 +18,7 @@ _BASE = {"errors", "registry", "distributed", "tokens", "graphs"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
-_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
+_READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
 _SHOWN = {"figures", "report"}
@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "models.base": {"errors", "distributions", "trace"},
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
-    "inference": {"errors", "models.base", "data"},
+    "devices": {"errors", "distributed"},
+    "inference": {"errors", "devices", "models.base", "data"},
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributed", "distributions", "trace"},
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
@@ -56,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
-    "experiment": _RECIPES | _SHOWN | {"recipes", "metrics", "latents", "tasks", "inference"},
+    "experiment": _RECIPES | _SHOWN | {"recipes", "metrics", "latents", "tasks", "devices", "inference"},
     "estimators": {"errors", "experiment"},
     "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
     "explorer": {"errors", "experiment"},

@@ -16,6 +16,7 @@ import torch
 from vaekit import distributed
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
+from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.experiment import folder as files
 from vaekit.experiment.labelled import LabelledSource
@@ -30,7 +31,7 @@ from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
 from vaekit.training.progress import Silent, for_terminal
-from vaekit.training.state import FitResult, choose_device
+from vaekit.training.state import FitResult
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
