@@ -11,7 +11,7 @@ from scipy import stats
 
 from vaekit.experiment import train
 from vaekit.metrics.base import evaluate
-from vaekit.metrics.identification import mean_correlation
+from vaekit.metrics.mcc import mean_correlation
 
 
 def test_one_for_sources_permuted_flipped_scaled_and_shifted() -> None:
