@@ -44,6 +44,7 @@ from vaekit.distributions.kl import closed_form_kl  # noqa: E402
 from vaekit.errors import UserError  # noqa: E402
 from vaekit.experiment import Run, train  # noqa: E402
 from vaekit.inference import batches, device_of, inference, joined  # noqa: E402
+from vaekit.models.base import point  # noqa: E402
 from vaekit.priors.base import PRIORS  # noqa: E402
 from vaekit.recipes.base import RECIPES  # noqa: E402
 
@@ -122,7 +123,8 @@ def use_part(case: contracts.Case, device: str) -> Outcome:
         d = module.to(device)(*there[1:])
         for name, call in facts_of(d, there[0]):
             if name in here:
-                outcome.attempt(f"{case.id} {name}", lambda: same(call(), here[name], device, "sample" in name))
+                check = partial(same, call, here[name], device, "sample" in name)
+                outcome.attempt(f"{case.id} {name}", check)
     if isinstance(module, Posterior):
         module.train()
         outcome.attempt(f"{case.id} gradients", lambda: contracts.loss_of(module, there[1:], None).backward())
@@ -170,8 +172,9 @@ def seeded_draw(draw: Callable[[torch.Size], Tensor]) -> Tensor:
     return draw(torch.Size((3,)))
 
 
-def same(there: Any, here: Any, device: str, drawn: bool) -> None:
+def same(call: Callable[[], Any], here: Any, device: str, drawn: bool) -> None:
     """Compare a value on the device with the CPU's; a real device's random numbers are its own."""
+    there = call()
     if isinstance(there, Tensor) and isinstance(here, Tensor):
         assert there.device.type == torch.device(device).type, f"is on {there.device}, not {device}"
         if device == "far" or not drawn:
@@ -198,7 +201,12 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
             return joined([call(x, y) for x, y in batches(model, split.x, split.y, size=4)])
 
     def traced(read: Callable[[Any], Tensor], hard: bool, k: int = 2) -> Any:
-        return each(lambda x, y: read(model.trace(x, y, k=k, hard=hard)))
+        def call(x: Any, y: Tensor | None) -> Tensor:
+            trace = model.trace(x, y, k=k, hard=hard)
+            bounds.require(trace)
+            return read(trace)
+
+        return each(call)
 
     def drawn(temperature: float, draw: bool) -> Any:
         label = run.labels(5)
@@ -210,10 +218,10 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "posterior", lambda: each(lambda x, y: model.encode(x, y).sample())
     yield "reconstruct", lambda: each(model.reconstruct)
     yield "reconstruct a sample", lambda: each(lambda x, y: model.reconstruct(x, y, sample=True))
-    yield "decode", lambda: each(lambda x, y: model.decode(model.posterior_mean(x, y), y).mean)
+    yield "decode", lambda: each(lambda x, y: point(model.decode(model.posterior_mean(x, y), y)))
     for hard in (False, True):
         yield f"trace hard={hard}", lambda hard=hard: traced(lambda t: t.log_px.T, hard)
-        yield f"kl hard={hard}", lambda hard=hard: traced(lambda t: next(iter(t.kl.values())).reshape(-1), hard)
+    yield "kl", lambda: traced(lambda t: sum(kl.reshape(-1).mean() for kl in t.kl.values()).reshape(1), True)
     yield "elbo", lambda: traced(lambda t: bounds.elbo(t), True)
     yield "importance weighted", lambda: traced(lambda t: bounds.importance_weighted(t), True)
     yield "sample", lambda: drawn(1.0, False)

@@ -41,6 +41,9 @@ class _Module(_DummyBackendModule):
     def __init__(self) -> None:
         self.generator = torch.Generator()
 
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
+
     def manual_seed_all(self, seed: int) -> None:
         self.generator.manual_seed(seed)
 
@@ -170,8 +173,6 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     }
     if _is_far(device):
         near["device"] = CPU
-    if near.get("pin_memory"):
-        raise RuntimeError("Only CPU memory can be pinned")
     if torch.Tag.inplace_view in func.tags:  # the wrapper's own shape changes too
         with torch._C._DisableTorchDispatch():
             func(*args, **kwargs)
@@ -222,7 +223,7 @@ for _op in (
     _aten.impl(_op, lambda *args, _op=_op, **kwargs: _run(_op, args, kwargs), "PrivateUse1")
 
 
-# -- what a CUDA device has of its own: the cells of recurrent networks -------------------------------------------------
+# -- what a CUDA device has of its own: the cells of recurrent networks ------------------------------------------------
 
 
 def _gates(igates: Tensor, hgates: Tensor, i_bias: Tensor | None, h_bias: Tensor | None) -> tuple[Tensor, Tensor]:
