@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -42,7 +43,14 @@ from vaekit.conditional import Posterior  # noqa: E402
 from vaekit.distributions.base import in_support  # noqa: E402
 from vaekit.distributions.kl import closed_form_kl  # noqa: E402
 from vaekit.errors import UserError  # noqa: E402
-from vaekit.experiment import Run, train  # noqa: E402
+from vaekit.explorer.session import Session  # noqa: E402
+from vaekit.latents.interpolate import Kind  # noqa: E402
+from vaekit.runs.run import Augmentation, Run  # noqa: E402
+from vaekit.runs.train import train  # noqa: E402
+from vaekit.tasks.anomaly import SCORES  # noqa: E402
+from vaekit.tasks.clustering import Kind as ClusterKind  # noqa: E402
+from vaekit.tasks.export import Format  # noqa: E402
+from vaekit.tasks.imputation import Method  # noqa: E402
 from vaekit.inference import batches, device_of, inference, joined  # noqa: E402
 from vaekit.models.base import point  # noqa: E402
 from vaekit.priors.base import PRIORS  # noqa: E402
@@ -233,19 +241,71 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield (name, call) of what a run offers."""
-    split = run.test.first(8)
-    x, y = split.inputs, split.y
+    few, many = run.test.first(6), run.test.first(40)
+    x, y = few.x, few.y
     labels = y if run.model.takes_label else None
     yield "evaluate", lambda: run.evaluate(limit=30, k=3)
-    yield "run.sample", lambda: run.sample(4)
-    yield "run.sample draws", lambda: run.sample(4, draw=True)
-    yield "run.encode", lambda: run.encode(x, y)
-    yield "run.reconstruct", lambda: run.reconstruct(x, y)
-    if run.info.is_array:
-        half = None if labels is None else labels[:4]
-        for kind in ("linear", "slerp"):
-            yield f"run.interpolate {kind}", lambda kind=kind: run.interpolate(x[:4], x[4:], half, steps=3, kind=kind)
+    yield "sample", lambda: run.sample(4)
+    yield "sample draws", lambda: run.sample(4, draw=True)
+    yield "sample cooler", lambda: run.sample(4, temperature=0.7)
+    if run.info.classes:
+        yield "sample a class", lambda: run.sample(4, run.info.classes[1])
+    yield "sample the aggregate", lambda: run.sample_aggregate(4, components=2)
+    yield "encode", lambda: run.encode(few)
+    yield "codes and back", lambda: run.decode(run.codes(few), labels)
+    yield "reconstruct", lambda: run.reconstruct(few)
+    if run.info.kind == "graph":
+        yield "node codes", lambda: run.node_codes(few)
+    else:
+        half = None if labels is None else labels[:3]
+        for kind in get_args(Kind):
+            yield f"interpolate {kind}", lambda kind=kind: run.interpolate(x[:3], x[3:6], half, steps=3, kind=kind)
+    yield "traverse", lambda: run.traverse(many, top=2, steps=3)
+    yield "traverse by number", lambda: run.traverse(many, dimensions=[0], steps=3, reach=2.0)
+    yield "manifold", lambda: run.manifold(3)
+    yield "arithmetic", lambda: run.arithmetic([0, 1, 2], many)
+    if run.info.classes:
+        yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
+    for score in SCORES:
+        yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    yield "detect against", lambda: run.detect(few, against=many.first(3), score="reconstruction")
+    for method in get_args(Method):
+        yield f"impute {method}", lambda method=method: run.impute(gaps(run), method=method, draws=2, k=8)
+    for method in get_args(Augmentation):
+        yield f"augment {method}", lambda method=method: run.augment(many, method=method, n=4)
+    for kind in get_args(ClusterKind):
+        yield f"cluster {kind}", lambda kind=kind: run.cluster(many, k=2, kind=kind, bootstraps=1)
+    yield "classify", lambda: run.classify(few, labels=20)
+    yield "optimise", lambda: run.optimise(few, n=3, steps=2)
+    yield "compress and back", lambda: run.decompress(run.compress(run.stored_levels()[0][:6]))
+    for form in get_args(Format):
+        yield f"export {form}", lambda form=form: sorted(run.export(form))
+    yield "explorer", lambda: explored(run)
     yield "figures", run.write_figures
+    yield "report", run.write_report
+
+
+def gaps(run: Run) -> Any:
+    """Return four examples of the run's data with entries missing."""
+    if run.info.kind == "table":
+        return examples.table()
+    rows = np.array(run.prepare.invert(run.test.first(4).inputs).double())
+    rows.reshape(4, -1)[:, ::3] = np.nan
+    return rows
+
+
+def explored(run: Run) -> list[Any]:
+    """Return what the explorer's page is told, by everything it asks for."""
+    session = Session(run)
+    told: list[Any] = [session.facts]
+    if session.test_count:
+        first, second = session.encode(0), session.encode(1)
+        a, b = session.code(first["z"]), session.code(second["z"])
+        told += [first, session.decode(a, first["label"]), session.infer(session.example(0)[0], first["label"])]
+        if not session.discrete:
+            told += [session.path(a, b, 3, "linear"), session.combine(a, b, a), session.traverse(a, 0, [0.0, 1.0])]
+        told += [session.latent_map(), session.lift([0.1, 0.2], None), session.npz(a, first["label"])]
+    return [*told, session.random(0 if run.model.takes_label else None, 1), session.scores()]
 
 
 def use_recipe(name: str, device: str) -> Outcome:
@@ -258,7 +318,9 @@ def use_recipe(name: str, device: str) -> Outcome:
         wanted = torch.device(device).type
         if device_of(run.model).type != wanted:
             outcome.failures.append(f"{name} train: the model is on {device_of(run.model)}, not on {wanted}")
-        for use, call in itertools.chain(model_uses(run), run_uses(run)):
+        for use, call in model_uses(run):
+            outcome.attempt(f"{name} model {use}", call)
+        for use, call in run_uses(run):
             outcome.attempt(f"{name} {use}", call)
     return outcome
 
@@ -286,13 +348,13 @@ def work(name: str, device: str) -> Outcome:
     return outcome
 
 
-def sweep(names: Sequence[str], device: str, count: int) -> int:
+def sweep(names: Sequence[str], device: str, count: int, refused: bool = False) -> int:
     """Do the jobs, print each failure, and return how many there are."""
     start, total = time.monotonic(), Outcome()
     with ProcessPoolExecutor(count, get_context("spawn")) if count > 1 else contextlib.nullcontext() as pool:
         outcomes = (pool.map if pool else map)(work, names, [device] * len(names))
         for outcome in outcomes:
-            for line in outcome.failures:
+            for line in [*outcome.failures, *(outcome.refused if refused else [])]:
                 print(line, flush=True)
             total.failures += outcome.failures
             total.refused += outcome.refused
@@ -319,7 +381,7 @@ def main() -> int:
     parser.add_argument("--refused", action="store_true", help="print what models refuse, too")
     parser.add_argument("--tests", action="store_true", help="run the quick tests as well")
     arguments = parser.parse_args()
-    failed = sweep(arguments.only or list(jobs()), arguments.device, arguments.jobs)
+    failed = sweep(arguments.only or list(jobs()), arguments.device, arguments.jobs, arguments.refused)
     tested = quick_tests(arguments.jobs) if arguments.tests else 0
     return int(failed > 0 or tested != 0)
 
