@@ -300,11 +300,12 @@ def explored(run: Run) -> list[Any]:
     told: list[Any] = [session.facts]
     if session.test_count:
         first, second = session.encode(0), session.encode(1)
-        a, b = session.code(first["z"]), session.code(second["z"])
-        told += [first, session.decode(a, first["label"]), session.infer(session.example(0)[0], first["label"])]
+        codes = session.code([first["z"], second["z"]])
+        a, b = codes
+        told += [first, session.decode(codes, first["label"]), session.infer(session.example(0)[0], first["label"])]
         if not session.discrete:
             told += [session.path(a, b, 3, "linear"), session.combine(a, b, a), session.traverse(a, 0, [0.0, 1.0])]
-        told += [session.latent_map(), session.lift([0.1, 0.2], None), session.npz(a, first["label"])]
+        told += [session.latent_map(), session.lift([0.1, 0.2], None), session.npz(codes, first["label"])]
     return [*told, session.random(0 if run.model.takes_label else None, 1), session.scores()]
 
 
