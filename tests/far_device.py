@@ -41,6 +41,9 @@ class _Module(_DummyBackendModule):
     def __init__(self) -> None:
         self.generator = torch.Generator()
 
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
+
     def manual_seed_all(self, seed: int) -> None:
         self.generator.manual_seed(seed)
 
@@ -73,6 +76,7 @@ class FarTensor(Tensor):
             dtype=near.dtype,
             layout=near.layout,
             device=FAR,
+            storage_size=near.untyped_storage().nbytes() if strided else None,
         )
         out.near = near
         return out
@@ -103,10 +107,6 @@ class FarTensor(Tensor):
 
     def tolist(self) -> Any:
         return self.near.tolist()
-
-    def new_tensor(self, data: Any, **kwargs: Any) -> Tensor:
-        made = {"dtype": self.dtype, "device": FAR} | kwargs
-        return torch.tensor(data, dtype=made["dtype"]).to(made["device"])
 
 
 def _is_far(device: Any) -> bool:
@@ -143,6 +143,8 @@ def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         tensors = [args[0], *(a for a in args[2:3] if isinstance(a, Tensor) and a.dim())]  # the values that are put
         if all(isinstance(t, FarTensor) for t in tensors):
             return
+    if func is aten._pack_padded_sequence.default:
+        return  # lengths belong to the CPU, and batch sizes too
     scalars = torch.Tag.pointwise in func.tags or func in _NUMBERS
     written = [a for a, s in zip(args, func._schema.arguments) if s.is_write and isinstance(a, Tensor)]
     written += [kwargs[s.name] for s in func._schema.arguments if s.is_write and isinstance(kwargs.get(s.name), Tensor)]
@@ -158,6 +160,8 @@ def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operation that takes far tensors or makes some: on the CPU, and wrap what it gives."""
+    if func in _CELLS:
+        return _CELLS[func](*args, **kwargs)
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     _check(func, args, kwargs, tensors)
     device = kwargs.get("device")
@@ -169,11 +173,14 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     }
     if _is_far(device):
         near["device"] = CPU
-    if near.get("pin_memory"):
-        raise RuntimeError("Only CPU memory can be pinned")
+    if torch.Tag.inplace_view in func.tags:  # the wrapper's own shape changes too
+        with torch._C._DisableTorchDispatch():
+            func(*args, **kwargs)
     draws = wrap and torch.Tag.nondeterministic_seeded in func.tags and near.get("generator") is None
     with _own_state() if draws else contextlib.nullcontext():
         out = func(*tree_map(_near, args), **near)
+    if func is aten._pack_padded_sequence.default:
+        return FarTensor(out[0]), out[1]
     given = {id(_near(t)): t for t in tensors}
 
     def back(value: Any) -> Any:
@@ -207,9 +214,38 @@ def _own_state() -> Iterator[None]:
 _everything = torch.library.Library("_", "IMPL")
 _everything.fallback(lambda func, *args, **kwargs: _run(func, args, kwargs), "PrivateUse1")
 _aten = torch.library.Library("aten", "IMPL")
-for _op in (aten.arange.default, aten.arange.start, aten.arange.start_step, aten.eye.default, aten.eye.m):
-    # PyTorch makes these by growing an empty tensor in place.
+for _op in (
+    # By default these are made by growing an empty tensor in place.
+    *(aten.arange.default, aten.arange.start, aten.arange.start_step, aten.eye.default, aten.eye.m),
+    # `torch.tensor` and indexing by lists come here past the subclass, where a fallback alone is not found.
+    *(aten.copy_.default, aten._local_scalar_dense.default, aten._to_copy.default, aten.clone.default),
+):
     _aten.impl(_op, lambda *args, _op=_op, **kwargs: _run(_op, args, kwargs), "PrivateUse1")
+
+
+# -- what a CUDA device has of its own: the cells of recurrent networks ------------------------------------------------
+
+
+def _gates(igates: Tensor, hgates: Tensor, i_bias: Tensor | None, h_bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    return igates if i_bias is None else igates + i_bias, hgates if h_bias is None else hgates + h_bias
+
+
+def _gru_cell(igates: Tensor, hgates: Tensor, hx: Tensor, i_bias: Any = None, h_bias: Any = None) -> Any:
+    from_input, from_state = _gates(igates, hgates, i_bias, h_bias)
+    (ir, iz, i_new), (hr, hz, h_new) = from_input.chunk(3, -1), from_state.chunk(3, -1)
+    new = torch.tanh(i_new + torch.sigmoid(ir + hr) * h_new)
+    return new + torch.sigmoid(iz + hz) * (hx - new), hx.new_empty(0)
+
+
+def _lstm_cell(igates: Tensor, hgates: Tensor, cx: Tensor, i_bias: Any = None, h_bias: Any = None) -> Any:
+    i, f, g, o = sum(_gates(igates, hgates, i_bias, h_bias), start=torch.zeros((), device=FAR)).chunk(4, -1)
+    cy = torch.sigmoid(f) * cx + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(cy), cy, cx.new_empty(0)
+
+
+_CELLS = {aten._thnn_fused_gru_cell.default: _gru_cell, aten._thnn_fused_lstm_cell.default: _lstm_cell}
+for _op, _cell in _CELLS.items():
+    _aten.impl(_op, _cell, "AutogradPrivateUse1")  # made of operations that have gradients
 
 
 # -- generators, and tensors made of Python's numbers ------------------------------------------------------------------
@@ -238,10 +274,6 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func in (torch.tensor, torch.as_tensor, torch.asarray) and not isinstance(args[0], Tensor):
-            device = kwargs.pop("device", None)
-            made = func(*tree_map(lambda v: v.item() if isinstance(v, FarTensor) else v, args), **kwargs)
-            return made if device is None else made.to(device)
         generator = kwargs.get("generator")
         if generator is not None:
             first = next((a for a in args if isinstance(a, Tensor)), None)

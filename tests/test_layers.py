@@ -21,6 +21,7 @@ _PARTS = {"posteriors", "priors", "likelihoods"}
 _READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
+_RUNS = {"runs.base", "runs.data", "runs.folder"}
 _SHOWN = {"figures", "report"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -57,11 +58,24 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
-    "experiment": _RECIPES | _SHOWN | {"recipes", "metrics", "latents", "tasks", "devices", "inference"},
-    "estimators": {"errors", "experiment"},
-    "studies": {"errors", "atomic", "registry", "experiment"} | _SHOWN,
-    "explorer": {"errors", "experiment"},
-    "commands": {"errors", "_env", "experiment", "explorer"},
+    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.folder"},
+    "explorer": {
+        "errors",
+        "bounds",
+        "data",
+        "distributions",
+        "inference",
+        "latents",
+        "models.base",
+        "runs.base",
+        "trace",
+    },
+    "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
+    "runs.folder": {"errors", "atomic", "distributed"},
+    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
+    "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
+    "commands": {"errors", "atomic", "_env", "data", "distributions", "tasks", "recipes", "figures", "explorer", "runs"}
+    | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }
 
@@ -170,8 +184,8 @@ def test_a_planted_fault_is_found(module: str, source: str) -> None:
         ("vaekit.priors", "from .base import PRIORS\nfrom . import normal", True),
         ("vaekit.priors.vamp", "from . import base\nfrom .. import schedules\nfrom ..conditional import Prior", False),
         ("vaekit.training.loop", "from vaekit.models.base import Model\nfrom vaekit.models import base", False),
-        ("vaekit.commands.main", "from vaekit import __version__, experiment", False),
-        ("vaekit", "from vaekit.experiment import train", True),
+        ("vaekit.commands.main", "from vaekit import __version__, runs", False),
+        ("vaekit", "from vaekit.runs import train", True),
     ],
 )
 def test_a_sound_import_passes(module: str, source: str, is_package: bool) -> None:

@@ -69,11 +69,16 @@ def set_rng_state(states: Mapping[str, Tensor], device: torch.device | None = No
         torch.get_device_module(device).set_rng_state(states[f"{device.type}0"], device)
 
 
+def check_seed(seed: int) -> None:
+    """Raise a UserError if `seed` is out of range."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
+    check_seed(seed)
     before = rng_state(device)
     torch.manual_seed(seed)
     try:

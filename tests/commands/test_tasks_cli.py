@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vaekit.runs.loading import load
 
-from vaekit.experiment import load, train
+from vaekit.runs.train import train
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from vaekit.runs.run import Run
 
 from vaekit import bounds
 from vaekit.distributions.kl import closed_form_kl
-from vaekit.experiment import train
-from vaekit.experiment.run import Run
 from vaekit.models.semi_amortised import SemiAmortisedVAE
 from vaekit.models.vae import VAE
+from vaekit.runs.train import train
 
 
 @pytest.fixture(scope="module")

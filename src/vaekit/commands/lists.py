@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from vaekit.commands.common import Flag
 from vaekit.commands.output import print_json, print_table
 
 
-def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def recipes(*, json: Flag = False) -> None:
     """List the recipes.
 
     Parameters
@@ -17,7 +16,7 @@ def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
     found = catalogue.recipes()
     if json:
@@ -28,7 +27,7 @@ def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
         )
 
 
-def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def datasets(*, json: Flag = False) -> None:
     """List the known data sets and where they were found.
 
     Parameters
@@ -36,7 +35,7 @@ def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
     found = catalogue.datasets()
     if json:
@@ -52,7 +51,7 @@ def _missing(entry: dict[str, Any]) -> str:
     return "not on disk; downloaded when used" if entry["fetched"] else "not on disk; put it into VAEKIT_DATA"
 
 
-def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def show(recipe: str, /, *, json: Flag = False) -> None:
     """Show a recipe: what it is and every setting with its default.
 
     Parameters
@@ -62,7 +61,7 @@ def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = Fals
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
     found = catalogue.show(recipe)
     if json:

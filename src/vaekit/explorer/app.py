@@ -1,4 +1,4 @@
-"""The explorer's answers: JSON and raw bytes over HTTP. Numbers are checked here; the work is the experiment's."""
+"""The explorer's answers: JSON and raw bytes over HTTP. Numbers are checked here; the work is the session's."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vaekit.errors import UserError
-from vaekit.experiment.exploring import Exploration, set_threads
 from vaekit.explorer.guard import MOST_BODY, Bucket
+from vaekit.explorer.session import Session, set_threads
 from vaekit.explorer.uploads import read_upload
 
 STATIC = Path(__file__).parent / "static"
@@ -41,8 +41,8 @@ class Refused(Exception):
 class Api:
     """The routes over one run. Decoding has threads of its own, so that nothing slow delays a slider."""
 
-    def __init__(self, exploration: Exploration, workers: int = 2) -> None:
-        self.x = exploration
+    def __init__(self, session: Session, workers: int = 2) -> None:
+        self.x = session
         quiet = {"initializer": set_threads, "initargs": (1,)}
         self._quick = ThreadPoolExecutor(workers, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
@@ -83,7 +83,7 @@ class Api:
     async def map(self, request: Request) -> Response:
         """The points: float32 (N, 2), then int16 labels if x-labels is 1; 202 with the progress until they are made."""
         if self._map is None:
-            raise UserError(f"the run's data are not at hand: {self.x.problem}")
+            raise UserError(f"the run's data were not found: {self.x.problem}")
         if not self._map.done():
             done, total = self.x.progress
             return JSONResponse({"done": done, "total": total}, status_code=202)
@@ -330,9 +330,9 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", media_type="text/html")
 
 
-def make_app(exploration: Exploration, workers: int = 2) -> Starlette:
+def make_app(session: Session, workers: int = 2) -> Starlette:
     """Return the application, without its guard."""
-    api = Api(exploration, workers)
+    api = Api(session, workers)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
