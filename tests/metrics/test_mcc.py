@@ -10,12 +10,8 @@ import torch
 from scipy import stats
 
 from vaekit.metrics.base import evaluate
-<<<<<<< HEAD:tests/metrics/test_mcc.py
 from vaekit.metrics.mcc import mean_correlation
-=======
-from vaekit.metrics.identification import mean_correlation
 from vaekit.runs.train import train
->>>>>>> device:tests/metrics/test_identification.py
 
 
 def test_one_for_sources_permuted_flipped_scaled_and_shifted() -> None:

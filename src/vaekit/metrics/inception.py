@@ -46,7 +46,7 @@ class Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches side by side, their channels joined; `layout` as in `MIXED`. Layer i of branch b: the unit `branchb_i`."""
+    """Branches side by side, their channels joined; `layout` as in `MIXED`. Layer i of branch b is unit `branchb_i`."""
 
     def __init__(self, given: int, layout: str) -> None:
         super().__init__()

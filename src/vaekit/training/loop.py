@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import bounds, distributed
+from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
 from vaekit.errors import TrainingFailed
@@ -324,11 +324,12 @@ class Fit:
         if found.stderr is not None:
             record |= {"valid.elbo.stderr": found.stderr}
         record |= {f"valid.{name}": value for name, value in found.terms.items()}
-        for name, (active, units) in found.watch.active().items():
-            record |= {f"active.{name}": active, f"units.{name}": units}
+        latents = found.watch.usage()
+        for latent in latents:
+            record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
         record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
         self._emit(record)
-        collapsed = found.watch.warning()
+        collapsed = collapse.warning(latents)
         if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
             self.warnings = [w for w in self.warnings if "collapsed" not in w] + [collapsed]
             self.progress.note(f"warning: {collapsed}")
