@@ -207,7 +207,7 @@ def metric(
     `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
     "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
     asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
-    "all". Where a `quiet` one has no value, that is said only to those who name it. Several processes share the
+    "all". A `quiet` one without a value is left out unless it is asked for by name. Several processes share the
     examples of a `shared` one, which reads them by `Subject.pieces`; any other is computed by the first of them.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
     shared=True,
 )
 def iw_bound(subject: Subject) -> dict[str, Result]:
-    """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
+    """The importance-weighted bound with K samples, in nats and in bits per dimension."""
     estimate = importance_bounds(subject)
     if isinstance(estimate, str):
         out = {"iw_bound": refused(estimate, NATS, k=subject.k)}
@@ -84,7 +85,7 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
 def importance_bounds(subject: Subject) -> bounds.Estimate | str:
     """Return the importance-weighted bound of every test example, computed once, or why there is none.
 
-    Its noise is its own, so that it is the same whichever metric asks first.
+    Its noise has its own seed, so that it is the same whichever metric asks first.
     """
     return subject.once("importance_bounds", lambda: _importance_bounds(subject))
 
@@ -103,14 +104,10 @@ def _importance_bounds(subject: Subject) -> bounds.Estimate | str:
     if reason is not None:
         return reason
     values, sizes = (subject.join_pieces([getattr(part, name) for part in parts]) for name in ("values", "ess"))
-    said = [parts[-1].estimator, str(parts[-1].k), parts[-1].measure] if parts else None
-    estimator, k, measure = (subject.agreed(None if said is None else "\n".join(said)) or "").split("\n")
-    return bounds.Estimate(values, estimator, int(k), measure_named(measure), sizes)
-
-
-def measure_named(name: str) -> Measure:
-    """Return the measure of that name."""
-    return "mass" if name == "mass" else "density" if name == "density" else "none"
+    last = parts[-1] if parts else None
+    facts = subject.agreed(None if last is None else f"{last.estimator}\n{last.k}\n{last.measure}") or ""
+    estimator, k, measure = facts.split("\n")
+    return bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes)
 
 
 def noise_of_mean(noise: Tensor) -> float:

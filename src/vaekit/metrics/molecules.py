@@ -26,7 +26,7 @@ UNIT = "share"
 
 
 def validity(samples: Sequence[str]) -> Result:
-    """Return the share of samples that rdkit reads as a molecule; the empty one is none.
+    """Return the share of samples that rdkit reads as a molecule; an empty string is not one.
 
     >>> validity(["CCO", "C1CC", ""]).value
     0.333...
@@ -84,7 +84,7 @@ def internal_diversity(valid: Sequence[str]) -> Result:
 def mean_similarities(bits: np.ndarray, block: int = 1000) -> np.ndarray:
     """Return each fingerprint's mean Tanimoto similarity |a ∧ b| / |a ∨ b| to all of them, itself included: (N,).
 
-    Two without any bit are alike.
+    Two fingerprints without any bit have similarity 1.
 
     >>> mean_similarities(np.array([[True, False], [True, True]])).tolist()
     [0.75, 0.75]

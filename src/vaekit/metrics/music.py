@@ -60,7 +60,7 @@ def _right(real: list[Note], guessed: list[Note]) -> int:
     reference="Bay, Ehmann & Downie 2009",
 )
 def music(subject: Subject) -> dict[str, Result]:
-    """Frames and notes that the decoder gives back from the posterior mean, one token after another without the truth.
+    """Frames and notes of the greedy reconstruction from the posterior mean.
 
     Rows of one piece are not independent: the standard errors, over rows, are somewhat too small.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +16,12 @@ from vaekit.metrics.features import extractor
 from vaekit.metrics.uncertainty import bootstrap, folds, over_folds, share
 
 MOST = 10_000
-"""Samples drawn, at most; as many real examples stand beside them."""
+"""Samples drawn, at most, and test examples compared with them."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Features (N, F) and logits (N, K) of test examples and of as many samples; `facts` name what they came from."""
+    """Features (N, F) and logits (N, K) of test examples and of as many samples; `facts` name extractor and samples."""
 
     real: Tensor
     fake: Tensor
@@ -32,7 +33,7 @@ class Pair:
 def pair(subject: Subject) -> Pair:
     """Return features of the test examples and of samples of the model, made once for all metrics.
 
-    Samples of binary data are draws from p(x|z), as the data are; of other data its means, as is the custom.
+    Samples of binary data are draws from p(x|z), as the data are; of other data means, as is usual.
     """
     return subject.once("features of samples", lambda: _pair(subject))
 
@@ -68,7 +69,7 @@ def fid(subject: Subject) -> dict[str, Result]:
     return {"fid": Result(value, "squared feature units", n, errors["fid"], facts=facts)}
 
 
-def _resampled(features: Pair, rows: Any) -> float:
+def _resampled(features: Pair, rows: np.ndarray) -> float:
     index = torch.from_numpy(rows)
     return distances.fid(features.real[index], features.fake[index.flip(0)])
 
@@ -113,7 +114,7 @@ def inception_score(subject: Subject) -> dict[str, Result]:
     features = pair(subject)
     n = len(features.fake_logits)
 
-    def score(rows: Any) -> float:
+    def score(rows: np.ndarray) -> float:
         return distances.inception_score(features.fake_logits[torch.from_numpy(rows)])
 
     splits = 10 if n >= 5000 else 1  # parts of fewer than 500 score too low

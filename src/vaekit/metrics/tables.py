@@ -45,7 +45,7 @@ def predicted(subject: Subject) -> Hidden | str:
     """Hide cells and predict them by the model; its reason where it bounds no log p(x).
 
     With normalised importance weights w̃ of the cells that stay, log p(x_j | rest) ≈ log Σ_k w̃_k p(x_j|z_k), and the
-    imputed value is what Σ_k w̃_k E[x_j|z_k] stands for.
+    imputed value is decided from Σ_k w̃_k E[x_j|z_k] (for levels, the likeliest).
     """
     cells = hide(subject.x, subject.seed)
     parts: list[tuple[Tensor, Tensor]] = []

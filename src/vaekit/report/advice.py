@@ -167,7 +167,7 @@ def unsuitable_likelihood(facts: Facts) -> Warning_ | None:
     if likelihood == "bernoulli-soft" or (likelihood == "bernoulli" and data_values in ("grey", "quantised")):
         return Warning_(
             f"{name} is not a likelihood" + ("" if likelihood == "bernoulli-soft" else " of these data"),
-            "Cross-entropy on grey values is no normalised density of them, so its sum bounds no log p(x) and cannot "
+            "Cross-entropy on grey values is not a normalised density, so its sum bounds no log p(x) and cannot "
             "be compared with other models' bounds.",
             (
                 "binarise the data (stochastically, or once) and use bernoulli",
