@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.base import measure_of
+from vaekit.distributions.base import in_support, measure_of
 from vaekit.errors import NotALikelihood
 from vaekit.inference import Progress, joined
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.hmc import Bridge, Spacing, State, adapt, anneal, stretch, temperatures
 from vaekit.metrics.likelihood import NATS, noise_of_mean
 from vaekit.models.base import Model
 
+AREA = "nats² an example"
 ROWS = 1024
 """Decoder rows at once: chains times examples."""
 
@@ -53,19 +54,18 @@ class Annealed:
         return (1 / self.ess - 1 / self.chains).clamp(min=0).sqrt()
 
 
-def refusal(model: Model, x: Tensor, y: Tensor | None = None) -> str | None:
-    """Return why annealing does not apply, or None: it needs a bound on log p(x) and one continuous latent."""
+def require(model: Model, x: Tensor, y: Tensor | None = None) -> None:
+    """Raise NotALikelihood with the reason unless there is a bound on log p(x) and one latent that is free in R^D."""
     with torch.no_grad():
         trace = model.trace(x[:2], None if y is None else y[:2], hard=True)
-    reason = bounds.refusal(trace)
-    if reason is not None:
-        return reason
+    bounds.require(trace)
     if not model.offers(Model.log_joint) or len(trace.latents) != 1:
-        return "annealing needs a model with one latent variable and a joint density log p(x, z)"
+        raise NotALikelihood("annealing needs a model with one latent variable and a joint density log p(x, z)")
     (latent,) = trace.latents.values()
     if measure_of(latent.p) != "density" or latent.z is not latent.code:
-        return "annealing moves a latent along gradients, and this one is discrete"
-    return None
+        raise NotALikelihood("annealing moves a latent along gradients, and this one is discrete")
+    if not bool(in_support(latent.p, 2 * latent.z + 1).all()):
+        raise NotALikelihood("annealing moves a latent freely in R^D, and this one is confined to its prior's support")
 
 
 def _bridge(model: Model, x: Tensor, y: Tensor | None, start: str) -> Bridge:
@@ -126,9 +126,7 @@ def annealed_importance(
     torch.Size([2])
     """
     how = how or Anneal()
-    reason = refusal(model, x, y)
-    if reason is not None:
-        raise NotALikelihood(reason)
+    require(model, x, y)
     betas = temperatures(how.steps, how.spacing)
     parts: list[Annealed] = []
     width = max(1, how.rows // how.chains)
@@ -232,14 +230,12 @@ def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
     reference="Neal 2001; Wu et al. 2017, arXiv:1611.04273",
     slow=True,
 )
+@refuses("ais", unit=NATS)
 def ais(subject: Subject) -> dict[str, Result]:
     """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = settings(subject)
-    try:
-        annealed = annealed_importance(subject.model, x, y, how, progress=subject.told("ais"))
-    except NotALikelihood as error:
-        return {"ais": refused(error.reason, NATS)}
+    annealed = annealed_importance(subject.model, x, y, how, progress=subject.told("ais"))
     measure = measure_of(subject.model.trace(*subject.first(1)).px)
     return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
 
@@ -253,12 +249,11 @@ def ais(subject: Subject) -> dict[str, Result]:
     reference="Grosse, Ghahramani & Adams 2015, arXiv:1511.02543",
     slow=True,
 )
+@refuses("ais_gap", unit=NATS)
 def ais_gap(subject: Subject) -> dict[str, Result]:
     """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
-    reason = refusal(subject.model, *subject.first(2))
-    if reason is not None:
-        return {"ais_gap": refused(reason, NATS)}
+    require(subject.model, *subject.first(2))
     bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.told("ais_gap"))
     lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
     facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
@@ -274,19 +269,16 @@ def ais_gap(subject: Subject) -> dict[str, Result]:
     reference="Huang et al. 2020, arXiv:2008.06653",
     slow=True,
 )
+@refuses("rate_distortion", unit=AREA)
 def rate_distortion(subject: Subject) -> dict[str, Result]:
     """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = replace(settings(subject), start="prior")
-    unit = "nats² an example"
-    try:
-        annealed = annealed_importance(subject.model, x, y, how, curve=True, progress=subject.told("rate_distortion"))
-    except NotALikelihood as error:
-        return {"rate_distortion": refused(error.reason, unit)}
+    annealed = annealed_importance(subject.model, x, y, how, curve=True, progress=subject.told("rate_distortion"))
     rate, distortion = annealed.curve["rate"].double(), annealed.curve["distortion"].double()
     # the curve falls: the area is ∫ rate dD, taken from the prior's distortion down to that at β = 1
     area = (0.5 * (rate[1:] + rate[:-1]) * (distortion[:-1] - distortion[1:])).sum(0)
     every = max(1, math.ceil(len(rate) / 50))
     mean = {name: value.mean(1)[::every].tolist() for name, value in (("rate", rate), ("distortion", distortion))}
     facts = {"beta": temperatures(how.steps, how.spacing)[::every].tolist(), **mean}
-    return {"rate_distortion": mean_of(area, unit, **facts)}
+    return {"rate_distortion": mean_of(area, AREA, **facts)}

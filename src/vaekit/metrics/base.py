@@ -15,7 +15,7 @@ from vaekit import distributed
 from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
 from vaekit.devices import device_of
-from vaekit.errors import UserError
+from vaekit.errors import NotALikelihood, UserError
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Registry
@@ -68,7 +68,7 @@ def refused(reason: str, unit: str, **facts: Any) -> Result:
 
 
 def refuses(*names: str, unit: str) -> Callable[[Metric], Metric]:
-    """Make a metric that raises a UserError give these numbers without a value, the message being the reason."""
+    """Make a metric that raises a UserError give these numbers without a value, with the error's reason."""
 
     def add(function: Metric) -> Metric:
         @wraps(function)
@@ -76,7 +76,8 @@ def refuses(*names: str, unit: str) -> Callable[[Metric], Metric]:
             try:
                 return function(subject)
             except UserError as error:
-                return {name: refused(str(error), unit) for name in names}
+                reason = error.reason if isinstance(error, NotALikelihood) else str(error)
+                return {name: refused(reason, unit) for name in names}
 
         return call
 

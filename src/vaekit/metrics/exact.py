@@ -9,9 +9,10 @@ from torch import Tensor
 
 from vaekit import bounds
 from vaekit.devices import device_of
+from vaekit.distributions.base import name_of
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import NotALikelihood
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.likelihood import NATS
 from vaekit.models.base import Model
 
@@ -55,14 +56,14 @@ def linear_gaussian(model: Model) -> LinearGaussian:
         raise NotALikelihood("the model is conditional on a label, and exact log p(x|y) is not supported")
     p = model.prior_of()
     if not isinstance(p, DiagonalNormalFamily) or p.batch_shape or len(p.event_shape) != 1:
-        raise NotALikelihood(f"the prior is not a diagonal normal but {type(p).__name__}")
+        raise NotALikelihood(f"the prior is not a diagonal normal but {name_of(p)}")
     size = p.event_shape[0]
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(PROBES, size, generator=generator) * torch.logspace(-1, 1, PROBES).unsqueeze(1)
     z = torch.cat([torch.zeros(1, size), torch.eye(size), probe]).to(p.loc)
     px = model.decode(z)
     if not isinstance(px, DiagonalNormalFamily):
-        raise NotALikelihood(f"p(x|z) is not normal but {type(px).__name__}")
+        raise NotALikelihood(f"p(x|z) is not normal but {name_of(px)}")
     z, loc, sigma = z.cpu().double(), px.loc.flatten(1).cpu().double(), px.scale.flatten(1).cpu().double()
     if not torch.allclose(sigma, sigma[:1].expand_as(sigma), rtol=1e-4):
         raise NotALikelihood("the σ of p(x|z) depends on z")
@@ -103,10 +104,7 @@ def exact_log_likelihood(model: Model, x: Tensor) -> Tensor:
     reference="Tipping & Bishop 1999",
     quiet=True,
 )
+@refuses("exact_log_px", unit=NATS)
 def exact_log_px(subject: Subject) -> dict[str, Result]:
     """Exact log p(x), for models with a normal prior and a linear decoder with normal noise."""
-    try:
-        values = exact_log_likelihood(subject.model, subject.x)
-    except NotALikelihood as error:
-        return {"exact_log_px": refused(error.reason, NATS)}
-    return {"exact_log_px": mean_of(values, NATS, measure="density")}
+    return {"exact_log_px": mean_of(exact_log_likelihood(subject.model, subject.x), NATS, measure="density")}

@@ -14,7 +14,7 @@ from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
 from vaekit.inference import Progress
 from vaekit.metrics import ais
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.likelihood import NATS
 from vaekit.models.base import Model
 
@@ -104,13 +104,12 @@ MEANINGS: dict[str, tuple[str, bool | None]] = {
 
 
 @metric("gaps", group="gaps", gives=MEANINGS, reference="Cremer, Li & Duvenaud 2018, arXiv:1801.03558", slow=True)
+@refuses(*MEANINGS, unit=NATS)
 def gaps(subject: Subject) -> dict[str, Result]:
     """Approximation and amortisation gaps on the first `gaps_limit` (50) examples, q optimised for each."""
     x, y = subject.first(int(subject.options.get("gaps_limit", 50)))
     model = subject.model
-    reason = ais.refusal(model, x, y)
-    if reason is not None:
-        return {name: refused(reason, NATS) for name in MEANINGS}
+    ais.require(model, x, y)
     steps = int(subject.options.get("gaps_steps", 500))
     diagonal, full = (
         fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.told(f"gaps: {family}"))

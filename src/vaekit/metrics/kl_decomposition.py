@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.distributions.base import measure_of
+from vaekit.distributions.base import measure_of, name_of
 from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused, refuses
 
 BLOCK = 1 << 22
 """Numbers held at once, (samples × components × dimensions)."""
@@ -132,7 +132,7 @@ def mixture_of(subject: Subject) -> tuple[AggregatePosterior, Distribution]:
         (latent,) = trace.latents.values()
         q, p = latent.q, latent.p
         if not isinstance(q, DiagonalNormalFamily) or q.loc.dim() - len(q.event_shape) != 1:
-            raise UserError(f"q(z|x) is {type(q).__name__}, not a diagonal normal")
+            raise UserError(f"q(z|x) is {name_of(q)}, not a diagonal normal")
         if p.batch_shape and len(p.event_shape):
             raise UserError("the prior differs between examples")
         if measure_of(p) != "density":
@@ -160,12 +160,10 @@ MEANINGS: dict[str, tuple[str, bool | None]] = {
     gives=MEANINGS,
     reference="Hoffman & Johnson 2016; Chen et al. 2018, arXiv:1802.04942",
 )
+@refuses(*MEANINGS, unit=NATS)
 def kl_decomposition(subject: Subject) -> dict[str, Result]:
     """The KL as mutual information, total correlation and dimension-wise KL, over the exact aggregate posterior."""
-    try:
-        mixture, p = mixture_of(subject)
-    except UserError as error:
-        return {name: refused(str(error), NATS) for name in MEANINGS}
+    mixture, p = mixture_of(subject)
     n = len(mixture.loc)
     # of few examples several samples each, of many one each from some
     samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))

@@ -179,7 +179,7 @@ def prior_holes(subject: Subject) -> dict[str, Result]:
     for x, y in subject.batches("holes"):
         trace = model.trace(x, y, hard=True)
         if len(trace.latents) != 1 or not model.offers(Model.sample_latent):
-            return {"holes": refused("holes are defined for one latent variable, and this model has several", "share")}
+            return {"holes": refused("holes need a model with one latent variable whose prior can be sampled", "share")}
         (latent,) = trace.latents.values()
         if latent.z is not latent.code or not latent.z.dtype.is_floating_point:
             return {"holes": refused("the latent is discrete, and holes are defined by distances", "share")}
