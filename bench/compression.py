@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from vaekit.runs.loading import load
@@ -57,7 +56,7 @@ def main() -> None:
     back = run.decompress(data)
     ended = time.perf_counter()
     assert np.array_equal(back, x)
-    ideal = elbo_bits(run.model, torch.from_numpy(x), run.levels)
+    ideal = elbo_bits(run.model, x, run.levels)
     print(
         f"{name}: {len(x)} examples, {len(x) / (packed - started):.0f} coded "
         f"and {len(x) / (ended - packed):.0f} decoded a second"

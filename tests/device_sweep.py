@@ -44,17 +44,17 @@ from vaekit.distributions.base import in_support  # noqa: E402
 from vaekit.distributions.kl import closed_form_kl  # noqa: E402
 from vaekit.errors import UserError  # noqa: E402
 from vaekit.explorer.session import Session  # noqa: E402
+from vaekit.inference import batches, device_of, inference, joined  # noqa: E402
 from vaekit.latents.interpolate import Kind  # noqa: E402
+from vaekit.models.base import point  # noqa: E402
+from vaekit.priors.base import PRIORS  # noqa: E402
+from vaekit.recipes.base import RECIPES  # noqa: E402
 from vaekit.runs.run import Augmentation, Run  # noqa: E402
 from vaekit.runs.train import train  # noqa: E402
 from vaekit.tasks.anomaly import SCORES  # noqa: E402
 from vaekit.tasks.clustering import Kind as ClusterKind  # noqa: E402
 from vaekit.tasks.export import Format  # noqa: E402
 from vaekit.tasks.imputation import Method  # noqa: E402
-from vaekit.inference import batches, device_of, inference, joined  # noqa: E402
-from vaekit.models.base import point  # noqa: E402
-from vaekit.priors.base import PRIORS  # noqa: E402
-from vaekit.recipes.base import RECIPES  # noqa: E402
 
 STEPS = 4
 

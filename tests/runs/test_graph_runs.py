@@ -12,9 +12,10 @@ from recipes.examples import communities
 from vaekit.data.graph_files import read_graphs
 from vaekit.errors import UserError
 from vaekit.runs.run import Run
+from vaekit.commands.encode import encode
+from vaekit.commands.sample import sample
 from vaekit.runs.loading import load
 from vaekit.runs.train import train
-from vaekit.runs import actions
 
 RING = np.stack([np.arange(40), (np.arange(40) + 1) % 40], 1)
 
@@ -36,9 +37,9 @@ def test_one_graph_is_trained_on_links_and_drawn(links: Run, tmp_path: Path) -> 
     found = links.evaluate(["all"], k=5)
     assert 0 <= (found["auc"].value or -1) <= 1 and found["elbo"].value is not None and "degree" not in found
     for suffix in (".npz", ".edges"):
-        actions.sample(links.path, tmp_path / f"x{suffix}", n=2, label=None, temperature=1.0, draw=False, seed=0)
+        sample(links.path, n=2, out=tmp_path / f"x{suffix}")
     assert read_graphs(tmp_path / "x.npz").sizes.tolist() == [40, 40]
-    actions.encode(links.path, tmp_path / "z.csv", data=None)
+    encode(links.path, out=tmp_path / "z.csv")
     lines = (tmp_path / "z.csv").read_text().splitlines()
     assert len(lines) == 41 and lines[1].endswith(",0") and lines[-1].endswith(",1")
 

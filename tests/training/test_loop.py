@@ -105,7 +105,7 @@ def test_the_callers_random_state_is_left_alone_and_does_not_matter() -> None:
 def test_the_test_split_is_never_touched_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Early stopping and the choice of weights see the held-out split; a test split that cannot be read trains on."""
     from vaekit.data.dataset import DataSet
-    from vaekit.runs import loading
+    from vaekit.runs import data as loading
 
     class Poison:
         def __getattr__(self, name: str) -> Any:

@@ -21,8 +21,6 @@ def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: An
     out
         The file to write.
     """
-    import torch
-
     from vaekit.atomic import write_bytes
     from vaekit.tasks.compressed_file import elbo_bits, pack
     from vaekit.tasks.grey_levels import to_levels
@@ -33,7 +31,7 @@ def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: An
     data = pack(opened.codec(), x, opened.fingerprint, where=name)
     write_bytes(out, data)
     level, _ = to_levels(x, tuple(opened.info.shape), opened.levels, name)
-    ideal = elbo_bits(opened.model, torch.from_numpy(level), opened.levels)
+    ideal = elbo_bits(opened.model, level, opened.levels)
     facts = {
         "source": name,
         "n": len(x),

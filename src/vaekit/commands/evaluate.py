@@ -61,11 +61,11 @@ def evaluate(
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    found = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    results = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
     if not _env.is_first():
         return
     loaded.write_report()
-    plain = {name: result.to_dict() for name, result in found.items()}
+    plain = {name: result.to_dict() for name, result in results.items()}
     if answer.json:
         print_json(plain)
         return

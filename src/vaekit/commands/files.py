@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vaekit.runs.run import Run
 
 ARRAYS = (".png", ".npz")
@@ -52,7 +50,7 @@ def formats(run: Run) -> tuple[str, ...]:
     return (*own, *((".png",) if run.info.is_image else ()), *(() if run.info.kind == "graph" else (".npz",)))
 
 
-def write_examples(run: Run, out: Path, x: Any, y: Tensor | None = None) -> None:
+def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
     """Write examples `x`, as the model makes them, in the form that the suffix names."""
     from vaekit.data.save import write_images, write_npz
 

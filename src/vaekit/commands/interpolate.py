@@ -41,8 +41,6 @@ def interpolate(
     out
         The file to write, .png or .npz.
     """
-    import torch
-
     from vaekit import figures
     from vaekit.atomic import write_text
     from vaekit.data.save import write_npz
@@ -58,8 +56,7 @@ def interpolate(
         example_numbers(examples, len(split), least=2) if examples else list(range(min(2 * n, len(split) // 2 * 2)))
     )
     starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
-    a, b = split.take(torch.tensor(starts)), split.take(torch.tensor(stops))
-    paths = opened.interpolate(a.x, b.x, a.y, steps, kind)
+    paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
     elif opened.modality is not None and suffix in opened.modality.formats:

@@ -18,12 +18,12 @@ def recipes(*, json: Flag = False) -> None:
     """
     from vaekit.recipes import catalogue
 
-    found = catalogue.recipes()
+    listed = catalogue.recipes()
     if json:
-        print_json(found)
+        print_json(listed)
     else:
         print_table(
-            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in found.items()]
+            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in listed.items()]
         )
 
 
@@ -37,11 +37,11 @@ def datasets(*, json: Flag = False) -> None:
     """
     from vaekit.recipes import catalogue
 
-    found = catalogue.datasets()
+    listed = catalogue.datasets()
     if json:
-        print_json(found)
+        print_json(listed)
     else:
-        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in found.items()]
+        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in listed.items()]
         print_table(["data set", "what it is", "where"], rows)
 
 
@@ -63,12 +63,12 @@ def show(recipe: str, /, *, json: Flag = False) -> None:
     """
     from vaekit.recipes import catalogue
 
-    found = catalogue.show(recipe)
+    facts = catalogue.show(recipe)
     if json:
-        print_json(found)
+        print_json(facts)
         return
-    print(f"{found['name']}: {found['summary']}\n{found['reference']}\n")
-    for section, settings in found["settings"].items():
+    print(f"{facts['name']}: {facts['summary']}\n{facts['reference']}\n")
+    for section, settings in facts["settings"].items():
         rows = [[f"{section}.{s['name']}", str(s["default"]), s["description"]] for s in settings]
         print_table(["setting", "default", ""], rows)
         print()

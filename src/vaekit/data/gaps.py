@@ -29,7 +29,7 @@ class Gaps:
 
 
 def read_gaps(source: str) -> Gaps:
-    """Read a CSV with empty cells, or an array with NaN. UserError for what is no number, or is infinite."""
+    """Read a CSV with empty cells, or an array with NaN. UserError for what is not a number."""
     path = Path(source)
     if path.suffix.lower() == ".csv":
         found = _read_table(path)

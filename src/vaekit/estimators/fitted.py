@@ -25,7 +25,7 @@ from vaekit.recipes.settings import merge
 from vaekit.runs.base import build
 from vaekit.runs.train import train
 from vaekit.tasks.anomaly import Scorer
-from vaekit.tasks.imputation import Imputed, impute
+from vaekit.tasks.imputation import impute
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
 from vaekit.training.loop import fit
@@ -161,9 +161,9 @@ class Fitted:
         rows = self._prepared(x)
         start = torch.zeros(self.width, dtype=rows.dtype) if self.record["mean"] else torch.full((self.width,), 0.5)
         start = None if self._is_table else start
-        found: Imputed = impute(self.model, rows, start, draws=draws, k=k, seed=seed)
-        filled = np.where(np.isnan(x), self._own(found.mean.double().numpy()), x)
-        return filled, np.where(np.isnan(x), self._own(found.draws.double().numpy()), x)
+        imputed = impute(self.model, rows, start, draws=draws, k=k, seed=seed)
+        filled = np.where(np.isnan(x), self._own(imputed.mean.double().numpy()), x)
+        return filled, np.where(np.isnan(x), self._own(imputed.draws.double().numpy()), x)
 
     def _rows(self, call: Callable[[Tensor], Tensor], x: Tensor, width: int, size: int = 512) -> Array:
         with torch.no_grad():
@@ -246,8 +246,8 @@ def train_with_gaps(
     if not missing.any() or rounds < 2 or own.get("steps"):
         return Fitted.train(filled, recipe, settings, seed)
     epochs = max(1, int(own.get("epochs") or 50) // rounds)
-    found = Fitted.train(filled, recipe, merge(settings, {"train": {"epochs": epochs}}), seed)
+    fitted = Fitted.train(filled, recipe, merge(settings, {"train": {"epochs": epochs}}), seed)
     for round_ in range(1, rounds):
-        _, draws = found.impute(x, draws=1, k=k, seed=seed + round_)
-        found.more(draws[0], epochs)
-    return found
+        _, draws = fitted.impute(x, draws=1, k=k, seed=seed + round_)
+        fitted.more(draws[0], epochs)
+    return fitted

@@ -38,7 +38,6 @@ MOST_BYTES = 512 << 20
 """Of prepared examples kept for the map."""
 STUDIED = 2000
 """Test examples that the KL of each dimension and the codes' spread are computed on."""
-BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,6 @@ class LatentMap:
     points: np.ndarray
     labels: np.ndarray | None
     plane: Plane
-
-
-def set_threads(n: int) -> None:
-    """Set how many threads PyTorch uses for work of the calling thread."""
-    torch.set_num_threads(n)
 
 
 class Session:
@@ -252,7 +246,7 @@ class Session:
             at -= len(split)
         most = sum(len(split) for split in self._splits)
         if not most:
-            raise UserError(f"the run's data were not found: {self.problem}")
+            raise UserError(f"the training data were not found: {self.problem}")
         raise UserError(f"there is no example {index}; they go from 0 to {most - 1}")
 
     def encode(self, index: int) -> dict[str, Any]:
@@ -267,7 +261,7 @@ class Session:
         with self._mapping:
             if self._map is None:
                 if not self._splits:
-                    raise UserError(f"the run's data were not found: {self.problem}")
+                    raise UserError(f"the training data were not found: {self.problem}")
                 self._map = self._make_map()
         return self._map
 
@@ -358,14 +352,14 @@ class Session:
                 sd = latents[0].q.stddev.flatten(1)[0].tolist() if len(latents) == 1 else None
             except (NotImplementedError, AttributeError):
                 sd = None
-            found = self.scorer.one(x, y)
+            scored = self.scorer.one(x, y)
             codes = {
                 name: latent.code[0, 0].tolist()
                 for name, latent in trace.latents.items()
                 if not latent.code.dtype.is_floating_point and latent.code[0, 0].numel() <= 4096
             }
         sd = sd if sd is not None and len(sd) == self.size and not self.point_mass and not self.discrete else None
-        return found | {
+        return scored | {
             "z": z[0].tolist(),
             "sd": sd,
             "codes": codes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -306,6 +306,14 @@ class RunBase:
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         shown = joined([self.prepare.show(frame) for frame in frames])
         return torch.stack(shown.split([len(frame) for frame in frames]), 1)
+
+    def interpolate_examples(
+        self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"
+    ) -> Tensor:
+        """Return decoded paths between examples by number, (R, steps, *shape), displayable; the first's label holds."""
+        split = self.split(data)
+        a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
+        return self.interpolate(a.x, b.x, a.y, steps, kind)
 
     def sample(
         self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0

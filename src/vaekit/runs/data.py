@@ -23,11 +23,11 @@ DEFAULT = "digits"
 
 
 def default_source(recipe: Recipe) -> str:
-    """Return the data that a recipe trains on when none are named; a UserError where none are at hand."""
-    found = DEFAULT if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
-    if found is None:
-        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give --data")
-    return found
+    """Return the data that a recipe trains on when none are named; a UserError where there are none."""
+    source = DEFAULT if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
+    if source is None:
+        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
+    return source
 
 
 def default_name(recipe: str) -> str:

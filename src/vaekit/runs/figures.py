@@ -14,7 +14,6 @@ from vaekit import figures
 from vaekit.atomic import write_text
 from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.data.prepare import as_input
-from vaekit.devices import device_of
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.figures.drawing import Drawer, Drawing

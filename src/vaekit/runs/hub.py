@@ -55,10 +55,10 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, token: str
     hub = _hub()
     wanted = [files.RECORD, files.WEIGHTS]
     try:
-        found = hub.snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)
+        folder = hub.snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)
     except Exception as error:
         raise UserError(f"the repository {name} could not be read ({_first_line(error)})") from error
-    return load(found)
+    return load(folder)
 
 
 def push_to_hub(

@@ -17,11 +17,11 @@ def with_gaps(info: DataInfo, prepare: Prepare, x: NDArray[np.float64], where: s
 
     `where` names the array in errors.
     """
-    if not np.isnan(x).any():
-        raise UserError(f"{where} has no missing values: no NaN and no empty cell; there is nothing to impute")
     if np.isinf(x).any():
         row = int(np.argwhere(np.isinf(x))[0][0])
         raise UserError(f"{where}: example {row} holds an infinite value; replace it")
+    if not np.isnan(x).any():
+        raise UserError(f"{where} has no missing values: no NaN and no empty cell; there is nothing to impute")
     shape = tuple(info.shape)
     own = tuple(x.shape[1:])
     if own != shape and not (len(shape) == 3 and shape[0] == 1 and own == shape[1:]):

@@ -107,7 +107,11 @@ def unpack(
     return Layout.from_dict(header["layout"]).restore(level, header["levels"])
 
 
-def elbo_bits(model: Model, level: Tensor, levels: int) -> float:
+def elbo_bits(model: Model, level: np.ndarray, levels: int) -> float:
     """Return -Σ ELBO(x) / ln 2 of grey levels (N, *shape): what the file's length should be near."""
-    values = batched(model, lambda x, y: bounds.elbo(model.trace(x / (levels - 1), y, hard=True)).double(), level)
+
+    def elbo(x: Tensor, y: Tensor | None) -> Tensor:
+        return bounds.elbo(model.trace(x / (levels - 1), y, hard=True)).double()
+
+    values = batched(model, elbo, torch.from_numpy(level))
     return -float(values.sum()) / math.log(2)
