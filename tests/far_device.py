@@ -20,6 +20,7 @@ and a wrapper subclass for those that take some.
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -155,6 +156,33 @@ def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         )
 
 
+# -- what waits --------------------------------------------------------------------------------------------------------
+
+_waits: list[str] | None = None
+_READS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default}
+"""What makes the CPU wait for a CUDA device, beside copies to the CPU and indexing by masks."""
+
+
+@contextlib.contextmanager
+def waits() -> Iterator[list[str]]:
+    """Collect where the CPU would wait for the device within the block: one line a time, the innermost of ours."""
+    global _waits
+    _waits = []
+    try:
+        yield _waits
+    finally:
+        _waits = None
+
+
+def _note(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    away = func is aten._to_copy.default and kwargs.get("device") is not None and not _is_far(kwargs["device"])
+    back = func is aten.copy_.default and isinstance(args[1], FarTensor) and not isinstance(args[0], FarTensor)
+    masks = func in _INDEXING and any(isinstance(i, FarTensor) and i.dtype == torch.bool for i in args[1])
+    if _waits is not None and (func in _READS or away or back or masks):
+        frames = [frame for frame in traceback.extract_stack() if "/vaekit/" in frame.filename]
+        _waits.append(f"{func} at {frames[-1].filename}:{frames[-1].lineno}" if frames else str(func))
+
+
 # -- what runs ---------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +192,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return _CELLS[func](*args, **kwargs)
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     _check(func, args, kwargs, tensors)
+    _note(func, args, kwargs)
     device = kwargs.get("device")
     wrap = _is_far(device) if device is not None else any(isinstance(t, FarTensor) for t in tensors)
     if func is aten.copy_.default:
