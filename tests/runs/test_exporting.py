@@ -15,9 +15,9 @@ import torch
 
 from vaekit.commands.main import run as command
 from vaekit.errors import UserError
+from vaekit.runs import hub
 from vaekit.runs.loading import load
 from vaekit.runs.train import train
-from vaekit.runs import hub
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("vae", {}),

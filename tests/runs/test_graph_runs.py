@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from recipes.examples import communities
-from vaekit.data.graph_files import read_graphs
-from vaekit.errors import UserError
-from vaekit.runs.run import Run
 from vaekit.commands.encode import encode
 from vaekit.commands.sample import sample
+from vaekit.data.graph_files import read_graphs
+from vaekit.errors import UserError
 from vaekit.runs.loading import load
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
 RING = np.stack([np.arange(40), (np.arange(40) + 1) % 40], 1)

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from recipes import examples
-from vaekit.data.info import DataInfo
-from vaekit.data.modality import MODALITIES
-from vaekit.errors import UserError
 from vaekit.commands.augment import augment
 from vaekit.commands.reconstruct import reconstruct
 from vaekit.commands.sample import sample
+from vaekit.data.info import DataInfo
+from vaekit.data.modality import MODALITIES
+from vaekit.errors import UserError
 from vaekit.explorer.session import Session
-from vaekit.runs.run import Run
-from vaekit.runs.loading import load
-from vaekit.runs.train import train
 from vaekit.recipes.base import RECIPES
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 
 NAMES = [entry.name for entry in RECIPES if entry.part.takes != "array"]
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import vaekit
-from vaekit.errors import UserError
+from vaekit import figures
 from vaekit.commands.report import report
+from vaekit.errors import UserError
 from vaekit.runs import figures as pictures
 
 SMALL = {"model.hidden": [32]}
@@ -38,9 +39,15 @@ def test_a_run_has_the_figures_that_apply_to_it(runs: list[Path]) -> None:
     assert "Manifold" in (runs[0] / "report.html").read_text(encoding="utf-8")
 
 
-def test_traversals_show_the_decoder_most_informative_first() -> None:
+def given(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have a figure's function return what it is given."""
+    monkeypatch.setattr(figures, name, lambda *arguments: arguments)
+
+
+def test_traversals_show_the_decoder_most_informative_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, "traversals")
     run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 4})
-    rows, names, kl, at = pictures.traversals(run).arguments
+    rows, names, kl, at = pictures.traversals(run)
     assert kl == sorted(kl, reverse=True)
     j = int(names[1][1:]) - 1
     with torch.no_grad():
@@ -50,9 +57,10 @@ def test_traversals_show_the_decoder_most_informative_first() -> None:
     assert np.allclose(rows[1, 2], expected, atol=1e-5)
 
 
-def test_the_manifold_shows_the_decoder_with_the_second_latent_upwards() -> None:
+def test_the_manifold_shows_the_decoder_with_the_second_latent_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, "manifold")
     run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 2})
-    grid, xs, ys = pictures.manifold(run).arguments
+    grid, xs, ys = pictures.manifold(run)
     with torch.no_grad():
         expected = run.prepare.show(run.model.decode(torch.tensor([[xs[3], ys[11]]])).mean)[0]
     assert np.allclose(grid[11, 3], expected, atol=1e-5)
@@ -66,20 +74,21 @@ def test_other_recipes_draw_what_applies(recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["hierarchical-vae", "ladder-vae"])
-def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path) -> None:
+def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = SMALL | {"model.between": [16], "model.upper": [6, 4], "train.log_every": 2}
     run = vaekit.train(recipe, "digits", steps=6, out=tmp_path / "run", set=small)
     assert (tmp_path / "run" / "figures" / "kl_layers.png").exists()
     assert "KL by layer" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    given(monkeypatch, "kl_layers")
     torch.manual_seed(0)
-    kl, stderr, history = pictures.kl_layers(run).arguments
+    kl, stderr, history = pictures.kl_layers(run)
     torch.manual_seed(0)
     with torch.no_grad():
         trace = run.model.trace(run.test.x.float(), hard=True)
-    assert list(kl[""]) == ["z3", "z2", "z1"]
-    assert kl[""] == pytest.approx({name: float(v.mean()) for name, v in trace.kl.items()}, rel=1e-5)
-    assert all(stderr[""][name] > 0 for name in kl[""])
-    steps, nats = history[""]["z3"]
+    assert list(kl) == ["z3", "z2", "z1"]
+    assert kl == pytest.approx({name: float(v.mean()) for name, v in trace.kl.items()}, rel=1e-5)
+    assert all(stderr[name] > 0 for name in kl)
+    steps, nats = history["z3"]
     assert len(steps) == len(nats) >= 3 and steps == sorted(steps)
 
 
@@ -92,6 +101,31 @@ def test_rows_of_numbers_have_traversals_and_no_manifold() -> None:
     x = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     run = vaekit.train("vae", x, steps=2, pictures=False, set=SMALL | {"model.latent": 2})
     assert pictures.traversals(run) is not None and pictures.manifold(run) is None
+
+
+def test_a_figure_that_fails_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr(figures, "samples", fail)
+    with pytest.warns(UserWarning, match="the figure samples was left out: ValueError: no such colour"):
+        run = vaekit.train("vae", "digits", steps=2, out=tmp_path / "run", set=SMALL)
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn >= {"curves", "reconstructions", "traversals", "kl"} and "samples" not in drawn
+    assert (tmp_path / "run" / "report.html").is_file() and run.record["status"] == "done"
+
+
+def test_the_rate_distortion_curve_is_drawn_once_it_is_measured(tmp_path: Path) -> None:
+    run = vaekit.train("vae", "digits", steps=2, out=tmp_path / "run", pictures=False, set=SMALL)
+    assert pictures.rate_distortion(run) is None
+    run.evaluate(["rate_distortion"], options={"ais_steps": 8, "ais_chains": 1, "ais_limit": 4})
+    entry = run.evaluation()["rate_distortion"]
+    curve = pictures.rate_distortion(run).axes[0].lines[0]
+    assert (list(curve.get_ydata()), list(curve.get_xdata())) == (entry["rate"], entry["distortion"])
+    run.write_figures()
+    run.write_report()
+    assert (tmp_path / "run" / "figures" / "rate_distortion.png").is_file()
+    assert "Rate and distortion" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import vaekit
-from vaekit.commands.main import run as command
-from vaekit.errors import UserError
 from vaekit.commands.common import Answer
 from vaekit.commands.impute import impute as impute_file
+from vaekit.commands.main import run as command
+from vaekit.errors import UserError
 from vaekit.tasks.imputation import impute
 
 GAPS = ("", "NA", "?")

@@ -47,11 +47,14 @@ def detect(
     seed
         Seed of the samples.
     out
-        The file to write, .csv or .npz: example, score, anomaly, truth.
+        The file to write, .csv or .npz: example, score, anomaly, truth; or .png: their histogram, and the ROC curve
+        where the truth is known.
     """
     import numpy as np
 
-    check_out(out, COLUMNS)
+    from vaekit import figures
+
+    suffix = check_out(out, (*COLUMNS, ".png"))
     if k < 1 or (limit is not None and limit < 1):
         raise UserError("--k and --limit must be at least 1")
     if against is not None and anomalous is not None:
@@ -69,11 +72,14 @@ def detect(
         k=k,
         seed=seed,
     )
-    columns: dict[str, Any] = {"example": np.arange(len(made.scores)), "score": made.scores}
-    columns["anomaly"] = made.anomaly.astype(int)
-    if made.truth is not None:
-        columns["truth"] = made.truth.astype(int)
-    write_columns(out, columns)
+    if suffix == ".png":
+        figures.save(figures.anomaly_scores(made.scores, made.threshold, made.truth), out)
+    else:
+        columns: dict[str, Any] = {"example": np.arange(len(made.scores)), "score": made.scores}
+        columns["anomaly"] = made.anomaly.astype(int)
+        if made.truth is not None:
+            columns["truth"] = made.truth.astype(int)
+        write_columns(out, columns)
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
     answer.tell(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.figures.drawing import Drawer, Drawing
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
@@ -35,31 +36,34 @@ SHOWN = 32
 """Examples in the files of lines."""
 
 
-def write_figures(run: LatentRun, drawer: Drawer | None = None) -> list[Path]:
+def write_figures(run: LatentRun) -> list[Path]:
     """Write every figure that applies to the run into RUN/figures and return their paths.
 
-    With a drawer, another process draws one figure while the numbers of the next are made here.
+    A figure that cannot be made costs no other: it is left out with a warning that names it.
     """
     assert run.path is not None
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
-    drawn: list[Path] = []
+    written: list[Path] = []
     for name, (make, of_arrays) in MAKERS.items():
-        figure = make(run) if run.info.is_array or not of_arrays else None
         path = folder / f"{name}.png"
-        if figure is None:
-            path.unlink(missing_ok=True)
-            continue
-        if not isinstance(figure, Drawing):  # a modality's own
-            figures.save(figure, path)
-        elif drawer is None:
-            figure.save(path)
-        else:
-            drawer.save(figure, path)
-        drawn.append(path)
-    if drawer is not None:
-        drawer.finish()
-    return [*drawn, *(write_lines(run) if not run.info.is_array else [])]
+        path.unlink(missing_ok=True)
+        with _costing_no_other(f"the figure {name}"):
+            figure = make(run) if run.info.is_array or not of_arrays else None
+            if figure is not None:
+                written.append(figures.save(figure, path))
+    if not run.info.is_array:
+        with _costing_no_other("the text of samples and reconstructions"):
+            written += write_lines(run)
+    return written
+
+
+@contextmanager
+def _costing_no_other(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{what} was left out: {type(error).__name__}: {error}", stacklevel=4)
 
 
 def _examples(run: LatentRun, n: int) -> tuple[Any, Tensor | None]:
@@ -71,13 +75,13 @@ def curves(run: LatentRun) -> Any:
     """Training curves."""
     assert run.path is not None
     records = read(run.path / files.LOG)
-    return Drawing("curves", records) if records else None
+    return figures.curves(records) if records else None
 
 
 def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences."""
     x, y = _examples(run, 12)
-    return Drawing("reconstructions", run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
+    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
 
 
 def samples(run: LatentRun) -> Any:
@@ -89,7 +93,7 @@ def samples(run: LatentRun) -> Any:
         return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
     if not run.info.is_array:
         return None
-    return Drawing("samples", run.sample(64).numpy())
+    return figures.samples(run.sample(64).numpy())
 
 
 def interpolation(run: LatentRun) -> Any:
@@ -99,7 +103,7 @@ def interpolation(run: LatentRun) -> Any:
     x, y = _examples(run, 12)
     half = len(x) // 2
     paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
-    return Drawing("interpolation", paths.numpy())
+    return figures.interpolation(paths.numpy())
 
 
 def traversals(run: LatentRun) -> Any:
@@ -111,7 +115,7 @@ def traversals(run: LatentRun) -> Any:
     rows = made.x if run.info.is_image else made.x.reshape(*made.x.shape[:2], -1)
     names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
-    return Drawing("traversals", rows, names, made.kl.tolist() if made.factorises else None, values)
+    return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
 
 
 def manifold(run: LatentRun) -> Any:
@@ -126,7 +130,7 @@ def manifold(run: LatentRun) -> Any:
         made = run.manifold(MANIFOLD_SIDE, label=label)
     except UserError:
         return None
-    return Drawing("manifold", made.x, made.xs, made.ys)
+    return figures.manifold(made.x, made.xs, made.ys)
 
 
 def latent_map(run: LatentRun) -> Any:
@@ -138,7 +142,7 @@ def latent_map(run: LatentRun) -> Any:
         z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
     found = principal_plane(z)
     plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
-    return Drawing("latent_map", plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
 
 
 def kl(run: LatentRun) -> Any:
@@ -151,7 +155,7 @@ def kl(run: LatentRun) -> Any:
     if not each:
         return None
     values: Any = each if len(each) > 1 else next(iter(each.values()))
-    return Drawing("kl_per_dimension", values, None, ACTIVE)
+    return figures.kl_per_dimension(values, ACTIVE)
 
 
 def kl_layers(run: LatentRun) -> Any:
@@ -169,7 +173,7 @@ def kl_layers(run: LatentRun) -> Any:
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
     history = _layer_history(run, run.model.names)
-    return Drawing("kl_layers", {"": means}, {"": errors} if errors else None, {"": history} if history else None)
+    return figures.kl_layers(means, errors, history)
 
 
 def _few(run: LatentRun, n: int) -> int:
@@ -209,7 +213,13 @@ def aggregate(run: LatentRun) -> Any:
         return None
     if latent.q.loc.dim() != 2:
         return None
-    return Drawing("aggregate_posterior", latent.q.mean.cpu().numpy(), latent.q.scale.cpu().numpy())
+    return figures.aggregate_posterior(latent.q.mean.cpu().numpy(), latent.q.scale.cpu().numpy())
+
+
+def rate_distortion(run: LatentRun) -> Any:
+    """The decoder's rate-distortion curve, where the metric of that name has been computed."""
+    entry = run.evaluation().get("rate_distortion", {})
+    return figures.rate_distortion(entry["rate"], entry["distortion"]) if "rate" in entry else None
 
 
 MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
@@ -223,5 +233,6 @@ MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "kl": (kl, False),
     "kl_layers": (kl_layers, False),
     "aggregate_posterior": (aggregate, False),
+    "rate_distortion": (rate_distortion, False),
 }
 """Every figure's maker, and whether it draws arrays of numbers only."""

@@ -35,6 +35,10 @@ CAPTIONS = {
         "How much each stochastic layer tells, over test examples and over training batches; one at zero is unused.",
     ),
     "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
+    "rate_distortion": (
+        "Rate and distortion",
+        "The lowest rate any encoder could have at each distortion of this decoder, from the prior to the posterior.",
+    ),
 }
 LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),

@@ -18,7 +18,6 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
 from vaekit.errors import UserError
-from vaekit.figures.drawing import drawer
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
@@ -209,11 +208,10 @@ def _fit_and_draw(
     resume: bool,
 ) -> Run:
     wanted = pictures and target is not None and distributed.is_main()
-    with drawer(wanted) as other:
-        run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
-        if wanted:
-            run.write_figures(other)
-            run.write_report()
+    run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
+    if wanted:
+        run.write_figures()
+        run.write_report()
     return run
 
 
@@ -311,7 +309,9 @@ def _resume(
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
-            if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
+            if (section, name) == ("train", "device"):  # a run goes on wherever there is a device
+                settings.train.device = value
+            elif asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
