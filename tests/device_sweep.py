@@ -260,6 +260,7 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         half = None if labels is None else labels[:3]
         for kind in get_args(Kind):
             yield f"interpolate {kind}", lambda kind=kind: run.interpolate(x[:3], x[3:6], half, steps=3, kind=kind)
+        yield "interpolate examples", lambda: run.interpolate_examples([(0, 1), (2, 3)], few, steps=3)
     yield "traverse", lambda: run.traverse(many, top=2, steps=3)
     yield "traverse by number", lambda: run.traverse(many, dimensions=[0], steps=3, reach=2.0)
     yield "manifold", lambda: run.manifold(3)

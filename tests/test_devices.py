@@ -49,7 +49,7 @@ def weights(run: Run) -> dict[str, Tensor]:
 # -- the sweep ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", [c for c in device_sweep.cases()], ids=lambda c: c.id)
+@pytest.mark.parametrize("case", device_sweep.cases(), ids=lambda c: c.id)
 def test_a_part_computes_the_numbers_of_the_cpu(case: Any) -> None:
     assert device_sweep.use_part(case, "far").failures == []
 
@@ -92,7 +92,6 @@ def test_a_run_trained_on_one_device_is_used_on_another(trained: str, used: str,
     assert (run.device.type, other.device.type) == (trained, used)
     for name, value in weights(run).items():
         assert torch.equal(weights(other)[name], value), name
-    assert torch.equal(run.sample(3).cpu(), other.sample(3).cpu()) or used != trained
     torch.testing.assert_close(other.encode(), run.encode(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(other.sample(4, seed=3), run.sample(4, seed=3), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(other.detect(k=3).scores, run.detect(k=3).scores, rtol=1e-5)
