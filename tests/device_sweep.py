@@ -201,8 +201,8 @@ def train_on(name: str, device: str, out: Path, **more: Any) -> Run:
 
 def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield (name, call) of what every model offers, on test examples."""
-    model, device = run.model, device_of(run.model)
-    split = run.test.first(6)
+    model: Any = run.model
+    device, split = device_of(model), run.test.first(6)
 
     def each(call: Callable[[Any, Tensor | None], Any]) -> Any:
         with inference(model):
@@ -229,7 +229,7 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "decode", lambda: each(lambda x, y: point(model.decode(model.posterior_mean(x, y), y)))
     for hard in (False, True):
         yield f"trace hard={hard}", lambda hard=hard: traced(lambda t: t.log_px.T, hard)
-    yield "kl", lambda: traced(lambda t: sum(kl.reshape(-1).mean() for kl in t.kl.values()).reshape(1), True)
+    yield "kl", lambda: traced(lambda t: torch.stack([kl.mean() for kl in t.kl.values()]), True)
     yield "elbo", lambda: traced(lambda t: bounds.elbo(t), True)
     yield "importance weighted", lambda: traced(lambda t: bounds.importance_weighted(t), True)
     yield "sample", lambda: drawn(1.0, False)

@@ -134,6 +134,7 @@ _NUMBERS = {aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.fill.Tensor,
 
 def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
     """Raise what CUDA raises where far and CPU tensors may not meet."""
+    schema, tags = func._schema, func.tags
     if func in _BETWEEN or all(isinstance(t, FarTensor) for t in tensors):
         return
     if func in _INDEXING:
@@ -146,9 +147,9 @@ def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
             return
     if func is aten._pack_padded_sequence.default:
         return  # lengths belong to the CPU, and batch sizes too
-    scalars = torch.Tag.pointwise in func.tags or func in _NUMBERS
-    written = [a for a, s in zip(args, func._schema.arguments) if s.is_write and isinstance(a, Tensor)]
-    written += [kwargs[s.name] for s in func._schema.arguments if s.is_write and isinstance(kwargs.get(s.name), Tensor)]
+    scalars = torch.Tag.pointwise in tags or func in _NUMBERS
+    written = [a for a, s in zip(args, schema.arguments) if s.is_write and isinstance(a, Tensor)]
+    written += [kwargs[s.name] for s in schema.arguments if s.is_write and isinstance(kwargs.get(s.name), Tensor)]
     strangers = [t for t in tensors if not isinstance(t, FarTensor) and (t.dim() or not scalars)]
     if strangers or not all(isinstance(t, FarTensor) for t in written):
         raise RuntimeError(
