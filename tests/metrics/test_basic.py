@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from vaekit.runs.run import Run
 
 from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
@@ -25,6 +24,7 @@ from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.runs.base import TEST_SEED
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
 D, N = 6, 37

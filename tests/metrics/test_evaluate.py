@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from vaekit.runs.loading import load
-from vaekit.runs.run import Run
 
 from vaekit.commands.evaluate import Ticker
 from vaekit.commands.main import run as command
 from vaekit.metrics.base import evaluate
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Tra
     q: Distribution = latent.q
     assert isinstance(q, DiagonalNormalFamily)
     z = reparameterised(q, k, seed)
-    return Trace(x, y, {name: Latent(q, latent.p, z, z)}, model.decode(z, y), plain.extras)
+    return replace(plain, latents={name: Latent(q, latent.p, z, z)}, px=model.decode(z, y))
 
 
 def _seeded(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import bounds, distributed
+from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
 from vaekit.errors import TrainingFailed
@@ -139,14 +139,14 @@ class Fit:
         self.at.done = True
         self._save_checkpoint()
         found = self.last_held_out or self._validate_plain()
-        if self.stage.trace != "trace":
+        if self.stage.trace is not None:
             found = self._of_the_model(found)
         return FitResult(self.at, found, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]
         self.total = self.lengths[number]
-        self.make_trace = getattr(self.model, self.stage.trace)
+        self.make_trace = self.stage.tracer(self.model)
         self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
         self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
         self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
@@ -324,11 +324,12 @@ class Fit:
         if found.stderr is not None:
             record |= {"valid.elbo.stderr": found.stderr}
         record |= {f"valid.{name}": value for name, value in found.terms.items()}
-        for name, (active, units) in found.watch.active().items():
-            record |= {f"active.{name}": active, f"units.{name}": units}
+        latents = found.watch.usage()
+        for latent in latents:
+            record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
         record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
         self._emit(record)
-        collapsed = found.watch.warning()
+        collapsed = collapse.warning(latents)
         if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
             self.warnings = [w for w in self.warnings if "collapsed" not in w] + [collapsed]
             self.progress.note(f"warning: {collapsed}")
