@@ -19,8 +19,6 @@ from typing import Any
 
 import pytest
 import torch
-from vaekit.runs.loading import load
-from vaekit.runs.run import Run
 
 from recipes import examples
 from vaekit.graphs import Graphs
@@ -28,6 +26,8 @@ from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.recipes.base import RECIPES, Built
 from vaekit.runs.base import build
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
