@@ -86,6 +86,14 @@ class FarTensor(Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """Say what is wrapped: `module.to("far")` then keeps its parameters' identity, as `module.to("cuda")` does."""
+        return ["near"], None
+
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, Tensor], context: None, size: Any, stride: Any) -> FarTensor:
+        return FarTensor(inner["near"])
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"{self.near.detach()!r} on {FAR}"
 
@@ -317,19 +325,8 @@ class _Calls(TorchFunctionMode):
 @contextlib.contextmanager
 def opened() -> Iterator[torch.device]:
     """Let generators and `torch.tensor` know the far device within the block, and hold CPU ones to their own."""
-    with mock.patch.object(torch, "Generator", _Generator), _Calls(), _same_parameters():
+    with mock.patch.object(torch, "Generator", _Generator), _Calls():
         yield FAR
-
-
-@contextlib.contextmanager
-def _same_parameters() -> Iterator[None]:
-    """`module.to` keeps its parameters' identity, as it does from the CPU to CUDA: what is shared stays shared."""
-    before = torch.__future__.get_swap_module_params_on_conversion()
-    torch.__future__.set_swap_module_params_on_conversion(True)
-    try:
-        yield
-    finally:
-        torch.__future__.set_swap_module_params_on_conversion(before)
 
 
 @contextlib.contextmanager
