@@ -42,13 +42,13 @@ class Stopped(BaseException):
 
 
 def start(name: str, out: Path, **more: Any) -> Run:
-    """Train a recipe for a few steps."""
+    """Train a recipe for a few steps, on the CPU: seeded losses and the bits of a resumed run are its own."""
     torch.set_num_threads(1)
     settings = {"train.checkpoint_steps": 5, "train.log_every": 4, "train.lr": 4e-3, "train.batch_size": 64} | dict(
         examples.SETTINGS.get(name, {})
     )
     steps = int(settings.pop("train.steps", examples.STEPS))
-    return train(name, examples.source(name), out=out, steps=steps, set=settings, pictures=False, **more)
+    return train(name, examples.source(name), out=out, steps=steps, set=settings, device="cpu", pictures=False, **more)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def held_out_loss(built: Built, number: int, run: Run, term: str | None) -> floa
             total += float((built.model.reconstruct(x, y) - x).square().mean()) * len(x)
             n += len(x)
             continue
-        trace = getattr(built.model, stage.trace)(x, y, k=stage.objective.k)
+        trace = stage.tracer(built.model)(x, y, k=stage.objective.k)
         loss = stage.objective(trace)[MODEL]
         total += float(loss.total if term is None else loss.parts[term]) * len(x)
         n += len(x)

@@ -11,6 +11,7 @@ from vaekit import _env
 from vaekit.commands.common import Flag, Whole
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
+from vaekit.errors import UserError
 
 
 def train(
@@ -81,6 +82,8 @@ def train(
         Print one JSON object on the last line of standard output.
     """
     on_devices(devices)
+    if resume and out is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     from vaekit.runs.data import default_name
     from vaekit.runs.folder import next_free
     from vaekit.runs.train import train as train_run
