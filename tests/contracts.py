@@ -117,7 +117,12 @@ def data_for(module: Conditional, context: tuple[Any, ...]) -> Tensor:
 
 
 def support_points(d: Distribution) -> Tensor | None:
-    """Return all values of a one-element discrete event, (N, 1, *event), or None if they cannot be listed."""
+    """Return all values of a one-element discrete event, (N, 1, *event), or None if they cannot be listed.
+
+    Of one-hot vectors that is one label of any number of classes.
+    """
+    if d.support is constraints.one_hot:
+        return torch.eye(d.event_shape[-1], dtype=torch.float64).unsqueeze(1)
     ones = [1] * len(d.event_shape)
     codes = getattr(d, "codes", getattr(d, "tokens", None))
     if codes is not None:

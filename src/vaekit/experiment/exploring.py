@@ -23,7 +23,7 @@ from vaekit.collapse import LatentWatch
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
 from vaekit.distributions.base import is_point_mass, measure_of
-from vaekit.errors import UserError
+from vaekit.errors import Unsupported, UserError
 from vaekit.experiment.run import TEST_SEED, Run, load
 from vaekit.experiment.scoring import Scorer
 from vaekit.experiment.showing import lines
@@ -31,7 +31,7 @@ from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.latents.manifold import Plane, principal_plane
 from vaekit.latents.traverse import by_information, traverse
-from vaekit.models.base import point
+from vaekit.models.base import Model, point
 from vaekit.trace import Latent
 
 MOST_POINTS = 70_000
@@ -100,7 +100,7 @@ class Exploration:
             with self._drawn():
                 trace = self.model.trace(x, label, hard=True)
                 self.latent_shape = tuple(self.model.posterior_mean(x, label).shape[1:])
-        except TypeError as error:
+        except Unsupported as error:
             raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
         self.refused = refusal(trace)
         latents = list(trace.latents.values())
@@ -225,13 +225,13 @@ class Exploration:
     def random(self, label: int | None, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
         with self._drawn(seed):
-            model: Any = self.model
+            model = self.model
             y = self._label(label, 1)
             if self.discrete:
                 p = model.prior_of(y)
                 code = p.sample() if p.batch_shape else p.sample(torch.Size((1,)))
                 return (code.argmax(-1) if self.one_hot else code).flatten().float().tolist()
-            fitted = (self.point_mass and self.refused is not None) or not hasattr(model, "sample_latent")
+            fitted = (self.point_mass and self.refused is not None) or not self.model.offers(Model.sample_latent)
             if not fitted:
                 return model.sample_latent(1, y).flatten().tolist()
             mean, sd = (torch.tensor(self._studied[name]) for name in ("mean", "sd"))
@@ -424,8 +424,7 @@ class Exploration:
         return self.model.posterior_mean(x, y).flatten(1)
 
     def _embedded(self, code: Tensor) -> Tensor:
-        model: Any = self.model
-        return model.prior_to_latent(code)
+        return self.model.prior_to_latent(code)
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, len(split), BATCH):

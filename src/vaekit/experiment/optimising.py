@@ -14,6 +14,7 @@ from vaekit.experiment.run import Run, load
 from vaekit.experiment.showing import lines
 from vaekit.experiment.writing import check_out, split_of, write_columns
 from vaekit.metrics.base import Result, mean_of
+from vaekit.models.base import Model, point
 from vaekit.tasks.optimisation import ascend
 
 
@@ -49,9 +50,9 @@ def optimise(
 
 def optimised(run: Run, x: torch.Tensor, *, steps: int, rate: float, keep: float, minimise: bool) -> dict[str, Any]:
     """Return the columns that `optimise` writes, for token rows x (N, T)."""
-    model: Any = run.model
+    model = run.model
     fact = run.info.facts.get("property")
-    if fact is None or not hasattr(model, "predict"):
+    if fact is None or not model.offers(Model.predict):
         raise UserError(
             f"this run ({run.recipe}) predicts no property; train molecule-vae with data.property=logp, say"
         )
@@ -60,7 +61,7 @@ def optimised(run: Run, x: torch.Tensor, *, steps: int, rate: float, keep: float
     code, value = ascend(model.predict, z, steps=steps, rate=rate, keep=keep, minimise=minimise)
     start = [canonical(text) or "" for text in lines(run, x)]
     with torch.no_grad():
-        again, end = ([canonical(text) or "" for text in lines(run, model.decode(codes).point)] for codes in (z, code))
+        again, end = ([canonical(text) or "" for text in lines(run, point(model.decode(codes)))] for codes in (z, code))
     found = {
         "molecule": start,
         "before": _property(start, fact["name"]),
