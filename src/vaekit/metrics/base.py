@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -31,17 +32,15 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; numbers that are not finite become null."""
-        out: dict[str, Any] = {"value": _finite(self.value), "unit": self.unit, "n": self.n}
+        """Return plain JSON; what is not finite becomes null, with the reason."""
+        out: dict[str, Any] = {"value": self.value, "unit": self.unit, "n": self.n}
         if self.stderr is not None:
-            out["stderr"] = _finite(self.stderr)
+            out["stderr"] = self.stderr
         if self.interval is not None:
-            out["interval"] = [_finite(end) for end in self.interval]
-        return out | dict(self.facts)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+            out["interval"] = list(self.interval)
+        if self.value is not None and not math.isfinite(self.value):
+            out["refused"] = f"its value is {self.value}"
+        return finite(out | dict(self.facts))
 
 
 def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
@@ -51,6 +50,10 @@ def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
     {'value': 2.0, 'unit': 'nats', 'n': 2, 'stderr': 1.0}
     """
     every = values.double()
+    bad = int((~torch.isfinite(every)).sum())
+    if bad:
+        reason = f"{bad} of {len(every)} examples have a value that is not finite"
+        return Result(float(every.mean()), unit, len(every), facts={"refused": reason} | facts)
     stderr = float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
     return Result(float(every.mean()), unit, len(every), stderr, facts=facts)
 

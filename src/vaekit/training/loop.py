@@ -318,8 +318,10 @@ class Fit:
         self.last_held_out = found
         record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
         record["valid.loss"] = found.loss
-        if found.elbo is not None:
-            record |= {"valid.elbo": found.elbo}
+        if found.bounded:
+            record["valid.elbo"] = found.elbo
+        if found.bounded and found.refused is not None:
+            record["valid.refused"] = found.refused
         if found.stderr is not None:
             record |= {"valid.elbo.stderr": found.stderr}
         record |= {f"valid.{name}": value for name, value in found.terms.items()}
