@@ -300,6 +300,8 @@ class ImageDecoder(Net):
 class ConvEncoder(ImageEncoder):
     """Strided convolutions; see `conv_encoder`."""
 
+    bf16_measured = ("conv",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -322,6 +324,8 @@ class ConvEncoder(ImageEncoder):
 
 class ConvDecoder(ImageDecoder):
     """Convolutions that double; see `conv_decoder`."""
+
+    bf16_measured = ("conv",)
 
     def __init__(
         self,
