@@ -1,4 +1,4 @@
-"""Which arithmetic the networks use: what was asked, or by `auto` what the hardware and the measured quality allow.
+"""The precision of the networks: the one asked for, or by `auto` what the hardware and the measured quality allow.
 
 In bf16 the layers multiply 8-bit mantissas (autocast), but for the narrow ones about a latent (`nets.base.Dense`);
 weights, gradients, the optimiser, samples, likelihoods, KLs and losses stay float32, and evaluation is float32
@@ -78,7 +78,7 @@ def hardware_has_bf16(device: torch.device) -> bool:
 
 
 def settle(asked: str, device: torch.device, model: nn.Module, objectives: Iterable[Objective]) -> Precision:
-    """Return the precision that `asked` ("auto", or one by name) comes to for this model on this device.
+    """Return the precision for this model on this device: the one `asked` for, or what "auto" chooses.
 
     UserError for tf32 on a device without it: a CUDA device's matrix units read float32 with 10-bit mantissas.
 

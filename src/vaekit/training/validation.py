@@ -20,7 +20,7 @@ from vaekit.training.source import Batch, examples_in
 
 @dataclass
 class HeldOut:
-    """What a held-out pass found. `elbo` is None where there is none or it is not finite, and `refused` says why.
+    """The result of a held-out pass. `elbo` is None where there is none or it is not finite, and `refused` says why.
 
     `loss` is None without an objective or examples; `bounded` says whether the traces bound log p(x).
     """
