@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 import contracts
 from contracts import Case, cases
-from vaekit.distributions.base import in_support, measure_of, tempered
+from vaekit.distributions.base import in_support, tempered
 from vaekit.distributions.categorical import OneHot
 from vaekit.distributions.mixture import Mixture
 from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
@@ -43,23 +43,9 @@ def test_every_prior_is_sampled_at_a_temperature_or_refuses_it(case: Case, tempe
 
 
 @pytest.mark.parametrize("temperature", [HALF, TWICE])
-@pytest.mark.parametrize("case", list(cases(PRIORS)), ids=lambda c: c.id)
+@pytest.mark.parametrize("case", [c for c in cases(PRIORS) if c.entry.name not in REFUSE], ids=lambda c: c.id)
 def test_a_tempered_prior_is_normalised(case: Case, temperature: float) -> None:
-    try:
-        hot = tempered(case.distribution((1,)), temperature)
-    except UserError as refusal:
-        pytest.skip(str(refusal))
-    except ValueError as refusal:
-        pytest.skip(f"takes no event of one element: {refusal}")
-    with torch.no_grad():
-        if measure_of(hot) == "mass":
-            points = contracts.support_points(hot)
-            assert points is not None
-            total = torch.logsumexp(hot.log_prob(points), 0).exp()
-        else:
-            rule = contracts.quadrature(hot)
-            assert rule is not None
-            total = (hot.log_prob(rule[0]).exp() * rule[1]).sum(0)
+    total = contracts.total_mass(tempered(contracts.smallest(case), temperature))
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
 
 
