@@ -12,8 +12,8 @@ import torch
 
 import vaekit
 from training.toys import ToySource, toy_vae
-from vaekit.experiment import Run
 from vaekit.objectives.elbo import negative_elbo
+from vaekit.runs.run import Run
 from vaekit.training.validation import HeldOut, held_out
 
 BROKEN = {"model.likelihood": "gaussian", "model.scale": 1e-25}
