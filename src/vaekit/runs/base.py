@@ -20,9 +20,10 @@ from vaekit.data.modalities.audio import Audio
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import as_input
 from vaekit.data.streamed import in_memory
+from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
-from vaekit.inference import batched, check_seed, device_of, inference, joined, label_for, seeded
+from vaekit.inference import batched, inference, joined, label_for
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import Subject
@@ -32,7 +33,6 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
 from vaekit.runs.folder import EVALUATION
-from vaekit.training.state import choose_device
 
 TEST_SEED = 777
 AT_ONCE = 1000

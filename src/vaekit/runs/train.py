@@ -17,6 +17,7 @@ from vaekit import distributed
 from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
+from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
@@ -31,7 +32,7 @@ from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
 from vaekit.training.progress import Silent, for_terminal
-from vaekit.training.state import FitResult, choose_device
+from vaekit.training.state import FitResult
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit import bounds
+from vaekit.devices import device_of, seeded
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.models.base import Model
 from vaekit.trace import Latent, Trace
@@ -60,9 +61,7 @@ def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iter
 
 
 def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
-    with torch.random.fork_rng(devices=[]):
-        # The trace itself is asked for its posterior and prior; its own sample is not used.
-        plain = model.trace(x, y, hard=True)
+    plain = _seeded(model, x, y, 1, seed)  # asked for its posterior and prior; its own sample is not used
     name, latent = next(iter(plain.latents.items()))
     q: Distribution = latent.q
     assert isinstance(q, DiagonalNormalFamily)
@@ -71,6 +70,5 @@ def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Tra
 
 
 def _seeded(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, device_of(model)):
         return model.trace(x, y, k=k, hard=True)
