@@ -167,10 +167,14 @@ class Subject:
         return distributed.first_text(text) if self.sharing else text
 
     def samples(self, n: int, draw: bool = False) -> Any:
-        """Return `n` samples on the CPU, (n, ...); a conditional model is given the test examples' labels in turn."""
+        """Return `n` samples on the CPU, (n, ...); a conditional model is given the test examples' labels in turn.
+
+        They are drawn in pieces, each seeded by its place, so that they do not depend on the batch size.
+        """
         y, parts = self.labels(n), []
-        for start in range(0, n, self.batch_size):
-            rows = slice(start, min(start + self.batch_size, n))
+        for number, start in enumerate(range(0, n, PIECE)):
+            torch.manual_seed(mix(self.seed, number, 1))
+            rows = slice(start, min(start + PIECE, n))
             label = None if y is None else y[rows]
             parts.append(self.model.sample(rows.stop - start, label, draw=draw).to("cpu"))
             self.progress("sample", rows.stop, n)
@@ -190,7 +194,7 @@ class Subject:
 
 
 PIECE = 100
-"""Examples in one of `Subject.pieces`."""
+"""Examples in one of `Subject.pieces`, and samples drawn at once."""
 
 METRICS: Registry[Metric] = Registry("metric", "vaekit.metrics")
 
