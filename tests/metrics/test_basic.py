@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian
@@ -246,7 +246,7 @@ def test_unknown_metrics_and_missing_labels_are_errors() -> None:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return train("vae", "digits", steps=5, set={"model.hidden": 8})
+    return train("vae", "digits", steps=5, device="cpu", set={"model.hidden": 8})
 
 
 def test_a_run_is_evaluated_on_its_test_split_alone(run: Run) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vaekit import distributed
 from vaekit.atomic import finite
-from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
+from vaekit.data.shuffling import mix
 from vaekit.devices import device_of
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from vaekit import figures
 from vaekit.atomic import write_text
-from vaekit.collapse import ACTIVE, LatentWatch
+from vaekit.collapse import LatentWatch
 from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
@@ -86,10 +85,8 @@ def reconstructions(run: LatentRun) -> Any:
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
-    name = None if run.modality is None else run.modality.picture
-    if name is not None:
-        module, function = name.split(":")
-        draw = getattr(importlib.import_module(module), function)
+    draw = None if run.modality is None else type(run.modality).picture
+    if draw is not None:
         return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
     if not run.info.is_array:
         return None
@@ -155,7 +152,7 @@ def kl(run: LatentRun) -> Any:
     if not each:
         return None
     values: Any = each if len(each) > 1 else next(iter(each.values()))
-    return figures.kl_per_dimension(values, ACTIVE)
+    return figures.kl_per_dimension(values)
 
 
 def kl_layers(run: LatentRun) -> Any:

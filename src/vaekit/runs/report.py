@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,9 +110,9 @@ def _measure(run: RunBase) -> Measure:
 
 
 def _command(run: RunBase) -> str:
-    pairs = [(f"{s}.{n}", v) for s, values in run.record["given"].items() for n, v in values.items()]
-    given = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in pairs]
-    return " ".join(["vaekit", "train", run.recipe, "--data", shlex.quote(run.record["data"]["source"]), *given])
+    """Return the Python call that trains the run again, for one that was not trained from the command line."""
+    given = {f"{section}.{name}": v for section, values in run.record["given"].items() for name, v in values.items()}
+    return f"vaekit.train({run.recipe!r}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
 def _held_out(result: dict[str, Any]) -> report.Number:

@@ -152,15 +152,15 @@ def _check_target(target: Path | None, overwrite: bool) -> None:
     above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
     if above != target:
         if not above.is_dir():
-            raise UserError(f"--out {target}: {above} is a file, so no folder can be made below it; name another")
+            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
         return
     if not target.is_dir():
-        raise UserError(f"--out {target} is a file; name a folder")
+        raise UserError(f"{target} is a file; name a folder")
     if (target / files.RECORD).exists():
         if not overwrite:
-            raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
+            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
     elif any(not path.name.startswith(".run.") for path in target.iterdir()):
-        raise UserError(f"--out {target} is not empty and is no run folder; name another")
+        raise UserError(f"{target} is not empty and is not a run folder; name another")
 
 
 def _check_loggers(names: Sequence[str]) -> None:
@@ -298,7 +298,7 @@ def _resume(
     pictures: bool,
 ) -> Run:
     if target is None:
-        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+        raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
     settings = chosen.settings(record["settings"])
@@ -310,10 +310,14 @@ def _resume(
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
+            if (section, name) == ("train", "device"):
+                continue  # a run goes on wherever there is a device
             if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
+    if "device" in given.get("train", {}):
+        settings = chosen.settings(merge(record["settings"], {"train": {"device": given["train"]["device"]}}))
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")

@@ -124,7 +124,7 @@ def complexity(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
 def distance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """Squared Mahalanobis distance of the code from the training codes' mean, in units of their covariance."""
     if to.normal is None:
-        raise UserError("the latent distance needs the training data, which are not at hand")
+        raise UserError("the latent distance needs the training data, which were not found")
     codes = to.normal.to(x.device).double()
     mean, centred = codes.mean(0), codes - codes.mean(0)
     covariance = centred.T @ centred / len(codes)
