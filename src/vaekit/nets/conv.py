@@ -302,6 +302,8 @@ class ImageDecoder(Net):
 class ConvEncoder(ImageEncoder):
     """Strided convolutions; see `conv_encoder`."""
 
+    bf16_measured = ("conv",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -324,6 +326,8 @@ class ConvEncoder(ImageEncoder):
 
 class ConvDecoder(ImageDecoder):
     """Convolutions that double; see `conv_decoder`."""
+
+    bf16_measured = ("conv",)
 
     def __init__(
         self,

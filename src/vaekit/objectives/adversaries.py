@@ -129,7 +129,7 @@ class SimilarityFeatures(nn.Module):
 
 
 def generated(trace: Trace, term: Term) -> Tensor:
-    """Return what the decoder made without the encoder hearing of it, (N, *event)."""
+    """Return what the decoder made with no gradient to the encoder, (N, *event)."""
     return require_trace(trace, GeneratingTrace, f"the term '{term.name}'").generated
 
 

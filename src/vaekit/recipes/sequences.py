@@ -69,7 +69,7 @@ def token_vae(settings: Settings, data: DataInfo) -> VAE:
     if likelihood_name(m, data) != "tokens":
         raise UserError(f"model.likelihood={m.likelihood} is not of sequences; leave it out, or set it to tokens")
     if PRIORS[m.prior].facts.get("of_posterior"):
-        raise UserError(f"the prior '{m.prior}' makes up inputs, and tokens cannot be made up so; choose another")
+        raise UserError(f"the prior '{m.prior}' needs continuous pseudo-inputs; tokens are discrete; choose another")
     if m.net == "transformer" and m.width % m.heads:
         raise UserError(f"model.width={m.width} cannot be split among model.heads={m.heads}; make it a multiple")
     tokens, (length,) = data.levels or 0, data.shape

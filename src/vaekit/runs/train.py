@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
@@ -285,7 +286,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
     if found.elbo is None:
         out["refused"] = found.refused
         out["held_out_loss"] = found.loss
-    return out
+    return finite(out)
 
 
 def _resume(

@@ -69,7 +69,7 @@ class Fit:
         for stage in self.stages:
             stage.objective.to(self.device)
         objectives = [stage.objective for stage in stages]
-        # One precision for all processes: what `auto` comes to depends on the machine.
+        # One precision for all processes: what `auto` chooses depends on the machine.
         self.precision = distributed.from_main(lambda: settle(settings.precision, self.device, model, objectives))
         self.compiled = Compiled(self.model, self.device) if settings.compile else None
         self.source = source.to(self.device)
@@ -141,10 +141,10 @@ class Fit:
             self.skipped_before = skipped
         self.at.done = True
         self._save_checkpoint()
-        found = self.last_held_out or self._validate_plain()
+        held = self.last_held_out or self._validate_plain()
         if self.stage.trace is not None:
-            found = self._of_the_model(found)
-        return FitResult(self.at, found, skipped, self.warnings, self.precision)
+            held = self._of_the_model(held)
+        return FitResult(self.at, held, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]
@@ -311,24 +311,25 @@ class Fit:
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
-            found = held_out(
+            return held_out(
                 self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
             )
-        return found
 
-    def _judge(self, found: HeldOut) -> None:
-        self.last_held_out = found
+    def _judge(self, held: HeldOut) -> None:
+        self.last_held_out = held
         record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
-        record["valid.loss"] = found.loss
-        if found.elbo is not None:
-            record |= {"valid.elbo": found.elbo}
-        if found.stderr is not None:
-            record |= {"valid.elbo.stderr": found.stderr}
-        record |= {f"valid.{name}": value for name, value in found.terms.items()}
-        latents = found.watch.usage()
+        record["valid.loss"] = held.loss
+        if held.bounded:
+            record["valid.elbo"] = held.elbo
+        if held.bounded and held.refused is not None:
+            record["valid.refused"] = held.refused
+        if held.stderr is not None:
+            record |= {"valid.elbo.stderr": held.stderr}
+        record |= {f"valid.{name}": value for name, value in held.terms.items()}
+        latents = held.watch.usage()
         for latent in latents:
             record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
-        record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
+        record |= {f"kl_elements.{name}": value for name, value in held.watch.kl_elements().items()}
         self._emit(record)
         collapsed = collapse.warning(latents)
         if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
@@ -336,8 +337,8 @@ class Fit:
             self.progress.note(f"warning: {collapsed}")
         elif not collapsed:
             self.warnings = [w for w in self.warnings if "collapsed" not in w]
-        if found.n and found.score > self.at.best:
-            self.at.best, self.at.best_epoch, self.at.epochs_without = found.score, self.at.epoch, 0
+        if held.n and held.score > self.at.best:
+            self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0
             if self._keeps_best():
                 self._save_best()
         else:
@@ -437,12 +438,12 @@ class Fit:
         elif self.average is not None:
             self.average.keep()
 
-    def _of_the_model(self, found: HeldOut) -> HeldOut:
+    def _of_the_model(self, held: HeldOut) -> HeldOut:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""
         self.model.eval()
         batches = self.source.valid(max(self.settings.batch_size, 500))
         return replace(
-            held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=found.loss
+            held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=held.loss
         )
 
     def _validate_plain(self) -> HeldOut:
@@ -464,7 +465,7 @@ def fit(
     progress: Progress | None = None,
     resume: bool = False,
 ) -> FitResult:
-    """Train `model` in place and return what the run came to; see `Fit`.
+    """Train `model` in place and return the result of the run; see `Fit`.
 
     With a folder, the run logs to log.jsonl and checkpoints; `resume` continues from its last checkpoint, bit for bit
     on the same CPU with as many threads.
