@@ -10,7 +10,7 @@ from vaekit.models.vae import VAE
 from vaekit.objectives.elbo import negative_elbo
 from vaekit.recipes import parts
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.settings import ModelSettings, Settings
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, SettingsOf
 
 
 class RefinedSettings(ModelSettings):
@@ -20,11 +20,10 @@ class RefinedSettings(ModelSettings):
     rate: PositiveFloat = Field(default=0.05, description="step size at the start of training; it is learned")
 
 
-@recipe("semi-amortised-vae", reference="Kim et al. 2018, arXiv:1802.02550", model_settings=RefinedSettings)
-def semi_amortised_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("semi-amortised-vae", reference="Kim et al. 2018, arXiv:1802.02550")
+def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE whose encoder only starts inference: gradient steps on the ELBO refine each example's posterior."""
     m, o = settings.model, settings.objective
-    assert isinstance(m, RefinedSettings)
     q = parts.posterior(m, data)
     p, px = parts.prior(m, data, q), parts.likelihood(m, data, latent=q.latent_shape)
     model = SemiAmortisedVAE(q, p, px, m.steps, m.rate)
