@@ -114,9 +114,8 @@ class Fitted:
         """Rebuild from `state`."""
         record = json.loads(state[RECORD].tobytes())
         recipe = RECIPES[record["recipe"]].part
-        model = build(
-            recipe, recipe.settings(under=record["settings"]), DataInfo.from_dict(record["info"])
-        ).model.double()
+        settings = recipe.settings(under=record["settings"])
+        model = build(recipe, settings, DataInfo.from_dict(record["info"])).model.double()
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items() if name != RECORD}
         model.load_state_dict(tensors)
         return Fitted(record, model.eval())

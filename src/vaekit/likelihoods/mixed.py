@@ -41,6 +41,7 @@ def _example(shape: tuple[int, ...]) -> Any:
         "counts": "family of counts",
         "scale": "σ of numeric columns: a number, learned for all or each, or from the network",
     },
+    of="tables",
     no_contract="to it NaN is a missing cell, not an impossible value: tests/likelihoods/test_mixed.py holds it",
     example=_example,
 )

@@ -19,7 +19,7 @@ from vaekit.objectives.base import Objective
 from vaekit.objectives.codes import FromExtras, quantised
 from vaekit.objectives.elbo import Reconstruction
 from vaekit.posteriors.base import POSTERIORS
-from vaekit.posteriors.quantised import CodePosterior, VectorQuantised
+from vaekit.posteriors.quantised import CodePosterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.basic import vae
@@ -91,10 +91,10 @@ def code_prior(m: CodeSettings, q: CodePosterior, context: int = 0) -> Prior:
     return part(q.code_shape, codes=q.codes, **m.options(entry), **more)
 
 
-def code_objective(q: CodePosterior, commitment: float | str = 0.0) -> Objective:
+def code_objective(m: CodeSettings, commitment: float | str = 0.0) -> Objective:
     """Return the objective of quantiser and decoder; a codebook that is learned is committed to."""
-    learned = isinstance(q, VectorQuantised)
-    return quantised(commitment, codebook=learned and q.update == "loss", commits=learned)
+    entry = POSTERIORS[m.posterior]
+    return quantised(commitment, codebook=m.options(entry).get("update") == "loss", commits="update" in entry.options)
 
 
 def code_stages(m: CodeSettings, prior: Prior, objective: Objective, *more: FromExtras) -> tuple[Stage, ...]:
@@ -113,7 +113,7 @@ def code_vae(m: CodeSettings, data: DataInfo, commitment: float | str = 0.0) -> 
     q = quantiser(m, network(m).encoder(data.shape, shape))
     prior = code_prior(m, q)
     model = CodeVAE(q, prior, likelihood(m, data, latent=shape))
-    return Built(model, code_stages(m, prior, code_objective(q, commitment)))
+    return Built(model, code_stages(m, prior, code_objective(m, commitment)))
 
 
 CODES = {"codes": 128, "prior_layers": 4}
@@ -140,7 +140,7 @@ def fsq(settings: SettingsOf[CodeSettings, ObjectiveSettings], data: DataInfo) -
 def vq_vae_2(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) -> Built:
     """Coarse and fine codes, then a prior of the coarse ones and one of the fine ones given them."""
     m, model = settings.model, two_levels(settings.model, data)
-    objective = code_objective(model.top, settings.objective.commitment)
+    objective = code_objective(m, settings.objective.commitment)
     return Built(model, code_stages(m, model.coarse_prior, objective, FromExtras("fine")))
 
 

@@ -44,13 +44,16 @@ class Choice:
     @property
     def names(self) -> Sequence[str]:
         """The parts that may be chosen."""
-        return self.auto if self.only else self.registry.names
+        return self.auto if self.only else [entry.name for entry in self.registry if "of" not in entry.facts]
 
     def entries(self, name: str) -> list[Entry[Any]]:
         """Return the parts that the setting's value stands for."""
         if self.only and name not in ("auto", *self.auto):
             raise UserError(f"use auto or {' or '.join(self.auto)}")
-        return [self.registry[one] for one in (self.auto if name == "auto" and self.auto else (name,))]
+        entries = [self.registry[one] for one in (self.auto if name == "auto" and self.auto else (name,))]
+        if not self.only and "of" in entries[0].facts:
+            raise UserError(f"it is a {self.registry.kind} of {entries[0].facts['of']}; use another")
+        return entries
 
 
 def one_of(*values: Any) -> AfterValidator:
