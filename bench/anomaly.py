@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.data.sources import read
-from vaekit.experiment import train
+from vaekit.runs.train import train
 from vaekit.tasks.anomaly import Scorer, auroc, interval, judge
 
 GREY = {
@@ -91,7 +91,7 @@ def digits(epochs: int, count: int, n: int) -> None:
 
 
 def main() -> None:
-    """Run the experiment that is asked for."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=("fashion", "digits"))
     parser.add_argument("--epochs", type=int)

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from vaekit.experiment import load
-from vaekit.experiment.augmenting import moved_codes
+from vaekit.runs.loading import load
+from vaekit.tasks.augmentation import moved_codes
 from vaekit.tasks.classification import few_labels, fit_classifier
 
 

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from vaekit.experiment import compressing, load
+from vaekit.runs.loading import load
+from vaekit.tasks.compressed_file import elbo_bits
 
 
 def whole(x: np.ndarray) -> dict[str, int]:
@@ -49,14 +49,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     run = load(parser.parse_args().run)
-    x, name = compressing.examples(run, "test")
+    x, name = run.stored_levels()
     started = time.perf_counter()
-    data = compressing.pack(run, x)
+    data = run.compress(x)
     packed = time.perf_counter()
-    back = compressing.unpack(run, data)
+    back = run.decompress(data)
     ended = time.perf_counter()
     assert np.array_equal(back, x)
-    ideal = compressing.elbo_bits(run, torch.from_numpy(x))
+    ideal = elbo_bits(run.model, x, run.levels)
     print(
         f"{name}: {len(x)} examples, {len(x) / (packed - started):.0f} coded "
         f"and {len(x) / (ended - packed):.0f} decoded a second"

@@ -254,9 +254,9 @@ def pythae(net: str, images: Any, held: Any, gate: Gate) -> dict[str, float]:
 def prepared(net: str, images: Any, precision: str) -> tuple[Any, Any, Any]:
     """Return (model and stages, source, settings) as `vaekit.train` makes them."""
     from vaekit.data import DataSettings, load
-    from vaekit.experiment.run import build
-    from vaekit.experiment.source import DataSource
     from vaekit.recipes.base import RECIPES
+    from vaekit.runs.base import build
+    from vaekit.training.data_source import DataSource
 
     data = load(images, DataSettings(valid=0, test=0), wants="binary")
     recipe = RECIPES["vae"].part

@@ -27,8 +27,8 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.data.datasets import read_known
-from vaekit.experiment import train
-from vaekit.experiment.tables import impute_rows
+from vaekit.runs.train import train
+from vaekit.tasks.imputation import impute
 
 Table = NDArray[np.float64]
 SHARE = 0.5
@@ -56,7 +56,7 @@ def by_vae(names: Sequence[str], x: Table, seed: int, epochs: int | None, k: int
     settings = {"data.valid": 0, "data.test": 0, "data.types": dict.fromkeys(names, "numeric")} | options
     run = train("tabular-vae", columns, epochs=epochs, seed=seed, set=settings)
     rows = run.prepared(columns).x
-    filled = impute_rows(run, rows, method="resampling", draws=1, k=k, seed=seed)[0].double().numpy()
+    filled = impute(run.model, rows, None, draws=1, k=k, seed=seed).mean.double().numpy()
     facts = run.info.facts["columns"]
     assert [column["name"] for column in facts] == list(names)
     return filled * np.array([column["sd"] for column in facts]) + np.array([column["mean"] for column in facts])

@@ -219,9 +219,9 @@ STARTUP = """
 ## Start-up
 
 `vaekit --help` loads no torch. A training run imports torch, reads its data, trains, evaluates on the held-out split,
-and leaves eight figures and a report. The figures are drawn by another process, which imports Matplotlib while the run
-trains (not on a single core, nor where Matplotlib is there already); the command ends without taking torch apart
-object by object. For `vaekit train vae --data mnist --epochs 1` (`python bench/startup.py`), beside
+and leaves eight figures and a report; importing Matplotlib and drawing take a second or two (`--no-figures` leaves both
+out, `vaekit report RUN` makes them later). The command ends without taking torch apart object by object. For
+`vaekit train vae --data mnist --epochs 1` (`python bench/startup.py`), beside
 `python -c "import torch"` as a whole process, and the seconds of an epoch of the bare loop in the same arithmetic:
 
 """

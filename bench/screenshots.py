@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import vaekit
-from vaekit.experiment.exploring import explore
 from vaekit.explorer.server import Explorer
+from vaekit.explorer.session import Session
+from vaekit.runs.loading import load
 
 FLAGS = (
     "--no-sandbox",
@@ -112,7 +113,7 @@ def main() -> None:
     (arguments.out / "screenshots").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         run = arguments.run or train(Path(scratch))
-        explorer = Explorer(explore(run)).start()
+        explorer = Explorer(Session(load(run))).start()
         try:
             with sync_playwright() as playwright:
                 names = ("chromium", "chromium-browser", "google-chrome")

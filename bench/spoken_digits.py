@@ -21,7 +21,8 @@ import torch
 from vaekit.data.mel import MelScale
 from vaekit.data.modalities.audio import resynthesised
 from vaekit.data.wav import read_wav, write_wav
-from vaekit.experiment import Run, load
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
 
 
 def heard(run: Run, x: Any) -> np.ndarray:

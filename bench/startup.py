@@ -31,9 +31,9 @@ def best_epoch() -> None:
     from contenders import bare_step
 
     from vaekit.data import load
-    from vaekit.experiment.run import build
-    from vaekit.experiment.source import DataSource
     from vaekit.recipes.base import RECIPES
+    from vaekit.runs.base import build
+    from vaekit.training.data_source import DataSource
     from vaekit.training.loop import Fit
 
     recipe = RECIPES["vae"].part

@@ -21,9 +21,6 @@ from torch import Tensor
 from vaekit.atomic import write_text
 from vaekit.bounds import elbo
 from vaekit.data.dataset import DataSet
-from vaekit.experiment import Run, load, train
-from vaekit.experiment.loading import load_for
-from vaekit.experiment.source import DataSource
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, mean_of
 from vaekit.metrics.sequences import per_token, scored
@@ -33,7 +30,12 @@ from vaekit.objectives.elbo import Reconstruction
 from vaekit.recipes.base import RECIPES
 from vaekit.recipes.sequences import SequenceSettings, token_decoder
 from vaekit.recipes.settings import Nested, Settings, parse_assignments
+from vaekit.runs.data import load_for
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 from vaekit.trace import Trace
+from vaekit.training.data_source import DataSource
 from vaekit.training.loop import Fit
 from vaekit.training.stages import Stage
 

@@ -22,11 +22,11 @@ from torch import Tensor
 
 import vaekit
 from vaekit.data.dataset import Split
-from vaekit.experiment.run import Run
 from vaekit.metrics.aggregate import Mixture, decompose
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.adversaries import logits, permute_dimensions
 from vaekit.priors.normal import StandardNormal
+from vaekit.runs.run import Run
 
 STEPS, BATCH, RATE, SHUFFLES = 1200, 1024, 1e-3, 20
 

@@ -14,9 +14,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "train": "experiment",
-    "load": "experiment",
-    "Run": "experiment",
+    "train": "runs.train",
+    "load": "runs.loading",
+    "Run": "runs.run",
     "VAE": "models.vae",
     "DiagonalNormal": "posteriors.normal",
     "FullNormal": "posteriors.normal",

@@ -35,11 +35,16 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def check_seed(seed: int) -> None:
+    """Raise a UserError if `seed` is out of range."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
+    check_seed(seed)
     with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

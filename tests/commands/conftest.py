@@ -42,7 +42,7 @@ def vaekit(capfd: pytest.CaptureFixture[str]) -> Command:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the folders of small runs, by recipe; tests must not change them (see `copied`)."""
-    from vaekit.experiment import train
+    from vaekit.runs.train import train
 
     folder = tmp_path_factory.mktemp("runs")
     small = {"model.hidden": "16", "model.latent": 2, "train.checkpoint_steps": 10}

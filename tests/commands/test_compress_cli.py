@@ -16,8 +16,9 @@ import pytest
 
 from vaekit.commands.main import run as command
 from vaekit.errors import UserError
-from vaekit.experiment import compressing, load, train
-from vaekit.experiment.layout import Layout, to_levels
+from vaekit.runs.loading import load
+from vaekit.runs.train import train
+from vaekit.tasks.grey_levels import Layout, to_levels
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ FAULTS = {
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_damaged_file(kind: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "x.vkz", tmp_path / "x.npz"
-    source.write_bytes(fault(compressing.pack(load(runs["binary"]), load(runs["binary"]).test.x.numpy()[:40]), kind))
+    source.write_bytes(fault(load(runs["binary"]).compress(load(runs["binary"]).test.x.numpy()[:40]), kind))
     assert call("decompress", runs["binary"], source, out) == 2
     said = capsys.readouterr().err.strip()
     assert FAULTS[kind] in said and "\n" not in said and "Traceback" not in said
@@ -196,9 +197,9 @@ def test_missing_files_and_folders(runs: dict[str, Path], tmp_path: Path, capsys
 
 def test_the_header_is_what_the_format_says(runs: dict[str, Path]) -> None:
     run = load(runs["binary"])
-    data = compressing.pack(run, run.test.x.numpy()[:10])
+    data = run.compress(run.test.x.numpy()[:10])
     version, length = struct.unpack_from("<HI", data, 8)
     header = json.loads(zlib.decompress(data[14 : 14 + length]))
     assert data[:8] == b"\x89VAEKIT\n" and version == 1
-    assert header["count"] == 10 and header["fingerprint"] == compressing.fingerprint(run)
+    assert header["count"] == 10 and header["fingerprint"] == run.fingerprint
     assert data[-16:] == hashlib.sha256(data[:-16]).digest()[:16]

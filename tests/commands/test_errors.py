@@ -207,7 +207,7 @@ BAD_USE = {
     "infinite temperature": (["sample", "{vae}", "--temperature", "inf", "--out", "x.png"], ["--temperature"]),
     "tokens of images": (["sample", "{vae}", "--top-p", "0.9", "--out", "x.png"], ["--top-p", "sequences"]),
     "seed of samples": (["sample", "{vae}", "--seed", "99999999999999999999", "--out", "x.png"], ["seed"]),
-    "label of a plain model": (["sample", "{vae}", "--label", "3", "--out", "x.png"], ["--label"]),
+    "label of a plain model": (["sample", "{vae}", "--label", "3", "--out", "x.png"], ["not conditioned on labels"]),
     "label": (["sample", "{cvae}", "--label", "eleven", "--out", "x.png"], ["eleven", "0, 1, 2"]),
     "label by number": (["sample", "{cvae}", "--label", "10", "--out", "x.png"], ["10", "9"]),
     "shape": (["encode", "{vae}", "--data", "small.npy", "--out", "z.npz"], ["small.npy", "(1, 8, 8)"]),

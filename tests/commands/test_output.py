@@ -69,7 +69,7 @@ def test_train_json_is_the_last_line_and_the_only_one(here: Path) -> None:
     assert {"recipe", "settings", "data", "seed", "versions"} <= record.keys() and record["status"] == "done"
     # A new process evaluates what this one would.
     again = process("-m", "vaekit", "evaluate", "run", "--metrics", "likelihood,mse", "--k", "7", "--json")
-    from vaekit.experiment import load
+    from vaekit.runs.loading import load
 
     here_too = {name: r.to_dict() for name, r in load(here / "run").evaluate(["likelihood", "mse"], k=7).items()}
     assert json.loads(again.stdout) == here_too
@@ -112,7 +112,7 @@ def size(name: str) -> tuple[int, int]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures and reports out: they take longer than these trainings."""
-    from vaekit.experiment import Run
+    from vaekit.runs.run import Run
 
     monkeypatch.setattr(Run, "write_figures", lambda *_: [])
     monkeypatch.setattr(Run, "write_report", lambda self: self.path)

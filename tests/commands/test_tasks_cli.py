@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaekit.experiment import load, train
+from vaekit.runs.loading import load
+from vaekit.runs.train import train
 
 
 @pytest.fixture(scope="module")

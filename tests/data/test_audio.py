@@ -16,7 +16,7 @@ from vaekit.data.modalities.audio import Audio, resynthesised, unstandardised
 from vaekit.data.settings import DataSettings
 from vaekit.data.wav import Sound, read_wav, resampled, write_wav
 from vaekit.errors import UserError
-from vaekit.experiment import train
+from vaekit.runs.train import train
 
 RATE = 8000
 SMALL = {"mels": 16, "frames": 16, "seconds": 0.2}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import vaekit
-from vaekit.experiment.exploring import Exploration
 from vaekit.explorer.server import Explorer
+from vaekit.explorer.session import Session
 
 FLAGS = (
     "--no-sandbox",
@@ -60,7 +60,7 @@ def autoencoder() -> Any:
 
 
 def _served(run: Any) -> Iterator[Explorer]:
-    explorer = Explorer(Exploration(run)).start()
+    explorer = Explorer(Session(run)).start()
     yield explorer
     explorer.stop()
 

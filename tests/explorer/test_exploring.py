@@ -12,20 +12,20 @@ import torch
 import vaekit
 from vaekit import bounds
 from vaekit.errors import UserError
-from vaekit.experiment.exploring import Exploration
+from vaekit.explorer.session import Session
 from vaekit.recipes.base import RECIPES
 
 
 @pytest.fixture(scope="module")
-def explored(digits: Any) -> Exploration:
-    return Exploration(digits)
+def explored(digits: Any) -> Session:
+    return Session(digits)
 
 
 @pytest.mark.parametrize("recipe", [entry.name for entry in RECIPES])
 def test_every_recipe_can_be_explored(recipe: str) -> None:
     try:
         run = vaekit.train(recipe, "digits", steps=1, pictures=False)
-        x = Exploration(run)
+        x = Session(run)
     except (UserError, TypeError) as reason:
         pytest.skip(f"not for images, or without a latent of one shape: {reason}")
     facts = x.facts
@@ -50,7 +50,7 @@ def test_every_recipe_can_be_explored(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", ["vq-vae", "categorical-vae"])
 def test_discrete_codes_decode_to_the_reconstruction(recipe: str) -> None:
     """A code's numbers hold all there is: decoding them gives what the model reconstructs from its hard code."""
-    x = Exploration(vaekit.train(recipe, "digits", steps=3, pictures=False))
+    x = Session(vaekit.train(recipe, "digits", steps=3, pictures=False))
     facts = x.facts
     assert facts["discrete"]["categories"] > 1 and x.size == int(np.prod(facts["discrete"]["shape"]))
     example, _ = x.example(0)
@@ -66,7 +66,7 @@ def test_discrete_codes_decode_to_the_reconstruction(recipe: str) -> None:
 
 
 def test_decoding_takes_the_label(conditional: Any) -> None:
-    x = Exploration(conditional)
+    x = Session(conditional)
     z = torch.zeros(1, 4)
     assert not np.array_equal(x.decode(z, 1), x.decode(z, 7))
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_decoding_takes_the_label(conditional: Any) -> None:
         x.decode(z, 10)
 
 
-def test_order_is_by_the_mean_kl(explored: Exploration, digits: Any) -> None:
+def test_order_is_by_the_mean_kl(explored: Session, digits: Any) -> None:
     with torch.no_grad():
         trace = digits.model.trace(digits.test.x.float())
         kl = trace.latents["z"].kl_elements.mean(0)
@@ -84,7 +84,7 @@ def test_order_is_by_the_mean_kl(explored: Exploration, digits: Any) -> None:
     assert np.allclose(explored.facts["kl"], kl, atol=1e-4)
 
 
-def test_infer_agrees_with_the_bound(explored: Exploration, digits: Any) -> None:
+def test_infer_agrees_with_the_bound(explored: Session, digits: Any) -> None:
     """The mean over 8 samples is within a few nats of the mean over 500, and its terms add up."""
     explored.scores()
     x, _ = explored.example(7)
@@ -98,7 +98,7 @@ def test_infer_agrees_with_the_bound(explored: Exploration, digits: Any) -> None
     assert np.allclose(found["z"], q.mean[0]) and np.allclose(found["sd"], q.stddev[0], rtol=1e-5)
 
 
-def test_noise_scores_higher_than_nearly_all_test_examples(explored: Exploration) -> None:
+def test_noise_scores_higher_than_nearly_all_test_examples(explored: Session) -> None:
     explored.scores()
     noise = explored.prepared(np.random.default_rng(0).uniform(size=(1, 8, 8)), "unit")
     assert explored.infer(noise, None)["percentile"] > 95
@@ -106,7 +106,7 @@ def test_noise_scores_higher_than_nearly_all_test_examples(explored: Exploration
     assert 25 < np.mean(ranks) < 75  # test examples among themselves: uniform
 
 
-def test_a_map_place_is_decoded_where_it_was_clicked(explored: Exploration) -> None:
+def test_a_map_place_is_decoded_where_it_was_clicked(explored: Session) -> None:
     plane = explored.latent_map().plane
     keep = torch.randn(6)
     for z in (explored.lift([0.5, -1.0], keep), explored.lift([0.5, -1.0], None)):
@@ -115,7 +115,7 @@ def test_a_map_place_is_decoded_where_it_was_clicked(explored: Exploration) -> N
     assert torch.allclose(plane.axes.T @ (plane.axes @ beside), beside, atol=1e-5)  # nothing else moved
 
 
-def test_drawings_are_prepared_as_the_data_are(explored: Exploration, digits: Any) -> None:
+def test_drawings_are_prepared_as_the_data_are(explored: Session, digits: Any) -> None:
     stored = digits.data.test.x[:1]
     unit = stored[0].numpy().astype(float) / 16
     expected = digits.prepare.fixed(type(digits.data.test)(stored)).x.float()
@@ -130,24 +130,24 @@ def test_drawings_are_prepared_as_the_data_are(explored: Exploration, digits: An
 
 
 def test_rows_keep_their_units(table: Any) -> None:
-    x = Exploration(table)
+    x = Session(table)
     row = table.data.test.x[0].numpy().astype(float)
     assert np.allclose(x.shown(x.prepared(row, "source"))[0], row, atol=1e-5)
 
 
-def test_saved_numbers_are_the_decoded_ones(explored: Exploration) -> None:
+def test_saved_numbers_are_the_decoded_ones(explored: Session) -> None:
     z = torch.randn(3, 6)
     found = np.load(io.BytesIO(explored.npz(z, None)), allow_pickle=False)
     assert np.array_equal(found["z"], z.numpy()) and np.allclose(found["x"], explored.mean(z).numpy())
 
 
 def test_a_run_whose_data_are_gone_can_still_be_decoded(digits: Any) -> None:
-    from vaekit.experiment.run import Run
+    from vaekit.runs.run import Run
 
     record = digits.record | {"data": digits.record["data"] | {"source": "memory"}}
-    x = Exploration(Run(None, record, digits.built, digits.settings))
+    x = Session(Run(None, record, digits.built, digits.settings))
     assert "memory" in (x.facts["problem"] or "") and x.facts["n_test"] == 0
     assert x.decode(torch.zeros(1, 6)).shape == (1, 8, 8, 1)
     assert x.infer(torch.zeros(1, 1, 8, 8), None)["percentile"] is None
-    with pytest.raises(UserError, match="not at hand"):
+    with pytest.raises(UserError, match="not found"):
         x.latent_map()

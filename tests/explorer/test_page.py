@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaekit.experiment.exploring import Exploration
 from vaekit.explorer.server import Explorer
+from vaekit.explorer.session import Session
 
 PIXELS = """id => { const c = document.getElementById(id);
   const seen = c.getContext('2d', { willReadFrequently: true });  // as the page asks for it, should this come first
@@ -49,7 +49,7 @@ def changed(page: Any, before: list[int]) -> list[int]:
 
 def expected(run: Any, z: list[float], y: int | None = None) -> list[int]:
     """Return the picture that the model itself decodes."""
-    return Exploration(run).decode(Exploration(run).code([z]), y).flatten().tolist()
+    return Session(run).decode(Session(run).code([z]), y).flatten().tolist()
 
 
 def close(a: list[int], b: list[int]) -> bool:
@@ -76,7 +76,7 @@ def test_sliders_redraw_reset_randomise_undo_and_redo(open_page: Any, served: Ex
     page = open_page(served).page
     start = changed(page, [0] * 64)
     assert close(start, expected(digits, [0.0] * 6))
-    first = Exploration(digits).facts["order"][0]
+    first = Session(digits).facts["order"][0]
     assert page.locator("#sliders input").first.get_attribute("id") == f"z{first + 1}"
     page.locator("#sliders input").first.focus()
     for _ in range(10):
@@ -147,7 +147,7 @@ def test_the_map_click_hover_zoom_pan_and_labels(open_page: Any, served: Explore
     page.mouse.click(*middle)
     changed(page, before)
     wait_for(page, "document.querySelector('#panel-map').innerText.includes('nearest is example')")
-    explored = Exploration(digits)
+    explored = Session(digits)
     plane = explored.latent_map().plane
     hash_before = page.evaluate("location.hash")
     z = code(page)
@@ -210,7 +210,7 @@ def test_between_two_examples(open_page: Any, served: Explorer, digits: Any) -> 
     page = open_page(served).page
     page.click("#tab-between")
     page.wait_for_selector("#panel-between .strip button")
-    explored = Exploration(digits)
+    explored = Session(digits)
     ends = [explored.encode(i)["z"] for i in (0, 1)]
     scrub = page.locator("[aria-label='Place between A and B']")
     before = drawn(page)
@@ -242,7 +242,7 @@ def test_a_late_answer_does_not_replace_a_newer_picture(open_page: Any, served: 
     page.wait_for_selector("#panel-between .strip button")
     page.evaluate("""() => { const ask = window.fetch; window.fetch = (url, how) => String(url).includes('api/decode')
       ? new Promise(done => setTimeout(done, 500)).then(() => ask(url, how)) : ask(url, how); }""")
-    z = Exploration(digits).encode(1)["z"]
+    z = Session(digits).encode(1)["z"]
     page.click("#random")
     page.wait_for_timeout(200)  # its code is there, its picture is still to come
     page.locator("[aria-label='Place between A and B']").press("End")
@@ -323,7 +323,7 @@ def test_an_example_chosen_while_others_load_stands(open_page: Any, served: Expl
     assert page.input_value("[aria-label='Number of example B']") == "7"
     for button, index in ((0, 0), (8, 7)):
         page.locator("#panel-between .strip button").nth(button).click()
-        assert np.allclose(code(page), Exploration(digits).encode(index)["z"], atol=1e-4)
+        assert np.allclose(code(page), Session(digits).encode(index)["z"], atol=1e-4)
 
 
 def test_the_newest_way_stands_whatever_answer_is_late(open_page: Any, served: Explorer, digits: Any) -> None:
@@ -337,7 +337,7 @@ def test_the_newest_way_stands_whatever_answer_is_late(open_page: Any, served: E
     page.wait_for_timeout(200)
     held.let_go()
     page.locator("#panel-between .strip button").nth(4).click()
-    middle = np.mean([Exploration(digits).encode(i)["z"] for i in (0, 1)], 0)
+    middle = np.mean([Session(digits).encode(i)["z"] for i in (0, 1)], 0)
     assert np.allclose(code(page), middle, atol=1e-4)
 
 
@@ -351,7 +351,7 @@ def test_a_sum_waits_for_every_example(open_page: Any, served: Explorer, digits:
     page.wait_for_selector("[aria-label^='Example c: number 9']")
     held.let_go()
     changed(page, before)
-    a, b, c = (np.array(Exploration(digits).encode(i)["z"]) for i in (0, 1, 9))
+    a, b, c = (np.array(Session(digits).encode(i)["z"]) for i in (0, 1, 9))
     assert np.allclose(code(page), a - b + c, atol=1e-4)
 
 
@@ -366,7 +366,7 @@ def test_the_example_asked_for_last_is_the_one_shown(open_page: Any, served: Exp
     page.wait_for_selector("#own-results dd:text('test example 5')")
     held.let_go()
     assert "test example 5" in page.inner_text("#own-results")
-    assert np.allclose(code(page), Exploration(digits).encode(5)["z"], atol=1e-4)
+    assert np.allclose(code(page), Session(digits).encode(5)["z"], atol=1e-4)
 
 
 def test_a_wrong_number_of_an_example_is_told(open_page: Any, served: Explorer) -> None:
@@ -390,7 +390,7 @@ def test_sum_of_three_examples(open_page: Any, served: Explorer, digits: Any) ->
     before = drawn(page)
     page.keyboard.press("Enter")
     changed(page, before)
-    a, b, c = (np.array(Exploration(digits).encode(i)["z"]) for i in (0, 1, 9))
+    a, b, c = (np.array(Session(digits).encode(i)["z"]) for i in (0, 1, 9))
     assert np.allclose(code(page), a - b + c, atol=1e-4)
     page.click("#reset")
     page.click("text=Take this code")
@@ -403,7 +403,7 @@ def test_traversal(open_page: Any, served: Explorer, digits: Any) -> None:
     page.click("#tab-traverse")
     page.wait_for_selector("#panel-traverse .strip button")
     j = int(page.input_value("#traverse-latent"))
-    assert j == Exploration(digits).facts["order"][0]
+    assert j == Session(digits).facts["order"][0]
     page.fill("#traverse-reach", "2")
     page.keyboard.press("Tab")
     page.wait_for_selector("#panel-traverse .strip button:text('−2.0')")
@@ -422,7 +422,7 @@ def test_a_test_example_shows_posterior_bound_and_score(open_page: Any, served: 
     page.keyboard.press("Enter")
     page.wait_for_selector("#own-results:visible")
     text = page.inner_text("#own-results")
-    explored = Exploration(digits)
+    explored = Session(digits)
     explored.scores()
     x, _ = explored.example(4)
     found = explored.infer(x, None)
@@ -524,7 +524,7 @@ def test_rows_of_numbers_are_shown_as_tables(
     page = open_page(served_table).page
     wait_for(page, "document.querySelector('#decoded-table td').textContent !== '–'")
     shown = [float(t.replace("−", "-")) for t in page.locator("#decoded-table td").all_inner_texts()]
-    assert np.allclose(shown, Exploration(table).decode(Exploration(table).code([[0.0, 0.0]]))[0], rtol=1e-3, atol=1e-3)
+    assert np.allclose(shown, Session(table).decode(Session(table).code([[0.0, 0.0]]))[0], rtol=1e-3, atol=1e-3)
     ready(page)
     page.click("#tab-own")
     assert page.locator("#pad").count() == 0
@@ -545,7 +545,7 @@ def test_rows_of_numbers_are_shown_as_tables(
 def test_lines_of_text_are_read_moved_between_and_typed(open_page: Any, served_text: Explorer, text: Any) -> None:
     watched = open_page(served_text)
     watched.expected = {"400 (Bad Request)"}  # an empty line is refused
-    page, explored = watched.page, Exploration(text)
+    page, explored = watched.page, Session(text)
     wait_for(page, "document.querySelector('#decoded-table p').textContent !== '–'")
 
     def read() -> str:
@@ -584,7 +584,7 @@ def test_lines_of_text_are_read_moved_between_and_typed(open_page: Any, served_t
 def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_codes: Explorer, codes: Any) -> None:
     page = open_page(served_codes).page
     ready(page)
-    explored = Exploration(codes)
+    explored = Session(codes)
     most = explored.facts["discrete"]["categories"] - 1
     slider = page.locator("#sliders input").first
     assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("0", str(most))
@@ -630,7 +630,7 @@ def test_a_model_without_a_bound_says_why(open_page: Any, served_autoencoder: Ex
 
 
 def test_a_server_that_has_gone_is_told(open_page: Any, digits: Any) -> None:
-    explorer = Explorer(Exploration(digits)).start()
+    explorer = Explorer(Session(digits)).start()
     watched = open_page(explorer)
     watched.expected = {"ERR_CONNECTION_REFUSED", "Failed to load resource"}
     explorer.stop()
@@ -705,7 +705,7 @@ def test_by_keyboard_alone(open_page: Any, served: Explorer, digits: Any) -> Non
     page.keyboard.press("Home")
     assert page.get_attribute("#tab-map", "aria-selected") == "true"
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == f"z{Exploration(digits).facts['order'][0] + 1}"
+    assert page.evaluate("document.activeElement.id") == f"z{Session(digits).facts['order'][0] + 1}"
     page.keyboard.press("Shift+?")
     assert page.is_visible("#shortcuts")
     page.keyboard.press("Escape")

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from vaekit.errors import UserError
-from vaekit.experiment.exploring import Exploration
 from vaekit.explorer.guard import MOST_BODY, POLICY, Bucket
 from vaekit.explorer.server import Explorer, listen
+from vaekit.explorer.session import Session
 
 JSON = {"content-type": "application/json"}
 RAW = {"content-type": "application/octet-stream"}
@@ -121,7 +121,7 @@ def test_a_bucket_refills_at_its_rate() -> None:
 
 
 def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> None:
-    explorer = Explorer(Exploration(digits), rate=3.0, burst=5.0).start()
+    explorer = Explorer(Session(digits), rate=3.0, burst=5.0).start()
     try:
         with httpx.Client(verify=False, base_url=explorer.url) as client:
             codes = [client.get("/api/facts").status_code for _ in range(12)]
@@ -134,7 +134,7 @@ def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> N
 
 
 def test_uploads_have_a_rate_of_their_own(digits: Any) -> None:
-    explorer = Explorer(Exploration(digits)).start()
+    explorer = Explorer(Session(digits)).start()
     try:
         with httpx.Client(verify=False, base_url=explorer.url) as client:
             codes = [client.post("/api/infer/file", content=b"no", headers=RAW).status_code for _ in range(40)]

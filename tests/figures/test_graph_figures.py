@@ -7,7 +7,7 @@ import numpy as np
 from graph_toys import some
 from vaekit import figures
 from vaekit.figures.audio import spectrograms
-from vaekit.figures.graphs import beside, graphs, spring
+from vaekit.figures.graphs import graphs, spring
 
 MEL = {"rate": 8000, "window": 256, "hop": 100, "bins": 512, "mels": 16, "frames": 8, "low": 50.0}
 
@@ -24,7 +24,6 @@ def test_joined_nodes_lie_nearer_than_others() -> None:
 
 def test_graphs_are_drawn_and_long_ones_too() -> None:
     assert figures.png(graphs(some((5, 3, 7, 1, 2))))[1:4] == b"PNG"
-    assert figures.png(beside(some(), some(seed=2), "title"))[1:4] == b"PNG"
     large = some((400,), density=0.1)
     axes = graphs(large).axes
     assert len(axes) == 1 and "400 nodes" in axes[0].get_title()
@@ -32,7 +31,7 @@ def test_graphs_are_drawn_and_long_ones_too() -> None:
 
 def test_spectrograms_have_hertz_and_seconds() -> None:
     x = np.random.default_rng(0).normal(size=(5, 1, 16, 8))
-    fig = spectrograms(x, {"mel": MEL, "mean": -4.0, "sd": 2.0}, titles=["a", "b"])
+    fig = spectrograms(x, {"mel": MEL, "mean": -4.0, "sd": 2.0})
     labels = [text.get_text() for text in fig.axes[0].get_yticklabels()]
     assert figures.png(fig)[1:4] == b"PNG" and labels == ["250", "1,000", "2,000", "4,000"]
     assert sum(ax.get_visible() for ax in fig.axes) == 6  # five of them, and the scale

@@ -47,7 +47,7 @@ def test_molecules_are_drawn_from_their_tokens() -> None:
 
 def test_what_is_no_molecule_stays_empty(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rdkit")
-    assert figures.png(drawings(["C1CC", "", "CC"], ["a", "b", "c"]))[1:4] == b"PNG"
+    assert figures.png(drawings(["C1CC", "", "CC"]))[1:4] == b"PNG"
     assert capfd.readouterr().err == ""
 
 

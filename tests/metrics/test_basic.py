@@ -13,8 +13,6 @@ from torch import Tensor
 from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
-from vaekit.experiment import Run, train
-from vaekit.experiment.run import TEST_SEED
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.base import PIECE, Subject, evaluate
@@ -25,6 +23,9 @@ from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
+from vaekit.runs.base import TEST_SEED
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 
 D, N = 6, 37
 

@@ -10,8 +10,10 @@ import torch
 
 from vaekit.commands.evaluate import Ticker
 from vaekit.commands.main import run as command
-from vaekit.experiment import Run, load, train
 from vaekit.metrics.base import evaluate
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy import stats
 
-from vaekit.experiment import train
 from vaekit.metrics.base import evaluate
 from vaekit.metrics.identification import mean_correlation
+from vaekit.runs.train import train
 
 
 def test_one_for_sources_permuted_flipped_scaled_and_shifted() -> None:

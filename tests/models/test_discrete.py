@@ -15,7 +15,6 @@ from vaekit.distributions.base import is_relaxed
 from vaekit.distributions.categorical import OneHot
 from vaekit.distributions.kl import closed_form_kl
 from vaekit.errors import UserError
-from vaekit.experiment import train
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.models.joint import Given, JointVAE
 from vaekit.models.vae import VAE
@@ -24,6 +23,7 @@ from vaekit.posteriors.categorical import CategoricalPosterior
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.categorical import UniformCategorical
 from vaekit.priors.normal import StandardNormal
+from vaekit.runs.train import train
 
 D, C = 3, 4
 X = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
@@ -109,7 +109,7 @@ def test_the_temperature_follows_its_schedule_and_is_kept(tmp_path: Any) -> None
     )  # fmt: skip
     posterior: Any = run.model.posterior
     assert float(posterior.temperature()) == pytest.approx(0.5)
-    from vaekit.experiment import load
+    from vaekit.runs.loading import load
 
     again: Any = load(tmp_path / "run").model.posterior
     assert float(again.temperature()) == pytest.approx(0.5)

@@ -7,10 +7,10 @@ import torch
 
 from vaekit import bounds
 from vaekit.distributions.kl import closed_form_kl
-from vaekit.experiment import train
-from vaekit.experiment.run import Run
 from vaekit.models.semi_amortised import SemiAmortisedVAE
 from vaekit.models.vae import VAE
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def test_refusals_are_computed() -> None:
 
 
 def test_refused_before_anything_is_written(tmp_path: Any) -> None:
-    from vaekit.experiment import train
+    from vaekit.runs.train import train
 
     with pytest.raises(UserError, match="made of the posterior"):
         train("dreg", "digits", steps=1, out=tmp_path / "run", set={"model.prior": "vamp"})

@@ -13,13 +13,13 @@ from torch import Tensor
 from vaekit.distributions.mixture import Mixture
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.experiment import train
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.base import POSTERIORS
 from vaekit.priors.mixture import GaussianMixture
 from vaekit.priors.vamp import VampPrior
+from vaekit.runs.train import train
 
 
 def over_the_plane(d: Mixture, half: float = 12.0, n: int = 301) -> float:

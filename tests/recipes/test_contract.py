@@ -21,14 +21,16 @@ import pytest
 import torch
 
 from recipes import examples
-from vaekit.experiment import Run, load, train
-from vaekit.experiment.run import build
-from vaekit.experiment.source import DataSource
 from vaekit.graphs import Graphs
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.recipes.base import RECIPES, Built
+from vaekit.runs.base import build
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 from vaekit.training import checkpoint
+from vaekit.training.data_source import DataSource
 from vaekit.training.loop import Fit
 
 NAMES = RECIPES.names

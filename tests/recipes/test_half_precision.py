@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from recipes import examples
-from vaekit.experiment import train
 from vaekit.recipes.base import RECIPES
+from vaekit.runs.train import train
 
 
 @pytest.mark.slow

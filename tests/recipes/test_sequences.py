@@ -10,8 +10,9 @@ import torch
 from recipes.examples import lines
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
-from vaekit.experiment import Run, train
 from vaekit.recipes.base import RECIPES
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
 
 SMALL = {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 4, "train.lr": 5e-3}
 OFF = {"objective.beta": 1.0, "objective.free_bits": 0.0, "model.word_dropout": 0.0, "model.skip": False}

@@ -17,8 +17,8 @@ from torch import Tensor
 from training.toys import ToySource, adversarial, toy_data, toy_vae, two_stages
 from vaekit import bounds
 from vaekit.errors import UserError
-from vaekit.experiment import train
 from vaekit.objectives.elbo import negative_elbo
+from vaekit.runs.train import train
 from vaekit.training import checkpoint, loop
 from vaekit.training.log import JsonLines, finite, read
 from vaekit.training.loop import Fit, fit
@@ -105,7 +105,7 @@ def test_the_callers_random_state_is_left_alone_and_does_not_matter() -> None:
 def test_the_test_split_is_never_touched_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Early stopping and the choice of weights see the held-out split; a test split that cannot be read trains on."""
     from vaekit.data.dataset import DataSet
-    from vaekit.experiment import loading
+    from vaekit.runs import data as loading
 
     class Poison:
         def __getattr__(self, name: str) -> Any:
@@ -130,7 +130,7 @@ def test_the_test_split_is_never_touched_in_training(monkeypatch: pytest.MonkeyP
 def test_held_out_data_are_not_trained_on_nor_augmented() -> None:
     """Splits are disjoint, the held-out batches are always the same, and their noise is not the training's."""
     from vaekit.data import load
-    from vaekit.experiment.source import DataSource
+    from vaekit.training.data_source import DataSource
 
     x = torch.arange(200 * 4, dtype=torch.float32).reshape(200, 4)
     data = load(x.numpy())

@@ -1,1 +1,1 @@
-"""The command line: arguments to experiment calls, no logic."""
+"""The command line: one file a command, which reads, calls a run, and writes."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from vaekit.commands.output import note, print_json
+from vaekit.commands.common import ANSWER, USE, Answer, Use
+from vaekit.errors import UserError
 
 
-def compress(run: Path, source: str, out: Path, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: Answer = ANSWER) -> None:
     """Compress images without loss, by bits back coding with the run's model.
 
     Parameters
@@ -22,23 +20,37 @@ def compress(run: Path, source: str, out: Path, /, *, json: Annotated[bool, Para
         run's own test split.
     out
         The file to write.
-    json
-        Print one JSON object on the last line of standard output.
     """
-    from vaekit.experiment import compressing
+    from vaekit.atomic import write_bytes
+    from vaekit.tasks.compressed_file import elbo_bits, pack
+    from vaekit.tasks.grey_levels import to_levels
 
-    found = compressing.compress_file(run, source, out)
-    if json:
-        print_json(found)
-    else:
-        note(
-            f"{found['n']} examples ({found['source']}) in {found['bytes']:,} bytes: "
-            f"{found['bits_per_example']:.1f} bits each, {found['bits_per_dim']:.4f} a dimension, "
-            f"{100 * found['over_elbo']:+.2f}% on -ELBO; {out}"
-        )
+    _folder(out)
+    opened = use.load(run)
+    x, name = opened.stored_levels(None if source == "test" and not Path(source).exists() else source)
+    data = pack(opened.codec(), x, opened.fingerprint, where=name)
+    write_bytes(out, data)
+    level, _ = to_levels(x, tuple(opened.info.shape), opened.levels, name)
+    ideal = elbo_bits(opened.model, level, opened.levels)
+    facts = {
+        "source": name,
+        "n": len(x),
+        "bytes": len(data),
+        "bits_per_example": 8 * len(data) / len(x),
+        "bits_per_dim": 8 * len(data) / level.size,
+        "elbo_bits_per_example": ideal / len(x),
+        "over_elbo": 8 * len(data) / ideal - 1,
+        "raw_bytes": int(x.nbytes),
+        "out": str(out),
+    }
+    answer.tell(
+        facts,
+        f"{len(x)} examples ({name}) in {len(data):,} bytes: {facts['bits_per_example']:.1f} bits each, "
+        f"{facts['bits_per_dim']:.4f} a dimension, {100 * facts['over_elbo']:+.2f}% on -ELBO; {out}",
+    )
 
 
-def decompress(run: Path, source: Path, out: Path, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def decompress(run: Path, source: Path, out: Path, /, *, use: Use = USE, answer: Answer = ANSWER) -> None:
     """Bring a compressed file's images back, bit by bit.
 
     Parameters
@@ -49,13 +61,26 @@ def decompress(run: Path, source: Path, out: Path, /, *, json: Annotated[bool, P
         The compressed file.
     out
         The file to write, .npz (x) or .npy.
-    json
-        Print one JSON object on the last line of standard output.
     """
-    from vaekit.experiment import compressing
+    from vaekit.data.save import write_npy, write_npz
 
-    found = compressing.decompress_file(run, source, out)
-    if json:
-        print_json(found)
+    suffix = out.suffix.lower()
+    if suffix not in (".npz", ".npy"):
+        raise UserError(f"{out}: write a file ending in .npz or .npy")
+    _folder(out)
+    if not source.is_file():
+        raise UserError(f"there is no file {source}; check the path")
+    x = use.load(run).decompress(source.read_bytes(), where=str(source))
+    if suffix == ".npz":
+        write_npz(out, x=x)
     else:
-        note(f"{found['n']} examples of type {found['dtype']} and shape {tuple(found['shape'][1:])} in {out}")
+        write_npy(out, x)
+    answer.tell(
+        {"n": len(x), "shape": list(x.shape), "dtype": str(x.dtype), "out": str(out)},
+        f"{len(x)} examples of type {x.dtype} and shape {tuple(x.shape[1:])} in {out}",
+    )
+
+
+def _folder(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} in; make it first")

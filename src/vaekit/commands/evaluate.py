@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from vaekit import _env
-from vaekit.commands.arguments import Whole
+from vaekit.commands.common import ANSWER, USE, Answer, Use, Whole, at_least
 from vaekit.commands.launch import launch, launched
 from vaekit.commands.output import describe, print_json, print_table
+from vaekit.errors import UserError
 
 
 def evaluate(
@@ -26,7 +27,8 @@ def evaluate(
     inception: Path | None = None,
     seed: Whole = 0,
     devices: Whole | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    use: Use = USE,
+    answer: Answer = ANSWER,
 ) -> None:
     """Evaluate a run on its test split; the numbers go into RUN/evaluation.json and the report.
 
@@ -49,30 +51,22 @@ def evaluate(
         Seed of the evaluation's noise.
     devices
         Share the test examples out over as many processes, for the likelihood's metrics; the numbers are the same.
-    json
-        Print one JSON object on the last line of standard output.
     """
     if devices is not None and not launched():
         sys.exit(launch(devices, _env.arguments, restarts=0))
-    from vaekit import experiment
-
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
-    if k < 1 or (limit is not None and limit < 1):
-        from vaekit.errors import UserError
-
-        raise UserError(f"--{'k' if k < 1 else 'limit'} must be at least 1")
-    loaded = experiment.load(run)
+    at_least("--k", k)
+    at_least("--limit", 1 if limit is None else limit)
+    loaded = use.load(run)
     if inception is not None and not inception.is_file():
-        from vaekit.errors import UserError
-
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    found = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    results = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
     if not _env.is_first():
         return
     loaded.write_report()
-    plain = {name: result.to_dict() for name, result in found.items()}
-    if json:
+    plain = {name: result.to_dict() for name, result in results.items()}
+    if answer.json:
         print_json(plain)
         return
     rows = [

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from vaekit.commands.common import USE, Use
 from vaekit.commands.output import note
 
 
@@ -16,6 +17,7 @@ def explore(
     *,
     port: int = 8765,
     browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+    use: Use = USE,
 ) -> None:
     """Explore a run's latent space in the browser, on this machine alone; Ctrl-C ends it.
 
@@ -28,11 +30,12 @@ def explore(
     browser
         Open the page in the browser.
     """
-    from vaekit.explorer.server import serve
+    from vaekit.explorer.server import require_web
 
     def announce(url: str) -> None:
         print(url, flush=True)
         note("Open this address in a browser on this machine; Ctrl-C ends the explorer.")
 
-    serve(run, port, browser, announce)
+    require_web()
+    use.load(run).explore(port, browser=browser, announce=announce)
     note("the explorer has ended")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
+from vaekit.commands.common import ANSWER, Answer
+from vaekit.commands.files import check_out
+from vaekit.errors import UserError
 
-from vaekit.commands.output import note, print_json
+SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
 
 
-def export(
-    run: Path,
-    /,
-    *,
-    format: Literal["onnx", "torch"] = "onnx",
-    json: Annotated[bool, Parameter(negative="")] = False,
-    out: Path,
-) -> None:
+def export(run: Path, /, *, format: Literal["onnx", "torch"] = "onnx", answer: Answer = ANSWER, out: Path) -> None:
     """Write encoder (mean and sd) and decoder (mean) as programs that run without vaekit, for any batch size.
 
     Parameters
@@ -26,16 +21,32 @@ def export(
         The run's folder.
     format
         onnx, or torch (torch.export).
-    json
-        Print one JSON object on the last line of standard output.
     out
         F.zip for both parts in one file; F.onnx (F.pt2) for F.encoder.onnx and F.decoder.onnx; a name with encoder or
         decoder in it for that part alone.
     """
-    from vaekit.experiment import exporting
+    import zipfile
 
-    found = exporting.export(run, out, format=format)
-    if json:
-        print_json(found)
+    from vaekit.atomic import replacing, write_bytes
+    from vaekit.runs.loading import load
+
+    suffix = SUFFIX[format]
+    if out.suffix.lower() not in (suffix, ".zip"):
+        raise UserError(f"--out {out}: write a file ending in {suffix} or .zip for --format {format}")
+    zipped = check_out(out, (suffix, ".zip")) == ".zip"
+    one = [] if zipped else [name for name in ("encoder", "decoder") if name in out.stem.lower()]
+    made = load(run, "cpu").export(format)
+    if len(one) == 1:
+        made = {one[0]: made[one[0]]}
+    if zipped:
+        with replacing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in made.items():
+                archive.writestr(f"{name}{suffix}", data)
+        written = [str(out)]
     else:
-        note(f"{' and '.join(found['parts'])} in {' and '.join(found['out'])}")
+        paths = {name: out if len(one) == 1 else out.with_name(f"{out.stem}.{name}{suffix}") for name in made}
+        for name, data in made.items():
+            write_bytes(paths[name], data)
+        written = [str(path) for path in paths.values()]
+    sizes = {name: len(data) for name, data in made.items()}
+    answer.tell({"format": format, "parts": sizes, "out": written}, f"{' and '.join(sizes)} in {' and '.join(written)}")

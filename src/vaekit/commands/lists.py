@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from vaekit.commands.common import Flag
 from vaekit.commands.output import print_json, print_table
 
 
-def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def recipes(*, json: Flag = False) -> None:
     """List the recipes.
 
     Parameters
@@ -17,18 +16,18 @@ def recipes(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
-    found = catalogue.recipes()
+    listed = catalogue.recipes()
     if json:
-        print_json(found)
+        print_json(listed)
     else:
         print_table(
-            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in found.items()]
+            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in listed.items()]
         )
 
 
-def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def datasets(*, json: Flag = False) -> None:
     """List the known data sets and where they were found.
 
     Parameters
@@ -36,13 +35,13 @@ def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
-    found = catalogue.datasets()
+    listed = catalogue.datasets()
     if json:
-        print_json(found)
+        print_json(listed)
     else:
-        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in found.items()]
+        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in listed.items()]
         print_table(["data set", "what it is", "where"], rows)
 
 
@@ -52,7 +51,7 @@ def _missing(entry: dict[str, Any]) -> str:
     return "not on disk; downloaded when used" if entry["fetched"] else "not on disk; put it into VAEKIT_DATA"
 
 
-def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def show(recipe: str, /, *, json: Flag = False) -> None:
     """Show a recipe: what it is and every setting with its default.
 
     Parameters
@@ -62,14 +61,14 @@ def show(recipe: str, /, *, json: Annotated[bool, Parameter(negative="")] = Fals
     json
         Print one JSON object.
     """
-    from vaekit.experiment import catalogue
+    from vaekit.recipes import catalogue
 
-    found = catalogue.show(recipe)
+    facts = catalogue.show(recipe)
     if json:
-        print_json(found)
+        print_json(facts)
         return
-    print(f"{found['name']}: {found['summary']}\n{found['reference']}\n")
-    for section, settings in found["settings"].items():
+    print(f"{facts['name']}: {facts['summary']}\n{facts['reference']}\n")
+    for section, settings in facts["settings"].items():
         rows = [[f"{section}.{s['name']}", str(s["default"]), s["description"]] for s in settings]
         print_table(["setting", "default", ""], rows)
         print()

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from vaekit.commands.arguments import WHOLE, Whole
-from vaekit.commands.output import describe, note, print_json
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Count, Flag, UseData, Whole, at_least
+from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.output import describe
 
 
 def optimise(
     run: Path,
     /,
     *,
-    data: str | None = None,
-    n: Annotated[int, WHOLE, Parameter(alias="-n")] = 50,
+    n: Count = 50,
     steps: Whole = 100,
     rate: float = 0.1,
     keep: float = 0.0,
-    minimise: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    minimise: Flag = False,
+    use: UseData = USE_DATA,
+    answer: Answer = ANSWER,
     out: Path,
 ) -> None:
     """Move molecules' codes towards more of the property that the run learned, and decode them.
@@ -30,8 +28,6 @@ def optimise(
     ----------
     run
         The run's folder, of a molecule-vae trained with data.property.
-    data
-        A known set or a path; default the run's own test split.
     n
         How many molecules.
     steps
@@ -42,20 +38,20 @@ def optimise(
         Weight of the prior's log-density, which holds codes where the decoder was trained.
     minimise
         Seek less of the property.
-    json
-        Print one JSON object on the last line of standard output.
     out
         The file to write, .csv or .npz: molecule, before, reconstruction, reconstructed, optimised, after, predicted,
         similarity.
     """
-    from vaekit.experiment import optimising
+    from vaekit.tasks.optimisation import summary
 
-    found = optimising.optimise(run, out, data=data, n=n, steps=steps, rate=rate, keep=keep, minimise=minimise)
-    if json:
-        print_json(found)
-        return
-    words = f"{found['n']} molecules, {found['valid']:.0%} decode to one"
-    if "gain" in found:
-        words += f"; {found['property']} {describe(found['before'])} before, {describe(found['after'])} after"
-        words += f", {found['improved']['value']:.0%} improved"
-    note(f"{words}; {out}")
+    check_out(out, COLUMNS)
+    at_least("-n", n)
+    opened = use.load(run)
+    columns = opened.optimise(use.data, n=n, steps=steps, rate=rate, keep=keep, minimise=minimise)
+    write_columns(out, columns)
+    facts = {"property": opened.info.facts["property"]["name"]} | summary(columns, minimise)
+    words = f"{facts['n']} molecules, {facts['valid']:.0%} decode to one"
+    if "gain" in facts:
+        words += f"; {facts['property']} {describe(facts['before'])} before, {describe(facts['after'])} after"
+        words += f", {facts['improved']['value']:.0%} improved"
+    answer.tell(facts, f"{words}; {out}")

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from vaekit import _env
-from vaekit.commands.arguments import Whole
+from vaekit.commands.common import Flag, Whole
 from vaekit.commands.launch import launch, launched
 from vaekit.commands.output import note, print_json
 
@@ -28,14 +28,14 @@ def train(
     device: str | None = None,
     precision: str | None = None,
     set: Annotated[list[str] | None, Parameter(negative="")] = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    resume: Flag = False,
+    overwrite: Flag = False,
     logger: Annotated[list[str] | None, Parameter(negative="")] = None,
     devices: Whole | None = None,
-    shard: Annotated[bool, Parameter(negative="")] = False,
-    compile: Annotated[bool, Parameter(negative="")] = False,
+    shard: Flag = False,
+    compile: Flag = False,
     figures: bool = True,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Train a recipe on data into a run folder.
 
@@ -83,12 +83,12 @@ def train(
     """
     if devices is not None and not launched():
         sys.exit(launch(devices, _env.arguments))
-    from vaekit import experiment
-    from vaekit.experiment.folder import next_free
-    from vaekit.experiment.loading import default_name
+    from vaekit.runs.data import default_name
+    from vaekit.runs.folder import next_free
+    from vaekit.runs.train import train as train_run
 
     target = out if out is not None or resume else next_free(recipe or "vae", data or default_name(recipe or "vae"))
-    run = experiment.train(
+    run = train_run(
         recipe,
         data,
         out=target,

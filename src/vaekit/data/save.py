@@ -64,3 +64,9 @@ def _writable(path: str | Path) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
     return path
+
+
+def write_npy(path: str | Path, x: Any) -> None:
+    """Write one array to an NPY file that needs no pickle to read."""
+    with replacing(_writable(path)) as part, part.open("wb") as out:
+        np.save(out, np.asarray(x), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The explorer's answers: JSON and raw bytes over HTTP. Numbers are checked here; the work is the experiment's."""
+"""The explorer's answers: JSON and raw bytes over HTTP. Numbers are checked here; the work is the session's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -19,8 +20,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vaekit.errors import UserError
-from vaekit.experiment.exploring import Exploration, set_threads
 from vaekit.explorer.guard import MOST_BODY, Bucket
+from vaekit.explorer.session import Session
 from vaekit.explorer.uploads import read_upload
 
 STATIC = Path(__file__).parent / "static"
@@ -41,9 +42,9 @@ class Refused(Exception):
 class Api:
     """The routes over one run. Decoding has threads of its own, so that nothing slow delays a slider."""
 
-    def __init__(self, exploration: Exploration, workers: int = 2) -> None:
-        self.x = exploration
-        quiet = {"initializer": set_threads, "initargs": (1,)}
+    def __init__(self, session: Session, workers: int = 2) -> None:
+        self.x = session
+        quiet = {"initializer": torch.set_num_threads, "initargs": (1,)}
         self._quick = ThreadPoolExecutor(workers, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
         self._map: Any = None
@@ -83,16 +84,16 @@ class Api:
     async def map(self, request: Request) -> Response:
         """The points: float32 (N, 2), then int16 labels if x-labels is 1; 202 with the progress until they are made."""
         if self._map is None:
-            raise UserError(f"the run's data are not at hand: {self.x.problem}")
+            raise UserError(f"the training data were not found: {self.x.problem}")
         if not self._map.done():
             done, total = self.x.progress
             return JSONResponse({"done": done, "total": total}, status_code=202)
-        found = self._map.result()
-        body = found.points.astype("<f4").tobytes()
-        labelled = found.labels is not None
+        made = self._map.result()
+        body = made.points.astype("<f4").tobytes()
+        labelled = made.labels is not None
         if labelled:
-            body += found.labels.astype("<i2").tobytes()
-        headers = {"x-count": str(len(found.points)), "x-labels": str(int(labelled))}
+            body += made.labels.astype("<i2").tobytes()
+        headers = {"x-count": str(len(made.points)), "x-labels": str(int(labelled))}
         return Response(body, media_type="application/octet-stream", headers=headers)
 
     async def plane(self, request: Request) -> Response:
@@ -234,10 +235,10 @@ class Api:
             self.x.scores()  # the first waits for the distribution that the score is compared with
             return self.x.infer(x, label)
 
-        found = await self._run(self._slow, work)
+        answer = await self._run(self._slow, work)
         for name in ("x", "recon"):
-            found[name] = base64.b64encode(_bytes(np.atleast_1d(found[name]))).decode()
-        return JSONResponse(found | {"told": told, "label": label})
+            answer[name] = base64.b64encode(_bytes(np.atleast_1d(answer[name]))).decode()
+        return JSONResponse(answer | {"told": told, "label": label})
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
@@ -330,9 +331,9 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", media_type="text/html")
 
 
-def make_app(exploration: Exploration, workers: int = 2) -> Starlette:
+def make_app(session: Session, workers: int = 2) -> Starlette:
     """Return the application, without its guard."""
-    api = Api(exploration, workers)
+    api = Api(session, workers)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -11,11 +11,11 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from vaekit.errors import UserError
-from vaekit.experiment.exploring import Exploration, explore
+from vaekit.explorer.session import Session
+from vaekit.runs.base import RunBase
 
 PORT = 8765
 
@@ -64,7 +64,7 @@ class Explorer:
     """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own."""
 
     def __init__(
-        self, exploration: Exploration, port: int = 0, sockets: list[socket.socket] | None = None, **guard: float
+        self, session: Session, port: int = 0, sockets: list[socket.socket] | None = None, **guard: float
     ) -> None:
         require_web()
         import uvicorn
@@ -75,9 +75,9 @@ class Explorer:
         self.sockets = sockets or listen(port)
         self.port: int = self.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
-        _ = exploration.facts  # what the page asks for first is ready when the address is told
+        _ = session.facts  # what the page asks for first is ready when the address is told
         config = uvicorn.Config(
-            Guard(make_app(exploration), self.port, **guard),
+            Guard(make_app(session), self.port, **guard),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -112,11 +112,10 @@ class Explorer:
             one.close()
 
 
-def serve(path: Path, port: int = PORT, browser: bool = True, announce: Callable[[str], None] = print) -> None:
-    """Open a run's folder and serve its page until Ctrl-C."""
+def serve(run: RunBase, port: int = PORT, browser: bool = True, announce: Callable[[str], None] = print) -> None:
+    """Serve a run's page until Ctrl-C."""
     require_web()
-    sockets = listen(port)  # an occupied port is told before the run is loaded
-    explorer = Explorer(explore(path), sockets=sockets)
+    explorer = Explorer(Session(run), sockets=listen(port))
     announce(explorer.url)
     if browser and _has_screen():
         threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()

@@ -40,20 +40,20 @@ def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     try:
         version = npy.read_magic(stream)
         head = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        found, _, dtype = head(stream)
+        stored, _, dtype = head(stream)
     except Exception as error:  # NumPy's reader of headers lets its parsers' own errors through, a dozen kinds
         raise UserError(f"the NPY file is damaged ({' '.join(str(error).split())[:120]}); write it again") from None
     if dtype.kind not in "fiub":
         raise UserError(f"the NPY file holds {dtype}; only arrays of numbers are read")
-    count = int(np.prod(found, dtype=object)) if found else 1
+    count = int(np.prod(stored, dtype=object)) if stored else 1
     if count * dtype.itemsize > len(data):
         raise UserError("the NPY file is cut short; write it again")
     fits = {shape, (1, *shape)}
     if len(shape) == 3:
         c, h, w = shape
         fits |= {(h, w, c), (1, h, w, c), *([(h, w), (1, h, w)] if c == 1 else [])}
-    if tuple(found) not in fits:
-        raise UserError(f"the NPY file's array has shape {tuple(found)}; this run's examples have {shape}")
+    if tuple(stored) not in fits:
+        raise UserError(f"the NPY file's array has shape {tuple(stored)}; this run's examples have {shape}")
     stream.seek(0)
     try:
         values = np.load(stream, allow_pickle=False)
@@ -61,10 +61,10 @@ def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         raise UserError(f"the NPY file is damaged ({error}); write it again") from None
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UserError("the NPY file holds values that are not finite; replace them")
-    last = tuple(found)[-3:]
+    last = tuple(stored)[-3:]
     if len(shape) == 3 and last != shape and len(last) == 3 and last == (shape[1], shape[2], shape[0]):
         values = np.moveaxis(values.reshape(last), -1, 0)
-    return values.reshape(shape), f"read an array of shape {tuple(found)}"
+    return values.reshape(shape), f"read an array of shape {tuple(stored)}"
 
 
 def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:

@@ -5,18 +5,17 @@
 b'PNG'
 """
 
-from vaekit.figures.images import images, interpolation, manifold, reconstructions, samples, traversals
+from vaekit.figures.images import interpolation, manifold, reconstructions, samples, traversals
 from vaekit.figures.latents import aggregate_posterior, kl_per_dimension, latent_map
 from vaekit.figures.layers import kl_layers
-from vaekit.figures.plots import histogram_scores, rate_distortion, roc, study
+from vaekit.figures.plots import anomaly_scores, rate_distortion
 from vaekit.figures.style import png, save
 from vaekit.figures.training import curves
 
 __all__ = [
     "aggregate_posterior",
+    "anomaly_scores",
     "curves",
-    "histogram_scores",
-    "images",
     "interpolation",
     "kl_layers",
     "kl_per_dimension",
@@ -25,9 +24,7 @@ __all__ = [
     "png",
     "rate_distortion",
     "reconstructions",
-    "roc",
     "samples",
     "save",
-    "study",
     "traversals",
 ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.figures.style import BLUE, GREY, MUTED, TICK, bare, figure, heading
+from vaekit.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 4
+COLUMNS, MOST = 4, 12
 MOST_SPRUNG = 300
 MOST_LINES = 4000
 
@@ -46,18 +45,15 @@ def spring(n: int, edges: np.ndarray, steps: int = 200, seed: int = 0) -> np.nda
     return place / max(np.abs(place).max(), 1e-9)
 
 
-def graphs(x: Any, facts: Any = None, titles: Sequence[str] = (), limit: int = 12) -> Figure:
-    """Draw up to `limit` graphs as nodes and lines, larger ones on a circle with some of their edges."""
-    count = min(len(x), limit)
+def graphs(x: Any, facts: Any = None) -> Figure:
+    """Draw the first twelve graphs as nodes and lines, larger ones on a circle with some of their edges."""
+    count = min(len(x), MOST)
     columns = min(COLUMNS, count)
-    rows = -(-count // columns)
-    fig = figure(2.25 * columns, 2.35 * rows)
-    for i in range(count):
-        ax = bare(fig.add_subplot(rows, columns, i + 1))
+    fig = style.figure(2.25 * columns, 2.35 * -(-count // columns))
+    for i, ax in enumerate(style.panels(fig, count, columns)):
         n, edges = int(x.sizes[i]), np.asarray(x[i].edges)
-        _draw(ax, n, edges)
-        words = titles[i] if i < len(titles) else f"{n:,} nodes, {len(edges):,} edges"
-        ax.set_title(words, fontsize=TICK, color=MUTED)
+        _draw(style.bare(ax), n, edges)
+        ax.set_title(f"{n:,} nodes, {len(edges):,} edges", fontsize=style.TICK, color=style.MUTED)
     return fig
 
 
@@ -66,22 +62,10 @@ def _draw(ax: Any, n: int, edges: np.ndarray) -> None:
 
     shown = edges if len(edges) <= MOST_LINES else edges[np.linspace(0, len(edges) - 1, MOST_LINES).astype(int)]
     place = spring(n, edges) if n <= MOST_SPRUNG else circle(n)
-    ax.add_collection(LineCollection(list(place[shown]), colors=GREY, linewidths=0.9 if n <= 60 else 0.2, zorder=1))
-    ax.scatter(*place.T, s=max(4.0, 36 - n / 2), color=BLUE, edgecolors="white", linewidths=0.6, zorder=2)
+    ax.add_collection(
+        LineCollection(list(place[shown]), colors=style.GREY, linewidths=0.9 if n <= 60 else 0.2, zorder=1)
+    )
+    ax.scatter(*place.T, s=max(4.0, 36 - n / 2), color=style.BLUE, edgecolors="white", linewidths=0.6, zorder=2)
     ax.set_xlim(-1.12, 1.12)
     ax.set_ylim(-1.12, 1.12)
     ax.set_aspect("equal")
-
-
-def beside(ours: Any, theirs: Any, title: str = "") -> Figure:
-    """Draw graphs of the data above as many drawn ones."""
-    count = min(len(ours), len(theirs), 5)
-    fig = figure(1.9 * count, 4.4)
-    for row, (x, word) in enumerate(((theirs, "data"), (ours, "drawn"))):
-        for i in range(count):
-            ax = bare(fig.add_subplot(2, count, row * count + i + 1))
-            edges = np.asarray(x[i].edges)
-            _draw(ax, int(x.sizes[i]), edges)
-            ax.set_title(f"{word}: {int(x.sizes[i])} nodes, {len(edges)} edges", fontsize=TICK - 1, color=MUTED)
-    heading(fig, title)
-    return fig

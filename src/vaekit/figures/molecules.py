@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vaekit.errors import UserError
 from vaekit.figures import style
@@ -12,7 +13,7 @@ from vaekit.figures import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS, MOST = 5, 25
+COLUMNS, MOST, CELL = 5, 25, 270
 _FIRST_WORD = 4
 _END = 2
 
@@ -22,8 +23,8 @@ def molecules(x: Any, facts: Mapping[str, Any]) -> Figure:
     return drawings([_smiles(row, facts) for row in x.tolist()[:MOST]])
 
 
-def drawings(smiles: Sequence[str], captions: Sequence[str] = (), title: str | None = None) -> Figure:
-    """Draw molecules in a grid, five a row, each with its caption; what is no molecule stays empty and says so.
+def drawings(smiles: Sequence[str]) -> Figure:
+    """Draw molecules in a grid, five a row; what is no molecule stays empty and says so.
 
     Raises:
         UserError: rdkit is not installed.
@@ -33,34 +34,24 @@ def drawings(smiles: Sequence[str], captions: Sequence[str] = (), title: str | N
     """
     try:
         from rdkit import Chem, rdBase
-        from rdkit.Chem.Draw import rdMolDraw2D
+        from rdkit.Chem.Draw import MolsToGridImage, rdMolDraw2D
     except ImportError:
         raise UserError("drawing molecules needs the package rdkit: pip install 'vaekit[mol]'") from None
-    block = rdBase.BlockLogs()
-    found = [Chem.MolFromSmiles(text) if text else None for text in smiles]
-    del block
-    words = list(captions) if captions else [""] * len(found)
-    words = [word if one is not None else f"{word} (no molecule)".strip() for word, one in zip(words, found)]
-    columns = max(1, min(COLUMNS, len(found)))
-    rows = -(-len(found) // columns)
-    cell = 260
-    canvas: Any = rdMolDraw2D.MolDraw2DCairo(columns * cell, rows * cell, cell, cell)
-    canvas.drawOptions().legendFontSize = 22
-    canvas.drawOptions().padding = 0.08
-    empty = Chem.MolFromSmiles("")
-    canvas.DrawMolecules([empty if one is None else one for one in found], legends=words)
-    canvas.FinishDrawing()
-    return _framed(canvas.GetDrawingText(), rows / columns, title)
-
-
-def _framed(png: bytes, ratio: float, title: str | None) -> Figure:
-    """Return the drawing as a figure."""
-    from matplotlib.image import imread
-
-    fig = style.figure(style.WIDTH, style.WIDTH * ratio + (0.4 if title else 0.0))
-    ax = style.bare(fig.add_subplot())
-    ax.imshow(imread(io.BytesIO(png), format="png"), interpolation="antialiased")
-    style.heading(fig, title)
+    with rdBase.BlockLogs():
+        parsed = [Chem.MolFromSmiles(text) if text else None for text in smiles]
+    options: Any = rdMolDraw2D.MolDrawOptions()
+    options.drawMolsSameScale, options.legendFontSize, options.padding = False, 22, 0.08
+    columns = max(1, min(COLUMNS, len(parsed)))
+    picture: Any = MolsToGridImage(
+        parsed,
+        molsPerRow=columns,
+        subImgSize=(CELL, CELL),
+        legends=["" if one is not None else "(no molecule)" for one in parsed],
+        drawOptions=options,
+        returnPNG=False,
+    )
+    fig = style.figure(style.WIDTH, style.WIDTH * -(-len(parsed) // columns) / columns)
+    style.bare(fig.add_subplot()).imshow(np.asarray(picture), interpolation="antialiased")
     return fig
 
 

@@ -17,7 +17,7 @@ _LOWEST = 21
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def rolls(x: Any, facts: Mapping[str, Any], titles: Sequence[str] = (), title: str | None = None) -> Figure:
+def rolls(x: Any, facts: Mapping[str, Any]) -> Figure:
     """Draw rows of tokens (N, T) as piano rolls, a colour a voice; `facts` are the data set's (`voices`, `steps`).
 
     >>> import numpy as np
@@ -25,17 +25,10 @@ def rolls(x: Any, facts: Mapping[str, Any], titles: Sequence[str] = (), title: s
     1
     """
     rows = x.tolist()[:MOST]
-    columns = min(COLUMNS, max(1, len(rows)))
-    deep = -(-len(rows) // columns)
-    fig = style.figure(style.WIDTH, 1.75 * deep + 0.3)
-    grid = fig.subplots(max(1, deep), columns, squeeze=False)
-    for ax, row in zip(grid.flat, rows):
+    columns = min(COLUMNS, len(rows))
+    fig = style.figure(style.WIDTH, 1.75 * -(-len(rows) // columns) + 0.3)
+    for ax, row in zip(style.panels(fig, len(rows), columns), rows):
         _roll(ax, row, facts)
-    for ax, words in zip(grid.flat, titles):
-        ax.set_title(style.plain(words), fontsize=style.LABEL, color=style.INK, loc="left", y=1.0)
-    for ax in list(grid.flat)[len(rows) :]:
-        style.bare(ax)
-    style.heading(fig, title)
     return fig
 
 
@@ -56,8 +49,8 @@ def _roll(ax: Axes, row: Sequence[int], facts: Mapping[str, Any]) -> None:
     octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0]
     ends = [end for end in (min(pitches), max(pitches)) if all(abs(end - c) > 3 for c in octaves)]
     ticks = sorted({*octaves, *ends})
-    style.ticks(ax.yaxis, ticks, [f"{_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
-    style.ticks(ax.xaxis, [], [])
+    ax.set_yticks(ticks, [f"{_NAMES[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks])
+    ax.set_xticks([])
 
 
 def _notes(voice: Sequence[int]) -> Iterator[tuple[int, int, int]]:

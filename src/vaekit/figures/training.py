@@ -19,10 +19,10 @@ _NOT_CURVES = {"step", "epoch", "stage", "time", "seconds", "eta", "seed", "exam
 _FIRST = ("elbo", "loss", "log_px", "kl")
 _LAST = ("lr", "grad_norm", "skipped")
 _NAMES = {
-    "elbo": ("ELBO, training and held-out", "nats an example"),
-    "loss": ("Training loss", "nats an example"),
-    "log_px": ("Reconstruction, E log p(x|z)", "nats an example"),
-    "kl": ("KL(q(z|x) ‖ p(z))", "nats an example"),
+    "elbo": ("ELBO, training and held-out", "nats/example"),
+    "loss": ("Training loss", "nats/example"),
+    "log_px": ("Expected log p(x|z)", "nats/example"),
+    "kl": ("KL(q(z|x) ‖ p(z))", "nats/example"),
     "lr": ("Learning rate", ""),
     "grad_norm": ("Gradient norm", ""),
     "skipped": ("Steps skipped", "count"),
@@ -31,11 +31,11 @@ _NAMES = {
 _MOST_PANELS = 10
 
 
-def curves(records: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
+def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss terms, held-out ELBO and learning rate against training steps.
 
     Each record is a mapping with `step` and, where known, `epoch` (epochs done, possibly a fraction), `stage`, and any
-    of `elbo`, `loss`, `log_px`, `kl` (nats an example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
+    of `elbo`, `loss`, `log_px`, `kl` (nats/example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
     the panel of NAME. Other numeric keys get a small panel each. Records may lack keys. A step count that starts again
     in a later stage is carried on from the stage before. The first steps of a run are left off scale when they would
     flatten the rest.
@@ -57,22 +57,14 @@ def curves(records: Sequence[Mapping[str, Any]], title: str | None = None) -> Fi
     rows = math.ceil(len(rest) / columns)
     fig = style.figure(height=3.4 + 1.9 * rows)
     spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.8] + [1.0] * rows)
-    main = fig.add_subplot(spec[0, :])
-    span = _span(series)
-    for i, name in enumerate(panels):
-        ax = main if i == 0 else fig.add_subplot(spec[1 + (i - 1) // columns, (i - 1) % columns])
-        _panel(ax, name, series, borders, large=ax is main, named=i == 0 or i + columns >= len(panels))
-        if span:
-            ax.set_xlim(span)
+    main, small = fig.add_subplot(spec[0, :]), None
+    _panel(main, panels[0], series, borders, large=True, named=True)
+    for i, name in enumerate(rest):
+        # The small panels show the same steps, so that a column of them needs its numbers once.
+        small = fig.add_subplot(spec[1 + i // columns, i % columns], sharex=small)
+        _panel(small, name, series, borders, large=False, named=i + columns >= len(rest))
     _epochs(main, records, steps, borders)
-    style.heading(fig, title)
     return fig
-
-
-def _span(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
-    """The steps that all panels show, so that a column of them needs its numbers once; None for a single step."""
-    low, high = min(float(x[0]) for x, _ in series.values()), max(float(x[-1]) for x, _ in series.values())
-    return (low - 0.04 * (high - low), high + 0.04 * (high - low)) if high > low else None
 
 
 def _steps(records: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -145,7 +137,7 @@ def _panel(
     if name == "elbo" and not both:
         title = "ELBO, training" if valid is None else "ELBO, held-out"
     style.dress(ax, title, "step" if large else "", unit, small=not large)
-    ax.xaxis.set_tick_params(labelbottom=named)
+    ax.tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:
         ax.set_xlabel("step (the first lie off the scale)")
@@ -201,4 +193,7 @@ def _epochs(ax: Axes, records: Sequence[Mapping[str, Any]], steps: np.ndarray, b
             ax.set_xlabel("epoch" if "epoch" in records[-1] else "record")
         return
     ratio = known[-1][0] / known[-1][1]
-    style.frame_of(ax).above = (ratio, "epoch")
+    above = ax.secondary_xaxis("top", functions=(lambda step: step / ratio, lambda epoch: epoch * ratio))
+    above.tick_params(labelsize=style.TICK - 1, color=style.MUTED, labelcolor=style.MUTED)
+    above.set_xlabel("epoch", fontsize=style.TICK, color=style.MUTED)
+    above.spines[:].set_visible(False)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit.errors import UserError
@@ -91,3 +94,49 @@ def adversarial(
         gain = loss(moved) - before
         keep = (gain > 0).view(-1, *[1] * (z.dim() - 1))
         return torch.where(keep, moved, z), gain.clamp(min=0)
+
+
+def moved_codes(
+    z: NDArray[np.float64], y: NDArray[Any] | None, n: int, method: str, radius: float, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return n new codes by "near", "interpolate" or "class", and which example each one's label comes from."""
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.from_numpy(np.asarray(z, dtype=np.float64)).float()
+    number = None if y is None else torch.from_numpy(np.unique(y, return_inverse=True)[1].reshape(len(y)))
+    if method == "near":
+        moved, of = near(codes, n, radius, generator)
+    elif method == "interpolate":
+        moved, of = between(codes, number, n, generator)
+    elif method == "class" and number is not None:
+        moved, label = by_class(codes, number, n, generator)
+        first = {int(c): int((number == c).nonzero()[0]) for c in number.unique()}
+        of = torch.tensor([first[int(c)] for c in label])
+    elif method == "class":
+        raise UserError("augmenting by class needs labels, and the data have none; use near or interpolate")
+    else:
+        raise UserError(f"there is no way to augment '{method}'; there are near, class, interpolate and adversarial")
+    return moved.double().numpy(), of.numpy()
+
+
+def pixel_classifier(x: Tensor, y: Tensor, seed: int = 0, most: int = 2000) -> tuple[Any, float]:
+    """Return a differentiable logistic regression on x, fitted to labelled examples, and its accuracy on them."""
+    from sklearn.linear_model import LogisticRegression
+
+    count = int(y.max()) + 1
+    some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]
+    x, y = x[some].float().flatten(1), y[some]
+
+    if len(y.unique()) < 2:
+        raise UserError("an adversarial direction needs examples of at least two classes")
+    model: Any = LogisticRegression(C=0.05, max_iter=500).fit(x.numpy(), y.numpy())
+    weight, bias = torch.zeros(count, x.shape[1]), torch.full((count,), -1e3)
+    rows = torch.from_numpy(model.classes_)
+    coefficients, intercept = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
+    if len(rows) == 2:  # scikit-learn keeps one row for two classes
+        coefficients, intercept = torch.cat([-coefficients, coefficients]) / 2, torch.cat([-intercept, intercept]) / 2
+    weight[rows], bias[rows] = coefficients, intercept
+
+    def logits(images: Tensor) -> Tensor:
+        return images.flatten(1) @ weight.T.to(images) + bias.to(images)
+
+    return logits, float((logits(x).argmax(1) == y).float().mean())

@@ -71,3 +71,13 @@ def _fit(z: NDArray[np.float64], k: int, kind: Kind, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # duplicates in a bootstrap; the stability shows it
         return model.fit(z)
+
+
+def agreement(truth: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Return the adjusted Rand index and the normalised mutual information of clusters with known classes."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    return {
+        "ari": float(adjusted_rand_score(truth, labels)),
+        "nmi": float(normalized_mutual_info_score(truth, labels)),
+    }

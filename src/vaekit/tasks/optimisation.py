@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.chemistry import canonical, fingerprints, properties
 from vaekit.errors import UserError
 
 Predict = Callable[[Tensor], Tensor]
@@ -53,3 +56,61 @@ def ascend(
             length = torch.where(better, length, length / 2)
     with torch.no_grad():
         return code, predict(code).reshape(len(code))
+
+
+def columns(start: list[str], again: list[str], end: list[str], predicted: np.ndarray, name: str) -> dict[str, Any]:
+    """Return what came of an ascent from molecules `start`, whose codes decode to `again`, to `end`, as columns.
+
+    Properties `name` are true ones, by rdkit; texts are canonical SMILES, "" for what is not a molecule.
+    """
+    start, again, end = ([canonical(text) or "" for text in texts] for texts in (start, again, end))
+    return {
+        "molecule": start,
+        "before": properties(start, name),
+        "reconstruction": again,
+        "reconstructed": properties(again, name),
+        "optimised": end,
+        "after": properties(end, name),
+        "predicted": predicted,
+        "similarity": _similarity(start, end),
+    }
+
+
+def _similarity(a: list[str], b: list[str]) -> np.ndarray:
+    """Return the Tanimoto similarity of each pair; NaN where one is no molecule."""
+    out = np.full(len(a), np.nan)
+    both = np.array([bool(one) and bool(other) for one, other in zip(a, b)])
+    if both.any():
+        first, second = (fingerprints([text for text, ok in zip(side, both) if ok]) for side in (a, b))
+        either = np.maximum((first | second).sum(1), 1)
+        out[both] = (first & second).sum(1) / either
+    return out
+
+
+def summary(columns: dict[str, Any], minimise: bool) -> dict[str, Any]:
+    """Return means with standard errors over molecules that are valid before and after, and shares of the others."""
+    before, after = columns["before"], columns["after"]
+    valid = np.isfinite(before) & np.isfinite(after)
+    gain = (after - before)[valid] * (-1 if minimise else 1)
+    new = np.array([a != b for a, b in zip(columns["molecule"], columns["optimised"])])[valid]
+    again = np.isfinite(columns["reconstructed"])
+    out: dict[str, Any] = {"n": len(before), "valid": float(np.isfinite(after).mean())}
+    if not valid.any():
+        return out
+    numbers: dict[str, np.ndarray] = {
+        "before": before[valid],
+        "after": after[valid],
+        "gain": gain,
+        "reconstructed": columns["reconstructed"][again],
+        "predicted": columns["predicted"][valid],
+        "similarity": columns["similarity"][valid],
+        "improved": (gain > 0).astype(float),
+        "changed": new.astype(float),
+    }
+    return out | {name: _mean(value) for name, value in numbers.items()}
+
+
+def _mean(values: np.ndarray) -> dict[str, Any]:
+    every = np.asarray(values, float)
+    error = {} if len(every) < 2 else {"stderr": float(every.std(ddof=1) / len(every) ** 0.5)}
+    return {"value": float(every.mean()) if len(every) else None, "unit": "", "n": len(every), **error}

@@ -1,0 +1,56 @@
+"""vaekit arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vaekit.commands.common import USE_DATA, UseData, example_numbers, numbers
+from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.output import note
+from vaekit.errors import UserError
+
+
+def arithmetic(
+    run: Path,
+    /,
+    *,
+    examples: Annotated[str, Parameter(negative="")],
+    attribute: str | None = None,
+    amounts: str = "0,0.5,1,1.5",
+    use: UseData = USE_DATA,
+    out: Path,
+) -> None:
+    """Decode a - b + c of three examples' codes, or examples moved along a class's direction.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    examples
+        Three examples a,b,c; with --attribute any number.
+    attribute
+        A class: its direction is its mean code less the others'.
+    amounts
+        How far along the direction, e.g. 0,0.5,1.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit import figures
+    from vaekit.data.save import write_npz
+
+    steps = numbers(amounts, "--amounts")
+    opened = use.load(run)
+    suffix = check_out(out, ARRAYS, opened)
+    split = opened.split(use.data)
+    chosen = example_numbers(examples, len(split))
+    if attribute is None and len(chosen) != 3:
+        raise UserError(f"--examples {examples}: a - b + c takes three examples, e.g. 3,17,42")
+    made = opened.arithmetic(chosen, split, attribute=attribute, amounts=steps)
+    if suffix == ".png":
+        figures.save(figures.interpolation(made.x, title=made.done), out)
+    else:
+        write_npz(out, x=made.x, z=made.z)
+    note(f"{made.done} in {out}")

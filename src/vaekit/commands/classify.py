@@ -1,0 +1,49 @@
+"""vaekit classify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole
+from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.output import describe
+
+
+def classify(
+    run: Path,
+    /,
+    *,
+    labels: Whole = 100,
+    seed: Whole = 0,
+    use: UseData = USE_DATA,
+    answer: Answer = ANSWER,
+    out: Path,
+) -> None:
+    """Classify examples by their codes, from a few labels of the training split.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    labels
+        How many training labels are used, evenly over the classes.
+    seed
+        Seed of the choice of labels.
+    out
+        The file to write, .csv or .npz: example, predicted, probability, label.
+    """
+    import numpy as np
+
+    check_out(out, COLUMNS)
+    made = use.load(run).classify(use.data, labels=labels, seed=seed)
+    n = len(made.predicted)
+    columns: dict[str, Any] = {"example": np.arange(n), "predicted": made.predicted, "probability": made.probability}
+    facts: dict[str, Any] = {"labels": labels, "n": n}
+    right = ""
+    if made.truth is not None and made.accuracy is not None:
+        columns["label"] = made.truth
+        facts["accuracy"] = dict(made.accuracy)
+        right = f", accuracy {describe(made.accuracy)}"
+    write_columns(out, columns)
+    answer.tell(facts | {"out": str(out)}, f"{n} examples classified from {labels} labels{right}; {out}")

@@ -1,0 +1,104 @@
+"""What commands have in common: shared parameters, loading the run, and answering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from vaekit.commands.output import note, print_json
+from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.runs.run import Run
+
+
+def _whole(kind: Any, tokens: Sequence[Any]) -> int:
+    """Read a whole number; "2.5" is an error, not 2."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a whole number") from None
+
+
+WHOLE = Parameter(converter=_whole)
+Whole = Annotated[int, WHOLE]
+Count = Annotated[int, WHOLE, Parameter(alias="-n")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Use:
+    """Where a run is used."""
+
+    device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto"
+
+    def load(self, run: Path) -> Run:
+        """Load the run onto the device."""
+        from vaekit.runs.loading import load
+
+        return load(run, self.device)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class UseData(Use):
+    """Where a run is used, and on which data."""
+
+    data: Annotated[str | None, Parameter(help="A known set or a path; default the run's own test split.")] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Answer:
+    """How a command answers."""
+
+    json: Annotated[Flag, Parameter(help="Print one JSON object on the last line of standard output.")] = False
+
+    def tell(self, values: Mapping[str, Any], words: str) -> None:
+        """Print the values as JSON on standard output, or say the words on standard error."""
+        if self.json:
+            print_json(dict(values))
+        else:
+            note(words)
+
+
+USE, USE_DATA, ANSWER = Use(), UseData(), Answer()
+
+
+def at_least(name: str, value: float, least: float = 1) -> None:
+    """Raise a UserError if an option's value is too small."""
+    if value < least:
+        raise UserError(f"{name} must be at least {least}, not {value}")
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """Read finite numbers with commas between them."""
+    try:
+        values = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        values = []
+    if not values or not all(abs(v) < float("inf") for v in values):
+        raise UserError(f"{option} {text}: write numbers with commas, e.g. 0,0.5,1")
+    return values
+
+
+def example_numbers(text: str, count: int, option: str = "--examples", least: int = 1) -> list[int]:
+    """Read at least `least` numbers below `count`, with commas between them."""
+    try:
+        values = [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        values = []
+    if not values:
+        raise UserError(f"{option} {text}: write numbers with commas, e.g. 3,17,42")
+    if len(values) < least:
+        raise UserError(f"{option} {text}: name at least {least} examples")
+    bad = next((i for i in values if not 0 <= i < count), None)
+    if bad is not None:
+        raise UserError(f"{option} {text}: {bad} is out of range; numbers go from 0 to {count - 1}")
+    return values

@@ -1,0 +1,80 @@
+"""Files that commands write: their formats, checked before anything is computed, and writing them whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.runs.run import Run
+
+ARRAYS = (".png", ".npz")
+COLUMNS = (".csv", ".npz")
+
+
+def suffix_of(out: Path, suffixes: Sequence[str]) -> str | None:
+    """Return the longest of `suffixes` that a file's name ends in, or None.
+
+    >>> suffix_of(Path("A.CSV.gz"), (".gz", ".csv.gz"))
+    '.csv.gz'
+    """
+    return max((suffix for suffix in suffixes if out.name.lower().endswith(suffix)), key=len, default=None)
+
+
+def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str:
+    """Return the suffix of the file to write; a folder that does not exist or another format is a UserError.
+
+    With a `run`, its examples are what is written, and pictures are refused of data that are not images.
+    """
+    if run is not None and out.suffix.lower() == ".png" and not run.info.is_image and ".png" not in formats(run):
+        others = " or FILE".join(suffix for suffix in suffixes if suffix != ".png")
+        raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE{others}")
+    suffix = suffix_of(out, suffixes)
+    if suffix is None:
+        raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file")
+    return suffix
+
+
+def formats(run: Run) -> tuple[str, ...]:
+    """Return the suffixes that examples of a run can be written in, the one to prefer first."""
+    own = () if run.modality is None else run.modality.formats
+    return (*own, *((".png",) if run.info.is_image else ()), *(() if run.info.kind == "graph" else (".npz",)))
+
+
+def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
+    """Write examples `x`, as the model makes them, in the form that the suffix names."""
+    from vaekit.data.save import write_images, write_npz
+
+    if run.modality is not None and suffix_of(out, run.modality.formats):
+        run.modality.write(out, run.prepare.invert(x), run.info)
+    elif out.suffix.lower() == ".png":
+        write_images(out, run.prepare.show(x))
+    else:
+        write_npz(out, x=run.prepare.show(x), **({} if y is None else {"y": y}))
+
+
+def write_columns(out: Path, columns: Mapping[str, Any]) -> None:
+    """Write named columns of one length as CSV or NPZ, by the file's suffix."""
+    import numpy as np
+
+    from vaekit.atomic import write_text
+    from vaekit.data.save import write_npz
+
+    if out.suffix.lower() == ".npz":
+        write_npz(out, **columns)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values()):
+        writer.writerow([repr(float(v)) if isinstance(v, float | np.floating) else v for v in row])
+    write_text(out, text.getvalue())

@@ -1,0 +1,99 @@
+"""vaekit impute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vaekit.commands.common import ANSWER, USE, Answer, Flag, Use, Whole
+from vaekit.commands.files import check_out
+from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.tasks.table_imputation import TableImputation
+
+TABLES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz")
+
+
+def impute(
+    run: Path,
+    /,
+    *,
+    data: str,
+    method: Literal["resampling", "gibbs"] = "resampling",
+    draws: Whole = 10,
+    k: Whole = 200,
+    seed: Whole = 0,
+    multiple: Flag = False,
+    use: Use = USE,
+    answer: Answer = ANSWER,
+    out: Path,
+) -> None:
+    """Fill missing values (NaN, or a table's empty cells); what is there stays as it is.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    data
+        NPY, NPZ or CSV with missing values; for a run of tables a table as it was trained on.
+    method
+        resampling (importance resampling) or gibbs (pseudo-Gibbs).
+    draws
+        Multiple imputations, kept in an NPZ beside their mean.
+    k
+        Importance samples an example, or sweeps.
+    seed
+        Seed of the draws.
+    multiple
+        Write the draws themselves, one table under the other, numbered in a first column (runs of tables).
+    out
+        The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table.
+    """
+    from vaekit.atomic import write_text
+    from vaekit.data.gaps import filled_table, read_gaps
+    from vaekit.data.save import write_npy, write_npz
+
+    opened = use.load(run)
+    how: dict[str, Any] = {"method": method, "draws": draws, "k": k, "seed": seed}
+    if opened.info.kind == "table":
+        check_out(out, TABLES)
+        table = opened.impute_table(data, **how)
+        _write_table(table, out, multiple)
+        n, missing = len(table.single), table.count
+    else:
+        if multiple:
+            raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
+        suffix = check_out(out, (".npz", ".npy", ".csv"))
+        gaps = read_gaps(data)
+        if suffix == ".csv" and gaps.cells is None:
+            raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")
+        made = opened.impute(gaps.x, where=data, **how)
+        if suffix == ".csv":
+            write_text(out, filled_table(gaps, made.x))
+        elif suffix == ".npz":
+            y = {} if gaps.y is None else {"y": gaps.y}
+            write_npz(out, x=made.x, draws=made.draws, missing=made.missing, **y)
+        else:
+            write_npy(out, made.x)
+        n, missing = len(made.x), int(made.missing.sum())
+    facts = {"n": n, "missing": missing, "method": method, "draws": draws, "out": str(out)}
+    answer.tell(facts, f"{missing} values of {n} examples filled ({method}) in {out}")
+
+
+def _write_table(table: TableImputation, out: Path, multiple: bool) -> None:
+    """Write a filled table in its own form; with `multiple` its draws one under the other, numbered."""
+    from vaekit.data.frames import write_frame
+    from vaekit.data.save import write_npz
+
+    suffix = out.suffix.lower()
+    if suffix == ".npz":
+        write_npz(out, x=table.single, draws=table.draws, missing=table.gaps)
+        return
+    native = suffix in (".parquet", ".pq")
+    header, rows = table.header, table.rows(native=native) if not multiple else []
+    if multiple:
+        header = ["imputation", *header]
+        rows = [[m, *row] for m in range(len(table.draws)) for row in table.rows(m, native)]
+    own = table.frame.delimiter
+    write_frame(out, header, rows, "\t" if ".tsv" in out.suffixes else "," if own == "\t" else own)

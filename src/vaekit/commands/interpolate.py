@@ -1,0 +1,68 @@
+"""vaekit interpolate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from vaekit.commands.common import USE_DATA, Count, UseData, Whole, at_least, example_numbers
+from vaekit.commands.files import check_out, formats
+from vaekit.commands.output import note
+from vaekit.errors import UserError
+
+
+def interpolate(
+    run: Path,
+    /,
+    *,
+    n: Count = 6,
+    steps: Whole = 10,
+    kind: Literal["linear", "spherical"] = "linear",
+    examples: Annotated[str | None, Parameter(negative="")] = None,
+    use: UseData = USE_DATA,
+    out: Path,
+) -> None:
+    """Decode paths between examples: a PNG or an NPZ (paths); text and the like one path after the other.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    n
+        How many paths.
+    steps
+        Points on a path, ends included.
+    kind
+        linear, or spherical (keeps the typical length).
+    examples
+        Which examples to join, e.g. 3,17,42: one path through them in order.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit import figures
+    from vaekit.atomic import write_text
+    from vaekit.data.save import write_npz
+
+    at_least("-n", n)
+    at_least("--steps", steps, 2)
+    opened = use.load(run)
+    suffix = check_out(out, formats(opened), opened)
+    split = opened.split(use.data)
+    if len(split) < 2:
+        raise UserError(f"a path needs two examples, and there is {len(split)}; give more data")
+    chosen = (
+        example_numbers(examples, len(split), least=2) if examples else list(range(min(2 * n, len(split) // 2 * 2)))
+    )
+    starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
+    paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
+    if opened.modality is not None and suffix == ".txt":
+        write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
+    elif opened.modality is not None and suffix in opened.modality.formats:
+        opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
+    elif suffix == ".png":
+        figures.save(figures.interpolation(paths.numpy()), out)
+    else:
+        write_npz(out, paths=paths)
+    note(f"{len(paths)} paths of {steps} points in {out}")

@@ -1,0 +1,42 @@
+"""vaekit manifold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vaekit.commands.common import USE, Use, Whole
+from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.output import note
+from vaekit.errors import UserError
+
+
+def manifold(
+    run: Path, /, *, size: Whole = 20, reach: float = 2.5, label: str | None = None, use: Use = USE, out: Path
+) -> None:
+    """Decode a plane of the latent space: all of it in two dimensions, else the codes' main plane.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    size
+        Points a side.
+    reach
+        How far the plane goes, in standard deviations of the codes (more than two dimensions only).
+    label
+        The label to decode with, for conditional models.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit import figures
+    from vaekit.data.save import write_npz
+
+    suffix = check_out(out, ARRAYS)
+    if size < 2 or not 0 < reach < float("inf"):
+        raise UserError("a plane needs a --size of at least 2 and a --reach above 0")
+    made = use.load(run).manifold(size, reach=reach, label=label)
+    if suffix == ".png":
+        figures.save(figures.manifold(made.x, made.xs, made.ys, made.axes), out)
+    else:
+        write_npz(out, x=made.x, z=made.z, xs=made.xs, ys=made.ys)
+    note(f"a plane of {size} × {size} points in {out}")

@@ -1,0 +1,40 @@
+"""vaekit reconstruct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vaekit.commands.common import USE_DATA, Count, UseData, at_least
+from vaekit.commands.files import check_out, formats, write_examples
+from vaekit.commands.output import note
+
+
+def reconstruct(run: Path, /, *, n: Count = 16, use: UseData = USE_DATA, out: Path) -> None:
+    """Reconstruct examples: a PNG of inputs, outputs and differences, or an NPZ (x, reconstruction).
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    n
+        How many examples.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit import figures
+    from vaekit.data.save import write_npz
+
+    at_least("-n", n)
+    opened = use.load(run)
+    suffix = check_out(out, (*formats(opened), *((".png",) if opened.modality is None else ())))
+    split = opened.split(use.data).first(n)
+    made = opened.reconstruct(split)
+    if opened.modality is not None and suffix in opened.modality.formats:
+        write_examples(opened, out, made)
+    else:
+        x, shown = (opened.prepare.show(part).numpy() for part in (split.inputs, made))
+        if suffix == ".png":
+            figures.save(figures.reconstructions(x, shown, limit=n), out)
+        else:
+            write_npz(out, x=x, reconstruction=shown)
+    note(f"{len(split)} reconstructions in {out}")

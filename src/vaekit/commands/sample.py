@@ -1,0 +1,90 @@
+"""vaekit sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from vaekit.commands.common import USE, Count, Flag, Use, Whole, at_least
+from vaekit.commands.files import ARRAYS, check_out, formats, write_examples
+from vaekit.commands.output import note
+from vaekit.errors import UserError
+
+
+def sample(
+    run: Path,
+    /,
+    *,
+    n: Count = 64,
+    label: str | None = None,
+    temperature: float = 1.0,
+    draw: Flag = False,
+    greedy: Flag = False,
+    top_p: float = 1.0,
+    token_temperature: float = 1.0,
+    source: Annotated[Literal["prior", "aggregate"], Parameter(name="--from")] = "prior",
+    components: Whole = 10,
+    seed: Whole = 0,
+    use: Use = USE,
+    out: Path,
+) -> None:
+    """Sample from the model: a PNG grid, an NPZ of arrays, or the data's own form (text, CSV, MIDI, ...).
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    n
+        How many.
+    label
+        The label to sample, for conditional models; default every class in turn.
+    temperature
+        Multiplies the prior's standard deviation.
+    draw
+        Draw x from p(x|z) instead of showing its mean.
+    greedy
+        Sequences: take the likeliest token at each place.
+    top_p
+        Sequences: draw among the likeliest tokens that hold this much probability together (nucleus).
+    token_temperature
+        Sequences: draw tokens in proportion to p^(1/this).
+    source
+        Where codes come from: the prior, or the aggregate posterior (a mixture of normals fitted to training codes).
+    components
+        Normals in that mixture.
+    seed
+        Seed of the draws.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit.distributions.tokens import Sampling
+
+    at_least("-n", n)
+    if not 0 < temperature < float("inf"):
+        raise UserError(f"--temperature must be above 0 and finite, not {temperature:g}")
+    if source == "aggregate" and (temperature != 1 or draw):
+        raise UserError(
+            "--temperature and --draw belong to sampling from the prior; leave them out with --from aggregate"
+        )
+    opened = use.load(run)
+    if source == "aggregate":
+        check_out(out, ARRAYS, opened)
+        from vaekit.data.save import write_images, write_npz
+
+        x, z = opened.sample_aggregate(n, label, components=components, seed=seed)
+        if out.suffix.lower() == ".png":
+            write_images(out, x)
+        else:
+            y = opened.labels(n, label)
+            write_npz(out, x=x, z=z, **({} if y is None else {"y": y}))
+        note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
+        return
+    check_out(out, formats(opened), opened)
+    sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
+    if not opened.draw_tokens(sampling) and sampling != Sampling():
+        raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")
+    x = opened.drawn(n, label, temperature=temperature, draw=draw, seed=seed)
+    write_examples(opened, out, x, opened.labels(n, label))
+    note(f"{n} samples in {out}")

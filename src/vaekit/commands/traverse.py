@@ -1,0 +1,58 @@
+"""vaekit traverse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vaekit.commands.common import USE_DATA, UseData, Whole, example_numbers
+from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.output import note
+from vaekit.errors import UserError
+
+
+def traverse(
+    run: Path,
+    /,
+    *,
+    example: Whole = 0,
+    dimensions: str | None = None,
+    top: Whole = 10,
+    steps: Whole = 9,
+    reach: float = 3.0,
+    use: UseData = USE_DATA,
+    out: Path,
+) -> None:
+    """Decode an example's code as one latent dimension at a time moves: a PNG or an NPZ.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    example
+        The example to start from.
+    dimensions
+        Which latent dimensions, e.g. 0,3; default the most informative.
+    top
+        How many of the most informative.
+    steps
+        Points on a row.
+    reach
+        The dimension moves from -reach to reach.
+    out
+        The file to write, .png or .npz.
+    """
+    from vaekit import figures
+    from vaekit.data.save import write_npz
+
+    if steps < 2 or top < 1 or not 0 < reach < float("inf"):
+        raise UserError("a traversal needs --steps of at least 2, --top of at least 1 and a --reach above 0")
+    opened = use.load(run)
+    suffix = check_out(out, ARRAYS, opened)
+    chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
+    made = opened.traverse(use.data, example=example, dimensions=chosen, top=top, steps=steps, reach=reach)
+    if suffix == ".png":
+        names = [f"z{d}" for d in made.dimensions]
+        figures.save(figures.traversals(made.x, names, made.kl, made.values), out)
+    else:
+        write_npz(out, x=made.x, dimensions=made.dimensions, values=made.values, kl=made.kl)
+    note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

@@ -1,0 +1,411 @@
+"""scikit-learn estimators over recipes: rows of numbers in, features, densities, anomalies or filled gaps out.
+
+All pass scikit-learn's own `check_estimator`. They clone, pickle (weights as arrays; no module is pickled), take a
+`random_state`, and work in pipelines and grid searches. Images go in flat: one row an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import (  # pyright: ignore[reportPrivateUsage]
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OneToOneFeatureMixin,
+    OutlierMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.estimators.fitted import Fitted
+
+from numbers import Integral, Real
+
+_MODEL: dict[str, list[Any]] = {
+    "recipe": [str],
+    "latent": [Interval(Integral, 1, None, closed="left")],
+    "hidden": ["array-like", None],
+    "likelihood": [str],
+    "epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "k": [Interval(Integral, 2, None, closed="left")],
+    "settings": [dict, None],
+    "random_state": ["random_state"],
+}
+
+
+class _Estimator(BaseEstimator):
+    """What the estimators share: the recipe's parameters, and a fitted model whose pickle is arrays."""
+
+    fitted_: Fitted
+
+    def __init__(
+        self,
+        recipe: str = "vae",
+        *,
+        latent: int = 2,
+        hidden: tuple[int, ...] | None = None,
+        likelihood: str = "auto",
+        epochs: int = 50,
+        batch_size: int = 128,
+        lr: float = 2e-3,
+        k: int = 64,
+        settings: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.recipe = recipe
+        self.latent = latent
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.k = k
+        self.settings = settings
+        self.random_state = random_state
+
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        model: dict[str, Any] = {"latent": self.latent, "likelihood": self.likelihood}
+        model["hidden"] = tuple(self.hidden) if self.hidden is not None else (64,)
+        train = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+        nested: dict[str, dict[str, Any]] = {"model": model, "train": train}
+        for path, value in (self.settings or {}).items():
+            section, dot, name = path.partition(".")
+            if not dot:
+                raise UserError(f"settings {path!r}: write section.name, e.g. 'objective.beta'")
+            nested.setdefault(section, {})[name] = value
+        return nested
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _train(self, X: np.ndarray) -> None:
+        from vaekit.estimators.fitted import Fitted
+
+        self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, self._settings(), self._seed())
+
+    def _check(self, X: Any, *, reset: bool = False, gaps: bool = False) -> np.ndarray:
+        finite = "allow-nan" if gaps else True
+        checked: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=finite)
+        return checked
+
+    def __getstate__(self) -> dict[str, Any]:
+        own: Any = super().__getstate__()
+        state = dict(own)
+        if "fitted_" in state:
+            state["fitted_"] = state["fitted_"].state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state.get("fitted_"), dict):
+            from vaekit.estimators.fitted import Fitted
+
+            state = state | {"fitted_": Fitted.from_state(state["fitted_"])}
+        super().__setstate__(state)
+
+
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
+    """A variational autoencoder as a transformer (features are posterior means), a density and a sampler.
+
+    `recipe` names any recipe without labels; `settings` are further settings, {"objective.beta": 4.0}. `likelihood`
+    "auto" is Bernoulli for zeros and ones, else a Gaussian with one learned σ on standardised columns. `k` counts the
+    importance samples of `score_samples`.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> vae = VAE(latent=2, epochs=20, random_state=0).fit(X)
+    >>> vae.transform(X).shape, vae.inverse_transform(vae.transform(X)).shape, vae.sample(3).shape
+    ((150, 2), (150, 4), (3, 4))
+    """
+
+    _parameter_constraints = _MODEL
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> VAE:
+        """Train on rows X (N, D)."""
+        self._train(self._check(X, reset=True))
+        self._n_features_out = self.fitted_.latent_size
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> VAE:
+        """Train one pass over these rows more; the first call sets the standardisation."""
+        first = not hasattr(self, "fitted_")
+        X = self._check(X, reset=first)
+        if first:
+            from vaekit.estimators.fitted import Fitted
+
+            settings = self._settings()
+            settings["train"] |= {"epochs": 1, "warmup": 0, "decay": "none"}
+            self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, settings, self._seed())
+            self._n_features_out = self.fitted_.latent_size
+        else:
+            self.fitted_.more(X.astype(np.float64))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the means of q(z|x), (N, latent)."""
+        check_is_fitted(self)
+        X = self._check(X)
+        return self.fitted_.encode(X).astype(X.dtype)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D)."""
+        check_is_fitted(self)
+        z = np.asarray(X, dtype=np.float64)
+        if z.ndim != 2 or z.shape[1] != self.fitted_.latent_size:
+            raise ValueError(f"codes have shape (N, {self.fitted_.latent_size}), not {z.shape}")
+        return self.fitted_.decode(z)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return log p(x) of each row from below, with k importance samples: nats, in the columns' own units."""
+        check_is_fitted(self)
+        return self.fitted_.log_prob(self._check(X).astype(np.float64), self.k)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: Any = None, temperature: float = 1.0) -> np.ndarray:
+        """Return new rows (n, D): z from the prior, x drawn from p(x|z)."""
+        check_is_fitted(self)
+        state = self.random_state if random_state is None else random_state
+        return self.fitted_.sample(n_samples, int(check_random_state(state).randint(2**31 - 1)), temperature)
+
+
+class AnomalyDetector(OutlierMixin, _Estimator):
+    """Anomalies by a VAE of the normal rows: 1 is normal, -1 an anomaly.
+
+    `criterion`: "iw" (importance-weighted -log p(x)), "elbo", "reconstruction", "regret" or "distance"; see
+    `vaekit.tasks.anomaly`. The threshold leaves a share `contamination` of the training rows outside.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> detector = AnomalyDetector(epochs=20, contamination=0.1, random_state=0).fit(X)
+    >>> int((detector.predict(X) == -1).sum())
+    15
+    """
+
+    _parameter_constraints = _MODEL | {
+        "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", "distance"})],
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+    }
+
+    def __init__(
+        self,
+        recipe: str = "vae",
+        *,
+        criterion: str = "iw",
+        contamination: float = 0.1,
+        latent: int = 2,
+        hidden: tuple[int, ...] | None = None,
+        likelihood: str = "auto",
+        epochs: int = 50,
+        batch_size: int = 128,
+        lr: float = 2e-3,
+        k: int = 64,
+        settings: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            recipe,
+            latent=latent,
+            hidden=hidden,
+            likelihood=likelihood,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            k=k,
+            settings=settings,
+            random_state=random_state,
+        )
+        self.criterion = criterion
+        self.contamination = contamination
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
+        """Train on rows X (N, D), normal ones but for a share `contamination`."""
+        X = self._check(X, reset=True)
+        self._train(X)
+        self.codes_ = self.fitted_.encode(X.astype(np.float64)) if self.criterion == "distance" else None
+        self.offset_ = float(np.percentile(self._scores(X), 100 * self.contamination))
+        return self
+
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        return -self.fitted_.scores(X.astype(np.float64), self.criterion, k=self.k, normal=self.codes_)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how normal each row is: minus its anomaly score (N,)."""
+        check_is_fitted(self)
+        return self._scores(self._check(X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return `score_samples` less the threshold: negative for anomalies."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 for normal rows, -1 for anomalies."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+
+class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
+    """Fills NaN with E[x_missing | x_observed] under a VAE trained on rows that may have NaN themselves.
+
+    Training alternates with drawing the missing entries, in `rounds`; recipe="tabular-vae" needs no rounds, since its
+    bound is of the observed entries alone (MIWAE). `k` counts importance samples.
+    `sample_imputations` gives multiple imputations, for the uncertainty.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data.copy(); X[::3, 1] = np.nan
+    >>> filled = Imputer(epochs=20, random_state=0).fit_transform(X)
+    >>> bool(np.isfinite(filled).all() and (filled[1] == X[1]).all())
+    True
+    """
+
+    _parameter_constraints = _MODEL | {"rounds": [Interval(Integral, 1, None, closed="left")]}
+
+    def __init__(
+        self,
+        recipe: str = "vae",
+        *,
+        rounds: int = 3,
+        latent: int = 2,
+        hidden: tuple[int, ...] | None = None,
+        likelihood: str = "auto",
+        epochs: int = 50,
+        batch_size: int = 128,
+        lr: float = 2e-3,
+        k: int = 100,
+        settings: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            recipe,
+            latent=latent,
+            hidden=hidden,
+            likelihood=likelihood,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            k=k,
+            settings=settings,
+            random_state=random_state,
+        )
+        self.rounds = rounds
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Imputer:
+        """Train on rows X (N, D) with NaN where values are missing."""
+        from vaekit.estimators.fitted import train_with_gaps
+
+        X = self._check(X, reset=True, gaps=True)
+        rows = X.astype(np.float64)
+        self.fitted_ = train_with_gaps(rows, self.recipe, self._settings(), self._seed(), self.rounds, self.k)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return X with NaN filled by conditional means; observed entries as they are."""
+        check_is_fitted(self)
+        X = self._check(X, gaps=True)
+        filled = self.fitted_.impute(X.astype(np.float64), k=self.k)[0].astype(X.dtype)
+        return np.where(np.isnan(X), filled, X)
+
+    def sample_imputations(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
+        """Return n_samples imputations drawn from p(x_missing | x_observed): (M, N, D)."""
+        check_is_fitted(self)
+        X = self._check(X, gaps=True).astype(np.float64)
+        seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
+        return self.fitted_.impute(X, draws=n_samples, k=max(self.k, n_samples), seed=seed)[1]
+
+
+class Augmenter(_Estimator):
+    """New rows like given ones: codes of rows of X (in turn) moved by `radius` or along lines to others, decoded.
+
+    `method`: "near" or "interpolate" (between rows of one class where y is given). `fit_resample` returns the rows
+    followed by `n_new` new ones (as many again by default) with their labels, as imbalanced-learn's samplers do.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> more, labels = Augmenter(epochs=20, random_state=0).fit_resample(X, y)
+    >>> more.shape, labels.shape
+    ((300, 4), (300,))
+    """
+
+    _parameter_constraints = _MODEL | {
+        "method": [StrOptions({"near", "interpolate"})],
+        "radius": [Interval(Real, 0, None, closed="left")],
+        "n_new": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        recipe: str = "vae",
+        *,
+        method: str = "near",
+        radius: float = 0.3,
+        n_new: int | None = None,
+        latent: int = 2,
+        hidden: tuple[int, ...] | None = None,
+        likelihood: str = "auto",
+        epochs: int = 50,
+        batch_size: int = 128,
+        lr: float = 2e-3,
+        k: int = 64,
+        settings: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            recipe,
+            latent=latent,
+            hidden=hidden,
+            likelihood=likelihood,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            k=k,
+            settings=settings,
+            random_state=random_state,
+        )
+        self.method = method
+        self.radius = radius
+        self.n_new = n_new
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Augmenter:
+        """Train on rows X (N, D); labels are not needed."""
+        self._train(self._check(X, reset=True))
+        return self
+
+    def resample(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return X followed by new rows, and their labels (None without y)."""
+        from vaekit.tasks.augmentation import moved_codes
+
+        check_is_fitted(self)
+        X = self._check(X)
+        labels = None if y is None else np.asarray(y)
+        if labels is not None and len(labels) != len(X):
+            raise ValueError(f"there are {len(X)} rows but {len(labels)} labels")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        z, of = moved_codes(
+            self.fitted_.encode(X.astype(np.float64)), labels, self.n_new or len(X), self.method, self.radius, seed
+        )
+        new = self.fitted_.decode(z).astype(X.dtype)
+        return np.concatenate([X, new]), None if labels is None else np.concatenate([labels, labels[of]])
+
+    def fit_resample(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Train on X and return it with new rows, and their labels."""
+        return self.fit(X).resample(X, y)

@@ -1,0 +1,444 @@
+"""What the explorer asks of a run, as plain numbers and arrays: decoding, examples, the latent map, codes of new data.
+
+Decoding and encoding are deterministic and may run in several threads at once; what draws takes a lock and a seed.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.bounds import refusal
+from vaekit.data.dataset import Split
+from vaekit.data.prepare import as_input
+from vaekit.distributions.base import is_point_mass
+from vaekit.errors import UserError
+from vaekit.explorer.scores import Scorer
+from vaekit.inference import batches, inference
+from vaekit.latents.arithmetic import combine
+from vaekit.latents.information import Information, information, is_discrete, is_one_hot
+from vaekit.latents.interpolate import Kind, interpolate
+from vaekit.latents.manifold import Plane, principal_plane
+from vaekit.latents.traverse import traverse
+from vaekit.models.base import point
+from vaekit.runs.base import TEST_SEED, RunBase
+from vaekit.trace import Latent
+
+MOST_POINTS = 70_000
+MOST_BYTES = 512 << 20
+"""Of prepared examples kept for the map."""
+STUDIED = 2000
+"""Test examples that the KL of each dimension and the codes' spread are computed on."""
+
+
+@dataclass(frozen=True)
+class LatentMap:
+    """The examples' places in a plane (N, 2), their labels (N,) or None, and the plane."""
+
+    points: np.ndarray
+    labels: np.ndarray | None
+    plane: Plane
+
+
+class Session:
+    """Interactive view of a trained run: codes are flat rows of `size` numbers, whatever shape the decoder takes.
+
+    Where the model's latent is discrete, a code is its category numbers; elsewhere the decoder's own input.
+    """
+
+    def __init__(self, run: RunBase) -> None:
+        if run.info.kind == "graph":
+            raise UserError(
+                f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
+                "and 'vaekit reconstruct' on this run"
+            )
+        self.run = run
+        self.model = run.model.eval()
+        self.device = run.device
+        self.info = run.info
+        self.progress = (0, 0)
+        self._drawing = threading.Lock()
+        self._mapping = threading.Lock()
+        self._scoring = threading.Lock()
+        self._stop = threading.Event()
+        self._map: LatentMap | None = None
+        self._splits: list[Split] = []
+        self.problem: str | None = None
+        try:
+            self._splits = [run.test] if len(run.test) else [run.prepare.fixed(run.data.valid, TEST_SEED)]
+        except UserError as error:
+            self.problem = str(error)
+        self._probe()
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    def _probe(self) -> None:
+        """Learn the latent's shape and kind from one example, or from zeros where there are no data."""
+        if self._splits:
+            first = self._splits[0].first(1)
+            x, y = first.inputs, first.y
+        else:
+            kind = torch.int64 if self.info.kind == "tokens" else torch.float32
+            x, y = torch.zeros(1, *self.info.shape, dtype=kind), torch.zeros(1, dtype=torch.long)
+        x, label = self._placed(x, y)
+        try:
+            with self._drawn():
+                trace = self.model.trace(x, label, hard=True)
+                self.latent_shape = tuple(self.model.posterior_mean(x, label).shape[1:])
+        except TypeError as error:
+            raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
+        self.refused = refusal(trace)
+        latents = list(trace.latents.values())
+        code = latents[0].code
+        self.point_mass = is_point_mass(latents[0].q)
+        self.one_hot = len(latents) == 1 and is_one_hot(latents[0])
+        self.discrete = is_discrete(trace)
+        self.code_shape = tuple(code.shape[2:]) if self.discrete else self.latent_shape
+        self.code_shape = self.code_shape[:-1] if self.one_hot else self.code_shape
+        self.size = int(np.prod(self.code_shape, dtype=int))
+        self.categories = _categories(latents[0], self.one_hot) if self.discrete else 0
+
+    @cached_property
+    def test_count(self) -> int:
+        """How many examples can be picked by number: those of the test split."""
+        return len(self._splits[0]) if self._splits else 0
+
+    @cached_property
+    def _studied(self) -> Information:
+        """KL and spread of each latent dimension over test examples."""
+        if not self._splits:
+            return Information(None, torch.zeros(self.size), torch.ones(self.size))
+        split = self._splits[0].first(STUDIED)
+        with self._drawing:
+            return information(self.model, split.x, split.y, self._codes)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Return what the page must know before it draws anything; plain JSON."""
+        info, studied = self.info, self._studied
+        mean, sd = studied.mean.numpy().astype(float), studied.sd.numpy().astype(float)
+        unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
+        centre = mean if self.point_mass else np.zeros_like(mean)
+        if self.discrete and self._splits:
+            centre = np.array(self.encode(0)["z"])  # categories have no middle: begin at an example
+        reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
+        low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
+        if self.discrete:
+            low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
+        height, width = info.shape[1:] if info.is_image else (0, 0)
+        names = getattr(info, "columns", None) or [f"value {i + 1}" for i in range(info.dimensions)]
+        return {
+            "title": f"{self.run.recipe} on {info.name}",
+            "image": info.is_image,
+            "text": self.as_text,
+            "typed": self.run.modality is not None and self.run.modality.reads_lines,
+            "channels": 3 if info.is_image and info.shape[0] >= 3 else 1,
+            "height": height,
+            "width": width,
+            "names": [] if info.is_image or self.as_text else [getattr(name, "name", str(name)) for name in names],
+            "classes": list(info.classes),
+            "takes_label": self.model.takes_label,
+            "size": self.size,
+            "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
+            "order": studied.order,
+            "kl": studied.kl,
+            "centre": centre.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
+            "n_test": self.test_count,
+            "problem": self.problem,
+            "refused": self.refused,
+            "grey": info.is_image and info.shape[0] == 1,
+        }
+
+    # -- codes ------------------------------------------------------------------------------------------------------
+
+    def code(self, values: Sequence[Any]) -> Tensor:
+        """Return rows of numbers as codes (N, size); a wrong length or a number that is none is a UserError."""
+        try:
+            z = torch.tensor(values, dtype=torch.float32)
+        except (ValueError, TypeError, RuntimeError, OverflowError):
+            raise UserError(f"codes are rows of {self.size} numbers") from None
+        if z.dim() != 2 or not len(z) or z.shape[1] != self.size:
+            raise UserError(f"codes are rows of {self.size} numbers, not an array of shape {tuple(z.shape)}")
+        if not bool((z.abs() <= 1e6).all()):
+            raise UserError("a code has a number that is not finite, or beyond a million; send smaller ones")
+        return z
+
+    @torch.no_grad()
+    def mean(self, z: Tensor, label: int | None = None) -> Tensor:
+        """Return the mean of p(x|z) in the model's own space, (N, *shape)."""
+        y, z = self._label(label, len(z)), z.to(self.device)
+        if self.discrete:
+            code = z.round().long().clamp(0, self.categories - 1).view(-1, *self.code_shape)
+            at = self._embedded(torch.nn.functional.one_hot(code, self.categories).float() if self.one_hot else code)
+        else:
+            at = z.view(-1, *self.latent_shape)
+        return point(self.model.decode(at, y)).cpu()
+
+    @property
+    def as_text(self) -> bool:
+        """Whether examples are lines to read rather than pictures or rows of numbers."""
+        return not self.info.is_array
+
+    def shown(self, x: Tensor) -> np.ndarray:
+        """Return what the page draws: images as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
+
+        Examples that are read come as an array of N texts.
+        """
+        if self.as_text:
+            return np.array(self.run.lines(x), dtype=np.str_)
+        if not self.info.is_image:
+            return np.ascontiguousarray(self.run.prepare.invert(x).flatten(1).numpy(), dtype=np.float32)
+        grey = self.run.prepare.show(x).mul(255).round_().to(torch.uint8)
+        kept = grey[:, :3] if grey.shape[1] >= 3 else grey[:, :1]
+        return np.ascontiguousarray(kept.permute(0, 2, 3, 1).numpy())
+
+    def decode(self, z: Tensor, label: int | None = None) -> np.ndarray:
+        """Return codes decoded, as the page draws them."""
+        return self.shown(self.mean(z, label))
+
+    def random(self, label: int | None, seed: int) -> list[float]:
+        """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
+        with self._drawn(seed):
+            model: Any = self.model
+            y = self._label(label, 1)
+            if self.discrete:
+                p = model.prior_of(y)
+                code = p.sample() if p.batch_shape else p.sample(torch.Size((1,)))
+                return (code.argmax(-1) if self.one_hot else code).flatten().float().tolist()
+            fitted = (self.point_mass and self.refused is not None) or not hasattr(model, "sample_latent")
+            if not fitted:
+                return model.sample_latent(1, y).flatten().tolist()
+            return (self._studied.mean + self._studied.sd * torch.randn(self.size)).tolist()
+
+    def path(self, a: Tensor, b: Tensor, steps: int, kind: Kind) -> Tensor:
+        """Return the way from code a to code b, (steps, size)."""
+        return interpolate(a, b, steps, kind)
+
+    def combine(self, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Return a - b + c."""
+        return combine(a, b, c)
+
+    def traverse(self, z: Tensor, dimension: int, values: Sequence[float]) -> Tensor:
+        """Return z with one dimension set to each value, (S, size)."""
+        if not 0 <= dimension < self.size:
+            raise UserError(f"there is no latent {dimension}; they go from 0 to {self.size - 1}")
+        return traverse(z, dimension, values)[0]
+
+    # -- examples ---------------------------------------------------------------------------------------------------
+
+    def example(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return one prepared example (1, *shape) and its label (1,): test examples first, then the others mapped."""
+        at = index
+        for split in self._splits:
+            if 0 <= at < len(split):
+                return as_input(split.x[at : at + 1]), None if split.y is None else split.y[at : at + 1]
+            at -= len(split)
+        most = sum(len(split) for split in self._splits)
+        if not most:
+            raise UserError(f"the training data were not found: {self.problem}")
+        raise UserError(f"there is no example {index}; they go from 0 to {most - 1}")
+
+    def encode(self, index: int) -> dict[str, Any]:
+        """Return an example's code and its label's number (None without labels)."""
+        x, y = self.example(index)
+        with torch.no_grad():
+            z = self._codes(*self._placed(x, y))[0]
+        return {"z": z.tolist(), "label": None if y is None or y.dim() != 1 else int(y[0])}
+
+    def latent_map(self) -> LatentMap:
+        """Return the map of up to 70,000 examples, made once; `progress` tells (done, all) meanwhile."""
+        with self._mapping:
+            if self._map is None:
+                if not self._splits:
+                    raise UserError(f"the training data were not found: {self.problem}")
+                self._map = self._make_map()
+        return self._map
+
+    @torch.no_grad()
+    def _make_map(self) -> LatentMap:
+        most = min(MOST_POINTS, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
+        run, total = self.run, len(self._splits[0])
+        for number, more in enumerate((run.data.valid, run.data.train)):
+            split = more.first(max(0, most - total))
+            if len(split) and not (number == 0 and not len(run.test)):
+                self._splits.append(run.prepare.fixed(split, TEST_SEED - 1 - number))
+                total += len(split)
+        codes: list[Tensor] = []
+        for split in self._splits:
+            for x, y in batches(self.model, split.x, split.y):
+                if self._stop.is_set():
+                    raise UserError("the explorer is stopping")
+                codes.append(self.model.features(x, y).cpu())
+                self.progress = (self.progress[0] + len(x), total)
+        z = torch.cat(codes)
+        plane = principal_plane(z)
+        labels = [split.y for split in self._splits]
+        known = [y for y in labels if y is not None and y.dim() == 1]
+        joined = torch.cat(known).numpy() if len(known) == len(labels) else None
+        return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the map is made."""
+        return self._map is not None
+
+    def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
+        """Return the code at a place of the map: in the plane, or with all that it does not show taken from `keep`."""
+        if self.discrete:
+            raise UserError("codes of this model are categories, so there are none between examples; pick an example")
+        return self.latent_map().plane.lift(torch.tensor(list(uv)), keep).tolist()
+
+    # -- new data ---------------------------------------------------------------------------------------------------
+
+    def prepared(self, values: np.ndarray, scale: Literal["unit", "source", "bytes"]) -> Tensor:
+        """Return one example (1, *shape) as the model sees it.
+
+        `scale`: "unit" for greys in [0, 1]; "source" for the data's own units; "bytes" for 8-bit numbers, which are
+        the data's own if they fit, else greys 0 … 255.
+        """
+        prepare = self.run.prepare
+        if scale == "bytes":
+            ours = not self.info.is_image or (values.max() <= prepare.levels - 1 if prepare.levels else False)
+            values, scale = (values, "source") if ours else (values / 255, "unit")
+        if self.as_text:
+            raise UserError(f"{self.info.name} holds {self.info.modality} data, which are not read from arrays")
+        if values.shape != tuple(self.info.shape):
+            raise UserError(f"the example has shape {values.shape}; this run's model takes {tuple(self.info.shape)}")
+        if not np.isfinite(values).all():
+            raise UserError("the example holds values that are not finite; replace them")
+        if prepare.levels is not None:
+            top = prepare.levels - 1
+            stored = np.rint(values * top if scale == "unit" else values)
+            if stored.min() < 0 or stored.max() > top:
+                raise UserError(
+                    f"the example's values go from {values.min():g} to {values.max():g}; this run's go from 0 to {top}"
+                )
+            raw = torch.from_numpy(stored.astype(np.uint8))
+        else:
+            if scale == "unit" and self.info.kind in ("real", "counts"):
+                values = values * (prepare.high - prepare.low) + prepare.low
+            elif self.info.kind in ("unit", "binary") and (values.min() < 0 or values.max() > 1):
+                raise UserError(
+                    f"the example's values go from {values.min():g} to {values.max():g}; this run's go from 0 to 1"
+                )
+            raw = torch.from_numpy(values.astype(np.float32))
+        return prepare.fixed(Split(raw[None])).inputs
+
+    def typed(self, line: str) -> Tensor:
+        """Return one example (1, ...) as the model sees it from a line that a person wrote."""
+        if self.run.modality is None or not self.run.modality.reads_lines:
+            raise UserError(f"{self.info.name} are not read from lines of text")
+        return self.run.modality.encode([line], self.info, self.run.settings.data).inputs
+
+    def infer(self, x: Tensor, label: int | None) -> dict[str, Any]:
+        """Return an example's posterior, reconstruction, bound and anomaly score; arrays under "x" and "recon"."""
+        y, x = self._label(label, 1), x.to(self.device)
+        with self._drawn():
+            z = self._codes(x, y)
+            trace = self.model.trace(x, y, hard=True)
+            latents = list(trace.latents.values())
+            try:
+                sd = latents[0].q.stddev.flatten(1)[0].tolist() if len(latents) == 1 else None
+            except (NotImplementedError, AttributeError):
+                sd = None
+            scored = self.scorer.one(x, y)
+            codes = {
+                name: latent.code[0, 0].tolist()
+                for name, latent in trace.latents.items()
+                if not latent.code.dtype.is_floating_point and latent.code[0, 0].numel() <= 4096
+            }
+        sd = sd if sd is not None and len(sd) == self.size and not self.point_mass and not self.discrete else None
+        return scored | {
+            "z": z[0].tolist(),
+            "sd": sd,
+            "codes": codes,
+            "x": self.shown(x.cpu())[0],
+            "recon": self.decode(z, label)[0],
+        }
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The anomaly score of one example among the test examples'."""
+        return Scorer(self.model, self.refused)
+
+    def scores(self) -> dict[str, Any]:
+        """Return the histogram of the test examples' anomaly scores, computed once."""
+        with self._scoring:
+            if self._splits and not self.scorer.ready:
+                split = self._splits[0].first(STUDIED)
+                for x, y in batches(self.model, split.x, split.y):
+                    if self._stop.is_set():
+                        raise UserError("the explorer is stopping")
+                    with self._drawn():
+                        self.scorer.add(x, y)
+                self.scorer.finish()
+        return self.scorer.histogram()
+
+    def npz(self, z: Tensor, label: int | None) -> bytes:
+        """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any."""
+        x = self.run.prepare.invert(self.mean(z, label))
+        y = self._label(label, len(z))
+        out = io.BytesIO()
+        told = {"x": self.shown(x)} if self.as_text else {"x": x.numpy()}
+        arrays: dict[str, Any] = {"z": z.numpy()} | told | ({} if y is None else {"y": y.cpu().numpy()})
+        np.savez_compressed(out, **arrays)
+        return out.getvalue()
+
+    def stop(self) -> None:
+        """Let long computations end soon."""
+        self._stop.set()
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _codes(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Return the codes of prepared examples, (B, size)."""
+        if self.discrete:
+            code = next(iter(self.model.trace(x, y, hard=True).latents.values())).code[0]
+            return (code.argmax(-1) if self.one_hot else code).flatten(1).float()
+        return self.model.posterior_mean(x, y).flatten(1)
+
+    def _placed(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return an example as the model takes it, on its device, with its label where it is conditioned on labels."""
+        return next(batches(self.model, x, y))
+
+    def _embedded(self, code: Tensor) -> Tensor:
+        model: Any = self.model
+        return model.prior_to_latent(code)
+
+    def _label(self, label: int | None, n: int) -> Tensor | None:
+        if not self.model.takes_label:
+            return None
+        number = 0 if label is None else label
+        if not 0 <= number < self.info.n_classes:
+            raise UserError(f"there is no label {number}; they go from 0 to {self.info.n_classes - 1}")
+        return torch.full((n,), number, device=self.device)
+
+    @contextmanager
+    def _drawn(self, seed: int = 0) -> Iterator[None]:
+        with self._drawing, inference(self.model, seed):
+            yield
+
+
+def _categories(latent: Latent, one_hot: bool) -> int:
+    """Return how many values a discrete code's entries take: by the prior's or posterior's logits, else as seen."""
+    if one_hot:
+        return latent.code.shape[-1]
+    for family in (latent.p, latent.q):
+        for name in ("num_categories", "categories", "codes"):
+            if isinstance(getattr(family, name, None), int):
+                return int(getattr(family, name))
+        logits = getattr(family, "logits", None)
+        if isinstance(logits, Tensor):
+            return int(logits.shape[-1])
+    return int(latent.code.max()) + 1

@@ -1,0 +1,343 @@
+"""A trained model with its record, its data and its device: what every use of a run is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from vaekit.data import load as load_data
+from vaekit.data.dataset import DataSet, Prepare, Split
+from vaekit.data.info import DataInfo
+from vaekit.data.modalities.audio import Audio
+from vaekit.data.modality import Modality, modality_of
+from vaekit.data.prepare import as_input
+from vaekit.data.streamed import in_memory
+from vaekit.errors import UserError
+from vaekit.graphs import Graphs
+from vaekit.inference import batched, check_seed, device_of, inference, joined, label_for, seeded
+from vaekit.latents.interpolate import Kind, interpolate
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.metrics.base import Subject
+from vaekit.models.base import Model, point
+from vaekit.models.graph import GraphVAE
+from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.settings import Settings
+from vaekit.runs.data import load_like
+from vaekit.runs.folder import EVALUATION
+from vaekit.training.state import choose_device
+
+TEST_SEED = 777
+AT_ONCE = 1000
+"""Samples drawn at once."""
+
+
+def describe_source(source: Any) -> str:
+    """Return how a run remembers its data: a name or an absolute path; "memory" for arrays."""
+    if isinstance(source, Path) or (isinstance(source, str) and Path(source).exists()):
+        return str(Path(source).resolve())
+    return source if isinstance(source, str) else "memory"
+
+
+def build(recipe: Recipe, settings: Settings, info: DataInfo) -> Built:
+    """Put the recipe's parts together with initial weights drawn from the run's seed."""
+    with seeded(settings.train.seed):
+        return recipe.build(settings, info)
+
+
+class RunBase:
+    """A model with what it was trained on and how. `path` is its folder, None for a run in memory.
+
+    Methods that take `data` take None (the run's test split), a `Split` or tensor of prepared examples (as `test` and
+    `prepared` give), or other data of the same kind, which are prepared as the run's own were: a name, a path, arrays x
+    or (x, y), frames, texts. Computation runs on the model's device; results are on the CPU.
+    """
+
+    def __init__(
+        self, path: Path | None, record: dict[str, Any], built: Built, settings: Settings, data: DataSet | None = None
+    ) -> None:
+        self.path = path
+        self.record = record
+        self.settings = settings
+        self.built = built
+        self.model: Model = built.model
+        self.info = DataInfo.from_dict(record["data"]["info"])
+        self.prepare = Prepare.from_dict(record["data"]["prepare"])
+        self._data = data
+
+    def __repr__(self) -> str:
+        elbo = self.record.get("result", {}).get("elbo")
+        shown = "" if elbo is None else f", held-out ELBO {elbo:.2f} nats"
+        return f"Run({self.record['recipe']} on {self.info.name}{shown}, {self.path or 'in memory'})"
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return self.record["recipe"]
+
+    # -- device --------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and so where everything is computed."""
+        return device_of(self.model)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the model to a device ("auto": CUDA, then MPS, then the CPU) and return the run."""
+        self.model.to(choose_device(str(device)))
+        return self
+
+    # -- data ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> DataSet:
+        """The data of the run, loaded again where they were found when it was trained."""
+        if self._data is None:
+            source = self.record["data"]["source"]
+            if source == "memory":
+                raise UserError("this run was trained on arrays in memory; pass the data again")
+            self._data = load_like(RECIPES[self.recipe].part, self.settings, source)
+        return self._data
+
+    @cached_property
+    def test(self) -> Split:
+        """The test split as the model sees it, its noise drawn once with a fixed seed."""
+        return self.prepare.fixed(self.data.test, TEST_SEED)
+
+    @property
+    def held_out(self) -> Split:
+        """What figures and pages show: the test split, or the validation split where there are no test examples."""
+        return self.test if len(self.test) else self.prepare.fixed(self.data.valid, 1)
+
+    def training(self, most: int | None = None) -> Split:
+        """Return the training examples as the model sees them, the first `most`."""
+        split = in_memory(self.data.train) if most is None else self.data.train.first(most)
+        return self.prepare.fixed(split, TEST_SEED - 2)
+
+    @property
+    def modality(self) -> Modality | None:
+        """What reads, shows and writes the run's data; None for plain arrays."""
+        return modality_of(self.info)
+
+    def split(self, data: Any = None, y: Tensor | None = None) -> Split:
+        """Return the examples that `data` stands for, prepared; an empty split is a UserError."""
+        if isinstance(data, Split):
+            split = data
+        elif isinstance(data, Tensor | Graphs):
+            split = Split(data, y)  # type: ignore[arg-type]
+        else:
+            split = self.test if data is None else self.prepared(data)
+        if not len(split):
+            raise UserError(f"{self.info.name} has no test examples; give other data")
+        return split
+
+    def prepared(self, source: Any) -> Split:
+        """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
+        if not self.info.is_array and self.modality is not None:
+            return self.modality.encode(source, self.info, self.settings.data)
+        wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
+        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
+        other = load_data(source, settings, wants=wants)
+        if isinstance(self.modality, Audio):
+            other = self.modality.matched(other, self.info)
+        if tuple(other.info.shape) != tuple(self.info.shape):
+            raise UserError(
+                f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "
+                f"{tuple(self.info.shape)}"
+            )
+        y = other.train.y
+        if self.model.takes_label and y is not None and len(y) and int(y.max()) >= self.info.n_classes:
+            raise UserError(
+                f"{describe_source(source)} has {int(y.max()) + 1} classes; this run's model knows "
+                f"{self.info.n_classes}: {', '.join(self.info.classes)}"
+            )
+        return self._preparation(other).fixed(other.train, TEST_SEED)
+
+    def _preparation(self, other: DataSet) -> Prepare:
+        """Return how other data become what this run's were: their own scale of greys, this run's moments.
+
+        Greys that are all within the run's levels are taken to be on its scale (digits have 17 levels, not 256).
+        """
+        mine, theirs = self.prepare, other.prepare
+        if mine.levels is not None and theirs.levels not in (None, 2) and int(other.train.x.max()) < mine.levels:
+            return mine
+        return replace(theirs, mean=mine.mean, sd=mine.sd, low=mine.low, high=mine.high)
+
+    # -- labels --------------------------------------------------------------------------------------------------------
+
+    def labels(self, n: int, label: Any = None) -> Tensor | None:
+        """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
+        if not self.model.takes_label and (label is None or not self.model.gives_label):
+            if label is not None:
+                raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave the label out")
+            return None
+        if label is None:
+            return torch.arange(n) % self.info.n_classes
+        return torch.full((n,), self.class_number(label))
+
+    def class_number(self, label: Any) -> int:
+        """Return the number of a class given by name or number."""
+        classes = self.info.classes
+        if str(label) in classes:
+            return classes.index(str(label))
+        if isinstance(label, int) and 0 <= label < len(classes):
+            return label
+        raise UserError(f"there is no label '{label}'; the classes are {', '.join(classes)}")
+
+    def class_names(self, y: Any) -> list[str]:
+        """Return the names of class numbers, of nodes where they have the labels."""
+        classes = self.info.classes or self.info.facts.get("classes", ())
+        return [classes[i] if 0 <= i < len(classes) else str(i) for i in (int(value) for value in y)]
+
+    # -- numbers -------------------------------------------------------------------------------------------------------
+
+    def subject(
+        self,
+        split: Split | None = None,
+        *,
+        k: int = 500,
+        limit: int | None = None,
+        seed: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Subject:
+        """Return what metrics are computed on: the test split, or the one given."""
+        check_seed(seed)
+        chosen = self.split(split)
+        chosen = chosen.first(limit) if limit else chosen
+
+        def train() -> tuple[Tensor, Tensor | None]:
+            fixed = self.training()
+            return fixed.inputs, fixed.y
+
+        return Subject(
+            self.model,
+            self.info,
+            chosen.inputs,
+            chosen.y,
+            k=k,
+            seed=seed,
+            train=train,
+            show=self.prepare.show,
+            progress=progress or (lambda name, done, total: None),
+            options=options or {},
+            factors=chosen.factors,
+        )
+
+    def evaluation(self) -> dict[str, Any]:
+        """Return what evaluation.json holds so far."""
+        if self.path is None or not (self.path / EVALUATION).is_file():
+            return {}
+        try:
+            return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            return {}  # damaged: the numbers can be computed again
+
+    @property
+    def fingerprint(self) -> str:
+        """128 bits of SHA-256 over the recipe, its model's settings, what the data are, and every weight, in hex.
+
+        >>> import vaekit
+        >>> run = vaekit.train("vae", "digits", steps=2)
+        >>> len(run.fingerprint), run.fingerprint == run.fingerprint
+        (32, True)
+        """
+        facts = {
+            "recipe": self.recipe,
+            "model": self.record["settings"]["model"],
+            "shape": list(self.info.shape),
+            "levels": self.info.levels,
+            "kind": self.info.kind,
+            "prepare": self.record["data"]["prepare"],
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    # -- codes and back ------------------------------------------------------------------------------------------------
+
+    def encode(self, data: Any = None, y: Tensor | None = None) -> Tensor:
+        """Return posterior means (N, F) of examples."""
+        split = self.split(data, y)
+        return batched(self.model, self.model.features, split.x, split.y)
+
+    def node_codes(self, data: Any = None) -> tuple[Tensor, Tensor | None]:
+        """Return the codes (N, D) of all nodes of graphs, and the nodes' labels (N,)."""
+        graphs: Any = self.split(data).x
+        if not isinstance(self.model, GraphVAE):
+            raise UserError(f"nodes are those of graphs, and {self.info.name} has none")
+        with inference(self.model):
+            return self.model.node_codes(graphs.to(self.device)).cpu(), graphs.labels
+
+    def codes(self, data: Any = None) -> Tensor:
+        """Return posterior means (N, D) as the decoder takes them; a UserError where they are not plain vectors."""
+        split = self.split(data)
+        z = self.encode(split)
+        one = batched(self.model, self.model.posterior_mean, split.x[:1], None if split.y is None else split.y[:1])
+        if one.dim() != 2 or one.shape[1] != z.shape[1]:
+            raise UserError(f"the codes of {self.recipe} are not plain vectors of numbers, which can be moved along")
+        return z
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the points (means) of p(x|z) of codes (N, D), in the model's own space: (N, *shape)."""
+        return batched(self.model, lambda code, label: point(self.model.decode(code, label)), z, y)
+
+    def reconstruct(self, data: Any = None, y: Tensor | None = None) -> Tensor:
+        """Return deterministic reconstructions of examples, in the model's own space."""
+        split = self.split(data, y)
+        return batched(self.model, self.model.reconstruct, split.x, split.y)
+
+    def interpolate(
+        self, a: Tensor, b: Tensor, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear"
+    ) -> Tensor:
+        """Return decoded paths between prepared examples a and b (R, *shape): (R, steps, *shape), displayable."""
+        with inference(self.model):
+            label = label_for(self.model, y if y is None else y.to(self.device))
+            ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
+            frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
+        shown = joined([self.prepare.show(frame) for frame in frames])
+        return torch.stack(shown.split([len(frame) for frame in frames]), 1)
+
+    def interpolate_examples(
+        self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"
+    ) -> Tensor:
+        """Return decoded paths between examples by number, (R, steps, *shape), displayable; the first's label holds."""
+        split = self.split(data)
+        a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
+        return self.interpolate(a.x, b.x, a.y, steps, kind)
+
+    def sample(
+        self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+    ) -> Tensor:
+        """Return `n` samples in displayable form, (n, *shape): means of p(x|z), or draws from it with `draw`.
+
+        A conditional model takes a label (a class name or number), or deals the classes out in turn.
+        """
+        return self.prepare.show(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+
+    def drawn(
+        self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+    ) -> Tensor:
+        """Return `n` samples as the model makes them: `sample` before it is made displayable."""
+        y = self.labels(n, label)
+        parts: list[Any] = []
+        with inference(self.model, seed):
+            for start in range(0, n, AT_ONCE):
+                own = None if y is None else y[start : start + AT_ONCE].to(self.device)
+                parts.append(self.model.sample(min(AT_ONCE, n - start), own, temperature, draw))
+        return joined(parts)
+
+    def lines(self, x: Any) -> list[str]:
+        """Return a readable line for each example, as the model makes them; only for data of a modality."""
+        if self.modality is None:
+            raise UserError(f"{self.info.name} are arrays of numbers, which have no lines to read")
+        return self.modality.lines(self.prepare.invert(x), self.info)

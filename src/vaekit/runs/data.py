@@ -1,0 +1,91 @@
+"""From a recipe and a source to a data set: arrays as the likelihood wants them, other data by their modality."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from vaekit.conditional import Wants
+from vaekit.data import load as load_data
+from vaekit.data.dataset import DataSet
+from vaekit.data.datasets import DATASETS
+from vaekit.data.info import DataInfo
+from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.settings import DataSettings
+from vaekit.errors import UserError
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.recipes.base import RECIPES, Recipe
+from vaekit.recipes.parts import likelihood_name
+from vaekit.recipes.settings import Settings
+
+DEFAULT = "digits"
+
+
+def default_source(recipe: Recipe) -> str:
+    """Return the data that a recipe trains on when none are named; a UserError where there are none."""
+    source = DEFAULT if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
+    if source is None:
+        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
+    return source
+
+
+def default_name(recipe: str) -> str:
+    """Return `default_source` of a recipe by name.
+
+    >>> default_name("vae")
+    'digits'
+    """
+    return default_source(RECIPES[recipe].part)
+
+
+def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
+    """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data."""
+    _check_modality(recipe, source)
+    if recipe.takes != "array":
+        dataset = MODALITIES[recipe.takes].part.load(source, _seeded(settings))
+        return dataset, likelihood_name(settings.model, dataset.info)
+    name = settings.model.likelihood
+
+    def wants(info: DataInfo) -> Wants:
+        nonlocal name
+        name = likelihood_name(settings.model, info)
+        return LIKELIHOODS[name].part.wants
+
+    return load_data(source, settings.data, wants=wants), name
+
+
+def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
+    """Load a run's data again, its likelihood being settled; what training said of them is not said again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return load_for(recipe, settings, source)[0]
+
+
+def _check_modality(recipe: Recipe, source: Any) -> None:
+    """Refuse a known set or a file of another modality than the recipe takes, naming recipes that take it."""
+    found = "array"
+    if isinstance(source, str) and source in DATASETS:
+        found = DATASETS[source].facts.get("modality", "array")
+    elif isinstance(source, str | Path) and recipe.takes == "array":
+        found = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
+    else:
+        return  # the modality's own reader says what it cannot read
+    if found != "array" and MODALITIES[found].part.as_arrays:
+        found = "array"
+    if found != recipe.takes:
+        able = [entry.name for entry in RECIPES if entry.part.takes == found]
+        named = "vae" if found == "array" else " or ".join(able)
+        raise UserError(
+            f"'{recipe.name}' takes {_plural(recipe.takes)}, and {source} holds {_plural(found)}; train {named} on it"
+        )
+
+
+def _plural(modality: str) -> str:
+    return "arrays of numbers" if modality == "array" else MODALITIES[modality].part.noun
+
+
+def _seeded(settings: Settings) -> DataSettings:
+    """Return the data's settings; where they leave the split's seed open, it is the run's."""
+    given: Any = settings.data
+    return given if given.seed is not None else given.model_copy(update={"seed": settings.train.seed})

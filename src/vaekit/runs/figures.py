@@ -1,0 +1,238 @@
+"""The figures of a run's folder."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit import figures
+from vaekit.atomic import write_text
+from vaekit.collapse import ACTIVE, LatentWatch
+from vaekit.data.prepare import as_input
+from vaekit.distributions.normal import DiagonalNormalFamily
+from vaekit.errors import UserError
+from vaekit.inference import batches, inference
+from vaekit.latents.manifold import principal_plane
+from vaekit.models.graph import GraphVAE
+from vaekit.models.hierarchy import Hierarchy
+from vaekit.runs import folder as files
+from vaekit.runs.latent import LatentRun
+from vaekit.training.log import read
+
+MAP_POINTS = 5000
+KL_EXAMPLES = 2000
+TRAVERSED, FRAMES = 10, 9
+MANIFOLD_SIDE = 15
+LAYER_EXAMPLES = 1000
+PICTURED = 12
+SHOWN = 32
+"""Examples in the files of lines."""
+
+
+def write_figures(run: LatentRun) -> list[Path]:
+    """Write every figure that applies to the run into RUN/figures and return their paths.
+
+    A figure that cannot be made costs no other: it is left out with a warning that names it.
+    """
+    assert run.path is not None
+    folder = run.path / files.FIGURES
+    folder.mkdir(exist_ok=True)
+    written: list[Path] = []
+    for name, (make, of_arrays) in MAKERS.items():
+        path = folder / f"{name}.png"
+        path.unlink(missing_ok=True)
+        with _costing_no_other(f"the figure {name}"):
+            figure = make(run) if run.info.is_array or not of_arrays else None
+            if figure is not None:
+                written.append(figures.save(figure, path))
+    if not run.info.is_array:
+        with _costing_no_other("the text of samples and reconstructions"):
+            written += write_lines(run)
+    return written
+
+
+@contextmanager
+def _costing_no_other(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{what} was left out: {type(error).__name__}: {error}", stacklevel=4)
+
+
+def _examples(run: LatentRun, n: int) -> tuple[Any, Tensor | None]:
+    split = run.held_out.first(n)
+    return as_input(split.x), split.y
+
+
+def curves(run: LatentRun) -> Any:
+    """Training curves."""
+    assert run.path is not None
+    records = read(run.path / files.LOG)
+    return figures.curves(records) if records else None
+
+
+def reconstructions(run: LatentRun) -> Any:
+    """Inputs, outputs, differences."""
+    x, y = _examples(run, 12)
+    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
+
+
+def samples(run: LatentRun) -> Any:
+    """Samples from the prior, as the modality draws them if the data have one that does."""
+    name = None if run.modality is None else run.modality.picture
+    if name is not None:
+        module, function = name.split(":")
+        draw = getattr(importlib.import_module(module), function)
+        return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
+    if not run.info.is_array:
+        return None
+    return figures.samples(run.sample(64).numpy())
+
+
+def interpolation(run: LatentRun) -> Any:
+    """Paths between test examples."""
+    if not run.info.is_image:
+        return None
+    x, y = _examples(run, 12)
+    half = len(x) // 2
+    paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
+    return figures.interpolation(paths.numpy())
+
+
+def traversals(run: LatentRun) -> Any:
+    """The most informative latents, one moved at a time about the code of the first test example."""
+    try:
+        made = run.traverse(run.held_out, top=TRAVERSED, steps=FRAMES)
+    except UserError:  # the codes are categories, or there are no examples
+        return None
+    rows = made.x if run.info.is_image else made.x.reshape(*made.x.shape[:2], -1)
+    names = [f"z{j + 1}" for j in made.dimensions]
+    values = made.values if made.values.ndim == 1 else None
+    return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
+
+
+def manifold(run: LatentRun) -> Any:
+    """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
+    if not run.info.is_image:
+        return None
+    split = run.held_out
+    label = None if split.y is None or not run.model.takes_label else run.class_names(split.y[:1])[0]
+    try:
+        if run.codes(split.first(1)).shape[1] != 2:
+            return None
+        made = run.manifold(MANIFOLD_SIDE, label=label)
+    except UserError:
+        return None
+    return figures.manifold(made.x, made.xs, made.ys)
+
+
+def latent_map(run: LatentRun) -> Any:
+    """The test examples' codes in a plane, by label."""
+    x, y = _examples(run, MAP_POINTS)
+    z, names = run.encode(x, y), run.info.classes
+    if isinstance(run.model, GraphVAE):
+        (z, y), names = run.node_codes(run.held_out), run.info.facts["classes"]
+        z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
+    found = principal_plane(z)
+    plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
+    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+
+
+def kl(run: LatentRun) -> Any:
+    """KL of each latent dimension over test examples."""
+    watch = LatentWatch()
+    with inference(run.model):
+        for x, y in batches(run.model, *_examples(run, KL_EXAMPLES)):
+            watch.add(run.model.trace(x, y, hard=True))
+    each = watch.kl_elements()
+    if not each:
+        return None
+    values: Any = each if len(each) > 1 else next(iter(each.values()))
+    return figures.kl_per_dimension(values, ACTIVE)
+
+
+def kl_layers(run: LatentRun) -> Any:
+    """KL of each stochastic layer of a hierarchy, over test examples and over training."""
+    if not isinstance(run.model, Hierarchy):
+        return None
+    x, y = _examples(run, LAYER_EXAMPLES)
+    parts: dict[str, list[Tensor]] = {name: [] for name in run.model.names}
+    with inference(run.model):
+        for part, label in batches(run.model, x, y, size=250):
+            for name, value in run.model.trace(part, label, hard=True).kl.items():
+                # Below the top of a chain the rate is a sample's, (K, B).
+                parts[name].append((value if value.dim() == 1 else value.mean(0)).double().cpu())
+    values = {name: torch.cat(each) for name, each in parts.items()}
+    means = {name: float(v.mean()) for name, v in values.items()}
+    errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
+    history = _layer_history(run, run.model.names)
+    return figures.kl_layers(means, errors, history)
+
+
+def _few(run: LatentRun, n: int) -> int:
+    """Return how many examples to draw for showing: of graphs no more than the data have, one where it is one."""
+    return min(n, run.info.n_train) if run.info.kind == "graph" else n
+
+
+def write_lines(run: LatentRun) -> list[Path]:
+    """Write samples and reconstructions of a run as lines of text into its figures folder, and return the files."""
+    assert run.path is not None
+    folder = run.path / files.FIGURES
+    samples, pairs = folder / "samples.txt", folder / "reconstructions.txt"
+    write_text(samples, "".join(f"{line}\n" for line in run.lines(run.drawn(_few(run, SHOWN)))))
+    split = run.held_out.first(SHOWN)
+    both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
+    write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))
+    return [samples, pairs]
+
+
+def _layer_history(run: LatentRun, names: Sequence[str]) -> dict[str, tuple[list[float], list[float]]]:
+    """Return (steps, nats) of each layer from the run's log; empty where it has fewer than two records of them."""
+    path = None if run.path is None else run.path / files.LOG
+    records = [r for r in read(path) if f"kl.{names[0]}" in r] if path is not None and path.exists() else []
+    if len(records) < 2:
+        return {}
+    steps = [r["step"] for r in records]
+    return {name: (steps, [r[f"kl.{name}"] for r in records]) for name in names}
+
+
+def aggregate(run: LatentRun) -> Any:
+    """The aggregate posterior's marginals against the prior, for a diagonal normal posterior and standard prior."""
+    with inference(run.model):
+        x, y = next(batches(run.model, *_examples(run, LAYER_EXAMPLES), size=LAYER_EXAMPLES))
+        trace = run.model.trace(x, y, hard=True)
+    latent = next(iter(trace.latents.values()))
+    if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormalFamily) or latent.p.batch_shape:
+        return None
+    if latent.q.loc.dim() != 2:
+        return None
+    return figures.aggregate_posterior(latent.q.mean.cpu().numpy(), latent.q.scale.cpu().numpy())
+
+
+def rate_distortion(run: LatentRun) -> Any:
+    """The decoder's rate-distortion curve, where the metric of that name has been computed."""
+    entry = run.evaluation().get("rate_distortion", {})
+    return figures.rate_distortion(entry["rate"], entry["distortion"]) if "rate" in entry else None
+
+
+MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
+    "curves": (curves, False),
+    "reconstructions": (reconstructions, True),
+    "samples": (samples, False),
+    "interpolation": (interpolation, True),
+    "traversals": (traversals, True),
+    "manifold": (manifold, True),
+    "latent_map": (latent_map, False),
+    "kl": (kl, False),
+    "kl_layers": (kl_layers, False),
+    "aggregate_posterior": (aggregate, False),
+    "rate_distortion": (rate_distortion, False),
+}
+"""Every figure's maker, and whether it draws arrays of numbers only."""

@@ -1,0 +1,116 @@
+"""Runs in a model hub: a folder of run.json, model.safetensors and a card, on disk or in a Hugging Face repository."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from vaekit.atomic import replacing, write_json, write_text
+from vaekit.errors import UserError
+from vaekit.runs import folder as files
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.training import checkpoint
+
+CARD = "README.md"
+
+
+def save_pretrained(run: Run, folder: str | Path) -> Path:
+    """Write what `from_pretrained` needs into `folder`: the record, the weights, and a card.
+
+    The record names no path of this machine: where the data lay is left out, and the data's name is kept.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder")
+    target.mkdir(parents=True, exist_ok=True)
+    record = dict(run.record)
+    source = str(record["data"]["source"])
+    plain = source if source and not Path(source).is_absolute() else "memory"
+    info = dict(record["data"]["info"]) | {"source": ""}
+    record["data"] = record["data"] | {"source": plain, "info": info}
+    record.pop("command", None)
+    if run.path is not None:
+        with replacing(target / files.WEIGHTS) as part:
+            shutil.copyfile(run.path / files.WEIGHTS, part)
+    else:
+        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
+    write_json(target / files.RECORD, record)
+    write_text(target / CARD, card(run))
+    return target
+
+
+def from_pretrained(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Run:
+    """Return the run kept in a folder, or in the hub repository `name` (owner/name), whose files are cached.
+
+    Raises UserError where there is neither, or the repository holds no run.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return load(path)
+    if str(name).count("/") != 1 or str(name).startswith((".", "/")):
+        raise UserError(f"there is no folder {name}, and it is not a repository's name, owner/name")
+    hub = _hub()
+    wanted = [files.RECORD, files.WEIGHTS]
+    try:
+        folder = hub.snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)
+    except Exception as error:
+        raise UserError(f"the repository {name} could not be read ({_first_line(error)})") from error
+    return load(folder)
+
+
+def push_to_hub(
+    run: Run, name: str, *, private: bool = False, token: str | None = None, message: str = "Add model"
+) -> str:
+    """Write the run to the hub repository `name` (owner/name), made if it is not there; return its address."""
+    hub = _hub()
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(run, folder)
+        try:
+            api: Any = hub.HfApi(token=token)
+            made = api.create_repo(name, private=private, exist_ok=True)
+            api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message=message)
+        except Exception as error:
+            raise UserError(f"the repository {name} could not be written ({_first_line(error)})") from error
+    return str(made)
+
+
+def card(run: Run) -> str:
+    """Return the model card: what the model is, what it scored, and how to use it; Markdown with its YAML head."""
+    result = run.record.get("result", {})
+    elbo = result.get("elbo")
+    score = (
+        f"Held-out ELBO: {elbo:.2f} nats an example ({result.get('held_out_n')} examples)."
+        if elbo is not None
+        else f"The model bounds no likelihood: {result.get('refused', 'not evaluated')}."
+    )
+    shape = " × ".join(map(str, run.info.shape))
+    return f"""---
+library_name: vaekit
+tags: [variational-autoencoder, {run.recipe}]
+---
+# {run.recipe} on {run.info.name}
+
+Examples of shape {shape}, {run.info.kind} values. {score}
+
+```python
+from vaekit.runs.hub import from_pretrained
+
+run = from_pretrained("OWNER/NAME")
+run.sample(16)
+```
+"""
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise UserError("the model hub needs huggingface_hub; run: pip install 'vaekit[hub]'") from None
+    return huggingface_hub
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

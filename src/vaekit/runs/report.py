@@ -1,0 +1,178 @@
+"""A run's facts, put together for its report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from vaekit import report
+from vaekit.distributions.base import Measure
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.metrics.base import meanings
+from vaekit.recipes.base import RECIPES
+from vaekit.runs import folder as files
+from vaekit.runs.base import RunBase
+from vaekit.training.log import read
+
+CAPTIONS = {
+    "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
+    "reconstructions": (
+        "Reconstructions",
+        "Test examples, the mean of p(x|z) at their posterior mean, the difference.",
+    ),
+    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
+    "interpolation": ("Interpolation", "Straight paths between the codes of test examples, decoded."),
+    "traversals": (
+        "Traversals",
+        "One latent moves along each row, the others stay as in the first test example; most informative first.",
+    ),
+    "manifold": ("Manifold", "The decoded plane of the two latents, at equal steps of the prior's probability."),
+    "latent_map": ("Latent map", "Posterior means of test examples in a plane."),
+    "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
+    "kl_layers": (
+        "KL by layer",
+        "How much each stochastic layer tells, over test examples and over training batches; one at zero is unused.",
+    ),
+    "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
+    "rate_distortion": (
+        "Rate and distortion",
+        "The lowest rate any encoder could have at each distortion of this decoder, from the prior to the posterior.",
+    ),
+}
+LINES = {
+    "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
+    "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
+}
+NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+"""Facts of a metric that stand beside its number."""
+HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
+
+
+def render(run: RunBase) -> str:
+    """Return the page of a run's report."""
+    return report.render(gather(run))
+
+
+def compare(runs: Sequence[RunBase]) -> str:
+    """Return a page that compares runs: numbers, settings that differ, figures."""
+    return report.compare([gather(run) for run in runs])
+
+
+def gather(run: RunBase) -> report.RunReport:
+    """Collect everything the report of a run shows."""
+    assert run.path is not None
+    entry = RECIPES[run.recipe]
+    result = run.record.get("result", {})
+    info, train = run.info, run.settings.train
+    numbers = _numbers(run)
+    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(result)]
+    rest = [number for name, number in numbers.items() if name not in HEADLINE]
+    shape = " × ".join(str(n) for n in info.shape)
+    of = "" if info.modality == "array" else f"{info.modality}, "
+    facts = {
+        "data": f"{info.name}, {of}{shape}, {info.kind}",
+        "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
+        "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
+        "latent": str(run.settings.model.latent),
+        "parameters": f"{result.get('parameters', 0):,}",
+        "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
+        "time": f"{result.get('seconds', 0):.1f} s, {result.get('examples_per_second', 0):,.0f} examples/s",
+        "seed": str(train.seed),
+    }
+    return report.RunReport(
+        title=f"{run.recipe} on {info.name}",
+        recipe=run.recipe,
+        reference=entry.reference,
+        summary=entry.summary,
+        facts=facts,
+        headline=headline,
+        tables=[("Evaluation on the test split", rest)] if rest else [],
+        warnings=_warnings(run),
+        figures=[
+            report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
+            for name, (title, caption) in CAPTIONS.items()
+            if (run.path / files.FIGURES / f"{name}.png").is_file()
+        ],
+        lines=[
+            report.Lines((run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(), title, caption)
+            for name, (title, caption) in LINES.items()
+            if (run.path / files.FIGURES / name).is_file()
+        ],
+        command=run.record.get("command") or _command(run),
+        environment=run.record["versions"],
+        settings=run.record["settings"],
+    )
+
+
+def _measure(run: RunBase) -> Measure:
+    return LIKELIHOODS[run.settings.model.likelihood].part.measure
+
+
+def _command(run: RunBase) -> str:
+    pairs = [(f"{s}.{n}", v) for s, values in run.record["given"].items() for n, v in values.items()]
+    given = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in pairs]
+    return " ".join(["vaekit", "train", run.recipe, "--data", shlex.quote(run.record["data"]["source"]), *given])
+
+
+def _held_out(result: dict[str, Any]) -> report.Number:
+    return report.Number(
+        "elbo (held out)",
+        result.get("elbo"),
+        result.get("elbo_stderr"),
+        unit="nats an example",
+        n=result.get("held_out_n"),
+        meaning="plain evidence lower bound on the held-out split of the training data",
+        note=result.get("refused") or "",
+        higher_is_better=True,
+    )
+
+
+def _numbers(run: RunBase) -> dict[str, report.Number]:
+    known = meanings()
+    out: dict[str, report.Number] = {}
+    for name, entry in run.evaluation().items():
+        meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
+        extras = ", ".join(f"{key}={_short(entry[key])}" for key in NOTED if key in entry)
+        interval = entry.get("interval")
+        out[name] = report.Number(
+            name,
+            entry["value"],
+            entry.get("stderr"),
+            None if interval is None else (interval[0], interval[1]),
+            unit=entry["unit"],
+            n=entry["n"],
+            meaning=meaning,
+            note=entry.get("refused") or extras,
+            higher_is_better=better,
+        )
+    return out
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _warnings(run: RunBase) -> list[report.Warning_]:
+    assert run.path is not None
+    result, records = run.record.get("result", {}), read(run.path / files.LOG)
+    last = next((r for r in reversed(records) if "valid.loss" in r), {})
+    train = next((r for r in reversed(records) if "elbo" in r), {})
+    kl = {key.removeprefix("kl_elements."): value for key, value in last.items() if key.startswith("kl_elements.")}
+    active = [int(value) for key, value in last.items() if key.startswith("active.")]
+    return report.advise(
+        kl_per_dimension=kl or None,
+        active_units=sum(active) if active else None,
+        train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
+        valid_elbo=result.get("elbo"),
+        valid_stderr=result.get("elbo_stderr"),
+        history=records,
+        likelihood=run.settings.model.likelihood,
+        measure=_measure(run),
+        data_values={"unit": "grey", "levels": "quantised", "counts": "count"}.get(run.info.kind, run.info.kind),
+        dequantised=run.settings.data.dequantise,
+        fixed_scale=isinstance(run.record["settings"]["model"].get("scale"), float | int),
+        refused=result.get("refused"),
+        skipped=result.get("skipped_steps", 0),
+        steps=result.get("steps"),
+    )

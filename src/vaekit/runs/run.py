@@ -1,0 +1,411 @@
+"""Run: a trained model and everything it is for, arrays in and arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit import distributed
+from vaekit.atomic import write_json, write_text
+from vaekit.data.dataset import Split
+from vaekit.data.datasets import DATASETS
+from vaekit.data.sources import read
+from vaekit.distributions.tokens import Sampling
+from vaekit.errors import UserError
+from vaekit.explorer.server import PORT, serve
+from vaekit.inference import inference, joined, label_for
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.likelihoods.tokens import Tokens
+from vaekit.metrics.base import Result, evaluate
+from vaekit.runs import figures, report
+from vaekit.runs.base import TEST_SEED, describe_source
+from vaekit.runs.data import load_data
+from vaekit.runs.folder import EVALUATION, REPORT
+from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.results import (
+    Augmented,
+    Classification,
+    Clustering,
+    Detection,
+    Imputation,
+)
+from vaekit.tasks import compressed_file, export, optimisation
+from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
+from vaekit.tasks.array_imputation import in_source_terms, with_gaps
+from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
+from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
+from vaekit.tasks.clustering import Kind as ClusterKind
+from vaekit.tasks.clustering import agreement, cluster
+from vaekit.tasks.compression import Codec, Progress
+from vaekit.tasks.imputation import Method, impute
+from vaekit.tasks.table_imputation import TableImputation, impute_table
+
+Augmentation = Literal["near", "class", "interpolate", "adversarial"]
+
+
+class Run(LatentRun):
+    """A model with what it was trained on and how, and what can be done with it.
+
+    `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
+    test split), prepared examples (`run.test`, `run.prepared(…)`), or other data of the same kind: a name, a path,
+    arrays, frames, texts.
+
+    >>> import vaekit
+    >>> run = vaekit.train("vae", "digits", steps=20)
+    >>> run.detect().scores.shape, run.traverse(top=2).x.shape
+    ((179,), (2, 9, 1, 8, 8))
+    """
+
+    # -- numbers -------------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        metrics: Sequence[str] = ("all",),
+        *,
+        k: int = 500,
+        limit: int | None = None,
+        seed: int = 0,
+        progress: Callable[[str, int, int], None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, Result]:
+        """Compute metrics (names or groups) on the test split; with a folder, keep them in its evaluation.json.
+
+        `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
+        examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
+        """
+        distributed.start()
+        results = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress, options=options), metrics)
+        if self.path is not None and distributed.is_main():
+            plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in results.items()}
+            write_json(self.path / EVALUATION, self.evaluation() | plain)
+        return results
+
+    def draw_tokens(self, sampling: Sampling) -> bool:
+        """Have the run's likelihoods of sequences draw tokens so; False if it has none."""
+        parts: list[Any] = [part for part in self.model.modules() if isinstance(part, Tokens)]
+        for part in parts:
+            part.draw_with(sampling)
+        return bool(parts)
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def detect(
+        self,
+        data: Any = None,
+        *,
+        against: Any = None,
+        anomalous: Sequence[Any] | None = None,
+        score: str = "iw",
+        contamination: float = 0.05,
+        k: int = 64,
+        seed: int = 0,
+    ) -> Detection:
+        """Score examples by how strange they are to the model, and mark the share `contamination` that is strangest.
+
+        `score`: iw (-log p(x), nats), elbo, reconstruction, regret, complexity or distance; see vaekit.tasks.anomaly.
+        Where the truth is known the score is judged by it: `against` are further data, all of them anomalies, or
+        `anomalous` names the classes of `data` that are.
+        """
+        if score not in SCORES:
+            raise UserError(f"there is no anomaly score '{score}'; there are {', '.join(SCORES)}")
+        if against is not None and anomalous is not None:
+            raise UserError("'against' is anomalous data and 'anomalous' names anomalous classes; give one of them")
+        threshold([0.0], contamination)
+        split, truth = self.split(data), None
+        if anomalous is not None:
+            truth = self._of_classes(split, anomalous)
+        if against is not None:
+            odd = self.split(against)
+            truth = np.arange(len(split) + len(odd)) >= len(split)
+            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
+            split = Split(joined([split.x, odd.x]), y)
+        scores = self.anomaly_scores(split, score, k=k, seed=seed)
+        limit = threshold(scores, contamination)
+        judged = {} if truth is None else judge(scores, truth, seed)
+        return Detection(score, scores, limit, scores > limit, truth, judged)
+
+    def anomaly_scores(self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0) -> np.ndarray:
+        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly."""
+        split, kind = self.split(data), self.info.kind
+        if score == "complexity" and kind not in ("binary", "levels", "unit"):
+            raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
+        levels = 2 if kind == "binary" else self.info.levels or 256
+        normal = self.codes(self.training(STUDIED)) if score == "distance" else None
+        y = label_for(self.model, split.y)
+        return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
+
+    def _of_classes(self, split: Split, names: Sequence[Any]) -> np.ndarray:
+        if split.y is None:
+            raise UserError("the data have no labels, which anomalous classes need; give labelled data")
+        truth = np.isin(split.y.numpy(), [self.class_number(name) for name in names])
+        if truth.all() or not truth.any():
+            raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, names))}")
+        return truth
+
+    def impute(
+        self,
+        data: Any,
+        *,
+        method: Method = "resampling",
+        draws: int = 10,
+        k: int = 200,
+        seed: int = 0,
+        where: str = "x",
+    ) -> Imputation:
+        """Fill the NaN of arrays, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
+
+        `method`: "resampling" (importance resampling) or "gibbs" (pseudo-Gibbs); see vaekit.tasks.imputation. A table
+        may be a data frame, a dict of columns or a file. `where` names the data in errors.
+        """
+        if self.model.takes_label:
+            raise UserError(f"this run's model ({self.recipe}) is conditioned on labels; use a model of x alone")
+        how: dict[str, Any] = {"method": method, "draws": draws, "k": k, "seed": seed}
+        if self.info.kind == "table":
+            table = self.impute_table(data, **how)
+            return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.missing)
+        x = np.asarray(data, dtype=np.float64)
+        rows, unit = with_gaps(self.info, self.prepare, x, where)
+        start = torch.zeros(tuple(self.info.shape)) if self._forgotten else self.data.train_mean()
+        filled = impute(self.model, rows, start, **how)
+        mean, several = (in_source_terms(self.info, self.prepare, v, unit) for v in (filled.mean, filled.draws))
+        missing = np.isnan(x)
+        every = np.where(missing, several.reshape(len(several), *x.shape), x)
+        return Imputation(np.where(missing, mean.reshape(x.shape), x), every, missing)
+
+    def impute_table(self, data: Any, **how: Any) -> TableImputation:
+        """Fill a table's missing cells as `impute` does, keeping how each cell was written."""
+        return impute_table(self.model, self.info, self.settings.data, data, **how)
+
+    @property
+    def _forgotten(self) -> bool:
+        """Whether the run was trained on arrays that are gone."""
+        return self._data is None and self.record["data"]["source"] == "memory"
+
+    def augment(
+        self,
+        data: Any = None,
+        *,
+        method: Augmentation = "near",
+        n: int | None = None,
+        radius: float = 0.3,
+        seed: int = 0,
+    ) -> Augmented:
+        """Make `n` new examples (default: as many as there are) from `data` (default: the training split).
+
+        `method`: near (codes moved at random), class (codes drawn by class), interpolate (between two of a class) or
+        adversarial (codes moved to where a classifier of these examples errs). `radius` is how far codes move, in
+        standard deviations of the prior.
+        """
+        if radius < 0 or (n is not None and n < 1):
+            raise UserError("the radius must not be negative, and n must be at least 1")
+        split = self.training() if data is None else self.split(data)
+        if method in ("class", "adversarial") and split.y is None:
+            raise UserError(f"augmenting by '{method}' needs labels, and the data have none; use near or interpolate")
+        codes, count = self.codes(split), len(split) if n is None else n
+        facts: dict[str, Any] = {}
+        if method == "adversarial":
+            z, of, facts = self._adversarial(codes, split, count, radius, seed)
+        else:
+            y = None if split.y is None else split.y.numpy()
+            moved, index = moved_codes(codes.double().numpy(), y, count, method, radius, seed)
+            z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
+        label = None if split.y is None else split.y[of]
+        means = self.decode(z, label)
+        names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
+        return Augmented(self._as_stored(means, seed), of.numpy(), names, means, facts)
+
+    def _adversarial(
+        self, codes: Tensor, split: Split, n: int, radius: float, seed: int
+    ) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        assert split.y is not None
+        rows = torch.arange(n) % len(split)
+        logits, accuracy = pixel_classifier(split.x, split.y, seed)
+        moved: list[Tensor] = []
+        gains: list[Tensor] = []
+        for z, y in zip(codes[rows].split(500), split.y[rows].split(500)):
+            z, y = z.to(self.device), y.to(self.device)
+            own = y if self.model.takes_label else None
+            new, gain = adversarial(z, y, lambda code, own=own: self.model.decode(code, own).mean, logits, radius)
+            moved.append(new)
+            gains.append(gain)
+        facts = {
+            "classifier": "logistic regression on x, fitted to the same examples",
+            "classifier_accuracy": accuracy,
+            "mean_gain_in_loss": float(joined(gains).mean()),
+        }
+        return joined(moved), rows, facts
+
+    def _as_stored(self, x: Tensor, seed: int) -> Any:
+        """Return means of p(x|z) as the data are stored: greys as uint8, bits drawn, real values in their units."""
+        prepare, kind = self.prepare, self.info.kind
+        if prepare.levels == 2 and kind == "binary":
+            draws = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+            return (draws < x).to(torch.uint8).numpy()
+        if prepare.levels is not None and kind in ("binary", "levels", "unit"):
+            return (x.clamp(0, 1) * (prepare.levels - 1)).round().to(torch.uint8).numpy()
+        return prepare.invert(x).numpy()
+
+    def cluster(
+        self, data: Any = None, *, k: int | None = None, kind: ClusterKind = "gmm", bootstraps: int = 10, seed: int = 0
+    ) -> Clustering:
+        """Cluster examples by their codes into `k` (default: the number of classes, or 10), with their stability."""
+        split = self.split(data)
+        z = self.encode(split).numpy()
+        made = cluster(z, k if k is not None else self.info.n_classes or 10, kind, bootstraps=bootstraps, seed=seed)
+        facts: dict[str, Any] = {"kind": kind, "k": int(made.labels.max()) + 1, "n": len(z)}
+        facts["sizes"] = np.bincount(made.labels).tolist()
+        facts["stability"] = {
+            "value": float(made.stability.mean()),
+            "interval": list(made.interval),
+            "unit": "adjusted Rand index",
+            "n": len(made.stability),
+        }
+        if split.y is not None:
+            facts |= agreement(split.y.numpy(), made.labels)
+        return Clustering(made.labels, made.sure, None if split.y is None else self.class_names(split.y), facts)
+
+    def classify(self, data: Any = None, *, labels: int = 100, seed: int = 0) -> Classification:
+        """Predict each example's class by a classifier of codes that saw `labels` labels of the training split."""
+        if not self.info.n_classes:
+            raise UserError(f"{self.info.name} has no labels to learn from; train on labelled data")
+        if self.model.takes_label:
+            raise UserError(f"this run's model ({self.recipe}) is given the label, so its codes cannot predict it")
+        known = self.training()
+        assert known.y is not None
+        chosen = few_labels(known.y.numpy(), labels, seed)
+        model = fit_classifier(self.encode(known.take(torch.from_numpy(chosen))).numpy(), known.y.numpy()[chosen], seed)
+        split = self.split(data)
+        z = self.encode(split).numpy()
+        guess, sure = model.predict(z), model.predict_proba(z).max(1)
+        if split.y is None:
+            return Classification(self.class_names(guess), sure, None, None)
+        right = guess == split.y.numpy()
+        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(z)}
+        return Classification(self.class_names(guess), sure, self.class_names(split.y), accuracy)
+
+    def optimise(
+        self,
+        data: Any = None,
+        *,
+        n: int = 50,
+        steps: int = 100,
+        rate: float = 0.1,
+        keep: float = 0.0,
+        minimise: bool = False,
+    ) -> dict[str, Any]:
+        """Move molecules' codes towards more of the property that the run learned; see vaekit.tasks.optimisation.
+
+        Returns columns of n molecules: `molecule`, `before`, `reconstruction`, `reconstructed` (its property),
+        `optimised`, `after`, `predicted` and `similarity` (Tanimoto, to the start); empty or NaN where there is none.
+        The numbers are of decoded molecules' true property, by rdkit, never of the prediction.
+        """
+        fact = self.info.facts.get("property")
+        if fact is None:
+            raise UserError(
+                f"this run ({self.recipe}) predicts no property; train molecule-vae with data.property=logp, say"
+            )
+        if n < 1:
+            raise UserError(f"n must be at least 1, not {n}")
+        split = self.split(data).first(n)
+        climb = {"steps": steps, "rate": rate, "keep": keep, "minimise": minimise}
+        z = self.encode(split).to(self.device)
+        with inference(self.model):
+            model: Any = self.model
+            code, value = optimisation.ascend(model.predict, z, **climb)
+        again, end = (self.lines(self.decode(codes.cpu())) for codes in (z, code))
+        predicted = value.double().cpu().numpy() * fact["sd"] + fact["mean"]
+        return optimisation.columns(self.lines(split.inputs), again, end, predicted, fact["name"])
+
+    # -- files in memory -----------------------------------------------------------------------------------------------
+
+    def codec(self) -> Codec:
+        """Return the run's codec; UserError for data or a model that bits back does not apply to."""
+        return Codec.of(self.model, tuple(self.info.shape), self.levels)
+
+    @property
+    def levels(self) -> int:
+        """How many values a pixel of the run's data can have; UserError where they are not quantised."""
+        if self.info.kind == "binary":
+            return 2
+        if self.info.kind == "levels" and self.info.levels is not None:
+            return self.info.levels
+        raise UserError(
+            f"compress needs quantised data, and this run's are {self.info.kind}; train with "
+            "model.likelihood=discretised-logistic, or bernoulli on binary data"
+        )
+
+    def compress(self, data: Any = None, *, progress: Progress | None = None) -> bytes:
+        """Compress an array of grey levels (N, *shape) without loss, by bits back coding; `decompress` gives it back.
+
+        Values come back bit by bit, with type and shape. None compresses the run's own test split.
+        """
+        x, name = self.stored_levels(data)
+        return compressed_file.pack(self.codec(), x, self.fingerprint, where=name, progress=progress)
+
+    def decompress(self, data: bytes, *, where: str = "the file", progress: Progress | None = None) -> np.ndarray:
+        """Return the array that `compress` was given. UserError for a damaged file or another model."""
+        return compressed_file.unpack(self.codec, data, self.fingerprint, where=where, progress=progress)
+
+    def stored_levels(self, data: Any = None) -> tuple[np.ndarray, str]:
+        """Return the array to compress, and what it is: None is the run's own test split, a known name that set's.
+
+        Those two are taken as the model sees them (binary where it is). A file's or folder's arrays are taken as they
+        are, and so are arrays.
+        """
+        if isinstance(data, np.ndarray):
+            return data, "x"
+        if data is None:
+            split, name = self.split(), f"the test split of {self.info.name}"
+        elif data in DATASETS:
+            wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
+            settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None})
+            other = load_data(data, settings, wants=wants)
+            if (tuple(other.info.shape), other.info.levels) != (tuple(self.info.shape), self.info.levels):
+                raise UserError(
+                    f"{data} has examples of shape {tuple(other.info.shape)} with {other.info.levels} levels; this "
+                    f"run's model takes {tuple(self.info.shape)} with {self.info.levels}"
+                )
+            own = other.test if len(other.test) else other.train
+            split, name = self.prepare.fixed(own, TEST_SEED), f"{'the test split of ' if len(other.test) else ''}{data}"
+        else:
+            raw = read(data, self.settings.data.size)
+            if len(raw.parts) > 1:
+                raise UserError(f"{data} holds several splits; give a file with one array, x")
+            return raw.train.x, describe_source(data)
+        level = split.x if self.levels == 2 else (split.x.float() * (self.levels - 1)).round()
+        seen = ", made binary as the run does" if self.prepare.mode in ("stochastic", "fixed", "threshold") else ""
+        return level.to(torch.uint8).numpy(), name + seen
+
+    def export(self, format: export.Format = "onnx") -> dict[str, bytes]:
+        """Return encoder (x → mean and sd of q(z|x)) and decoder (z → mean of p(x|z)) as programs without vaekit.
+
+        `format`: "onnx", or "torch" (torch.export). Raises UserError for a model that the exporter cannot follow.
+        """
+        facts = {
+            "recipe": self.recipe,
+            "model": self.fingerprint,
+            "data": {"kind": self.info.kind, "levels": self.info.levels, "classes": list(self.info.classes)},
+        }
+        return export.programs(self.model, self.info, facts, format)
+
+    # -- seeing --------------------------------------------------------------------------------------------------------
+
+    def explore(self, port: int = PORT, *, browser: bool = True, announce: Callable[[str], None] = print) -> None:
+        """Serve the explorer's page of this run on this machine until it is interrupted."""
+        serve(self, port, browser, announce)
+
+    def write_figures(self) -> list[Path]:
+        """Write the run's figures into its folder and return their paths."""
+        return figures.write_figures(self)
+
+    def write_report(self) -> Path:
+        """Write report.html into the run's folder and return its path."""
+        assert self.path is not None
+        path = self.path / REPORT
+        write_text(path, report.render(self))
+        return path

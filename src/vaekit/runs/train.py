@@ -1,0 +1,334 @@
+"""Training a recipe on data, into a run folder or in memory."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaekit import distributed
+from vaekit.data.dataset import DataSet
+from vaekit.data.info import DataInfo
+from vaekit.errors import UserError
+from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
+from vaekit.runs import folder as files
+from vaekit.runs.base import build, describe_source
+from vaekit.runs.data import default_source, load_for
+from vaekit.runs.run import Run
+from vaekit.training import checkpoint
+from vaekit.training.data_source import DataSource
+from vaekit.training.dtensor import is_sharded, whole
+from vaekit.training.labelled_source import LabelledSource
+from vaekit.training.log import LOGGERS
+from vaekit.training.loop import fit
+from vaekit.training.progress import Silent, for_terminal
+from vaekit.training.state import FitResult, choose_device
+
+START_SEED = 774
+SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
+
+
+def train(
+    recipe: str | None = None,
+    data: Any = None,
+    *,
+    out: str | Path | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+    loggers: Sequence[str] = (),
+    pictures: bool = True,
+) -> Run:
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+
+    With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
+    one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
+    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+
+    >>> run = train("vae", "digits", epochs=1, seed=0)
+    >>> run.sample(4).shape
+    torch.Size([4, 1, 8, 8])
+    """
+    distributed.start()
+    given = _given(set, dict(zip(SHORTCUTS, (epochs, steps, batch_size, lr, seed, device, precision))))
+    target = None if out is None else Path(out)
+    if resume or _goes_on(target):
+        return _resume(target, recipe, data, given, progress, loggers, pictures)
+    distributed.from_main(lambda: _check_target(target, overwrite))
+    _check_loggers(loggers)
+    chosen = RECIPES[recipe or "vae"].part
+    settings = chosen.settings(given)
+    source = default_source(chosen) if data is None else data
+    dataset, settings = _load(chosen, settings, given, source)
+    built = build(chosen, settings, dataset.info)
+    record = {
+        "recipe": chosen.name,
+        "settings": settings.model_dump(mode="json"),
+        "given": given,
+        "data": {
+            "source": describe_source(source),
+            "info": dataset.info.to_dict(),
+            "prepare": dataset.prepare.to_dict(),
+        },
+        "seed": settings.train.seed,
+        "versions": files.versions(),
+        "command": _command(),
+        **_processes(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "status": "running",
+    }
+    choose_device(settings.train.device)
+    _start(built, dataset)
+    if target is not None and distributed.is_main():
+        if overwrite and target.exists():
+            shutil.rmtree(target)
+        files.write_record(target, record)
+    try:
+        return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+    except UserError:
+        # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
+        if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
+            shutil.rmtree(target)
+        raise
+
+
+def _goes_on(target: Path | None) -> bool:
+    """Whether this launch of several processes began the run in `target`, and was started again."""
+
+    def begun() -> bool:
+        return target is not None and (target / files.RECORD).is_file() and _launch(target) == distributed.launch()
+
+    return distributed.restarted() and distributed.from_main(begun)
+
+
+def _launch(target: Path) -> str | None:
+    return files.read_record(target).get("launch")
+
+
+def _processes() -> dict[str, Any]:
+    """Return what the record says of the processes, where a launcher started them."""
+    started = distributed.launch()
+    return ({"processes": distributed.world()} if distributed.world() > 1 else {}) | (
+        {"launch": started} if started else {}
+    )
+
+
+def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
+    if isinstance(set, Mapping):
+        sets: Nested = {}
+        for name, value in set.items():
+            section, dot, rest = name.partition(".")
+            if not dot:
+                raise UserError(f"set {name!r}: write section.name, e.g. 'objective.beta'")
+            sets.setdefault(section, {})[rest] = value
+    else:
+        sets = parse_assignments(set)
+    short = {name: value for name, value in shortcuts.items() if value is not None}
+    return merge(sets, {"train": short} if short else {})
+
+
+def _check_target(target: Path | None, overwrite: bool) -> None:
+    if target is None:
+        return
+    above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    if above != target:
+        if not above.is_dir():
+            raise UserError(f"--out {target}: {above} is a file, so no folder can be made below it; name another")
+        return
+    if not target.is_dir():
+        raise UserError(f"--out {target} is a file; name a folder")
+    if (target / files.RECORD).exists():
+        if not overwrite:
+            raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
+    elif any(not path.name.startswith(".run.") for path in target.iterdir()):
+        raise UserError(f"--out {target} is not empty and is no run folder; name another")
+
+
+def _check_loggers(names: Sequence[str]) -> None:
+    """Refuse a logger that is not known, or whose package is not here."""
+    for name in names:
+        package = LOGGERS[name].facts.get("package")
+        if package is not None and find_spec(package) is None:
+            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
+
+
+def _load(
+    recipe: Recipe, settings: Settings, given: Nested, source: Any, under: Nested | None = None
+) -> tuple[DataSet, Settings]:
+    """Load the data as the recipe wants them, and settle what "auto" stands for."""
+    dataset, name = load_for(recipe, settings, source)
+    if recipe.needs_labels and not dataset.info.n_classes:
+        raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
+    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
+
+
+def _start(built: Built, dataset: DataSet) -> None:
+    """Let the model start from the training data: their mean, and some examples where it wants any."""
+    if dataset.info.is_array:
+        built.model.start_from(dataset.train_mean())
+    wanted = built.model.examples_wanted
+    if wanted:
+        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
+        some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
+        built.model.start_from_examples(some.inputs)
+
+
+def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
+    """Return the training batches; a recipe that says how many labels it may see is shown no more."""
+    if built.labelled is None:
+        return DataSource(dataset)
+    return LabelledSource.of(dataset, built.labelled, settings.data.seed)
+
+
+def _fit_and_draw(
+    built: Built,
+    dataset: DataSet,
+    settings: Settings,
+    record: dict[str, Any],
+    target: Path | None,
+    progress: bool,
+    loggers: Sequence[str],
+    pictures: bool,
+    resume: bool,
+) -> Run:
+    wanted = pictures and target is not None and distributed.is_main()
+    run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
+    if wanted:
+        run.write_figures()
+        run.write_report()
+    return run
+
+
+def _fit(
+    built: Built,
+    dataset: DataSet,
+    settings: Settings,
+    record: dict[str, Any],
+    target: Path | None,
+    progress: bool,
+    loggers: Sequence[str],
+    resume: bool,
+) -> Run:
+    source = _source(built, dataset, settings)
+    per_epoch = source.steps(settings.train.batch_size)
+    shown = for_terminal() if progress else Silent()
+    started = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = fit(
+            built.model,
+            built.stages,
+            source,
+            settings.train,
+            folder=target,
+            loggers=[
+                LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl" and distributed.is_main()
+            ],
+            progress=shown,
+            resume=resume,
+        )
+    notes = [str(w.message) for w in caught] + result.warnings
+    for note in notes:
+        shown.note(f"warning: {note}")
+    if is_sharded(built.model):
+        built = _whole(built, settings, record)
+    built.model.eval()
+    record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
+    run = Run(target if distributed.is_main() else None, record, built, settings, dataset)
+    if target is not None and distributed.is_main():
+        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
+        files.write_record(target, record)
+    return run
+
+
+def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
+    """Return the run's parts anew, on the processor, with the weights that the processes have shared out."""
+    tensors = {name: whole(value).cpu() for name, value in checkpoint.model_tensors(built.model).items()}
+    fresh = build(RECIPES[record["recipe"]].part, settings, DataInfo.from_dict(record["data"]["info"]))
+    checkpoint.load_model(fresh.model, tensors, "the trained model")
+    return fresh
+
+
+def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
+    at, found = result.position, result.held_out
+    out: dict[str, Any] = {
+        "epochs": at.step // steps_per_epoch,
+        "steps": at.step,
+        "seconds": round(at.seconds, 3),
+        "wall_seconds": round(wall, 3),
+        "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
+        "parameters": sum(p.numel() for p in built.model.parameters()),
+        "elbo": found.elbo,
+        "elbo_stderr": found.stderr,
+        "held_out_n": found.n,
+        "skipped_steps": result.skipped,
+        "precision": result.precision,
+        "warnings": notes,
+    }
+    if found.elbo is None:
+        out["refused"] = found.refused
+        out["held_out_loss"] = found.loss
+    return out
+
+
+def _resume(
+    target: Path | None,
+    recipe: str | None,
+    data: Any,
+    given: Nested,
+    progress: bool,
+    loggers: Sequence[str],
+    pictures: bool,
+) -> Run:
+    if target is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    record = distributed.from_main(lambda: files.read_record(target))
+    chosen = RECIPES[record["recipe"]].part
+    settings = chosen.settings(under=record["settings"])
+    if recipe is not None and recipe != record["recipe"]:
+        raise UserError(
+            f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
+        )
+    asked = chosen.settings(given, record["settings"]).model_dump(mode="json")
+    for section, values in given.items():
+        for name, value in values.items():
+            before = record["settings"].get(section, {}).get(name)
+            if asked[section].get(name) != before and record["given"].get(section, {}).get(name) != value:
+                raise UserError(
+                    f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
+                )
+    source = record["data"]["source"] if data is None else data
+    if source == "memory":
+        raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
+    dataset, settings = _load(chosen, settings, {}, source, record["settings"])
+    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+        raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
+    built = build(chosen, settings, dataset.info)
+    _start(built, dataset)
+    return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
+
+
+def _command() -> str:
+    words = sys.argv
+    if words and Path(words[0]).name in ("vaekit", "__main__.py"):
+        import shlex
+
+        return "vaekit " + shlex.join(words[1:])
+    return ""

@@ -1,0 +1,98 @@
+"""Runs on graphs: their folders, the commands that ask something of them, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recipes.examples import communities
+from vaekit.commands.encode import encode
+from vaekit.commands.sample import sample
+from vaekit.data.graph_files import read_graphs
+from vaekit.errors import UserError
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
+from vaekit.runs.train import train
+
+RING = np.stack([np.arange(40), (np.arange(40) + 1) % 40], 1)
+
+
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("links")
+    np.savez(folder / "ring.npz", edges=RING, labels=np.arange(40) // 20)
+    return train("graph-vae", folder / "ring.npz", epochs=12, out=folder / "run")
+
+
+def test_one_graph_is_trained_on_links_and_drawn(links: Run, tmp_path: Path) -> None:
+    assert links.path is not None
+    result = links.record["result"]
+    assert result["elbo"] is not None and result["elbo_stderr"] is None and result["held_out_n"] == 1
+    names = {path.name for path in (links.path / "figures").iterdir()}
+    assert {"curves.png", "latent_map.png", "samples.png", "samples.txt", "reconstructions.txt"} <= names
+    assert (links.path / "report.html").is_file()
+    found = links.evaluate(["all"], k=5)
+    assert 0 <= (found["auc"].value or -1) <= 1 and found["elbo"].value is not None and "degree" not in found
+    for suffix in (".npz", ".edges"):
+        sample(links.path, n=2, out=tmp_path / f"x{suffix}")
+    assert read_graphs(tmp_path / "x.npz").sizes.tolist() == [40, 40]
+    encode(links.path, out=tmp_path / "z.csv")
+    lines = (tmp_path / "z.csv").read_text().splitlines()
+    assert len(lines) == 41 and lines[1].endswith(",0") and lines[-1].endswith(",1")
+
+
+def test_the_run_s_seed_chooses_the_split_unless_the_data_s_does(links: Run) -> None:
+    source = links.record["data"]["source"]
+
+    def asked(**more: Any) -> list[list[int]]:
+        x: Any = train("graph-vae", source, epochs=1, **more).test.x
+        return x.asked.tolist()
+
+    assert asked(seed=3) == asked(seed=5, set={"data.seed": 3}) != asked(seed=5)
+    again: Any = load(links.path or "").test.x
+    own: Any = links.test.x
+    assert again.asked.tolist() == own.asked.tolist()
+
+
+def test_a_plain_graph_autoencoder_has_links_and_no_bound(links: Run) -> None:
+    source = links.record["data"]["source"]
+    run = train("graph-vae", source, epochs=2, set={"model.posterior": "delta"})
+    assert run.record["result"]["elbo"] is None and "point mass" in run.record["result"]["refused"]
+    found = run.evaluate(["all"], k=2)
+    assert found["auc"].value is not None and found["elbo"].value is None
+
+
+def test_many_graphs_are_trained_and_compared_with_drawn_ones() -> None:
+    run = train("graph-vae", communities(), epochs=3)
+    found = run.evaluate(["graph", "elbo"])
+    assert found["degree"].value is not None and found["elbo"].stderr is not None and "auc" not in found
+    assert run.settings.model.model_dump()["decoder"] == "auto"
+    kept: Any = run.prepared(communities())
+    assert len(kept) == 60
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model.posterior": "full-normal"}, "diagonal-normal or delta"),
+        ({"model.prior": "vamp"}, "standard-normal"),
+        ({"model.likelihood": "bernoulli"}, "not of graphs"),
+        ({"model.channels": 3}, "means nothing to this recipe"),
+        ({"objective.pos_weight": 0}, "pos_weight"),
+        ({"data.test": 39, "data.valid": 1}, "leaves none to train on"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        train("graph-vae", {"edges": RING}, epochs=1, set=given)
+
+
+def test_recipes_refuse_the_other_s_data(links: Run) -> None:
+    with pytest.raises(UserError, match="cora holds graphs; train graph-vae"):
+        train("vae", "cora", epochs=1)
+    with pytest.raises(UserError, match="takes graphs"):
+        train("graph-vae", "digits", epochs=1)
+    assert links.path is not None and load(links.path).record == links.record
