@@ -45,7 +45,7 @@ class StudentT(Likelihood):
         df: PositiveFloat | Literal["shared", "channel", "dimension"] = "shared",
     ) -> None:
         if df == "pixel" or (not isinstance(df, str) and not df > 1):
-            raise UserError(f"the setting likelihood.df is {df}; use a number above 1, shared, channel or dimension")
+            raise UserError(f"model.df is {df}; use a number above 1, shared, channel or dimension")
         source = Scale(scale, net.out_shape)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)
