@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -21,6 +23,9 @@ OPTIONS = [
     for name in entry.options
 ]
 each_option = pytest.mark.parametrize(("registry", "entry", "name"), OPTIONS)
+
+
+RECORDED: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("recorded.json").read_text(encoding="utf-8"))
 
 
 def other(option: Option) -> Any:
@@ -156,6 +161,18 @@ def test_what_was_recorded_with_a_run_that_had_no_use_for_it_is_dropped() -> Non
         recipe.settings({"model": {"components": 200}}, under=old)
     with pytest.raises(UserError, match=r"there is no setting 'model\.componets'"):
         recipe.settings(under={"model": {"componets": 200}})
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_runs_recorded_before_parts_owned_their_options_is_read(name: str) -> None:
+    """recorded.json holds each recipe's model section as runs of commit 5139d38 recorded it."""
+    recipe = RECIPES[name].part
+    read = recipe.settings(under={"model": RECORDED[name]}).model.model_dump(mode="json")
+    assert read == recipe.settings().model.model_dump(mode="json")
+    assert {key: read[key] for key in read if key in RECORDED[name]} == {
+        key: value for key, value in RECORDED[name].items() if key in read
+    }
+    assert {key for key in read if key not in RECORDED[name]} <= {"dispersion"}
 
 
 def test_an_option_at_none_is_left_to_its_part() -> None:
