@@ -73,6 +73,7 @@ def test_an_option_reaches_its_part_from_a_recipe(
         for setting, choice in choices(recipe.sections[0]).items():
             if choice.registry is not registry or entry.name not in choice.names:
                 continue
+            given.clear()
             try:
                 settings = recipe.settings({"model": {setting: entry.name, name: value}})
                 recipe.build(settings, info(recipe, getattr(part, "wants", "any")))
