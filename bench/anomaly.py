@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.data.sources import read
+from vaekit.data.sources import read_raw
 from vaekit.runs.train import train
 from vaekit.tasks.anomaly import Scorer, auroc, interval, judge
 
@@ -28,7 +28,7 @@ GREY = {
 
 def arrays(name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Return a known set's training and test images (N, 28, 28) and labels."""
-    raw = read(name)
+    raw = read_raw(name)
     assert raw.test is not None and raw.train.y is not None and raw.test.y is not None
     x, test = (part.x.reshape(-1, 28, 28) for part in (raw.train, raw.test))
     return x, raw.train.y.astype(np.int64), test, raw.test.y.astype(np.int64)

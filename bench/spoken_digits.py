@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaekit.data.mel import MelScale
-from vaekit.data.modalities.audio import resynthesised
-from vaekit.data.wav import read_wav, write_wav
+from vaekit.data.audio.mel import MelScale
+from vaekit.data.audio.modality import resynthesised
+from vaekit.data.audio.wav import read_wav, write_wav
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run
 

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributed", "distributions", "trace"},
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
-    "data": _BASE | {"atomic"},
+    "data": _BASE | {"atomic", "figures"},
     "training": _TRAINING,
     "metrics": _READERS | {"latents", "inference"},
     "latents": _READERS | {"inference"},

@@ -67,6 +67,28 @@ def test_a_name_is_taken_once_and_the_first_part_stays() -> None:
     assert registry["square"].part is first
 
 
+def test_a_part_may_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `module`, each subfolder registers by its module of that name, and by no other."""
+    files = {
+        "solids/__init__.py": "from vaekit.registry import Registry\nSOLIDS = Registry('solid', 'solids', 'shape')",
+        "solids/plain.py": "raise RuntimeError('not a part')",
+        "solids/empty/__init__.py": "",
+        "solids/cube/__init__.py": "",
+        "solids/cube/shape.py": "from solids import SOLIDS\nSOLIDS.register('cube', summary='six faces')(6)",
+        "solids/cube/other.py": "raise RuntimeError('not a part')",
+        "solids/ball/__init__.py": "",
+        "solids/ball/shape.py": "from solids import SOLIDS\nSOLIDS.register('ball', summary='round')(1)",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from solids import SOLIDS  # pyright: ignore[reportMissingImports]
+
+    assert SOLIDS["cube"].part == 6 and "solids.ball.shape" not in sys.modules
+    assert SOLIDS.names == ["ball", "cube"]
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("sqare", "square"), ("circel", "circle"), ("square ", "square")])
 def test_a_near_name_is_suggested(typed: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"there is no shape '{typed}'; did you mean '{meant}'\\?"):

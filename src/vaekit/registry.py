@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,7 @@ class Registry(Generic[T]):
 
     Parts are the modules of the folder `package`, so adding one touches one file. Looking one up by name imports the
     module whose source calls something with that name first; listing them, or asking for what is nowhere, imports all.
+    With `module`, parts are the modules of that name in the folder's subfolders, so adding one adds one folder.
 
     >>> shapes: Registry[type] = Registry("shape")
     >>> @shapes.register("square", summary="four equal sides")
@@ -68,9 +70,10 @@ class Registry(Generic[T]):
     vaekit.errors.UserError: there is no shape 'sqare'; did you mean 'square'? Known: square
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
+    def __init__(self, kind: str, package: str | None = None, module: str | None = None) -> None:
         self.kind = kind
         self._package = package
+        self._module = module
         self._entries: dict[str, Entry[T]] = {}
         self._loaded = package is None
 
@@ -91,12 +94,20 @@ class Registry(Generic[T]):
             return
         self._loaded = True  # set first: the modules look parts up while they load
         try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+            for module in self._modules():
+                importlib.import_module(module)
         except BaseException:
             self._loaded = False
             raise
+
+    def _modules(self) -> Iterator[str]:
+        """Yield the modules that may register parts."""
+        assert self._package is not None
+        for _, name, is_folder in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+            if self._module is None:
+                yield f"{self._package}.{name}"
+            elif is_folder and importlib.util.find_spec(f"{self._package}.{name}.{self._module}"):
+                yield f"{self._package}.{name}.{self._module}"
 
     def _find(self, name: object) -> bool:
         """Return whether `name` is registered, importing no more than it takes."""
@@ -110,14 +121,12 @@ class Registry(Generic[T]):
 
     def _likely(self, name: object) -> Iterator[str]:
         """Yield the modules in which a call begins with this name, as `register("name"` does."""
-        assert self._package is not None
         call = re.compile(rf"\(\s*(['\"]){re.escape(str(name))}\1")
-        for finder, module, _ in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
-            full = f"{self._package}.{module}"
-            spec: Any = finder.find_spec(full, None)
-            source = getattr(spec.loader, "get_source", lambda _: None)(full)  # none where only bytecode is kept
+        for module in self._modules():
+            spec: Any = importlib.util.find_spec(module)
+            source = getattr(spec.loader, "get_source", lambda _: None)(module)  # none where only bytecode is kept
             if source and call.search(source):
-                yield full
+                yield module
 
     def __getitem__(self, name: str) -> Entry[T]:
         if not self._find(name):

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from vaekit.data import load
-from vaekit.data.mel import MelScale
-from vaekit.data.modalities.audio import Audio, resynthesised, unstandardised
+from vaekit.data.audio.mel import MelScale
+from vaekit.data.audio.modality import Audio, resynthesised, unstandardised
+from vaekit.data.audio.wav import Sound, read_wav, resampled, write_wav
 from vaekit.data.settings import DataSettings
-from vaekit.data.wav import Sound, read_wav, resampled, write_wav
 from vaekit.errors import UserError
 from vaekit.runs.train import train
 
@@ -153,7 +153,7 @@ def test_subfolders_are_labels_and_other_names_need_none(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"data.label=digit wants names like"):
         load(tmp_path, DataSettings(label="digit", **SMALL))
     write(tmp_path / "loose.wav", tone(500))
-    with pytest.raises(UserError, match=r"loose.wav lies in no subfolder"):
+    with pytest.raises(UserError, match=r"loose.wav is not in a subfolder"):
         load(tmp_path, DataSettings(label="folder", **SMALL))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vaekit.data import Prepare, Split, epoch_order, eval_batches, load, train_batches
-from vaekit.data.batches import mix
+from vaekit.data.shuffling import mix
 
 
 def test_an_epoch_is_a_permutation_and_epochs_differ() -> None:

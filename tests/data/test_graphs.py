@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.graph_files import read_graphs
-from vaekit.data.modalities.graphs import GraphData, GraphSettings, spectral
+from vaekit.data.graphs.features import spectral
+from vaekit.data.graphs.graph_files import read_graphs
+from vaekit.data.graphs.modality import GraphData, GraphSettings
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 
@@ -154,8 +155,8 @@ def test_graphs_in_memory() -> None:
         ({"adjacency": np.array([[1, 0], [0, 0]])}, "joins a node to itself"),
         ({"adjacency": np.array([[0, 2], [2, 0]])}, "neither 0 nor 1"),
         ({"adjacency": np.array([[0, np.nan], [np.nan, 0]])}, r"is nan at \(0, 1\)"),
-        ({"adjacency": np.ones((1, 2, 2)) - np.eye(2), "mask": [[1, 0]]}, "one of them is no node"),
-        ({"a": ["b"]}, "'b', which is no node"),
+        ({"adjacency": np.ones((1, 2, 2)) - np.eye(2), "mask": [[1, 0]]}, "one of them is not a node"),
+        ({"a": ["b"]}, "'b', which is not listed as a node"),
         ({"a": ["a"]}, "joined to itself"),
         ({}, "has no node"),
         (3, "cannot read graphs from int"),
@@ -195,7 +196,7 @@ def test_damaged_files_and_impossible_wishes_are_named(tmp_path: Path) -> None:
         (ring(), {"test": 40}, "leaves none to train on"),
         ({"edges": np.array([[0, 1], [1, 2], [0, 2]])}, {"test": 1, "valid": 0}, "too few pairs that are not joined"),
         ({"edges": ring()["edges"]}, {"features": "given"}, "have no features"),
-        (several(), {"features": "indicator"}, "for several use spectral"),
+        (several(), {"features": "indicator"}, "for several graphs use spectral"),
     ]
     for source, given, words in cases:
         with pytest.raises(UserError, match=words):
@@ -211,7 +212,7 @@ def test_other_graphs_are_read_as_the_run_s_were() -> None:
         GraphData().encode({"edges": ring()["edges"]}, data.info, GraphSettings())
     bare = GraphData().load({"edges": ring()["edges"]}, GraphSettings())
     assert bare.info.facts["features"] == "indicator" and bare.train.x.features is None  # type: ignore[attr-defined]
-    with pytest.raises(UserError, match="12 nodes; this run's model tells 40 apart"):
+    with pytest.raises(UserError, match="12 nodes; this run's model takes exactly 40"):
         GraphData().encode({"edges": ring(12)["edges"]}, bare.info, GraphSettings())
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from vaekit.data import DATASETS, available, load
 from vaekit.data.download import Remote, cache_folder, fetch, find_known, local_file, obtain, places
-from vaekit.data.idx import read_bytes
+from vaekit.data.files import read_bytes
 from vaekit.errors import UserError
 
 CONTENT = b"\0\0\x08\x01\0\0\0\x05hello"
@@ -136,7 +136,7 @@ def test_checksums_and_md5s_are_of_the_same_contents(name: str, monkeypatch: pyt
     files = DATASETS[name].facts["files"]
     folder = find_known(name, files, DATASETS[name].facts.get("folder"))
     if folder is None or not any(file.crc for file in files):
-        pytest.skip(f"{name} is not at hand, or has no checksums")
+        pytest.skip(f"{name} is not on this machine, or has no checksums")
     for file in files:
         path = local_file(folder, file.name)
         assert path is not None

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data import chemistry
 from vaekit.data.datasets.moses import moses
 from vaekit.data.datasets.nci import nci
-from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
+from vaekit.data.molecules import chemistry
+from vaekit.data.molecules.modality import Molecules, MoleculeSettings
 from vaekit.errors import UserError
 from vaekit.tokens import END, UNKNOWN, lengths
 
@@ -50,7 +50,7 @@ def test_every_row_of_selfies_is_a_molecule() -> None:
 def test_lines_that_are_no_molecule_are_refused_by_number(tmp_path: Path) -> None:
     path = tmp_path / "some.smi"
     path.write_text("CCO ethanol\n\nC1CC broken\nCC\n")
-    with pytest.raises(UserError, match=r"line 3 \('C1CC'\) is no molecule; mend it, or .* data.invalid=drop"):
+    with pytest.raises(UserError, match=r"line 3 \('C1CC'\) is not a molecule; correct it, or .* data.invalid=drop"):
         load(path)
     with pytest.warns(UserWarning, match=r"left out line 3 \('C1CC'\)"):
         data = load(path, invalid="drop", **ALL)
@@ -109,7 +109,7 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
         load(plain)
     assert len(load(plain, column="a", **ALL).train) == 2
     plain.write_text("smiles,b\nCCO,1\nC1,2\n")
-    with pytest.raises(UserError, match=r"row 2 \('C1'\) is no molecule"):
+    with pytest.raises(UserError, match=r"row 2 \('C1'\) is not a molecule"):
         load(plain)
     plain.write_text("a,smiles\nCCO\n")
     with pytest.raises(UserError, match="row 1 has 1 of 2 columns"):
@@ -121,7 +121,7 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
     [
         (b"", "holds no molecules"),
         (b"CC\xff\xfe\n", "not UTF-8"),
-        (gzip.compress(b"CCO\n" * 50, mtime=0)[:-9], "cut off or damaged"),
+        (gzip.compress(b"CCO\n" * 50, mtime=0)[:-9], "damaged gzip file"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:
@@ -176,7 +176,7 @@ def test_written_files_are_read_again(tmp_path: Path, name: str) -> None:
 
 
 def test_a_limit_reads_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaekit.data.modalities import molecules
+    from vaekit.data.molecules import modality as molecules
 
     seen = 0
     true = molecules.canonical

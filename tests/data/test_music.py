@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaekit.data import piano_roll
 from vaekit.data.datasets import chorales
-from vaekit.data.midi import Note, read_midi, write_midi
-from vaekit.data.modalities.music import Music, MusicSettings, grids_of
-from vaekit.data.piano_roll import HOLD, REST, STEPS, Piece, notes_of, rasterise, segments, sounding
+from vaekit.data.music import piano_roll
+from vaekit.data.music.midi import Note, read_midi, write_midi
+from vaekit.data.music.modality import Music, MusicSettings, grids_of
+from vaekit.data.music.piano_roll import HOLD, REST, STEPS, Piece, notes_of, rasterise, segments, sounding
 from vaekit.errors import UserError
 from vaekit.tokens import END, SPECIAL
 
@@ -200,7 +200,7 @@ def test_other_refusals(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(UserError, match="cannot read"):
         load(tmp_path / "nothing.mid")
-    with pytest.raises(UserError, match=r"list of vaekit\.data\.piano_roll\.Piece"):
+    with pytest.raises(UserError, match=r"list of vaekit\.data\.music\.piano_roll\.Piece"):
         load([1, 2])
     write_midi(tmp_path / "silent.mid", [[]])
     with pytest.raises(UserError, match="no notes"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +111,21 @@ def test_round_trip_through_json() -> None:
     again = Prepare.from_dict(json.loads(json.dumps(data.prepare.to_dict())))
     assert again == data.prepare
     assert (again(data.train.x) == data.prepare(data.train.x)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "wants"),
+    [({}, "real"), ({"standardise": True}, "real"), ({}, "unit"), ({}, "levels"), ({"dequantise": True}, "unit")],
+)
+def test_values_in_the_sources_units_are_seen_as_training_saw_them(settings: dict, wants: Any) -> None:
+    """What imputation of greys under any likelihood relies on; a gap stays a gap."""
+    data = load("digits", DataSettings(**settings), wants=wants)
+    greys = data.train.x[:50]
+    seen = data.prepare.of_values(greys.double())
+    assert torch.allclose(seen.float(), data.prepare.expected(greys), atol=1e-6)
+    assert torch.allclose(data.prepare.invert(seen), greys.double(), atol=1e-5)
+    gap = torch.where(greys == 3, torch.nan, greys.double())
+    assert (data.prepare.of_values(gap).isnan() == (greys == 3)).all()
 
 
 def test_standardise_uses_the_training_split_alone_and_inverts() -> None:

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from vaekit import train
-from vaekit.data import DataSettings, load, train_batches
-from vaekit.data import streamed as module
+from vaekit.data import DataSettings, disk_rows, load, streamed, train_batches
+from vaekit.data.batches import ahead
 from vaekit.data.disk import NpyRows
+from vaekit.data.disk_rows import DiskRows
 from vaekit.data.shuffling import BlockOrder, epoch_order
-from vaekit.data.streamed import DiskRows, ahead
 from vaekit.errors import UserError
 from vaekit.training.loop import Fit
 
@@ -119,10 +119,10 @@ def test_blocks_are_neighbours_and_epochs_differ() -> None:
 def test_automatic_streaming_goes_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = made("greys", tmp_path)
     assert isinstance(load(path).train.x, torch.Tensor)
-    monkeypatch.setattr(module, "STREAM_ABOVE", 1000)
+    monkeypatch.setattr(streamed, "STREAM_ABOVE", 1000)
     data = load(path)
     assert isinstance(data.train.x, DiskRows) and not data.train.x.blocks
-    monkeypatch.setattr(module, "EXACT_MOST", 100)
+    monkeypatch.setattr(disk_rows, "EXACT_MOST", 100)
     assert load(path).train.x.blocks  # type: ignore[attr-defined]
     assert isinstance(load(images(tmp_path / "p", greys(60))).train.x, DiskRows)
     assert isinstance(load((greys(), np.arange(N))).train.x, torch.Tensor)
@@ -171,7 +171,7 @@ def spoilt(tmp_path: Path, kind: str, value: float) -> tuple[Path, int]:
 def test_a_bad_row_that_no_sample_saw_is_named_when_its_batch_is_read(
     kind: str, value: float, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAMPLE_ROWS", 3)
+    monkeypatch.setattr(streamed, "SAMPLE_ROWS", 3)
     path, row = spoilt(tmp_path, kind, value)
     data = load(path, STREAM)
     with pytest.raises(UserError, match=rf"row {row}[ ,].*{problem}"):

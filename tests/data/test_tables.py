@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.columns import as_text, restore
-from vaekit.data.frames import read_frame, rows_of
-from vaekit.data.modalities.tables import Tables, TableSettings
+from vaekit.data.csv_files import rows_of
+from vaekit.data.tables.columns import as_text, restore
+from vaekit.data.tables.frames import read_frame
+from vaekit.data.tables.modality import Tables, TableSettings
 from vaekit.errors import UserError
 
 ALL = {"valid": 0, "test": 0}
@@ -278,7 +279,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
         (tmp_path / "cut.csv.gz", "damaged gzip"),
         (tmp_path / "none.csv", "no table"),
         ("breast-cancr", "did you mean 'breast-cancer'"),
-        ("mnist", "is no table"),
+        ("mnist", "is not a table"),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({}, "no columns"),
         (3, "cannot read a table from int"),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from vaekit import figures
-from vaekit.data.midi import Note
-from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
-from vaekit.data.modalities.music import Music, MusicSettings
-from vaekit.data.piano_roll import PER_QUARTER, STEPS, Piece, notes_of
+from vaekit.data.molecules.modality import Molecules, MoleculeSettings
+from vaekit.data.music.midi import Note
+from vaekit.data.music.modality import Music, MusicSettings
+from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, notes_of
 from vaekit.errors import UserError
 from vaekit.figures.molecules import drawings, molecules
 from vaekit.figures.music import rolls

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekit.data.modalities.molecules import Molecules, MoleculeSettings
+from vaekit.data.molecules.modality import Molecules, MoleculeSettings
 from vaekit.metrics.base import Subject, evaluate
 from vaekit.metrics.molecules import internal_diversity, mean_similarities, novelty, uniqueness, validity
 from vaekit.models.base import Model

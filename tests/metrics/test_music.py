@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaekit.data.piano_roll import HOLD, REST
+from vaekit.data.music.piano_roll import HOLD, REST
 from vaekit.metrics.music import frame_accuracy, note_f1
 
 

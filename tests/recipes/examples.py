@@ -46,7 +46,7 @@ def smiles() -> Path:
 @cache
 def tunes() -> Path:
     """Return a folder of MIDI files: scales up and down from different notes."""
-    from vaekit.data.midi import Note, write_midi
+    from vaekit.data.music.midi import Note, write_midi
 
     folder = Path(tempfile.mkdtemp())
     for first in range(48, 72):

@@ -11,7 +11,7 @@ import pytest
 from recipes.examples import communities
 from vaekit.commands.encode import encode
 from vaekit.commands.sample import sample
-from vaekit.data.graph_files import read_graphs
+from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run

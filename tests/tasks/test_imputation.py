@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from vaekit.conditional import Posterior
+from vaekit.data import DataSettings, load
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.discretised_logistic import DiscretisedLogistic
@@ -17,6 +19,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal, FullNormal
 from vaekit.priors.normal import StandardNormal
+from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.imputation import impute, observed_log_prob
 
 
@@ -147,3 +150,16 @@ def test_refusals() -> None:
     plain = VAE(Delta(mlp(5, 2)), StandardNormal(2), Gaussian(mlp(2, 5))).eval()
     with pytest.raises(NotALikelihood):
         impute(plain, rows(model).float(), torch.zeros(5))
+
+
+@pytest.mark.parametrize("settings", [{}, {"standardise": True}, {"dequantise": True}])
+def test_gaps_in_greys_are_on_the_models_scale_under_a_real_likelihood(settings: dict) -> None:
+    data = load("digits", DataSettings(**settings), wants="real")
+    greys = data.train.x[:20]
+    x = greys.double().numpy().copy()
+    x[:, 0, 2, 3] = np.nan
+    rows, unit = with_gaps(data.info, data.prepare, x, "x")
+    seen = ~rows.isnan()
+    assert torch.allclose(rows[seen], data.prepare.expected(greys)[seen], atol=1e-5) and int((~seen).sum()) == 20
+    back = in_source_terms(data.info, data.prepare, rows, unit)
+    np.testing.assert_allclose(back[seen.numpy()], x[seen.numpy()], atol=1e-4)

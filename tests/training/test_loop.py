@@ -114,13 +114,13 @@ def test_the_test_split_is_never_touched_in_training(monkeypatch: pytest.MonkeyP
         def __len__(self) -> int:
             raise AssertionError("training asked for the test split's length")
 
-    true_load = loading.load_data
+    true_prepare = loading.prepare
 
-    def load(*args: Any, **kwargs: Any) -> DataSet:
-        data = true_load(*args, **kwargs)
+    def prepare(*args: Any) -> DataSet:
+        data = true_prepare(*args)
         return DataSet(data.info, data.train, data.valid, Poison(), data.prepare)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(loading, "load_data", load)
+    monkeypatch.setattr(loading, "prepare", prepare)
     run = train("vae", "digits", epochs=2, set={"train.early_stop": 1, "model.hidden": 8}, pictures=False)
     assert run.record["result"]["held_out_n"] == 179
     with pytest.raises(AssertionError, match="test split"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,15 +64,15 @@ def write_columns(out: Path, columns: Mapping[str, Any]) -> None:
     """Write named columns of one length as CSV or NPZ, by the file's suffix."""
     import numpy as np
 
-    from vaekit.atomic import write_text
+    from vaekit.data.csv_files import write_csv
     from vaekit.data.save import write_npz
 
     if out.suffix.lower() == ".npz":
         write_npz(out, **columns)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in zip(*columns.values()):
-        writer.writerow([repr(float(v)) if isinstance(v, float | np.floating) else v for v in row])
-    write_text(out, text.getvalue())
+    rows = zip(*columns.values())
+    write_csv(
+        out,
+        list(columns),
+        ([repr(float(v)) if isinstance(v, float | np.floating) else v for v in row] for row in rows),
+    )

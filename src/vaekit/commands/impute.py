@@ -50,8 +50,8 @@ def impute(
     out
         The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table.
     """
-    from vaekit.atomic import write_text
-    from vaekit.data.gaps import filled_table, read_gaps
+    from vaekit.data.csv_files import write_csv
+    from vaekit.data.gaps import read_gaps
     from vaekit.data.save import write_npy, write_npz
 
     opened = use.load(run)
@@ -66,11 +66,11 @@ def impute(
             raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
         suffix = check_out(out, (".npz", ".npy", ".csv"))
         gaps = read_gaps(data)
-        if suffix == ".csv" and gaps.cells is None:
+        if suffix == ".csv" and gaps.table is None:
             raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")
         made = opened.impute(gaps.x, where=data, **how)
-        if suffix == ".csv":
-            write_text(out, filled_table(gaps, made.x))
+        if suffix == ".csv" and gaps.table is not None:
+            write_csv(out, gaps.table.header, gaps.table.filled(made.x))
         elif suffix == ".npz":
             y = {} if gaps.y is None else {"y": gaps.y}
             write_npz(out, x=made.x, draws=made.draws, missing=made.missing, **y)
@@ -83,8 +83,8 @@ def impute(
 
 def _write_table(table: TableImputation, out: Path, multiple: bool) -> None:
     """Write a filled table in its own form; with `multiple` its draws one under the other, numbered."""
-    from vaekit.data.frames import write_frame
     from vaekit.data.save import write_npz
+    from vaekit.data.tables.frames import write_frame
 
     suffix = out.suffix.lower()
     if suffix == ".npz":

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
+from vaekit.data.disk_rows import DiskRows
 from vaekit.data.prepare import Prepare, as_input
 from vaekit.data.shuffling import epoch_order, mix
-from vaekit.data.streamed import DiskRows, ahead
 from vaekit.tokens import trim
+
+AHEAD = 3
+"""Batches read before they are asked for."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def train_batches(
@@ -53,6 +61,26 @@ def _taken(split: Split, batch_size: int, seed: int, epoch: int, skip: int) -> I
     order = epoch_order(len(split), seed, epoch).to(split.x.device)
     for step in steps:
         yield split.take(order[step * batch_size : (step + 1) * batch_size])
+
+
+def ahead(make: Callable[[T], R], items: Iterable[T], depth: int = AHEAD) -> Generator[R, None, None]:
+    """Yield make(item) for each item, in order, computed `depth` items ahead in a thread of its own.
+
+    >>> list(ahead(lambda i: i * i, range(5)))
+    [0, 1, 4, 9, 16]
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="vaekit-read") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def eval_batches(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vaekit.data.folders import SPLITS, list_images, open_image
+from vaekit.data.folders import list_splits, open_image
 from vaekit.errors import UserError
 
 KEPT_OPEN = 64
@@ -23,7 +23,6 @@ KEPT_OPEN = 64
 class Rows(Protocol):
     """Rows by number, as they lie on disk: `shape` begins with their number."""
 
-    name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -43,12 +42,11 @@ class Rows(Protocol):
 class NpyRows:
     """The rows of one NPY file.
 
-    Raises `UserError` naming the file where it is no array of numbers, is cut short, or lies column by column.
+    Raises `UserError` naming the file where it is not an array of numbers, is cut short, or is stored column by column.
     """
 
     def __init__(self, path: Path, keep_open: bool = True) -> None:
-        self.path, self.name = path, str(path)
-        self._keep_open, self._handle = keep_open, -1
+        self.path, self._keep_open, self._handle = path, keep_open, -1
         try:
             with path.open("rb") as file:
                 version = np.lib.format.read_magic(file)
@@ -65,7 +63,9 @@ class NpyRows:
         if count == 0:
             raise UserError(f"{path} holds no rows (its shape is {self.shape}); give at least one example")
         if columns_first and len(self.shape) > 1:
-            raise UserError(f"{path} lies column by column; save it row by row: np.save(…, np.ascontiguousarray(x))")
+            raise UserError(
+                f"{path} is stored column by column; save it row by row: np.save(…, np.ascontiguousarray(x))"
+            )
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         whole = self._start + count * self.row_bytes
         if size < whole:
@@ -90,7 +90,9 @@ class NpyRows:
             os.posix_fadvise(self._open(), first, length, os.POSIX_FADV_WILLNEED)
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """Return rows by number, read in the order in which they lie; neighbours in one go."""
+        """Return rows by number, read in the order they have in the file; neighbours in one go."""
+        if not len(index):
+            return np.empty((0, *self.shape[1:]), self.dtype)
         order = np.argsort(index, kind="stable")
         rows = index[order]
         buffer = np.empty((len(rows), *self.shape[1:]), self.dtype)
@@ -132,7 +134,7 @@ class NpyRows:
 class Shards:
     """Several sources of rows one after another."""
 
-    def __init__(self, parts: Sequence[NpyRows], name: str) -> None:
+    def __init__(self, parts: Sequence[NpyRows]) -> None:
         first = parts[0]
         for part in parts[1:]:
             if part.shape[1:] != first.shape[1:] or part.dtype != first.dtype:
@@ -140,7 +142,7 @@ class Shards:
                     f"{part.path} holds rows of shape {part.shape[1:]}, {part.dtype}, and {first.path} of "
                     f"{first.shape[1:]}, {first.dtype}; give every file rows of one shape and type"
                 )
-        self.parts, self.name, self.dtype = list(parts), name, first.dtype
+        self.parts, self.dtype = list(parts), first.dtype
         self.starts = np.cumsum([0, *(part.shape[0] for part in parts)])
         self.shape = (int(self.starts[-1]), *first.shape[1:])
 
@@ -175,8 +177,8 @@ class ImageRows:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, files: Sequence[Path], size: int | None, name: str) -> None:
-        self.files, self.size, self.name = list(files), size, name
+    def __init__(self, files: Sequence[Path], size: int | None) -> None:
+        self.files, self.size = list(files), size
         some = [open_image(files[i], size) for i in np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)]
         grey = sum(picture.mode == "L" for picture in some)
         self.mode = "L" if 2 * grey >= len(some) else "RGB"
@@ -237,21 +239,14 @@ def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
                 f"{twin} has {own.shape[0]} labels and {part.path} {part.shape[0]} rows; give one label each"
             )
         labels.append(own.read(np.arange(own.shape[0])))
-    return Shards(parts, str(folder)), np.concatenate(labels) if labels else None
+    return Shards(parts), np.concatenate(labels) if labels else None
 
 
 def open_images(folder: Path, size: int | None) -> dict[str, tuple[ImageRows, np.ndarray | None]]:
     """Return {split: (images, labels or None)} of a folder laid out as `read_image_folder` takes it."""
-    subfolders = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
-    roots = {"train": folder}
-    if "train" in subfolders and subfolders <= set(SPLITS):
-        roots = {SPLITS[path.name.lower()]: path for path in sorted(folder.iterdir()) if path.is_dir()}
     out: dict[str, tuple[ImageRows, np.ndarray | None]] = {}
-    for split, root in roots.items():
-        listed = list_images(root)
-        if not listed:
-            raise UserError(f"{root} has no images, in itself or in its subfolders; check the path")
-        names = [label for _, label in listed]
-        labels = None if names[0] is None else np.array([str(name) for name in names])
-        out[split] = ImageRows([path for path, _ in listed], size, str(root)), labels
+    for split, listed in list_splits(folder).items():
+        names = [str(label) for _, label in listed]
+        labels = None if listed[0][1] is None else np.array(names)
+        out[split] = ImageRows([path for path, _ in listed], size), labels
     return out

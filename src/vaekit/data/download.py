@@ -58,8 +58,9 @@ def local_file(folder: Path, name: str) -> Path | None:
     plain = name.removesuffix(".gz")
     dotted = plain.replace("-idx", ".idx")
     for candidate in (plain, plain + ".gz", dotted, dotted + ".gz"):
-        if os.path.isfile(folder / candidate):  # noqa: PTH113 (False, not an error, in folders that may not be entered)
-            return folder / candidate
+        with suppress(OSError):  # a folder that may not be entered
+            if (folder / candidate).is_file():
+                return folder / candidate
     return None
 
 
@@ -76,21 +77,21 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
 
     Raises `UserError` that lists every place tried, or names the file whose contents differ from the published ones.
     """
-    found = find_known(name, files, folder)
-    if found is None:
-        found = cache_folder() / name
+    home = find_known(name, files, folder)
+    if home is None:
+        home = cache_folder() / name
         for file in files:
-            if local_file(found, file.name) is None:
-                fetch(file, found, name, folder)
+            if local_file(home, file.name) is None:
+                fetch(file, home, name, folder)
     for file in files:
-        path = local_file(found, file.name)
+        path = local_file(home, file.name)
         assert path is not None
         if not _is_published(path, file):
             raise UserError(
                 f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
                 f"again, or give its folder as a path to use it as it is"
             )
-    return found
+    return home
 
 
 def _is_published(path: Path, file: Remote) -> bool:

@@ -1,4 +1,4 @@
-"""Sets that vary known factors: which of a large set's examples to take, and factors told apart from their index."""
+"""Sets that vary known factors: which of a large set's examples to take, and factors from their index."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def factors_of(index: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     [[0, 0], [1, 2]]
     """
     if len(index) and int(index.max()) >= math.prod(sizes):
-        raise UserError(f"there is no example {int(index.max())} among {math.prod(sizes)}")
+        raise UserError(f"example {int(index.max())} is out of range: there are {math.prod(sizes)}")
     return np.stack(np.unravel_index(index, tuple(sizes)), 1).astype(np.int64)

@@ -40,18 +40,10 @@ def _idx_part(folder: Path, stem: str) -> Part | None:
 def read_image_folder(folder: Path, size: int | None) -> Raw:
     """Read images; subfolders are labels, or splits (train, valid, test) that hold folders a label.
 
-    Grey or colour is kept as most images have it; transparency is laid over white. Images that differ in size are
+    Grey or colour is kept as most images have it; transparency is drawn over white. Images that differ in size are
     refused unless `size` is given: then each is scaled so that its shorter side is `size` and its centre is cut out.
     """
-    subfolders = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
-    roots = {"train": folder}
-    if "train" in subfolders and subfolders <= set(SPLITS):
-        roots = {SPLITS[path.name.lower()]: path for path in sorted(folder.iterdir()) if path.is_dir()}
-    listed = {split: list_images(root) for split, root in roots.items()}
-    for split, files in listed.items():
-        if not files:
-            kinds = ", ".join(sorted(SUFFIXES))
-            raise UserError(f"{roots[split]} has no images ({kinds}), in itself or in its subfolders; check the path")
+    listed = list_splits(folder)
     pictures = {split: [open_image(path, size) for path, _ in files] for split, files in listed.items()}
     grey = [picture.mode == "L" for some in pictures.values() for picture in some]
     mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
@@ -61,7 +53,16 @@ def read_image_folder(folder: Path, size: int | None) -> Raw:
     return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), files=files)
 
 
-def list_images(root: Path) -> list[tuple[Path, str | None]]:
+def list_splits(folder: Path) -> dict[str, list[tuple[Path, str | None]]]:
+    """Return {split: (file, label) of every image}; a folder without subfolders for splits is all "train"."""
+    subfolders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    roots = {"train": folder}
+    if "train" in subfolders and subfolders.keys() <= SPLITS.keys():
+        roots = {SPLITS[name]: path for name, path in subfolders.items()}
+    return {split: _images_in(root) for split, root in roots.items()}
+
+
+def _images_in(root: Path) -> list[tuple[Path, str | None]]:
     """Return (file, label) of every image: of the subfolders if any holds one, else of the folder itself."""
     nested = [
         (path, folder.name)
@@ -73,6 +74,9 @@ def list_images(root: Path) -> list[tuple[Path, str | None]]:
     own = [path for path in sorted(root.iterdir()) if _is_image(path)]
     if nested and own:
         raise UserError(f"{own[0]} lies beside the label folders of {root}; move it into one of them")
+    if not nested and not own:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise UserError(f"{root} has no images ({kinds}), in itself or in its subfolders; check the path")
     return list(nested) or [(path, None) for path in own]
 
 

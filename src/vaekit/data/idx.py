@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from vaekit.data.files import read_bytes
 from vaekit.errors import UserError
 
 # the third byte names the type; values are big-endian
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return a file's contents, unpacked where it is gzipped (told by its first bytes, not by its name)."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
-    if data[:2] != b"\x1f\x8b":
-        if path.suffix == ".gz":
-            raise UserError(f"{path} is named .gz but is not gzip; rename it or fetch it again")
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
 
 
 def parse_idx(data: bytes, where: str | Path) -> np.ndarray:

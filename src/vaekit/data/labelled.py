@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekit.data.batches import mix
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 
 HIDDEN = -1

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vaekit.data.files import read_text
 from vaekit.errors import UserError
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines that hold something, as (line number from 1, text), and how many held nothing."""
+    """The lines of a source that are not empty, as (number from 1, text), and how many were empty.
+
+    `word` says what a line is called there; `lenient`: some are known to be invalid, and are left out silently.
+    """
 
     name: str
     source: str
-    rows: list[tuple[int, str]]
+    rows: Sequence[tuple[int, str]]
     empty: int = 0
     word: str = "line"
+    lenient: bool = False
 
     def place(self, number: int) -> str:
         """Name a line as a person would find it."""
@@ -34,8 +38,9 @@ def lines_of(source: Any) -> Lines:
     Raises:
         UserError: it is neither, cannot be read, is not UTF-8, or holds no text.
 
-    >>> lines_of(["To be,", "", "or not to be"])
-    Lines(name='memory', source='memory', rows=[(1, 'To be,'), (3, 'or not to be')], empty=1, word='text')
+    >>> lines = lines_of(["To be,", "", "or not to be"])
+    >>> lines.rows, lines.empty, lines.place(3)
+    ([(1, 'To be,'), (3, 'or not to be')], 1, 'memory: text 3')
     """
     if isinstance(source, Lines):
         return source
@@ -47,7 +52,7 @@ def lines_of(source: Any) -> Lines:
     for number, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise UserError(f"text {number} of the list is {value!r}, not a text; give a list of texts")
-    return _kept("memory", "memory", list(values), "text")
+    return _filled("memory", "memory", list(values), "text")
 
 
 def read_lines(path: Path, name: str | None = None) -> Lines:
@@ -56,28 +61,12 @@ def read_lines(path: Path, name: str | None = None) -> Lines:
     Raises:
         UserError: the file is not there, damaged, not UTF-8 (the line is named) or holds no text.
     """
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UserError(f"{path} is cut off or damaged; fetch or pack it again") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}: line {line} is not UTF-8 text (byte {data[error.start]:#04x}); save the file as UTF-8"
-        ) from None
-    return _kept(name or path.name.split(".")[0], str(path), text.split("\n"), "line", last_is_end=True)
+    return _filled(name or path.name.split(".")[0], str(path), read_text(path).removesuffix("\n").split("\n"), "line")
 
 
-def _kept(name: str, source: str, texts: list[str], word: str, last_is_end: bool = False) -> Lines:
+def _filled(name: str, source: str, texts: list[str], word: str) -> Lines:
     rows = [(n, text.rstrip()) for n, text in enumerate(texts, start=1)]
     filled = [(n, text) for n, text in rows if text]
     if not filled:
         raise UserError(f"{source} holds no text; give at least a few lines")
-    empty = len(rows) - len(filled) - (last_is_end and not texts[-1])
-    return Lines(name, source, filled, empty, word)
+    return Lines(name, source, filled, len(rows) - len(filled), word)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.info import DataInfo
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.registry import Registry
 
 if TYPE_CHECKING:
-    from vaekit.data.dataset import DataSet, Split
-    from vaekit.data.info import DataInfo
+    from matplotlib.figure import Figure
 
 
 class Modality:
     """A kind of data: a reader into a `DataSet`, and a writer back into a form that a person can read, hear or see.
 
     `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
-    that only it reads, `formats` those it writes (the default first); `default` a source that is at hand offline, or
-    None; `picture` the dotted name "module:function" of a figure of examples, called with (examples, facts), or None.
+    that only it reads, `formats` those it writes (the default first); `default` a source that needs no download, or
+    None; `picture` draws examples, called with (examples, facts), or None.
     `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that
     every recipe for arrays takes, read with them.
     """
@@ -33,7 +34,7 @@ class Modality:
     reads: ClassVar[tuple[str, ...]] = ()
     formats: ClassVar[tuple[str, ...]] = ()
     default: ClassVar[str | None] = None
-    picture: ClassVar[str | None] = None
+    picture: ClassVar[Callable[[Any, Mapping[str, Any]], Figure] | None] = None
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read three splits; whatever is fitted (a vocabulary, scales, columns) is fitted on the training split."""
@@ -52,7 +53,8 @@ class Modality:
         raise UserError(f"{self.name} data have no form of their own to be written in")
 
 
-MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data.modalities")
+MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data", module="modality")
+"""The `modality.py` of each folder of this one."""
 
 
 def modality_of(info: DataInfo) -> Modality | None:

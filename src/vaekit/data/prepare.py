@@ -108,6 +108,17 @@ class Prepare:
             return x
         return x * self._n_levels - 0.5 if self.mode == "dequantise" else x * (self._n_levels - 1)
 
+    def of_values(self, x: Tensor) -> Tensor:
+        """Return values in the source's units as the model sees them, without noise: what `invert` undoes. NaN stays.
+
+        >>> prepare = Prepare("real", "scale", levels=17)
+        >>> prepare.of_values(torch.tensor([[8.0, torch.nan]])), prepare.invert(torch.tensor([[0.5]]))
+        (tensor([[0.5000,    nan]]), tensor([[8.]]))
+        """
+        if self.levels is not None and self.mode in ("scale", "dequantise") and self.kind != "binary":
+            x = (x + 0.5) / self.levels if self.mode == "dequantise" else x / (self.levels - 1)
+        return self._standard(x)
+
     def show(self, x: Tensor) -> Tensor:
         """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's.
 

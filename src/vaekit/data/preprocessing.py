@@ -1,24 +1,54 @@
-"""Which preparation meets a likelihood's wish, or why none does."""
+"""Choose the preprocessing that a likelihood requires, or say why there is none; fit it to the training split."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from dataclasses import replace
+from typing import Literal
 
-from vaekit.data.prepare import Prepare
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.data.info import DataInfo, Kind
+from vaekit.data.prepare import BLOCK, Prepare
 from vaekit.data.raw import MAX_EXACT, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 
+Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
+"""The kind of data that a likelihood is a distribution of."""
 TOLERANCE = 1e-5
 """How far a float grey may lie from the grid i/255."""
+TO_UNIT = "scale to [0, 1], give greys as uint8, or use a likelihood for real data"
 
 
-def resolve(raw: Raw, settings: DataSettings, wants: str) -> tuple[Raw, Prepare]:
-    """Return the source, stored in the type that fits, and its preparation (training statistics still to come).
+def describe(raw: Raw, settings: DataSettings) -> DataInfo:
+    """Return what data are as read, unsplit (all examples are in `n_train`): what a likelihood is chosen by."""
+    plan = _plan(raw, settings, "any")
+    return DataInfo(
+        raw.name, raw.shape, plan.kind, plan.levels, raw.n, 0, 0, raw.classes, raw.source, modality=raw.modality
+    )
 
-    What values can occur is read off all splits, as a file's type would be; nothing else is.
+
+def resolve(raw: Raw, settings: DataSettings, wants: Wants) -> Prepare:
+    """Return the preparation for a likelihood, what is fitted to the training split still missing.
+
+    What values can occur is read off all splits, as a file's type would be; nothing else is. Greys that are floats are
+    stored as uint8 in `raw` where a likelihood scores greys.
+
+    Raises:
+        UserError: the data, or the settings, do not fit the likelihood; the offending entry is named.
     """
-    raw = _native(raw)
+    plan = _plan(raw, settings, wants)
+    if settings.standardise and plan.kind != "real":
+        raise UserError(
+            f"standardise is for real data, and these are {plan.kind}; leave it out or use a real likelihood"
+        )
+    return plan
+
+
+def _plan(raw: Raw, settings: DataSettings, wants: Wants) -> Prepare:
     binarise = settings.binarise if settings.binarise != "auto" else ("stochastic" if wants == "binary" else "none")
     if settings.dequantise and binarise != "none":
         raise UserError("dequantise makes greys continuous and binarise makes them 0 and 1; set one of them")
@@ -31,21 +61,15 @@ def resolve(raw: Raw, settings: DataSettings, wants: str) -> tuple[Raw, Prepare]
             f"this likelihood wants {wants} data, so binarise cannot be '{binarise}'; use binarise=none or auto"
         )
     if binarise != "none":
-        plan = _binary(raw, settings, binarise)
-    elif settings.dequantise:
+        return _binary(raw, settings, binarise)
+    if settings.dequantise:
         levels = _greys(raw, "dequantise")
-        plan = Prepare("real" if wants == "real" else "unit", "dequantise", levels)
-    else:
-        raw, plan = _undisturbed(raw, wants)
-    if settings.standardise and plan.kind != "real":
-        raise UserError(
-            f"standardise is for real data, and these are {plan.kind}; leave it out or use a real likelihood"
-        )
-    return raw, plan
+        return Prepare("real" if wants == "real" else "unit", "dequantise", levels)
+    return _undisturbed(raw, wants)
 
 
-def _native(raw: Raw) -> Raw:
-    """Store values that are all 0 or 1 as uint8 with two levels, and set the levels of other uint8 data."""
+def compact(raw: Raw) -> Raw:
+    """Store values that are all 0 or 1 as uint8 with two levels, set the levels of other uint8 data; return `raw`."""
     whole = [part.x for _, part in raw.parts]
     if raw.levels is None and all(_is_binary(x) for x in whole):
         raw.levels = 2
@@ -63,9 +87,9 @@ def _is_binary(x: np.ndarray) -> bool:
     return all(bool(((part == 0) | (part == 1)).all()) for part in np.array_split(x, max(1, len(x) // 1024)))
 
 
-def _greys(raw: Raw, wish: str) -> int:
+def _greys(raw: Raw, setting: str) -> int:
     if raw.levels is None:
-        raise UserError(f"{raw.source}: {wish} needs quantised greys, and these are {raw.train.x.dtype}; give uint8")
+        raise UserError(f"{raw.source}: {setting} needs quantised greys, and these are {raw.train.x.dtype}; give uint8")
     return raw.levels
 
 
@@ -78,36 +102,34 @@ def _binary(raw: Raw, settings: DataSettings, mode: str) -> Prepare:
         raw.refuse(bad, "is {value}, and this likelihood wants 0 or 1; use a Gaussian likelihood or encode the column")
     if raw.levels is None:
         bad = [(part.x < 0) | (part.x > 1) for _, part in raw.parts]
-        mend = "scale to [0, 1], give greys as uint8, or use a likelihood for real data"
-        raw.refuse(bad, "is {value}, outside [0, 1], so it cannot be made binary; " + mend)
+        raw.refuse(bad, f"is {{value}}, outside [0, 1], so it cannot be made binary; {TO_UNIT}")
     assert mode in ("stochastic", "fixed", "threshold")
     return Prepare("binary", mode, raw.levels, seed=settings.seed)
 
 
-def _undisturbed(raw: Raw, wants: str) -> tuple[Raw, Prepare]:
-    """Meet a wish without noise."""
+def _undisturbed(raw: Raw, wants: Wants) -> Prepare:
+    """Return the preparation without noise."""
     if wants == "binary" and raw.levels != 2:
         bad = [~((part.x == 0) | (part.x == 1)) for _, part in raw.parts]
         raw.refuse(bad, "is {value}, and this likelihood wants 0 or 1; use binarise=auto")
     if wants == "binary" or (wants == "any" and raw.levels == 2):
-        return raw, Prepare("binary", "as-is", 2)
+        return Prepare("binary", "as-is", 2)
     if wants == "counts":
-        return raw, _counts(raw)
+        return _counts(raw)
     if wants == "levels":
-        raw = _to_greys(raw)
-        return raw, Prepare("levels", "scale", raw.levels)
+        _to_greys(raw)
+        return Prepare("levels", "scale", raw.levels)
     if raw.levels is not None:
-        kind = {"any": "levels", "unit": "unit", "real": "real"}[wants]
-        return raw, Prepare(kind, "scale", raw.levels)  # type: ignore[arg-type]
-    return raw, _floats(raw, wants)
+        kind: Kind = wants if wants in ("unit", "real") else "levels"
+        return Prepare(kind, "scale", raw.levels)
+    return _floats(raw, wants)
 
 
-def _floats(raw: Raw, wants: str) -> Prepare:
-    """Floats and integers that are no greys: real, or unit where wanted or where arrays lie in [0, 1]."""
+def _floats(raw: Raw, wants: Wants) -> Prepare:
+    """Floats, and integers that are not greys: real, or unit where wanted or where arrays lie in [0, 1]."""
     outside = [(part.x < 0) | (part.x > 1) for _, part in raw.parts]
     if wants == "unit":
-        mend = "scale to [0, 1], give greys as uint8, or use a likelihood for real data"
-        raw.refuse(outside, "is {value}, outside [0, 1]; " + mend)
+        raw.refuse(outside, f"is {{value}}, outside [0, 1]; {TO_UNIT}")
         return Prepare("unit")
     if wants == "any" and raw.train.x.dtype.kind == "i" and not any((part.x < 0).any() for _, part in raw.parts):
         return Prepare("counts")
@@ -122,10 +144,10 @@ def _counts(raw: Raw) -> Prepare:
     return Prepare("counts", "as-is", raw.levels)
 
 
-def _to_greys(raw: Raw) -> Raw:
-    """Return greys as uint8, also from floats i/255 as other libraries make them."""
+def _to_greys(raw: Raw) -> None:
+    """Store greys as uint8, also from floats i/255 as other libraries make them."""
     if raw.levels is not None:
-        return raw
+        return
     greys = [np.rint(part.x.astype(np.float64) * 255) for _, part in raw.parts]
     off = [
         (np.abs(part.x - grey / 255) > TOLERANCE) | (grey < 0) | (grey > 255)
@@ -137,4 +159,31 @@ def _to_greys(raw: Raw) -> Raw:
     for (_, part), grey in zip(raw.parts, greys):
         part.x = grey.astype(np.uint8)
     raw.levels = 256
-    return raw
+
+
+def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, float | None]:
+    """Return `plan` with what training examples `x` as stored decide, and the offset of bits a dimension."""
+    bits: float | None = {"binary": 0.0, "levels": 0.0, "counts": 0.0}.get(plan.kind)
+    if plan.mode == "dequantise":
+        bits = math.log2(plan.levels or 1)
+    if plan.kind in ("real", "counts") and plan.mode == "as-is":
+        plan = replace(plan, low=float(x.min()), high=float(x.max()))
+    if settings.standardise:
+        mean, sd = _moments(plan, x)
+        plan = replace(plan, mean=tuple(mean.flatten().tolist()), sd=tuple(sd.flatten().tolist()))
+        # a density of (x − m)/s is s times that of x: the mean log2 s comes back when bits are asked of x
+        bits = None if bits is None else bits + sd.log2().mean().item()
+    return plan, bits
+
+
+def _moments(plan: Prepare, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and sd of each dimension of stored examples; a constant one has sd 1."""
+    total = torch.zeros(x.shape[1:], dtype=torch.float64)
+    square = torch.zeros_like(total)
+    for start in range(0, len(x), BLOCK):
+        total += plan.expected(x[start : start + BLOCK]).sum(0, dtype=torch.float64)
+    mean = total / len(x)
+    for start in range(0, len(x), BLOCK):
+        square += (plan.expected(x[start : start + BLOCK]).double() - mean).square().sum(0)
+    sd = (square / len(x)).sqrt()
+    return mean, torch.where(sd > 1e-6 * (1 + mean.abs()), sd, torch.ones_like(sd))

@@ -1,4 +1,4 @@
-"""What a reader found, before any split or preparation, and the checks that name the offending file, row or column."""
+"""Data as read, before any split or preparation, and the checks that name the offending file, row or column."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_EXACT = 2**24
 
 @dataclass
 class Part:
-    """One split as found: `x` (N, …) and, where there are any, labels `y` (N,) and factors (N, F) of its making."""
+    """One split as read: `x` (N, …) and, where there are any, labels `y` (N,) and known factors (N, F)."""
 
     x: np.ndarray
     y: np.ndarray | None = None
@@ -25,7 +25,7 @@ class Part:
 
 @dataclass
 class Raw:
-    """A source as found. `levels` where the reader knows it (else uint8 has 256); `table`: named columns."""
+    """A source as read. `levels` where the reader knows it (else uint8 has 256); `table`: named columns."""
 
     name: str
     source: str
@@ -37,8 +37,7 @@ class Raw:
     columns: tuple[str, ...] = ()
     table: bool = False
     first_row: int = 0
-    row_word: str = "row"
-    files: tuple[str, ...] = field(default=(), repr=False)
+    files: Sequence[str] = field(default=(), repr=False)
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
@@ -47,14 +46,24 @@ class Raw:
     @property
     def parts(self) -> list[tuple[str, Part]]:
         """The splits there are, by name."""
-        found = [("train", self.train), ("valid", self.valid), ("test", self.test)]
-        return [(name, part) for name, part in found if part is not None]
+        parts = [("train", self.train), ("valid", self.valid), ("test", self.test)]
+        return [(name, part) for name, part in parts if part is not None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def n(self) -> int:
+        """How many examples there are to split, those of the source's own held-out splits not counted."""
+        return len(self.train.x)
 
     def place(self, split: str, index: Sequence[int]) -> str:
         """Name an entry of x as a person would find it, e.g. `train row 3, column 'age'`."""
         row, *rest = (int(i) for i in index)
         several = self.valid is not None or self.test is not None
-        words = f"{split} {self.row_word}" if several else self.row_word
+        words = f"{split} row" if several else "row"
         place = self.files[row] if self.files and split == "train" else f"{words} {row + self.first_row}"
         if len(rest) == 1:
             column = f"'{self.columns[rest[0]]}'" if self.columns else str(rest[0])
@@ -74,7 +83,7 @@ class Raw:
 
 
 def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what is no data."""
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
         if part.x.ndim == 0:

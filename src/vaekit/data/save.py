@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from vaekit.atomic import replacing
+from vaekit.data.files import writable
 from vaekit.errors import UserError
 
 
@@ -42,7 +43,7 @@ def write_images(path: str | Path, x: Tensor, columns: int | None = None) -> Non
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(image_grid(x, columns)))
-    path = _writable(path)
+    path = writable(path)
     with replacing(path) as part:
         picture.save(part, format="PNG")
 
@@ -55,18 +56,11 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     for name, array in plain.items():
         if array.dtype.kind == "O":
             raise UserError(f"array '{name}' holds objects, which only pickle could write; give numbers or text")
-    with replacing(_writable(path)) as part, part.open("wb") as out:
+    with replacing(writable(path)) as part, part.open("wb") as out:
         np.savez_compressed(out, **plain)  # type: ignore[arg-type]
-
-
-def _writable(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
-    return path
 
 
 def write_npy(path: str | Path, x: Any) -> None:
     """Write one array to an NPY file that needs no pickle to read."""
-    with replacing(_writable(path)) as part, part.open("wb") as out:
+    with replacing(writable(path)) as part, part.open("wb") as out:
         np.save(out, np.asarray(x), allow_pickle=False)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
+
+
+def _yes_or_no(value: object) -> object:
+    """Undo YAML's reading of yes and no."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 class DataSettings(BaseModel):
@@ -40,7 +45,7 @@ class DataSettings(BaseModel):
     standardise: bool = Field(
         default=False, description="subtract the training mean and divide by the training deviation"
     )
-    stream: Literal["auto", "yes", "no"] = Field(
+    stream: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = Field(
         default="auto",
         description="leave data on disk and read batches ahead; auto: NPY files, folders of them and "
         "of images above 1 GiB",
@@ -67,3 +72,11 @@ class DataSettings(BaseModel):
         if value >= 1 and value != int(value):
             raise ValueError(f"{value} is neither a fraction below 1 nor a whole number of examples")
         return int(value) if value >= 1 else value
+
+
+S = TypeVar("S", bound=DataSettings)
+
+
+def settings_as(kind: type[S], settings: DataSettings) -> S:
+    """Return settings as those of a kind of data: themselves, or with its defaults for what they lack."""
+    return settings if isinstance(settings, kind) else kind.model_validate(settings.model_dump())

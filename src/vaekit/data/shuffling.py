@@ -73,7 +73,7 @@ class BlockOrder:
         return self._n
 
     def to(self, device: object) -> BlockOrder:
-        """Stay on the processor."""
+        """Return itself: an order stays on the CPU."""
         return self
 
     def __getitem__(self, part: slice) -> Tensor:

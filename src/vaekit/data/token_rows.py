@@ -1,58 +1,25 @@
-"""Rows of tokens: which examples train, and words to numbers and back."""
+"""Rows of token numbers, padded to one width."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vaekit.data.settings import DataSettings
-from vaekit.tokens import END, PAD, SPECIAL, UNKNOWN
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from vaekit.tokens import END, PAD
 
 
-def split_numbers(n: int, source: str, settings: DataSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return which of n examples train, validate and test, as arrays are split.
+def token_rows(examples: Iterable[Iterable[int]], width: int) -> Tensor:
+    """Return (N, width) int64: each example's tokens, END if there is room, then PAD.
 
-    >>> [len(part) for part in split_numbers(10, "a list", DataSettings())]
-    [8, 1, 1]
+    >>> token_rows([[4, 5], [6], [4, 5, 6]], 3).tolist()
+    [[4, 5, 2], [6, 2, 0], [4, 5, 6]]
     """
-    from vaekit.data.dataset import _split
-    from vaekit.data.raw import Part, Raw
-
-    train, valid, test = _split(Raw("rows", source, Part(np.arange(n))), settings)
-    return train.x, valid.x, test.x
-
-
-def token_rows(examples: Sequence[Sequence[str]], vocabulary: Sequence[str], width: int) -> Tensor:
-    """Return (N, width) int64: each example's words as numbers, END, then PAD; words not known are UNKNOWN.
-
-    >>> token_rows([["b", "a", "z"]], ["a", "b"], 5).tolist()
-    [[5, 4, 3, 2, 0]]
-    """
-    import torch
-
-    number = {word: SPECIAL + i for i, word in enumerate(vocabulary)}
-    out = np.full((len(examples), width), PAD, np.int64)
-    for row, words in zip(out, examples):
-        row[: len(words)] = [number.get(word, UNKNOWN) for word in words]
-        row[len(words)] = END
+    rows = [list(numbers) for numbers in examples]
+    out = np.full((len(rows), width), PAD, np.int64)
+    for row, numbers in zip(out, rows):
+        row[: len(numbers)] = numbers
+        row[len(numbers) : len(numbers) + 1] = END
     return torch.from_numpy(out)
-
-
-def words_of(ids: Iterable[int], vocabulary: Sequence[str]) -> list[str]:
-    """Return a row's words up to END; numbers that stand for no word are passed over.
-
-    >>> words_of([5, 3, 4, 2, 4], ["a", "b"])
-    ['b', 'a']
-    """
-    out = []
-    for number in ids:
-        if number == END:
-            break
-        if number >= SPECIAL:
-            out.append(vocabulary[number - SPECIAL])
-    return out

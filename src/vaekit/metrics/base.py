@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.data.batches import mix
 from vaekit.data.info import DataInfo
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.registry import Registry

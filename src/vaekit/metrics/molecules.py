@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaekit.data.chemistry import canonical, fingerprints, properties
 from vaekit.data.modality import MODALITIES
+from vaekit.data.molecules.chemistry import canonical, fingerprints, properties
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 from vaekit.metrics.errors import share
 from vaekit.tokens import UNKNOWN

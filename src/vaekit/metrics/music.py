@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vaekit.data.midi import Note
-from vaekit.data.modalities.music import grids_of
-from vaekit.data.piano_roll import notes_of, sounding
+from vaekit.data.music.midi import Note
+from vaekit.data.music.modality import grids_of
+from vaekit.data.music.piano_roll import notes_of, sounding
 from vaekit.metrics.base import Result, Subject, mean_of, metric
 
 

@@ -23,7 +23,7 @@ from vaekit.posteriors.quantised import CodePosterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.basic import vae
-from vaekit.recipes.parts import likelihood, network
+from vaekit.recipes.parts import likelihood, network, posterior
 from vaekit.recipes.settings import Choice, ModelSettings, ObjectiveSettings, Settings, SettingsOf
 from vaekit.schedules import ScheduleSetting
 from vaekit.training.stages import Stage
@@ -67,11 +67,11 @@ def code_width(m: CodeSettings) -> int:
 
 def quantiser(m: CodeSettings, net: Net) -> CodePosterior:
     """Return the quantiser of the settings around a network."""
-    entry = POSTERIORS[m.posterior]
-    part: Any = entry.part
-    if not issubclass(part, CodePosterior):
+    if not issubclass(POSTERIORS[m.posterior].part, CodePosterior):
         raise UserError(f"model.posterior={m.posterior} is not a quantiser; use vector-quantised or finite-scalar")
-    return part(net, **m.options(entry))
+    q = posterior(m, net)
+    assert isinstance(q, CodePosterior)
+    return q
 
 
 def code_prior(m: CodeSettings, q: CodePosterior, context: int = 0) -> Prior:

@@ -9,7 +9,6 @@ from vaekit.models.joint import Given, JointVAE
 from vaekit.objectives.base import Objective
 from vaekit.objectives.capacity import Capacity
 from vaekit.objectives.elbo import Reconstruction
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.posteriors.categorical import CategoricalPosterior
 from vaekit.priors.categorical import UniformCategorical
 from vaekit.recipes import parts
@@ -54,8 +53,7 @@ def categorical_vae(settings: Settings, data: DataInfo) -> Built:
 def joint_vae(settings: SettingsOf[JointSettings, JointObjective], data: DataInfo) -> Built:
     """A VAE with continuous and categorical latents, each kind's KL held at a capacity of its own."""
     m, o = settings.model, settings.objective
-    family = POSTERIORS[m.posterior]
-    z = family.part(Given((m.latent,)), **m.options(family))
+    z = parts.posterior(m, Given((m.latent,)))
     c = CategoricalPosterior(Given((m.discrete,)), m.classes, m.temperature, m.straight_through)
     priors = {"z": parts.prior(m, data, z), "c": UniformCategorical(c.latent_shape)}
     px = parts.likelihood(m, data, latent=m.latent + m.discrete * m.classes)

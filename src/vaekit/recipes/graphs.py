@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -13,8 +13,8 @@ from vaekit.nets.base import Activation, Widths
 from vaekit.nets.graph import GraphNet
 from vaekit.objectives.base import Objective
 from vaekit.objectives.edges import EdgeReconstruction, negative_graph_elbo
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.parts import posterior
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
 from vaekit.schedules import ScheduleSetting
 
@@ -64,10 +64,9 @@ def graph_model(m: GraphModelSettings, data: DataInfo) -> GraphVAE:
     net = GraphNet(data.facts["inputs"], m.hidden or (), m.latent, act=m.act, dropout=m.dropout)
     auto = () if links else (64, 32)
     hidden = auto if m.decoder == "auto" else () if m.decoder == "inner-product" else m.decoder
-    entry: Any = POSTERIORS[m.posterior]
     likelihood = Edges(m.latent, tuple(hidden), bias=not links if m.bias is None else m.bias)
     likelihood.start_at(float(data.facts["density"]))
-    return GraphVAE(entry.part(net), likelihood, dict(data.facts["sizes"]))
+    return GraphVAE(posterior(m, net), likelihood, dict(data.facts["sizes"]))
 
 
 @recipe(

@@ -24,7 +24,7 @@ class RefinedSettings(ModelSettings):
 def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE whose encoder only starts inference: gradient steps on the ELBO refine each example's posterior."""
     m, o = settings.model, settings.objective
-    q = parts.posterior(m, data)
+    q = parts.posterior(m, parts.network(m).encoder(data.shape, m.latent))
     p, px = parts.prior(m, data, q), parts.likelihood(m, data, latent=q.latent_shape)
     model = SemiAmortisedVAE(q, p, px, m.steps, m.rate)
     return parts.checked(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k), data)
@@ -39,6 +39,7 @@ def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings],
 def identifiable_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose prior depends on the label, p(z|u): sources are then identified up to order, scale and shift."""
     m, o = settings.model, settings.objective
-    q = parts.posterior(m, data, parts.label_count(data, "identifiable-vae"))
+    classes = parts.label_count(data, "identifiable-vae")
+    q = parts.posterior(m, parts.network(m).encoder(data.shape, m.latent, classes))
     p, px = parts.prior(m, data, q, labelled=True), parts.likelihood(m, data, latent=q.latent_shape)
     return Built.of(VAE(q, p, px), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))

@@ -53,11 +53,11 @@ def network(m: ModelSettings) -> Network:
     return make_network(m.net, **m.options(NETS[m.net]))
 
 
-def posterior(m: ModelSettings, data: DataInfo, context: int = 0) -> Posterior:
-    """Return q(z|x) of the chosen family."""
+def posterior(m: ModelSettings, net: Net) -> Posterior:
+    """Return q(z|x) of the chosen family around a network."""
     entry = POSTERIORS[m.posterior]
     part: Any = entry.part
-    return part(network(m).encoder(data.shape, m.latent, context), **m.options(entry))
+    return part(net, **m.options(entry))
 
 
 def prior(m: ModelSettings, data: DataInfo, q: Posterior, labelled: bool = False) -> Prior:
@@ -97,7 +97,7 @@ def likelihood(
 def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
     m = settings.model
-    q = posterior(m, data, context)
+    q = posterior(m, network(m).encoder(data.shape, m.latent, context))
     return VAE(q, prior(m, data, q, context > 0), likelihood(m, data, context, q.latent_shape))
 
 

@@ -13,10 +13,9 @@ from vaekit.models.vae import VAE
 from vaekit.nets.recurrent import GRUDecoder, GRUEncoder
 from vaekit.nets.sequence import TokenDecoder, TokenEncoder, TransformerDecoder, TransformerEncoder
 from vaekit.objectives.elbo import negative_elbo
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.priors.base import PRIORS
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import prior
+from vaekit.recipes.parts import posterior, prior
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
 
 
@@ -70,8 +69,7 @@ def token_vae(m: SequenceSettings, data: DataInfo) -> VAE:
     if m.net == "transformer" and m.width % m.heads:
         raise UserError(f"model.width={m.width} cannot be split among model.heads={m.heads}; make it a multiple")
     tokens, (length,) = data.levels or 0, data.shape
-    entry: Any = POSTERIORS[m.posterior]
-    q = entry.part(token_encoder(m, tokens, length), **m.options(entry))
+    q = posterior(m, token_encoder(m, tokens, length))
     truncated = bool(data.facts.get("truncated", False))
     return VAE(q, prior(m, data, q), Tokens(token_decoder(m, tokens, length), truncated=truncated))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,9 +15,8 @@ from vaekit.nets.mlp import MLP, mlp
 from vaekit.nets.table import TableMLP
 from vaekit.objectives.base import Objective
 from vaekit.objectives.importance import ImportanceWeighted
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import prior
+from vaekit.recipes.parts import posterior, prior
 from vaekit.recipes.settings import Choice, ModelSettings, ObjectiveSettings, SettingsOf
 
 
@@ -62,9 +61,7 @@ def table_vae(model: TableModelSettings, data: DataInfo) -> VAE:
     columns = data.facts["columns"]
     hidden = model.hidden or ()
     net = TableMLP(columns, model.latent, hidden, act=model.act, mask=model.mask, drop=model.drop)
-    entry = POSTERIORS[model.posterior]
-    part: Any = entry.part
-    q = part(net, **model.options(entry))
+    q = posterior(model, net)
 
     def decoder(outputs: int) -> MLP:
         return mlp(q.latent_shape, outputs, hidden[::-1], act=model.act, skip=model.skip)

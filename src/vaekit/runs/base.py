@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from vaekit.data import load as load_data
-from vaekit.data.dataset import DataSet, Prepare, Split
+from vaekit.data.audio.modality import Audio
+from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
-from vaekit.data.modalities.audio import Audio
 from vaekit.data.modality import Modality, modality_of
-from vaekit.data.prepare import as_input
-from vaekit.data.streamed import in_memory
+from vaekit.data.prepare import Prepare, as_input
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 from vaekit.inference import batched, check_seed, device_of, inference, joined, label_for, seeded
@@ -118,7 +117,7 @@ class RunBase:
 
     def training(self, most: int | None = None) -> Split:
         """Return the training examples as the model sees them, the first `most`."""
-        split = in_memory(self.data.train) if most is None else self.data.train.first(most)
+        split = self.data.train.in_memory if most is None else self.data.train.first(most)
         return self.prepare.fixed(split, TEST_SEED - 2)
 
     @property

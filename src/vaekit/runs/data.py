@@ -6,12 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from vaekit.conditional import Wants
-from vaekit.data import load as load_data
 from vaekit.data.dataset import DataSet
-from vaekit.data.datasets import DATASETS
-from vaekit.data.info import DataInfo
+from vaekit.data.datasets import DATASETS, modality_name
+from vaekit.data.loading import prepare, read
 from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
@@ -45,14 +44,9 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
     if recipe.takes != "array":
         dataset = MODALITIES[recipe.takes].part.load(source, _seeded(settings))
         return dataset, likelihood_name(settings.model, dataset.info)
-    name = settings.model.likelihood
-
-    def wants(info: DataInfo) -> Wants:
-        nonlocal name
-        name = likelihood_name(settings.model, info)
-        return LIKELIHOODS[name].part.wants
-
-    return load_data(source, settings.data, wants=wants), name
+    raw = read(source, settings.data)
+    name = likelihood_name(settings.model, describe(raw, settings.data))
+    return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
 
 
 def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
@@ -66,7 +60,7 @@ def _check_modality(recipe: Recipe, source: Any) -> None:
     """Refuse a known set or a file of another modality than the recipe takes, naming recipes that take it."""
     found = "array"
     if isinstance(source, str) and source in DATASETS:
-        found = DATASETS[source].facts.get("modality", "array")
+        found = modality_name(source)
     elif isinstance(source, str | Path) and recipe.takes == "array":
         found = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,10 +85,8 @@ def reconstructions(run: LatentRun) -> Any:
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
-    name = None if run.modality is None else run.modality.picture
-    if name is not None:
-        module, function = name.split(":")
-        draw = getattr(importlib.import_module(module), function)
+    draw = None if run.modality is None else type(run.modality).picture
+    if draw is not None:
         return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
     if not run.info.is_array:
         return None

@@ -14,7 +14,8 @@ from vaekit import distributed
 from vaekit.atomic import write_json, write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
-from vaekit.data.sources import read
+from vaekit.data.loading import load as load_data
+from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
@@ -24,7 +25,6 @@ from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
-from vaekit.runs.data import load_data
 from vaekit.runs.folder import EVALUATION, REPORT
 from vaekit.runs.latent import STUDIED, LatentRun
 from vaekit.runs.results import (
@@ -373,7 +373,7 @@ class Run(LatentRun):
             own = other.test if len(other.test) else other.train
             split, name = self.prepare.fixed(own, TEST_SEED), f"{'the test split of ' if len(other.test) else ''}{data}"
         else:
-            raw = read(data, self.settings.data.size)
+            raw = read_raw(data, self.settings.data)
             if len(raw.parts) > 1:
                 raise UserError(f"{data} holds several splits; give a file with one array, x")
             return raw.train.x, describe_source(data)

@@ -41,10 +41,7 @@ def with_gaps(info: DataInfo, prepare: Prepare, x: NDArray[np.float64], where: s
             )
         rows = rows / unit
         return ((rows * top).round() / top if kind == "levels" else rows).float(), unit
-    if prepare.mean is None or prepare.sd is None:
-        return rows.float(), 1.0
-    mean, sd = (torch.tensor(v, dtype=torch.float64).view(shape) for v in (prepare.mean, prepare.sd))
-    return ((rows - mean) / sd).float(), 1.0
+    return prepare.of_values(rows).float(), 1.0
 
 
 def in_source_terms(info: DataInfo, prepare: Prepare, x: Tensor, unit: float) -> NDArray[np.float64]:

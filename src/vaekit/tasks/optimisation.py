@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.data.chemistry import canonical, fingerprints, properties
+from vaekit.data.molecules.chemistry import canonical, fingerprints, properties
 from vaekit.errors import UserError
 
 Predict = Callable[[Tensor], Tensor]

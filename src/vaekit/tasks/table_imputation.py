@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.data import columns as cols
-from vaekit.data.frames import Frame, rows_of
+from vaekit.data.csv_files import rows_of
 from vaekit.data.info import DataInfo
-from vaekit.data.modalities.tables import Tables, TableSettings, natives, read_table, texts
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables import columns as cols
+from vaekit.data.tables.frames import Frame
+from vaekit.data.tables.modality import Tables, TableSettings, natives, read_table, texts
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.tasks.imputation import impute

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vaekit.data.batches import mix
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.labelled import HIDDEN, choose_labelled
+from vaekit.data.shuffling import mix
 from vaekit.errors import UserError
 from vaekit.training.data_source import DataSource
 from vaekit.training.source import Batch

@@ -12,8 +12,8 @@ import numpy as np
 from vaekit.atomic import replacing
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import cache_folder
-from vaekit.data.midi import Note
-from vaekit.data.piano_roll import STEPS, Piece, Pieces, rasterise
+from vaekit.data.music.midi import Note
+from vaekit.data.music.piano_roll import STEPS, Piece, Pieces, rasterise
 from vaekit.errors import UserError
 
 VOICES = 4
@@ -32,10 +32,10 @@ def chorales(_: Path) -> Pieces:
     """Return the chorales in 4/4 with four voices."""
     music21 = need_music21()
     cached = cache_folder() / "chorales" / f"grids-1-music21-{music21.__version__}.npz"
-    found = _cached(cached) or _parsed(music21)
+    music = _cached(cached) or _parsed(music21)
     if not cached.is_file():
-        _keep(cached, found)
-    return found
+        _keep(cached, music)
+    return music
 
 
 def need_music21() -> Any:
@@ -100,18 +100,18 @@ def _cached(path: Path) -> Pieces | None:
     return Pieces("chorales", "music21's corpus", [Piece(n, g) for n, g in zip(names, grids)], left_out)
 
 
-def _keep(path: Path, found: Pieces) -> None:
-    """Write the parsed grids; a cache that cannot be written is done without."""
+def _keep(path: Path, music: Pieces) -> None:
+    """Write the parsed grids; a cache that cannot be written is left out."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             np.savez_compressed(
                 part,
-                grid=np.concatenate([piece.grid for piece in found.pieces], 1),
-                steps=np.array([piece.grid.shape[1] for piece in found.pieces]),
-                names=np.array([piece.name for piece in found.pieces]),
-                reasons=np.array(list(found.left_out)),
-                counts=np.array(list(found.left_out.values())),
+                grid=np.concatenate([piece.grid for piece in music.pieces], 1),
+                steps=np.array([piece.grid.shape[1] for piece in music.pieces]),
+                names=np.array([piece.name for piece in music.pieces]),
+                reasons=np.array(list(music.left_out)),
+                counts=np.array(list(music.left_out.values())),
             )
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""Scikit-learn's bundled digits: real, small, always at hand."""
+"""Scikit-learn's bundled digits: real, small, always available."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def _rows() -> np.ndarray:
         return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
-    found: Any = load_digits()
-    return np.column_stack([found.data, found.target])
+    bunch: Any = load_digits()
+    return np.column_stack([bunch.data, bunch.target])

@@ -51,7 +51,7 @@ def read_dsprites(path: Path, count: int | None = None) -> tuple[np.ndarray, np.
     """Return images (N, 64, 64) and `latents_classes` (N, 6) of a random part, reading in blocks: 3 GB never at once.
 
     Raises:
-        UserError: the file is no NPZ, or has no such arrays of numbers.
+        UserError: the file is not an NPZ, or has no such arrays of numbers.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -6,7 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from vaekit.data.datasets import DATASETS
-from vaekit.data.smiles_files import Written, read_smiles
+from vaekit.data.lines import Lines
+from vaekit.data.molecules.smiles_files import read_smiles
 from vaekit.errors import UserError
 
 
@@ -20,18 +21,18 @@ from vaekit.errors import UserError
     module="moses",
     modality="molecules",
 )
-def moses(_: Path) -> Written:
+def moses(_: Path) -> Lines:
     """Return the lines of the package's file.
 
     Raises:
         UserError: the package is not installed.
     """
-    found = importlib.util.find_spec("moses")
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec("moses")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "dataset" / "data" / "train.csv.gz"
         if path.is_file():
             return read_smiles(path, name="moses", lenient=True)
     raise UserError(
-        "the data set moses lies in the package molsets: pip install --no-deps molsets, or give the path of its "
+        "the data set moses is in the package molsets: pip install --no-deps molsets, or give the path of its "
         "train.csv.gz"
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaekit.data.chemistry import need
 from vaekit.data.datasets import DATASETS
-from vaekit.data.smiles_files import Written, read_smiles
+from vaekit.data.lines import Lines
+from vaekit.data.molecules.chemistry import need
+from vaekit.data.molecules.smiles_files import read_smiles
 
 
 @DATASETS.register(
@@ -18,7 +19,7 @@ from vaekit.data.smiles_files import Written, read_smiles
     bundled="rdkit",
     modality="molecules",
 )
-def nci(_: Path) -> Written:
+def nci(_: Path) -> Lines:
     """Return the lines of rdkit's file."""
     path = Path(need("rdkit.RDConfig").RDDataDir) / "NCI" / "first_5K.smi"
     return read_smiles(path, name="nci", lenient=True)

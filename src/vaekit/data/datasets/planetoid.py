@@ -8,7 +8,7 @@ from typing import Any
 
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import Remote, local_file
-from vaekit.data.graph_files import Found, read_graphs
+from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
 
 _SHARED: dict[str, Any] = {
     "reference": "Yang, Cohen & Salakhutdinov 2016, arXiv:1603.08861; Sen et al. 2008",
@@ -18,7 +18,7 @@ _SHARED: dict[str, Any] = {
 }
 
 
-def _read(folder: Path, name: str) -> Found:
+def _read(folder: Path, name: str) -> RawGraphs:
     path = local_file(folder, f"{name}.npz")
     assert path is not None
     return replace(read_graphs(path), name=name)
@@ -31,7 +31,7 @@ def _read(folder: Path, name: str) -> Found:
     files=(Remote("cora.npz", "eadda4769066cefdd12ce24bfefab563", ()),),
     **_SHARED,
 )
-def cora(folder: Path) -> Found:
+def cora(folder: Path) -> RawGraphs:
     """Return the graph of Cora."""
     return _read(folder, "cora")
 
@@ -43,6 +43,6 @@ def cora(folder: Path) -> Found:
     files=(Remote("citeseer.npz", "52df1609ade2a53c28c12c6c6887fd5e", ()),),
     **_SHARED,
 )
-def citeseer(folder: Path) -> Found:
+def citeseer(folder: Path) -> RawGraphs:
     """Return the graph of Citeseer."""
     return _read(folder, "citeseer")

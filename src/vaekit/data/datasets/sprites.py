@@ -108,7 +108,7 @@ def _read_bits(path: Path, count: int) -> np.ndarray | None:
 
 
 def _write_bits(path: Path, x: np.ndarray) -> None:
-    """Keep sprites for the next time; a cache that cannot be written is done without."""
+    """Keep sprites for the next time; a cache that cannot be written is left out."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.access(path.parent, os.W_OK):

@@ -10,76 +10,50 @@ import numpy as np
 from vaekit.data.datasets import DATASETS
 
 
-def _bundled(name: str, summary: str, reference: str, size: str, licence: str = "CC BY 4.0") -> Any:
-    return DATASETS.register(
-        name,
-        summary=summary,
-        reference=reference,
-        licence=licence,
-        size=size,
-        bundled="scikit-learn",
-        module="sklearn",
-        modality="tables",
-    )
+def _register(
+    name: str, summary: str, reference: str, size: str, load: str, target: str = "label", licence: str = "CC BY 4.0"
+) -> None:
+    """Register a table by the name of scikit-learn's function for it; `target` is what its target column is called."""
+
+    def columns(_: Path) -> dict[str, Any]:
+        import sklearn.datasets
+
+        bunch: Any = getattr(sklearn.datasets, load)(**({"scaled": False} if name == "diabetes" else {}))
+        table: dict[str, Any] = {str(column): bunch.data[:, j] for j, column in enumerate(bunch.feature_names)}
+        names = bunch.get("target_names")
+        return table | {target: bunch.target if names is None else np.asarray(names)[bunch.target]}
+
+    facts = {"licence": licence, "size": size, "bundled": "scikit-learn", "module": "sklearn", "modality": "tables"}
+    DATASETS.register(name, summary=summary, reference=f"{reference}; by scikit-learn", **facts)(columns)
 
 
-def _columns(found: Any, target: str) -> dict[str, Any]:
-    """Return columns by name; the last is the target, by its classes' names where it has any."""
-    x, y = np.asarray(found.data), np.asarray(found.target)
-    out: dict[str, Any] = {str(name): x[:, j] for j, name in enumerate(found.feature_names)}
-    names = getattr(found, "target_names", None)
-    out[target] = y if names is None else np.asarray(names)[y]
-    return out
-
-
-@_bundled(
+_register(
     "breast-cancer",
     "30 measurements of cell nuclei, benign or malignant",
-    "Wolberg, Mangasarian, Street and Street (1993), Breast Cancer Wisconsin (Diagnostic), UCI; by scikit-learn",
+    "Wolberg, Mangasarian, Street and Street (1993), Breast Cancer Wisconsin (Diagnostic), UCI",
     "569 rows of 30",
+    "load_breast_cancer",
 )
-def breast_cancer(_: Path) -> dict[str, Any]:
-    """Return its columns; the label is benign or malignant."""
-    from sklearn.datasets import load_breast_cancer
-
-    return _columns(load_breast_cancer(), "label")
-
-
-@_bundled(
+_register(
     "wine",
     "13 measurements of wines of three growers",
-    "Aeberhard and Forina (1992), Wine, UCI; by scikit-learn",
+    "Aeberhard and Forina (1992), Wine, UCI",
     "178 rows of 13",
+    "load_wine",
 )
-def wine(_: Path) -> dict[str, Any]:
-    """Return its columns; the label is the grower."""
-    from sklearn.datasets import load_wine
-
-    return _columns(load_wine(), "label")
-
-
-@_bundled(
+_register(
     "iris",
     "four measurements of three species of iris",
-    "Fisher (1936), Iris, UCI; by scikit-learn",
+    "Fisher (1936), Iris, UCI",
     "150 rows of 4",
+    "load_iris",
 )
-def iris(_: Path) -> dict[str, Any]:
-    """Return its columns; the label is the species."""
-    from sklearn.datasets import load_iris
-
-    return _columns(load_iris(), "label")
-
-
-@_bundled(
+_register(
     "diabetes",
     "ten measurements of patients and the progression of their diabetes a year on, in their own units",
-    "Efron, Hastie, Johnstone and Tibshirani (2004), Least angle regression; by scikit-learn",
+    "Efron, Hastie, Johnstone and Tibshirani (2004), Least angle regression",
     "442 rows of 11",
-    "as scikit-learn distributes it",
+    "load_diabetes",
+    target="progression",
+    licence="as scikit-learn distributes it",
 )
-def diabetes(_: Path) -> dict[str, Any]:
-    """Return its columns, the progression among them; there is no label."""
-    from sklearn.datasets import load_diabetes
-
-    return _columns(load_diabetes(scaled=False), "progression")

@@ -1,4 +1,4 @@
-"""Graphs as found in files and in memory: checked, and numbered from 0."""
+"""Graphs of files and in memory: checked, and numbered from 0."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.files import read_text
 from vaekit.errors import UserError
 
 
 @dataclass(frozen=True)
-class Found:
+class RawGraphs:
     """Graphs packed one after another: `sizes` (G,), `edges` (E, 2) with i < j, features (N, F), node labels (N,).
 
     Features are an array, or `sparse`: (rows, columns, values, width); both None where nodes have none.
@@ -32,7 +33,7 @@ class Found:
     names: tuple[str, ...] = field(default=(), repr=False)
 
 
-def read_graphs(source: Any) -> Found:
+def read_graphs(source: Any) -> RawGraphs:
     """Read graphs from a path, or from memory: a mapping of arrays, {node: neighbours}, a graph object, or lists.
 
     NPZ: `edges` (E, 2) with `nodes` or features to say how many nodes there are, or `sizes` (G,) of several graphs
@@ -40,10 +41,10 @@ def read_graphs(source: Any) -> Found:
     `feature_cols`, `feature_shape` and maybe `feature_values`. `labels` (N,). Text: two columns, a line an edge.
 
     Raises:
-        UserError: names the edge, node or entry that cannot be, and how to mend it.
+        UserError: names the edge, node or entry that is not valid, and how to correct it.
 
-    >>> found = read_graphs({"a": ["b", "c"], "b": ["a"], "c": ["a"], "d": []})
-    >>> found.sizes.tolist(), found.edges.tolist(), found.names
+    >>> read = read_graphs({"a": ["b", "c"], "b": ["a"], "c": ["a"], "d": []})
+    >>> read.sizes.tolist(), read.edges.tolist(), read.names
     ([4], [[0, 1], [0, 2]], ('a', 'b', 'c', 'd'))
     """
     if isinstance(source, str | Path):
@@ -62,7 +63,7 @@ def read_graphs(source: Any) -> Found:
     )
 
 
-def _npz(path: Path) -> Found:
+def _npz(path: Path) -> RawGraphs:
     try:
         with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
             arrays = {
@@ -74,7 +75,7 @@ def _npz(path: Path) -> Found:
     return _arrays(arrays, path.stem, str(path))
 
 
-def _arrays(arrays: Mapping[str, np.ndarray], name: str, source: str) -> Found:
+def _arrays(arrays: Mapping[str, np.ndarray], name: str, source: str) -> RawGraphs:
     """Read the arrays of one graph, of several packed ones, or of padded adjacencies."""
     if "adjacency" in arrays:
         sizes, edges = _unpadded(arrays["adjacency"], arrays.get("mask"), source)
@@ -89,7 +90,7 @@ def _arrays(arrays: Mapping[str, np.ndarray], name: str, source: str) -> Found:
         keep = np.arange(features.shape[1]) < sizes[:, None]
         features = features[keep]
     checked = check_edges(edges, sizes, f"{source}: edge")
-    return Found(name, source, sizes, checked, features, sparse, labels, classes)
+    return RawGraphs(name, source, sizes, checked, features, sparse, labels, classes)
 
 
 def _sized(arrays: Mapping[str, np.ndarray], source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +128,7 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
     outside = (a != 0) & ~(keep[:, :, None] & keep[:, None, :])
     if outside.any():
         g, i, j = np.argwhere(outside)[0]
-        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is no node")
+        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
     sizes = keep.sum(1)
     if (sizes < 1).any():
         raise UserError(f"{source}: graph {int(np.argmin(sizes))} has no node; leave it out")
@@ -217,18 +218,14 @@ def _features(
     bad = (rows < 0) | (rows >= total) | (columns < 0) | (columns >= width) | ~np.isfinite(values)
     if bad.any():
         at = int(np.argmax(bad))
-        raise UserError(f"{source}: entry {at} of the features ({rows[at]}, {columns[at]}: {values[at]}) cannot be")
+        raise UserError(f"{source}: entry {at} of the features ({rows[at]}, {columns[at]}: {values[at]}) is not valid")
     return None, (rows, columns, values, width)
 
 
-def _edge_list(path: Path) -> Found:
+def _edge_list(path: Path) -> RawGraphs:
     """Read two columns of nodes, numbers or names, parted by blanks, a comma or a tab; # begins a comment."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not text ({error}); give a list of edges in UTF-8") from None
     rows: list[tuple[int, str, str]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         words = line.split("#")[0].replace(",", " ").replace(";", " ").split()
         if not words:
             continue
@@ -259,7 +256,7 @@ def _edge_list(path: Path) -> Found:
         checked = check_edges(edges, np.array([total]), f"{path}: row")
     except UserError as error:
         raise UserError(_by_line(str(error), rows, str(path))) from None
-    return Found(path.stem, str(path), np.array([total]), checked, names=names)
+    return RawGraphs(path.stem, str(path), np.array([total]), checked, names=names)
 
 
 def _by_line(message: str, rows: Sequence[tuple[int, str, str]], path: str) -> str:
@@ -275,7 +272,7 @@ def _number(word: str) -> bool:
     return word.lstrip("-").isdigit()
 
 
-def _neighbours(source: Any, where: str) -> Found:
+def _neighbours(source: Any, where: str) -> RawGraphs:
     """Read {node: neighbours}, or an object with `adjacency()` as networkx's graphs have."""
     pairs = source.items() if isinstance(source, Mapping) else getattr(source, "adjacency", lambda: None)()
     if pairs is None:
@@ -288,16 +285,16 @@ def _neighbours(source: Any, where: str) -> Found:
     for node, near in table.items():
         for other in near:
             if other not in place:
-                raise UserError(f"{where}: {node!r} is joined to {other!r}, which is no node; list it too")
+                raise UserError(f"{where}: {node!r} is joined to {other!r}, which is not listed as a node; list it too")
             if other == node:
                 raise UserError(f"{where}: {node!r} is joined to itself; leave such edges out")
             edges.add((min(place[node], place[other]), max(place[node], place[other])))
     listed = np.array(sorted(edges), np.int64).reshape(-1, 2)
-    return Found("memory", "memory", np.array([len(table)]), listed, names=tuple(str(node) for node in table))
+    return RawGraphs("memory", "memory", np.array([len(table)]), listed, names=tuple(str(node) for node in table))
 
 
-def _joined(parts: Sequence[Found]) -> Found:
+def _joined(parts: Sequence[RawGraphs]) -> RawGraphs:
     sizes = np.concatenate([part.sizes for part in parts])
     starts = np.cumsum(sizes) - sizes
     edges = np.concatenate([part.edges + start for part, start in zip(parts, starts)])
-    return Found("memory", "memory", sizes, edges, names=parts[0].names if len(parts) == 1 else ())
+    return RawGraphs("memory", "memory", sizes, edges, names=parts[0].names if len(parts) == 1 else ())

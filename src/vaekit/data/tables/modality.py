@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, Field
+from torch import Tensor
 
-from vaekit.data import columns as cols
-from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.frames import MISSING, Cells, Frame, read_frame, write_frame
+from vaekit.data.csv_files import LABEL_COLUMNS, MISSING
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.prepare import Prepare
-from vaekit.data.settings import DataSettings
-from vaekit.data.sources import LABEL_COLUMNS
-from vaekit.data.token_rows import split_numbers
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import split_numbers
+from vaekit.data.tables import columns as cols
+from vaekit.data.tables.frames import Cells, Frame, read_frame, write_frame
 from vaekit.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
-
-    from vaekit.data.dataset import DataSet, Split
 
 AUTO, NO_LABEL = "auto", "none"
 MOST_CLASSES = 100
@@ -73,7 +72,7 @@ class TableSettings(DataSettings):
 
 
 class Tables(Modality):
-    """Rows (N, C) float32 of the columns that are modelled, NaN where missing; see `vaekit.data.columns`.
+    """Rows (N, C) float32 of the columns that are modelled, NaN where missing; see `vaekit.data.tables.columns`.
 
     `info.facts`: `columns` (the modelled ones, in order), `header` (all names as the source has them), `constants` (the
     text of columns that never vary), `label` (its column's name or None), `delimiter`, `notes` (what was left out).
@@ -96,9 +95,7 @@ class Tables(Modality):
         >>> [column["type"] for column in data.info.facts["columns"]], data.train.x.shape
         (['numeric', 'categorical'], torch.Size([3, 2]))
         """
-        from vaekit.data.dataset import DataSet
-
-        settings = _mine(settings)
+        settings = settings_as(TableSettings, settings)
         frame = read_table(source, settings)
         parts = split_numbers(len(frame), frame.source, settings)
         label = _label(frame, settings)
@@ -131,7 +128,7 @@ class Tables(Modality):
 
         Raises UserError naming file, line and column of a cell that does not fit, or if no column is the run's.
         """
-        settings = _mine(settings)
+        settings = settings_as(TableSettings, settings)
         return self.encoded(read_table(source, settings), info, settings.unknown)
 
     def encoded(self, frame: Frame, info: DataInfo, unknown: str = "refuse") -> Split:
@@ -151,13 +148,13 @@ class Tables(Modality):
             y = _known_classes(frame, label, info.classes)
         return _split(_stored(frame, columns, unknown), y, np.arange(len(frame)))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
         names = [column["name"] for column in columns]
         return [", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in texts(x, columns)]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
 
         Columns that never varied have their one value; identifiers and labels, which the model does not know, are left
@@ -173,45 +170,35 @@ class Tables(Modality):
         write_frame(path, header, rows, mark)
 
 
-def texts(x: Any, columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def texts(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return stored rows (N, C) as cells of text."""
-    return _told(x, columns, cols.as_text)
+    return _cells(x, columns, cols.as_text)
 
 
-def natives(x: Any, columns: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+def natives(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """Return stored rows (N, C) as numbers, texts, dates and None."""
-    return _told(x, columns, cols.as_native)
+    return _cells(x, columns, cols.as_native)
 
 
-def _told(x: Any, columns: Sequence[Mapping[str, Any]], tell: Any) -> list[list[Any]]:
-    array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
-    each = [[tell(v, column) for v in cols.restore(array[:, j], column)] for j, column in enumerate(columns)]
+def _cells(
+    x: Tensor, columns: Sequence[Mapping[str, Any]], cell: Callable[[float, Mapping[str, Any]], Any]
+) -> list[list[Any]]:
+    array = x.detach().cpu().numpy()
+    each = [[cell(v, column) for v in cols.restore(array[:, j], column)] for j, column in enumerate(columns)]
     return [list(row) for row in zip(*each)]
-
-
-def _mine(settings: DataSettings) -> TableSettings:
-    if isinstance(settings, TableSettings):
-        return settings
-    return TableSettings.model_validate(settings.model_dump())
 
 
 def read_table(source: Any, settings: TableSettings) -> Frame:
     """Read a known table, a file, a data frame or a dict of columns, as the settings say."""
-    if not (isinstance(source, str) and source in DATASETS):
-        if isinstance(source, str) and not Path(source).expanduser().exists():
-            near = difflib.get_close_matches(source, _known(), n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise UserError(f"there is no table {source}; {hint}Give a file, or one of {', '.join(_known())}")
-        return read_frame(source, settings.missing, settings.bad_rows)
-    if DATASETS[source].facts.get("modality") != "tables":
-        raise UserError(f"{source} is no table; give a CSV or Parquet file, or one of {', '.join(_known())}")
-    frame = read_frame(read_known(source), settings.missing)
-    frame.name = frame.source = source
-    return frame
-
-
-def _known() -> list[str]:
-    return [entry.name for entry in DATASETS if entry.facts.get("modality") == "tables"]
+    known = read_if_known(source, Tables.name, f"is not a table; give a CSV or Parquet file, or {Tables.default}")
+    if known is not None:
+        return replace(read_frame(known, settings.missing), name=source, source=source)
+    if isinstance(source, str) and not Path(source).expanduser().exists():
+        names = [entry.name for entry in DATASETS if modality_name(entry.name) == Tables.name]
+        near = difflib.get_close_matches(source, names, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UserError(f"there is no table {source}; {hint}Give a file, or one of {', '.join(names)}")
+    return read_frame(source, settings.missing, settings.bad_rows)
 
 
 # -- which columns ----------------------------------------------------------------------------------------------------
@@ -224,12 +211,12 @@ def _label(frame: Frame, settings: TableSettings) -> Cells | None:
     if wanted == NO_LABEL:
         return None
     if wanted == AUTO:
-        found = next((cells for cells in frame.columns if cells.name.lower() in LABEL_COLUMNS), None)
-        return found if found is not None and len(found.texts) <= MOST_CLASSES else None
-    found = frame.column(wanted)
-    if found is None:
+        label = next((cells for cells in frame.columns if cells.name.lower() in LABEL_COLUMNS), None)
+        return label if label is not None and len(label.texts) <= MOST_CLASSES else None
+    label = frame.column(wanted)
+    if label is None:
         raise UserError(f"data.label is '{wanted}', and {frame.source} has no such column; name one, or none")
-    return found
+    return label
 
 
 def _classes(label: Cells | None) -> tuple[tuple[str, ...], np.ndarray | None]:
@@ -307,12 +294,7 @@ def _note_unseen(frame: Frame, facts: dict[str, Any], rows: np.ndarray) -> None:
 
 
 def _split(values: np.ndarray, y: np.ndarray | None, index: np.ndarray) -> Split:
-    import torch
-
-    from vaekit.data.dataset import Split
-
-    x: torch.Tensor = torch.from_numpy(values[index])
-    return Split(x, None if y is None else torch.from_numpy(y[index]))
+    return Split(torch.from_numpy(values[index]), None if y is None else torch.from_numpy(y[index]))
 
 
 MODALITIES.register("tables", summary="CSV and Parquet tables, data frames: mixed columns, missing cells")(Tables())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaekit.data.midi import Note
+from vaekit.data.music.midi import Note
 from vaekit.errors import UserError
 
 STEPS = 16

@@ -6,19 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vaekit.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LEAST = 1e-10
 """Added to every power: what is logged is never zero."""
 DITHER = 1e-3
-"""Standard deviation of the noise that is laid under a recording of peak 1 (-60 dB)."""
+"""Standard deviation of the noise added to a recording of peak 1 (-60 dB)."""
 BLOCK = 256
 
 
@@ -33,7 +32,6 @@ class MelScale:
     >>> scale = MelScale.of(8000, mels=64, frames=64, seconds=0.8)
     >>> scale.window, scale.hop, scale.bins, scale.length
     (256, 100, 512, 6300)
-    >>> import torch
     >>> scale.log_mel(torch.randn(3, scale.length)).shape
     torch.Size([3, 64, 64])
     """
@@ -103,21 +101,15 @@ class MelScale:
 
     def log_mel(self, x: Tensor) -> Tensor:
         """Return the log-mel spectrograms of recordings (N, length): (N, mels, frames)."""
-        import torch
-
         filters = torch.from_numpy(self.filters)
         out = [(filters @ self._transform(part).abs().square() + LEAST).log() for part in x.split(BLOCK)]
         return torch.cat(out)
 
     def _transform(self, x: Tensor) -> Tensor:
-        import torch
-
         window = torch.hann_window(self.window)
         return torch.stft(x, self.bins, self.hop, self.window, window, center=True, return_complex=True)
 
     def _back(self, spectrum: Tensor) -> Tensor:
-        import torch
-
         window = torch.hann_window(self.window)
         return torch.istft(spectrum, self.bins, self.hop, self.window, window, center=True, length=self.length)
 
@@ -126,8 +118,6 @@ class MelScale:
 
         Multiplicative updates keep P positive: Lee & Seung 2001. Frequencies in no band stay at zero.
         """
-        import torch
-
         m = torch.from_numpy(self.filters)
         wanted = log_mel.float().exp()
         p = (m.T @ wanted) / m.sum(0).clamp(min=1e-6)[:, None]
@@ -141,8 +131,6 @@ class MelScale:
 
         Phases by the fast Griffin–Lim algorithm, from random ones: Perraudin, Balazs & Søndergaard 2013.
         """
-        import torch
-
         size = self.powers(log_mel).sqrt()
         angle = 2 * math.pi * torch.rand(size.shape, generator=torch.Generator().manual_seed(seed))
         phase = torch.polar(torch.ones_like(size), angle)

@@ -5,28 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
+from torch import Tensor
 
 from vaekit.atomic import write_text
-from vaekit.data.datasets import DATASETS, read_known
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.lines import Lines, lines_of
 from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
-from vaekit.data.settings import DataSettings
-from vaekit.data.sources import _resolve
-from vaekit.data.token_rows import split_numbers
-from vaekit.data.tokeniser import Tokeniser, Unit, fit
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import split_numbers
+from vaekit.data.text.tokeniser import Tokeniser, Unit, fit
+from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
-from vaekit.tokens import END, PAD, UNKNOWN
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from vaekit.data.dataset import DataSet, Split
+from vaekit.tokens import UNKNOWN
 
 Longer = Literal["split", "cut", "drop", "refuse"]
 
@@ -76,9 +73,7 @@ class Text(Modality):
         >>> data.info.kind, len(data.train), Text().lines(data.train.x, data.info)[0] in lines
         ('tokens', 3, True)
         """
-        from vaekit.data.dataset import DataSet, Split
-
-        settings = _mine(settings)
+        settings = settings_as(TextSettings, settings)
         lines = _lines(source)
         rows, again = _once(lines.rows) if settings.duplicates == "drop" else (lines.rows, 0)
         parts = split_numbers(len(rows), lines.source, settings)
@@ -93,7 +88,7 @@ class Text(Modality):
             ids, long = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
             counts["too long"] += long
             counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in ids)
-            splits.append(Split(padded(ids, longest + 1)))
+            splits.append(Split(token_rows(ids, longest + 1)))
         if not len(splits[0]):
             raise UserError(
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
@@ -120,38 +115,22 @@ class Text(Modality):
         Raises:
             UserError: the source cannot be read, or a line is too long and `data.longer` refuses it.
         """
-        from vaekit.data.dataset import Split
-
+        longer = settings_as(TextSettings, settings).longer
         lines, tokeniser = _lines(source), Tokeniser.from_dict(info.facts["tokeniser"])
-        ids, long = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, _mine(settings).longer)
+        ids, long = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, longer)
         if not ids:
             raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
-        _warn(lines, ids, tokeniser, long, _mine(settings).longer)
-        return Split(padded(ids, info.shape[0]))
+        _warn(lines, ids, tokeniser, long, longer)
+        return Split(token_rows(ids, info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the text of each row; what is unknown is shown as �."""
         tokeniser = Tokeniser.from_dict(info.facts["tokeniser"])
         return [tokeniser.decode(row) for row in x.tolist()]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one example a line; what a line cannot hold (its end) becomes a blank."""
         write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
-
-
-def padded(ids: Sequence[Sequence[int]], width: int) -> Tensor:
-    """Return (N, width) int64: each row's tokens, END if there is room, then PAD.
-
-    >>> padded([[4, 5], [6], [4, 5, 6]], 3).tolist()
-    [[4, 5, 2], [6, 2, 0], [4, 5, 6]]
-    """
-    import torch
-
-    out = np.full((len(ids), width), PAD, np.int64)
-    for row, numbers in zip(out, ids):
-        row[: len(numbers)] = numbers
-        row[len(numbers) : len(numbers) + 1] = END
-    return torch.from_numpy(out)
 
 
 def _encoded(
@@ -193,23 +172,17 @@ def _warn(lines: Lines, ids: list[list[int]], tokeniser: Tokeniser, long: int, l
         warnings.warn(f"{lines.source}: {'; '.join(notes)}", stacklevel=3)
 
 
-def _once(rows: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], int]:
+def _once(rows: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int]:
+    """Return the rows whose text is new, and how many were left out."""
     first: dict[str, int] = {}
     for number, text in rows:
         first.setdefault(text, number)
     return [(number, text) for text, number in first.items()], len(rows) - len(first)
 
 
-def _mine(settings: DataSettings) -> TextSettings:
-    return settings if isinstance(settings, TextSettings) else TextSettings.model_validate(settings.model_dump())
-
-
 def _lines(source: Any) -> Lines:
-    known = isinstance(source, str) and source in DATASETS
-    found: Any = read_known(source) if known else source
-    if known and not isinstance(found, Lines):
-        raise UserError(f"{source} holds no text; give a file of lines, or tiny-shakespeare")
-    return lines_of(_resolve(found) if isinstance(found, str | Path) else found)
+    known = read_if_known(source, Text.name, "holds no text; give a file of lines, or tiny-shakespeare")
+    return known or lines_of(resolve_path(source) if isinstance(source, str | Path) else source)
 
 
 MODALITIES.register("text", summary="lines of text, as characters, words or byte pairs (extra: text)")(Text())

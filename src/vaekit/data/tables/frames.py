@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
+from vaekit.atomic import replacing
+from vaekit.data.csv_files import MISSING, is_number, rows_of, write_csv
+from vaekit.data.files import writable
 from vaekit.errors import UserError
-
-MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>", "nat", "?")
-DELIMITERS = ",;\t|"
 
 
 @dataclass
@@ -75,7 +70,7 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
     `missing` are texts, in any case, that stand for a missing cell; the empty cell always does. Rows with too few or
     too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them).
 
-    Raises UserError naming the file, line or column, and the mend.
+    Raises UserError naming the file, line or column, and the fix.
     """
     words = {"", *(word.strip().lower() for word in missing)}
     if isinstance(source, str | Path):
@@ -95,52 +90,6 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
 
 
 # -- CSV ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a CSV, gzipped or not; what cannot be decoded becomes a UserError."""
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-            if zipped
-            else path.open(encoding="utf-8-sig", newline="")
-        ) as stream:
-            yield stream  # pyright: ignore[reportReturnType]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is a damaged gzip file ({error}); write it again") from None
-    except csv.Error as error:
-        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
-
-
-def delimiter_of(header: str) -> str:
-    """Return what separates the names of a header line.
-
-    >>> delimiter_of("age;weight;city")
-    ';'
-    """
-    return max(DELIMITERS, key=header.count) if any(mark in header for mark in DELIMITERS) else ","
-
-
-def rows_of(path: Path) -> Iterator[tuple[int, list[str], str]]:
-    """Yield (line number, cells, delimiter), the header first; lines with nothing on them are passed over."""
-    with open_text(path) as stream:
-        first = stream.readline()
-        mark = delimiter_of(first)
-        reader = csv.reader(_again(first, stream), delimiter=mark, strict=True)
-        for row in reader:
-            if row:
-                yield reader.line_num, row, mark
-
-
-def _again(first: str, rest: Iterable[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from rest
 
 
 class _Coder:
@@ -191,7 +140,7 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
         if len(row) != len(header):
             problem = f"line {line} has {len(row)} cells, the header {len(header)}"
             if bad_rows == "refuse":
-                raise UserError(f"{path}: {problem}; mend it, or leave such rows out with --set data.bad_rows=drop")
+                raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
             skipped.append(problem)
             continue
         lines.append(line)
@@ -204,19 +153,11 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
-    if all(_is_number(name) for name in header):
+    if all(is_number(name) for name in header):
         raise UserError(f"{source} begins with numbers; give it a header, a first line that names the columns")
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 # -- Parquet, data frames, dicts ------------------------------------------------------------------------------------
@@ -244,14 +185,14 @@ def need_parquet() -> Any:
 def _named_columns(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
     if not columns:
         raise UserError(f"{source} has no columns; give at least one")
-    found = [_column(str(key), values, missing, source) for key, values in columns.items()]
-    _check_header([cells.name for cells in found], source)
-    sizes = {cells.name: len(cells.codes) for cells in found}
+    cells = [_column(str(key), values, missing, source) for key, values in columns.items()]
+    _check_header([column.name for column in cells], source)
+    sizes = {column.name: len(column.codes) for column in cells}
     if len(set(sizes.values())) > 1:
         raise UserError(f"{source}: the columns differ in length ({sizes}); give every column the same")
-    if not len(found[0].codes):
+    if not len(cells[0].codes):
         raise UserError(f"{source} has no rows; give rows of data")
-    return Frame(name, source, found)
+    return Frame(name, source, cells)
 
 
 def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
@@ -311,23 +252,13 @@ def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
 
     CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
     """
-    from vaekit.atomic import replacing
-
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent} to write {path.name} in; make it first")
     if path.suffix.lower() in (".parquet", ".pq"):
         parquet = need_parquet()
         import pyarrow
 
         columns = list(zip(*rows)) if rows else [()] * len(header)
         table = pyarrow.table({name: pyarrow.array(list(column)) for name, column in zip(header, columns)})
-        with replacing(path) as part:
+        with replacing(writable(path)) as part:
             parquet.write_table(table, part)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
-    data = text.getvalue().encode()
-    with replacing(path) as part:
-        part.write_bytes(gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+    write_csv(path, header, rows, delimiter)

@@ -91,7 +91,7 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
     """Read the notes of a MIDI file.
 
     Raises:
-        UserError: the file is not there, is no MIDI file, is cut off, or counts time in seconds (SMPTE).
+        UserError: the file does not exist, is not a MIDI file, is cut off, or counts time in seconds (SMPTE).
     """
     path = Path(path)
     try:
@@ -167,11 +167,11 @@ class _Track:
                 self._add(channel, pitch, start, now)
 
     def _bytes(self, count: int) -> bytes:
-        found = self.data[self.at : self.at + count]
-        if len(found) < count:
+        data = self.data[self.at : self.at + count]
+        if len(data) < count:
             raise IndexError
         self.at += count
-        return found
+        return data
 
     def _number(self) -> int:
         value = 0

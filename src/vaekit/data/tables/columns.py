@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.frames import Cells, Frame
+from vaekit.data.tables.frames import Cells, Frame
 from vaekit.errors import UserError
 
 Facts = dict[str, Any]
@@ -43,7 +43,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a cell spells, None if it is none.
+    """Return the number that a cell spells, None if it is not one.
 
     >>> number_of("1e3"), number_of("1_000"), number_of("12 kg")
     (1000.0, None, None)
@@ -55,7 +55,7 @@ def number_of(text: str) -> float | None:
 
 
 def days_of(text: str, format: str) -> float | None:
-    """Return days since 1970, None where the text is no date of that form.
+    """Return days since 1970, None where the text is not a date of that form.
 
     >>> days_of("1970-01-03", "%Y-%m-%d"), days_of("3.1.", "%Y-%m-%d")
     (2.0, None)
@@ -87,7 +87,7 @@ def split_type(text: str) -> tuple[str, str]:
 
 
 def check_types(types: Mapping[str, str], header: Sequence[str], source: str) -> None:
-    """Raise a UserError where a type is given to a column that is not there, or is no type."""
+    """Raise a UserError where a type is given to a column that does not exist, or is not one of `TYPES`."""
     for name, text in types.items():
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)
@@ -247,7 +247,7 @@ def decimals_of(texts: Sequence[str]) -> int | None:
 def parse(frame: Frame, cells: Cells, facts: Mapping[str, Any], unknown: str = "refuse") -> np.ndarray:
     """Return a column's values in its own units (N,), float64, NaN where missing; days for dates, numbers of levels.
 
-    A cell that is no number, count or date is a UserError naming file, row and column; so is a level not among the
+    A cell that is not a number, count or date is a UserError naming file, row and column; so is a level not among the
     column's, unless `unknown` is "missing".
     """
     read = _reader(facts)
@@ -298,11 +298,11 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
             "missing, or train with --set data.unknown=missing"
         )
     if value is not None:
-        return f"'{text}' is not finite; empty the cell or mend it"
+        return f"'{text}' is not finite; correct it or empty the cell"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
     what = plain.get(kind, f"a date like {_today(facts)}")
     return (
-        f"'{text}' is not {what}; mend it, empty it, list it in data.missing, or give the column another type, "
+        f"'{text}' is not {what}; correct it, empty it, list it in data.missing, or give the column another type, "
         f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
     )
 

@@ -62,13 +62,13 @@ def molecule(smiles: str) -> Any:
 
 
 def canonical(smiles: str) -> str | None:
-    """Return rdkit's canonical SMILES, or None where `smiles` is no molecule.
+    """Return rdkit's canonical SMILES, or None where `smiles` is not a molecule.
 
     >>> canonical("OCC"), canonical("C(")
     ('CCO', None)
     """
-    found = molecule(smiles)
-    return None if found is None else str(need("rdkit.Chem").MolToSmiles(found)) or None
+    parsed = molecule(smiles)
+    return None if parsed is None else str(need("rdkit.Chem").MolToSmiles(parsed)) or None
 
 
 def tokens(smiles: str, representation: Representation) -> list[str]:
@@ -91,10 +91,10 @@ def tokens(smiles: str, representation: Representation) -> list[str]:
         except selfies.EncoderError as error:
             reason = next((word for word in str(error).split("\n") if word.strip()), "no reason given")
             raise ValueError(f"has no SELFIES ({reason.strip()})") from None
-    found = _SMILES.findall(smiles)
-    if "".join(found) != smiles:
+    symbols = _SMILES.findall(smiles)
+    if "".join(symbols) != smiles:
         raise ValueError("has characters that no SMILES has")
-    return found
+    return symbols
 
 
 def smiles_of(words: Sequence[str], representation: Representation) -> str:
@@ -125,26 +125,26 @@ def property_function(name: str) -> Callable[[Any], float]:
 
 
 def properties(smiles: Sequence[str], name: str) -> np.ndarray:
-    """Return a property of each molecule, float64; NaN where a SMILES is no molecule."""
+    """Return a property of each molecule, float64; NaN where a SMILES is not a molecule."""
     measure = property_function(name)
-    found = [molecule(text) for text in smiles]
+    molecules = [molecule(text) for text in smiles]
     with quiet():
-        return np.array([np.nan if one is None else float(measure(one)) for one in found])
+        return np.array([np.nan if one is None else float(measure(one)) for one in molecules])
 
 
 def fingerprints(smiles: Sequence[str]) -> np.ndarray:
     """Return Morgan fingerprints of radius 2 folded to 1,024 bits, (N, 1024) bool.
 
     Raises:
-        UserError: a SMILES is no molecule.
+        UserError: a SMILES is not a molecule.
 
     Source: Rogers & Hahn 2010, J. Chem. Inf. Model. 50; the size is MOSES's (Polykovskiy et al. 2020).
     """
     maker = need("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=2, fpSize=1024)
     out = np.zeros((len(smiles), 1024), bool)
     for row, text in enumerate(smiles):
-        found = molecule(text)
-        if found is None:
-            raise UserError(f"'{text}' is no molecule; leave it out")
-        out[row] = maker.GetFingerprintAsNumPy(found)
+        parsed = molecule(text)
+        if parsed is None:
+            raise UserError(f"'{text}' is not a molecule; leave it out")
+        out[row] = maker.GetFingerprintAsNumPy(parsed)
     return out

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
+from torch import Tensor
 
 from vaekit.atomic import write_text
-from vaekit.data import piano_roll
-from vaekit.data.datasets import DATASETS, read_known
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
-from vaekit.data.midi import Note, read_midi, write_midi
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.data.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
+from vaekit.data.music import piano_roll
+from vaekit.data.music.midi import Note, read_midi, write_midi
+from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
 from vaekit.data.prepare import Prepare
-from vaekit.data.settings import DataSettings
-from vaekit.data.token_rows import split_numbers
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import split_numbers
+from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
+from vaekit.figures.music import rolls
 from vaekit.tokens import END, PAD, SPECIAL
-
-if TYPE_CHECKING:
-    from vaekit.data.dataset import DataSet, Split
 
 FOUR_FOUR = (4, 4)
 
@@ -44,7 +46,7 @@ class MusicSettings(DataSettings):
     )
     invalid: Literal["refuse", "drop"] = Field(
         default="refuse",
-        description="files that are no MIDI, not in 4/4 or not of as many voices as the others: 'refuse' them, or "
+        description="files that are not MIDI, not in 4/4 or not of as many voices as the others: 'refuse' them, or "
         "'drop' them with a warning",
     )
 
@@ -63,7 +65,7 @@ class Music(Modality):
     reads = (".mid", ".midi")
     formats = (".mid", ".txt")
     default = "chorales"
-    picture = "vaekit.figures.music:rolls"
+    picture = staticmethod(rolls)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read pieces, hold out whole ones, and cut all into rows; training rows alone overlap and are transposed.
@@ -76,17 +78,15 @@ class Music(Modality):
         >>> data.train.x.shape, data.test.x.shape, Music().lines(data.test.x[:1], data.info)
         (torch.Size([6, 17]), torch.Size([2, 17]), ['C4 - D4 - C4 - D4 - C4 - D4 - C4 - D4 -'])
         """
-        from vaekit.data.dataset import DataSet, Split
-
-        mine = _mine(settings)
-        found = pieces(source, mine)
-        parts = split_numbers(len(found.pieces), found.source, mine.model_copy(update={"limit": None}))
-        voices = found.pieces[0].grid.shape[0]
+        mine = settings_as(MusicSettings, settings)
+        music = pieces(source, mine)
+        parts = split_numbers(len(music.pieces), music.source, mine.model_copy(update={"limit": None}))
+        voices = music.pieces[0].grid.shape[0]
         width = mine.bars * STEPS * voices + 1
-        chosen = [[found.pieces[i] for i in index] for index in parts]
+        chosen = [[music.pieces[i] for i in index] for index in parts]
         grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
         grids = [moved for part in _some(grids, mine) for moved in transpositions(part, mine.transpose)]
-        splits = [Split(rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
+        splits = [Split(_rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
         facts = {
             "vocabulary": list(piano_roll.WORDS),
             "voices": voices,
@@ -94,17 +94,17 @@ class Music(Modality):
             "steps": STEPS,
             "bar": STEPS * voices,
             "pieces": [len(group) for group in chosen],
-            "left_out": found.left_out,
+            "left_out": music.left_out,
         }
         info = DataInfo(
-            name=found.name,
+            name=music.name,
             shape=(width,),
             kind="tokens",
             levels=SPECIAL + len(piano_roll.WORDS),
             n_train=len(splits[0]),
             n_valid=len(splits[1]),
             n_test=len(splits[2]),
-            source=found.source,
+            source=music.source,
             modality=self.name,
             facts=facts,
         )
@@ -116,21 +116,19 @@ class Music(Modality):
         Raises:
             UserError: a piece has fewer voices than the run's, or cannot be read.
         """
-        from vaekit.data.dataset import Split
-
         voices, bars = info.facts["voices"], info.facts["bars"]
-        mine = _mine(settings).model_copy(update={"voices": "melody" if voices == 1 else "all"})
-        found = pieces(source, mine)
-        odd = next((piece for piece in found.pieces if piece.grid.shape[0] != voices), None)
+        mine = settings_as(MusicSettings, settings).model_copy(update={"voices": "melody" if voices == 1 else "all"})
+        music = pieces(source, mine)
+        odd = next((piece for piece in music.pieces if piece.grid.shape[0] != voices), None)
         if odd is not None:
             raise UserError(f"{odd.name} has {odd.grid.shape[0]} voices, and this run's music {voices}; leave it out")
-        return Split(_held_out(found.pieces, bars, info.shape[0]))
+        return Split(_held_out(music.pieces, bars, info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the steps of each voice: a pitch's name, - for a hold, . for a rest, | between bars."""
         return [" / ".join(_spelled(voice) for voice in grid) for grid in grids_of(x, info)]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write a MIDI file of all examples one after another, a bar of silence between, or a text of one a line."""
         if path.suffix.lower() == ".txt":
             write_text(path, "".join(f"{line}\n" for line in self.lines(x, info)))
@@ -150,23 +148,21 @@ def pieces(source: Any, settings: MusicSettings) -> Pieces:
     Raises:
         UserError: there are none, or one does not fit (unless `data.invalid` is drop).
     """
-    found: Any = source
-    if isinstance(source, str) and source in DATASETS:
-        found = read_known(source)
-        if not isinstance(found, Pieces):
-            raise UserError(f"{source} holds no music; give chorales, a MIDI file or a folder of them")
-    elif isinstance(source, Pieces):
-        pass
-    elif isinstance(source, str | Path):
-        found = _files(Path(source), settings)
-    elif isinstance(source, list | tuple) and source and all(isinstance(piece, Piece) for piece in source):
-        found = Pieces("memory", "memory", list(source))
-    else:
-        raise UserError("music in memory is a list of vaekit.data.piano_roll.Piece; give that, a MIDI file or chorales")
+    known = read_if_known(source, Music.name, "holds no music; give chorales, a MIDI file or a folder of them")
+    music = known or _given(source, settings)
     if settings.voices == "melody":
-        top = [Piece(piece.name, piece.grid[:1]) for piece in found.pieces]
-        return Pieces(found.name, found.source, top, found.left_out)
-    return found
+        return replace(music, pieces=[Piece(piece.name, piece.grid[:1]) for piece in music.pieces])
+    return music
+
+
+def _given(source: Any, settings: MusicSettings) -> Pieces:
+    if isinstance(source, Pieces):
+        return source
+    if isinstance(source, str | Path):
+        return _files(Path(source), settings)
+    if isinstance(source, list | tuple) and source and all(isinstance(piece, Piece) for piece in source):
+        return Pieces("memory", "memory", list(source))
+    raise UserError(f"music in memory is a list of {Piece.__module__}.Piece; give that, a MIDI file or chorales")
 
 
 def _files(path: Path, settings: MusicSettings) -> Pieces:
@@ -224,21 +220,12 @@ def transpositions(grid: np.ndarray, most: int) -> list[np.ndarray]:
     return out
 
 
-def rows(grids: Iterable[np.ndarray], width: int) -> Any:
-    """Return (N, width) int64: each grid's tokens, END, PAD."""
-    import torch
-
-    grids = list(grids)
-    out = np.full((len(grids), width), PAD, np.int64)
-    for row, grid in zip(out, grids):
-        numbers = piano_roll.words(grid) + SPECIAL
-        row[: len(numbers)] = numbers
-        row[len(numbers)] = END
-    return torch.from_numpy(out)
+def _rows(grids: Iterable[np.ndarray], width: int) -> Tensor:
+    return token_rows((piano_roll.words(grid) + SPECIAL for grid in grids), width)
 
 
-def grids_of(x: Any, info: DataInfo) -> list[np.ndarray]:
-    """Return token rows as grids (voices, steps); what is no word holds on."""
+def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
+    """Return token rows as grids (voices, steps); what is not a word is a hold."""
     out = []
     for row in x.tolist():
         row = row[: row.index(END)] if END in row else row
@@ -247,8 +234,8 @@ def grids_of(x: Any, info: DataInfo) -> list[np.ndarray]:
     return out
 
 
-def _held_out(found: list[Piece], bars: int, width: int) -> Any:
-    return rows((part for piece in found for part in piano_roll.segments(piece, bars, bars)), width)
+def _held_out(chosen: list[Piece], bars: int, width: int) -> Tensor:
+    return _rows((part for piece in chosen for part in piano_roll.segments(piece, bars, bars)), width)
 
 
 def _some(grids: list[np.ndarray], settings: MusicSettings) -> list[np.ndarray]:
@@ -263,10 +250,6 @@ def _spelled(voice: np.ndarray) -> str:
     names = {piano_roll.REST: ".", piano_roll.HOLD: "-"}
     steps = [names.get(value) or piano_roll.WORDS[value - piano_roll.LOWEST + 2] for value in voice.tolist()]
     return " | ".join(" ".join(steps[start : start + STEPS]) for start in range(0, len(steps), STEPS))
-
-
-def _mine(settings: DataSettings) -> MusicSettings:
-    return settings if isinstance(settings, MusicSettings) else MusicSettings.model_validate(settings.model_dump())
 
 
 MODALITIES.register("music", summary="chorales and MIDI files, on a grid of sixteenths")(Music())

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from vaekit.atomic import write_text
-from vaekit.data.chemistry import canonical, need, properties, smiles_of, tokens
-from vaekit.data.datasets import DATASETS, read_known
+from vaekit.data.csv_files import write_csv
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
+from vaekit.data.lines import Lines
 from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.molecules.chemistry import canonical, need, properties, smiles_of, tokens
+from vaekit.data.molecules.smiles_files import smiles_lines
 from vaekit.data.prepare import Prepare
-from vaekit.data.settings import DataSettings
-from vaekit.data.smiles_files import Written, written
-from vaekit.data.token_rows import split_numbers, token_rows, words_of
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import examples_needed, split_numbers
+from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
-from vaekit.tokens import SPECIAL
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from vaekit.data.dataset import DataSet, Split
+from vaekit.figures.molecules import molecules
+from vaekit.tokens import END, SPECIAL, UNKNOWN
 
 SPARE = 1.05
 """Where only some molecules are asked for, this many times as many are read, since some may be left out."""
@@ -47,8 +47,8 @@ class MoleculeSettings(DataSettings):
     longest: int = Field(default=120, ge=1, description="molecules of more tokens are left out")
     invalid: Literal["auto", "refuse", "drop"] = Field(
         default="auto",
-        description="lines that are no molecule: 'refuse' them, 'drop' them with a warning; 'auto' refuses those of a "
-        "file, and drops the few that known sets are known to hold",
+        description="lines that are not molecules: 'refuse' them, 'drop' them with a warning; 'auto' refuses those of "
+        "a file, and drops the few that known sets are known to hold",
     )
     property: Literal["logp", "qed", "tpsa", "weight"] | None = Field(
         default=None, description="a property to learn along with the molecules, computed by rdkit"
@@ -56,7 +56,7 @@ class MoleculeSettings(DataSettings):
 
 
 @dataclass(frozen=True)
-class Found:
+class Tokenised:
     """Molecules as tokens, and how many were left out for which reason."""
 
     numbers: list[int]
@@ -80,38 +80,36 @@ class Molecules(Modality):
     formats = (".smi", ".txt", ".csv")
     default = "nci"
     reads_lines = True
-    picture = "vaekit.figures.molecules:molecules"
+    picture = staticmethod(molecules)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read molecules; the vocabulary is the training split's, other splits' further tokens become UNKNOWN.
 
         Raises:
-            UserError: the source cannot be read, or a line is no molecule and `data.invalid` refuses it.
+            UserError: the source cannot be read, or a line is not a molecule and `data.invalid` refuses it.
 
         >>> data = Molecules().load(["CCO", "CCN", "CC=O", "CCC"], MoleculeSettings(valid=1, test=1))
         >>> data.info.kind, data.train.x.shape, data.info.facts["representation"]
         ('tokens', torch.Size([2, 4]), 'selfies')
         """
-        from vaekit.data.dataset import DataSet, Split
-
-        settings = _mine(settings)
+        settings = settings_as(MoleculeSettings, settings)
         lines = _some(_lines(source, settings), settings)
-        found = read(lines, settings)
-        parts = split_numbers(len(found.words), lines.source, settings)
-        vocabulary = sorted({word for i in parts[0] for word in found.words[i]})
-        width = 1 + max(len(words) for words in found.words)
+        molecules = read(lines, settings)
+        parts = split_numbers(len(molecules.words), lines.source, settings)
+        vocabulary = sorted({word for i in parts[0] for word in molecules.words[i]})
+        width = 1 + max(len(words) for words in molecules.words)
         facts: dict[str, Any] = {
             "vocabulary": vocabulary,
             "representation": settings.representation,
-            "left_out": found.left_out,
+            "left_out": molecules.left_out,
         }
-        targets = _targets(found.smiles, settings.property)
+        targets = _targets(molecules.smiles, settings.property)
         if targets is not None:
             train = targets[parts[0]]
             facts["property"] = {"name": settings.property, "mean": float(train.mean()), "sd": float(train.std()) or 1}
         splits = []
         for index, learned in zip(parts, (True, True, False)):
-            x = token_rows([found.words[i] for i in index], vocabulary, width)
+            x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
             splits.append(Split(x, y))
         info = DataInfo(
@@ -136,52 +134,48 @@ class Molecules(Modality):
         Raises:
             UserError: a molecule is longer than the run's longest, or is none (unless `data.invalid` is drop).
         """
-        from vaekit.data.dataset import Split
-
         longest = info.shape[0] - 1
-        mine = _mine(settings).model_copy(update={"duplicates": "keep", "longest": 10**9})
+        mine = settings_as(MoleculeSettings, settings).model_copy(update={"duplicates": "keep", "longest": 10**9})
         lines = _lines(source, mine)
-        found = read(lines, mine)
-        for number, words in zip(found.numbers, found.words):
+        molecules = read(lines, mine)
+        for number, words in zip(molecules.numbers, molecules.words):
             if len(words) > longest:
                 raise UserError(
                     f"{lines.place(number)} has {len(words)} tokens, and this run takes at most {longest}; leave it out"
                 )
-        return Split(token_rows(found.words, info.facts["vocabulary"], info.shape[0]))
+        return Split(_rows(molecules.words, info.facts["vocabulary"], info.shape[0]))
 
-    def lines(self, x: Any, info: DataInfo) -> list[str]:
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
         vocabulary, representation = info.facts["vocabulary"], info.facts["representation"]
-        return [smiles_of(words_of(row, vocabulary), representation) for row in x.tolist()]
+        return [smiles_of(_words(row, vocabulary), representation) for row in x.tolist()]
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one SMILES a line, or a table of one column."""
-        found = self.lines(x, info)
+        smiles = self.lines(x, info)
         if path.suffix.lower() == ".csv":
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([["smiles"], *([line] for line in found)])
-            write_text(path, text.getvalue())
+            write_csv(path, ["smiles"], [[text] for text in smiles])
         else:
-            write_text(path, "".join(f"{line}\n" for line in found))
+            write_text(path, "".join(f"{text}\n" for text in smiles))
 
 
-def read(lines: Written, settings: MoleculeSettings) -> Found:
+def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
     """Return each line's molecule in tokens; leave out, or refuse, what is none, comes again or is too long.
 
     Raises:
-        UserError: a line is no molecule and is to be refused, or none is left.
+        UserError: a line is not a molecule and is to be refused, or none is left.
     """
     need("rdkit")
     refuse = settings.invalid == "refuse" or (settings.invalid == "auto" and not lines.lenient)
     bad: list[str] = []
-    out = Found([], [], [], {"invalid": 0, "duplicate": 0, "too long": 0})
+    out = Tokenised([], [], [], {"invalid": 0, "duplicate": 0, "too long": 0})
     seen: set[str] = set()
     for number, text in lines.rows:
         smiles, words, fault = _tokens(text, settings)
         if fault:
             bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
             if refuse:
-                raise UserError(f"{lines.source}: {bad[0]}; mend it, or leave such out with data.invalid=drop")
+                raise UserError(f"{lines.source}: {bad[0]}; correct it, or leave such lines out with data.invalid=drop")
         elif settings.duplicates == "drop" and smiles in seen:
             out.left_out["duplicate"] += 1
         elif len(words) > settings.longest:
@@ -204,7 +198,7 @@ def _tokens(text: str, settings: MoleculeSettings) -> tuple[str, list[str], str]
     """Return a molecule's SMILES and tokens, and what is wrong with it, if anything."""
     plain = canonical(text)
     if plain is None:
-        return text, [], "is no molecule"
+        return text, [], "is not a molecule"
     smiles = plain if settings.canonical else text
     try:
         words = tokens(smiles, settings.representation)
@@ -215,8 +209,6 @@ def _tokens(text: str, settings: MoleculeSettings) -> tuple[str, list[str], str]
 
 def standardised(targets: np.ndarray, facts: dict[str, Any]) -> Tensor:
     """Return a property's values (N,) as labels: (N, 1) float32, by the training split's mean and deviation."""
-    import torch
-
     fact = facts["property"]
     return torch.from_numpy((targets - fact["mean"]) / fact["sd"]).float()[:, None]
 
@@ -225,30 +217,35 @@ def _targets(smiles: Sequence[str], name: str | None) -> np.ndarray | None:
     return None if name is None else properties(smiles, name)
 
 
-def _mine(settings: DataSettings) -> MoleculeSettings:
-    if isinstance(settings, MoleculeSettings):
-        return settings
-    return MoleculeSettings.model_validate(settings.model_dump())
+def _rows(examples: Sequence[Sequence[str]], vocabulary: Sequence[str], width: int) -> Tensor:
+    number = {word: SPECIAL + i for i, word in enumerate(vocabulary)}
+    return token_rows(([number.get(word, UNKNOWN) for word in words] for words in examples), width)
 
 
-def _lines(source: Any, settings: MoleculeSettings) -> Written:
-    known = isinstance(source, str) and source in DATASETS
-    found: Any = read_known(source) if known else written(source, settings.column)
-    if not isinstance(found, Written):
-        raise UserError(f"{source} holds no molecules; give a file of SMILES, or nci")
-    return found
+def _words(ids: Iterable[int], vocabulary: Sequence[str]) -> list[str]:
+    """Return a row's words up to END; numbers that stand for no word are left out."""
+    words = []
+    for number in ids:
+        if number == END:
+            break
+        if number >= SPECIAL:
+            words.append(vocabulary[number - SPECIAL])
+    return words
 
 
-def _some(lines: Written, settings: MoleculeSettings) -> Written:
+def _lines(source: Any, settings: MoleculeSettings) -> Lines:
+    known = read_if_known(source, Molecules.name, "holds no molecules; give a file of SMILES, or nci")
+    return known or smiles_lines(source, settings.column)
+
+
+def _some(lines: Lines, settings: MoleculeSettings) -> Lines:
     """Return a seeded choice of lines where `limit` asks for fewer than there are: parsing a million takes minutes."""
-    from vaekit.data.dataset import _asked
-
-    asked = _asked(settings)
-    wanted = None if asked is None else math.ceil(SPARE * asked) + 10
+    needed = examples_needed(settings)
+    wanted = None if needed is None else math.ceil(SPARE * needed) + 10
     if wanted is None or wanted >= len(lines.rows):
         return lines
     index = np.random.default_rng(settings.seed).choice(len(lines.rows), wanted, replace=False)
-    return Written(lines.name, lines.source, [lines.rows[i] for i in np.sort(index)], lines.word, lines.lenient)
+    return replace(lines, rows=[lines.rows[i] for i in np.sort(index)])
 
 
 MODALITIES.register("molecules", summary="SMILES, as SELFIES or SMILES tokens (extra: mol)")(Molecules())

@@ -1,0 +1,102 @@
+"""Sound: folders of WAV files as log-mel spectrograms that every recipe for arrays takes, and back to WAV."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.data.audio.mel import MelScale
+from vaekit.data.audio.wav import write_wav
+from vaekit.data.dataset import DataSet
+from vaekit.data.info import DataInfo
+from vaekit.data.modality import MODALITIES, Modality
+from vaekit.errors import UserError
+from vaekit.figures.audio import spectrograms
+
+PAUSE = 0.15
+"""Seconds of silence between recordings written into one file."""
+
+
+class Audio(Modality):
+    """WAV files as standardised log-mel spectrograms, (1, mels, frames), the lowest band first.
+
+    A recording is brought to peak 1, cut after `data.seconds` or followed by silence, and added to faint seeded noise
+    (`MelScale.fitted`). Values are natural logarithms of powers, less the training mean and over the training
+    deviation, one number each for all bands. `info.facts`: `mel` (`MelScale.to_dict`), `mean`, `sd`, and `counts`: how
+    many were mixed to one channel, resampled, cut, filled up. A density of them is in nats of these units.
+    """
+
+    name = "audio"
+    noun = "recordings (WAV)"
+    as_arrays = True
+    reads = (".wav",)
+    formats = (".wav",)
+    default = None
+    picture = staticmethod(spectrograms)
+
+    def lines(self, x: Tensor, info: DataInfo) -> list[str]:
+        """Return how long each recording sounds, and how loud it is against its loudest frame."""
+        scale, plain = _scale(info), unstandardised(x, info)
+        out = []
+        for power in plain.reshape(len(plain), scale.mels, scale.frames).exp().sum(1):
+            loud = int((power > power.max() * 1e-3).sum())
+            out.append(f"{loud * scale.hop / scale.rate:.2f} s of sound at {scale.rate} Hz")
+        return out
+
+    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+        """Write recordings as 16-bit WAV: one after the other with a pause, or a file each where the name has {}."""
+        sounds = resynthesised(x, info).numpy()
+        rate = _scale(info).rate
+        if "{}" in path.name:
+            for i, sound in enumerate(sounds):
+                write_wav(path.with_name(path.name.replace("{}", str(i))), sound, rate)
+            return
+        pause = np.zeros(round(PAUSE * rate), np.float32)
+        parts = [part for sound in sounds for part in (sound, pause)][:-1]
+        write_wav(path, np.concatenate(parts) if parts else pause, rate)
+
+    def matched(self, other: DataSet, info: DataInfo) -> DataSet:
+        """Return other recordings with `info`'s mean, deviation and labels in place of their own.
+
+        Raises:
+            UserError: they have another sample rate, or a label that is not among `info.classes`.
+        """
+        mine, theirs = info.facts, other.info.facts
+        if other.info.modality != self.name or mine["mel"] != theirs["mel"]:
+            rate = theirs.get("mel", {}).get("rate")
+            what = f"at {rate} Hz" if rate else "no sound"
+            raise UserError(
+                f"{other.info.source} is {what}, and this run was trained on sound at {mine['mel']['rate']} Hz; "
+                "convert it"
+            )
+        x = (other.train.x * theirs["sd"] + theirs["mean"] - mine["mean"]) / mine["sd"]
+        y = other.train.y
+        if y is not None and info.classes:
+            unknown = next((name for name in other.info.classes if name not in info.classes), None)
+            if unknown is not None:
+                raise UserError(
+                    f"{other.info.source} has the label '{unknown}'; this run knows {', '.join(info.classes)}"
+                )
+            y = torch.tensor([info.classes.index(name) for name in other.info.classes])[y]
+        return replace(other, train=replace(other.train, x=x, y=y))
+
+
+def _scale(info: DataInfo) -> MelScale:
+    return MelScale.from_dict(info.facts["mel"])
+
+
+def unstandardised(x: Tensor, info: DataInfo) -> Tensor:
+    """Return log-mel spectrograms (N, mels, frames) of standardised ones (N, 1, mels, frames)."""
+    return x.float().flatten(0, -3) * info.facts["sd"] + info.facts["mean"]
+
+
+def resynthesised(x: Tensor, info: DataInfo, seed: int = 0) -> Tensor:
+    """Return sound (N, length) of standardised log-mel spectrograms (N, 1, mels, frames)."""
+    return _scale(info).waveform(unstandardised(x, info), seed=seed)
+
+
+MODALITIES.register("audio", summary="WAV files as log-mel spectrograms, for every recipe that takes arrays")(Audio())

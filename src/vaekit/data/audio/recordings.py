@@ -1,0 +1,96 @@
+"""WAV files and folders of them as log-mel spectrograms."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vaekit.data.audio.mel import MelScale
+from vaekit.data.audio.wav import Sound, read_wav, resampled
+from vaekit.data.raw import Part, Raw
+from vaekit.data.settings import DataSettings
+from vaekit.data.splits import split_numbers
+from vaekit.errors import UserError
+
+NAMED = re.compile(r"(?P<digit>\d+)_(?P<speaker>[^_]+)_(?P<index>\d+)")
+"""How the Free Spoken Digit Dataset names its files."""
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a path is a WAV file, or a folder that holds some, itself or in its subfolders."""
+    return bool(_wavs_in(path)) if path.is_dir() else path.suffix.lower() == ".wav"
+
+
+def _wavs_in(folder: Path) -> list[Path]:
+    return sorted(path for path in [*folder.glob("*"), *folder.glob("*/*")] if path.suffix.lower() == ".wav")
+
+
+def read_audio(path: Path, settings: DataSettings) -> Raw:
+    """Read a WAV file or a folder of them; labels are digits or speakers of the files' names, or subfolders.
+
+    Raises:
+        UserError: names the file that cannot be read, has another rate than most, or no label where one is asked for.
+    """
+    files = [path] if path.is_file() else _wavs_in(path)
+    labels = _labels(files, path, settings.label)
+    sounds, counts = _read(files, settings.rate)
+    scale = MelScale.of(sounds[0].rate, mels=settings.mels, frames=settings.frames, seconds=settings.seconds)
+    counts |= {
+        "cut": sum(len(sound.samples) > scale.length for sound in sounds),
+        "filled up": sum(len(sound.samples) < scale.length for sound in sounds),
+    }
+    made = np.stack([scale.fitted(sound.samples, i) for i, sound in enumerate(sounds)])
+    x = scale.log_mel(torch.from_numpy(made)).numpy()
+    train = split_numbers(len(x), str(path), settings)[0]
+    mean, sd = float(x[train].mean(dtype=np.float64)), float(x[train].std(dtype=np.float64))
+    x = ((x - mean) / max(sd, 1e-6)).astype(np.float32)[:, None]
+    classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    y = np.array([classes.index(name) for name in labels]) if labels else None
+    facts = {"mel": scale.to_dict(), "mean": mean, "sd": max(sd, 1e-6), "counts": counts}
+    return Raw(path.stem, str(path), Part(x, y), classes=tuple(classes), modality="audio", facts=facts)
+
+
+def _read(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[str, int]]:
+    """Read recordings, all at one rate: `rate`, else the one they have in common."""
+    sounds = [read_wav(file) for file in files]
+    rates = Counter(sound.rate for sound in sounds)
+    common = rates.most_common(1)[0][0] if rate is None else rate
+    if rate is None and len(rates) > 1:
+        odd, other = next((file, sound.rate) for file, sound in zip(files, sounds) if sound.rate != common)
+        raise UserError(
+            f"{odd} has {other} samples a second and most others {common}; resample all with --set data.rate={common}"
+        )
+    mixed = sum(sound.channels > 1 for sound in sounds)
+    if mixed:
+        warnings.warn(f"{mixed} of {len(sounds)} recordings had several channels, which were averaged", stacklevel=4)
+    counts = {"mixed to one channel": mixed, "resampled": sum(sound.rate != common for sound in sounds)}
+    return [resampled(sound, common) for sound in sounds], counts
+
+
+def _labels(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
+    """Return each file's label, part of its name or its subfolder's; [] without labels."""
+    named = [NAMED.fullmatch(file.stem) for file in files]
+    if wanted == "auto":
+        in_folders = all(file.parent != root for file in files) and root.is_dir()
+        wanted = "folder" if in_folders else "digit" if all(named) else "none"
+    if wanted == "none":
+        return []
+    labels = []
+    for file, match in zip(files, named):
+        if wanted == "folder":
+            if file.parent == root:
+                raise UserError(f"{file} is not in a subfolder; move it into one named for its label")
+            labels.append(file.parent.name)
+        elif match is None:
+            raise UserError(
+                f"{file}: data.label={wanted} wants names like 7_anna_0.wav; rename it or set data.label=none"
+            )
+        else:
+            labels.append(str(int(match["digit"])) if wanted == "digit" else match["speaker"])
+    return labels

@@ -1,0 +1,176 @@
+"""CSV files: every one is read and written here, as cells of text or as numbers with gaps."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.atomic import write_bytes
+from vaekit.data.files import writable
+from vaekit.errors import UserError
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>", "nat", "?")
+"""Cells that stand for a missing value, in any case."""
+LABEL_COLUMNS = ("label", "class")
+DELIMITERS = ",;\t|"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a CSV, gzipped or not; what cannot be read or decoded becomes a UserError."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+        opened = gzip.open if zipped else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
+            yield text  # pyright: ignore[reportReturnType]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; check the path") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
+
+
+def delimiter_of(header: str) -> str:
+    """Return what separates the names of a header line.
+
+    >>> delimiter_of("age;weight;city")
+    ';'
+    """
+    return max(DELIMITERS, key=header.count) if any(mark in header for mark in DELIMITERS) else ","
+
+
+def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (line number, cells, delimiter), the header first; empty lines are left out.
+
+    The `delimiter` is what the header is separated by, if it is not given.
+
+    Raises:
+        UserError: the file cannot be read, is not UTF-8 or has unbalanced quotes.
+    """
+    with _opened(path) as stream:
+        first = stream.readline()
+        mark = delimiter or delimiter_of(first)
+        reader = csv.reader(chain([first] if first else [], stream), delimiter=mark, strict=True)
+        for row in reader:
+            if row:
+                yield reader.line_num, row, mark
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> None:
+    """Write rows under a header, gzipped where the name ends in .gz; whole or not at all. None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    data = text.getvalue().encode()
+    write_bytes(writable(path), gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+
+
+@dataclass(frozen=True)
+class NumberTable:
+    """A CSV of numbers: `x` (N, D) float64 of its `columns`, NaN where a cell is missing, and all cells as written.
+
+    `kept` are the columns' places in the `header`; `label` is that of the column of labels, or None.
+    """
+
+    path: Path
+    header: list[str]
+    cells: list[list[str]]
+    kept: tuple[int, ...]
+    label: int | None
+    x: NDArray[np.float64]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns of x."""
+        return tuple(self.header[i] for i in self.kept)
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """The labels (N,), whole numbers or text, or None; an empty one is a UserError."""
+        if self.label is None:
+            return None
+        cells = [row[self.label].strip() for row in self.cells]
+        if "" in cells:
+            place = f"row {cells.index('') + 1}, column '{self.header[self.label]}'"
+            raise UserError(f"{self.path}: {place}: the label is empty; give every row a label")
+        return np.array([int(cell) for cell in cells] if all(cell.isdecimal() for cell in cells) else cells)
+
+    def filled(self, x: NDArray[np.float64]) -> Iterator[list[str]]:
+        """Yield the rows as they were written, missing cells replaced by the values of `x` (N, D)."""
+        for cells, old, new in zip(self.cells, self.x, x):
+            row = list(cells)
+            for j in np.flatnonzero(np.isnan(old)):
+                row[self.kept[j]] = f"{new[j]:.9g}"
+            yield row
+
+
+def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
+    """Read a table of numbers with a header; a column `label` or `class` holds labels and is no part of x.
+
+    `missing`: cells, in lower case, that stand for a missing value.
+
+    Raises:
+        UserError: names the row (counted from 1 below the header) and column of a cell that is neither.
+    """
+    rows = [row for _, row, _ in rows_of(path, ",")]
+    if len(rows) < 2:
+        raise UserError(f"{path} has {'only a header' if rows else 'nothing in it'}; give a header and rows of numbers")
+    header, body = [cell.strip() for cell in rows[0]], rows[1:]
+    if all(is_number(cell) for cell in header):
+        raise UserError(f"{path} begins with numbers; give it a header, a first line that names the columns")
+    for number, row in enumerate(body, start=1):
+        if len(row) != len(header):
+            raise UserError(
+                f"{path}: row {number} has {len(row)} cells, the header {len(header)}; give every row the same"
+            )
+    label = next((i for i, name in enumerate(header) if name.lower() in LABEL_COLUMNS), None)
+    kept = tuple(i for i in range(len(header)) if i != label)
+    cells = [[row[i] for i in kept] for row in body]
+    if missing:
+        cells = [["nan" if cell.strip().lower() in missing else cell for cell in row] for row in cells]
+    try:
+        x = np.array(cells, dtype=np.float64)
+    except ValueError:
+        raise UserError(_not_a_number(path, cells, [header[i] for i in kept], bool(missing))) from None
+    return NumberTable(path, header, body, kept, label, x)
+
+
+def _not_a_number(path: Path, cells: list[list[str]], columns: Sequence[str], gaps: bool) -> str:
+    remedy = "leave gaps empty" if gaps else "give a number or drop the column"
+    for number, row in enumerate(cells, start=1):
+        for name, cell in zip(columns, row):
+            if not is_number(cell):
+                problem = f"'{cell.strip()}' is not a number" if cell.strip() else "the cell is empty"
+                return f"{path}: row {number}, column '{name}': {problem}; {remedy}"
+    return f"{path} could not be read as numbers; check for thousands separators or underscores"
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a number.
+
+    >>> is_number("1e3"), is_number("1 kg")
+    (True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Graphs: one large graph whose edges are held out, or many graphs."""

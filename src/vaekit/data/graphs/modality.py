@@ -1,0 +1,178 @@
+"""Graphs: one large graph whose edges are held out, or many graphs of which some are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vaekit.atomic import replacing, write_text
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.datasets import read_if_known
+from vaekit.data.graphs.features import feature_kind, feature_width, with_features
+from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
+from vaekit.data.graphs.links import as_tensor, density, link_splits, unsplit
+from vaekit.data.info import DataInfo
+from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.paths import resolve_path
+from vaekit.data.prepare import Prepare
+from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.splits import split_numbers
+from vaekit.errors import UserError
+from vaekit.figures.graphs import graphs
+from vaekit.graphs import Graphs
+
+SHOWN_EDGES = 40
+
+
+class GraphSettings(DataSettings):
+    """Settings of graphs."""
+
+    valid: float | int = Field(default=0.05, ge=0, description="held out: a share or count of edges, or of graphs")
+    test: float | int = Field(default=0.1, ge=0, description="the same for the test split")
+    seed: int | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=None, ge=0, lt=2**63, description="chooses the splits; default: the run's own seed, so seeds vary both"
+    )
+    features: Literal["auto", "given", "indicator", "spectral"] = Field(
+        default="auto",
+        description="what the encoder is told of a node: the features 'given', an 'indicator' of its own (one graph "
+        "only), or where it lies in the graph's leading eigenvectors ('spectral'); 'auto' takes what is given, else an "
+        "indicator in one graph, else spectral",
+    )
+    held_out: Literal["absent", "hidden"] = Field(
+        default="absent",
+        description="what held-out edges of one graph are while training: 'absent', pairs not joined like all others "
+        "(the published protocol), or 'hidden', left out of the score with as many pairs not joined",
+    )
+    spectral: int = Field(default=8, ge=1, description="eigenvectors of spectral features")
+
+
+class GraphData(Modality):
+    """Undirected simple graphs. One graph: 5% of its edges validate and 10% test, with as many pairs not joined.
+
+    A split of one graph holds the whole graph: an encoder sees the training edges alone (`Graphs.seen`). Training
+    scores every pair, held-out edges as not joined, or (`data.held_out=hidden`) leaves the held-out pairs out;
+    validation scores all but the test's, test every pair. The pairs to predict are in `Graphs.asked`. Several graphs
+    are split as examples are. Nothing is fitted, so nothing is fitted to held-out data.
+
+    `info.facts`: `links` (one graph?), `features` (their kind), `inputs` (how many), `sizes` ([nodes, graphs] pairs and
+    `density` of the training split), `classes` (the nodes' labels), `names` (of the nodes of one graph).
+    """
+
+    name = "graphs"
+    noun = "graphs"
+    settings = GraphSettings
+    reads = (".edges", ".edgelist")
+    formats = (".npz", ".edges")
+    picture = staticmethod(graphs)
+
+    def load(self, source: Any, settings: DataSettings) -> DataSet:
+        """Read graphs and split them.
+
+        Raises:
+            UserError: the source cannot be read, or has an edge or a value that is not valid; it is named.
+
+        >>> ring = {i: [(i + 1) % 30, (i - 1) % 30] for i in range(30)}
+        >>> data = GraphData().load(ring, GraphSettings(test=3, valid=2))
+        >>> [len(split.x.edges) for split in (data.train, data.valid, data.test)], data.test.x.answers.tolist()
+        ([25, 27, 30], [True, True, True, False, False, False])
+        """
+        raw, own = _read(source), _settings(settings)
+        links = len(raw.sizes) == 1
+        kind = feature_kind(raw, own.features, links)
+        if links:
+            splits = link_splits(raw, own, hide=own.held_out == "hidden")
+            parts = [with_features(part, raw, kind, own.spectral) for part in splits]
+        else:
+            whole = with_features(unsplit(raw), raw, kind, own.spectral)
+            parts = [whole[as_tensor(index)] for index in split_numbers(len(raw.sizes), raw.source, own)]
+        train = parts[0]
+        values, counts = np.unique(train.sizes.numpy(), return_counts=True)
+        info = DataInfo(
+            name=raw.name,
+            shape=(int(raw.sizes.max()),),
+            kind="graph",
+            levels=None,
+            n_train=len(parts[0]),
+            n_valid=len(parts[1]),
+            n_test=len(parts[2]),
+            source=raw.source,
+            modality=self.name,
+            facts={
+                "links": links,
+                "features": kind,
+                "spectral": own.spectral,
+                "inputs": feature_width(raw, kind, own.spectral),
+                "sizes": [[int(n), int(c)] for n, c in zip(values, counts)],
+                "density": density(train),
+                "classes": list(raw.classes),
+                "names": list(raw.names),
+            },
+        )
+        return DataSet(info, *(Split(part) for part in parts), Prepare("graph"))  # type: ignore[arg-type]
+
+    def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
+        """Read other graphs the way the run's own were: every edge is seen and scored.
+
+        Raises:
+            UserError: nodes have other features than the run's, or, where each node has an indicator, there are not as
+                many.
+        """
+        raw, kind = _read(source), info.facts["features"]
+        if kind == "given" and raw.features is None and raw.sparse is None:
+            raise UserError(f"{raw.source}: nodes have no features, and this run's have {info.facts['inputs']}")
+        width = feature_width(raw, kind, info.facts["spectral"])
+        if width != info.facts["inputs"]:
+            raise UserError(
+                f"{raw.source} has {width} features a node and this run's model takes {info.facts['inputs']}"
+                if kind == "given"
+                else f"{raw.source} has {width} nodes; this run's model takes exactly {info.facts['inputs']}, by number"
+            )
+        return Split(with_features(unsplit(raw), raw, kind, info.facts["spectral"]))  # type: ignore[arg-type]
+
+    def lines(self, x: Graphs, info: DataInfo) -> list[str]:  # type: ignore[override]
+        """Return each graph's size and its first edges."""
+        names = info.facts.get("names") or ()
+        out = []
+        for i, n in enumerate(x.sizes.tolist()):
+            edges = x[i].edges.tolist()
+            shown = [f"{_name(names, a, n)}-{_name(names, b, n)}" for a, b in edges[:SHOWN_EDGES]]
+            more = f" … and {len(edges) - SHOWN_EDGES:,} more" if len(edges) > SHOWN_EDGES else ""
+            out.append(f"{n:,} nodes, {len(edges):,} edges: {' '.join(shown)}{more}")
+        return out
+
+    def write(self, path: Path, x: Graphs, info: DataInfo) -> None:  # type: ignore[override]
+        """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges, a comment before each graph."""
+        if path.suffix.lower() == ".npz":
+            with replacing(path) as part, part.open("wb") as out:
+                np.savez_compressed(out, sizes=x.sizes.numpy(), edges=x.edges.numpy())
+            return
+        starts = x.starts.tolist()
+        text = []
+        for i, n in enumerate(x.sizes.tolist()):
+            text.append(f"# graph {i}: nodes {starts[i]} to {starts[i] + n - 1}")
+            text += [f"{a + starts[i]} {b + starts[i]}" for a, b in x[i].edges.tolist()]
+        write_text(path, "\n".join(text) + "\n")
+
+
+def _name(names: Sequence[str], node: int, n: int) -> str:
+    return names[node] if len(names) == n else str(node)
+
+
+def _settings(settings: DataSettings) -> GraphSettings:
+    own = settings_as(GraphSettings, settings)
+    return own if own.seed is not None else own.model_copy(update={"seed": 0})
+
+
+def _read(source: Any) -> RawGraphs:
+    known = read_if_known(source, GraphData.name, "holds no graphs; give cora, citeseer, or a file of edges")
+    if known is not None:
+        return known
+    named = isinstance(source, str) and "/" not in source and not Path(source).exists()
+    return read_graphs(resolve_path(source) if named else source)
+
+
+MODALITIES.register("graphs", summary="undirected graphs: one with links held out, or many")(GraphData())

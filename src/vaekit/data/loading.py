@@ -1,0 +1,142 @@
+"""From a source to a data set, in three steps: read, choose a likelihood by what was read, prepare for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from vaekit.data.dataset import DataSet, Split
+from vaekit.data.info import DataInfo
+from vaekit.data.prepare import BLOCK, Prepare
+from vaekit.data.preprocessing import Wants, compact, fitted, resolve
+from vaekit.data.raw import Part, Raw, check
+from vaekit.data.settings import DataSettings
+from vaekit.data.sources import read_raw
+from vaekit.data.splits import split_numbers
+from vaekit.data.streamed import StreamedRaw, read_streamed, streamed_path
+from vaekit.errors import UserError
+
+
+def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "any") -> DataSet:
+    """Load a data set by name, by path or from memory (x or (x, y)), for a likelihood that `wants` a kind.
+
+    `source`: a known name; an IDX, NPY, NPZ or CSV file; a folder of IDX files or of images, subfolders being labels;
+    an array or tensor (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C). Splits depend on `settings.seed` and N alone;
+    the source's own test split is kept as it is, and nothing is computed from it. With `binarise="auto"` greys are made
+    binary (stochastically) only where binary data are wanted. Large NPY files, folders of them and folders of images
+    stay on disk (`settings.stream`). To choose the likelihood by the data, call `read`, `describe` and `prepare`.
+
+    Raises `UserError`, naming the file, row or column, where the data are unreadable or cannot be what is wanted.
+
+    >>> data = load("digits", wants="binary")
+    >>> data.info.shape, data.info.kind, data.info.n_train, data.info.n_valid, data.info.n_test
+    ((1, 8, 8), 'binary', 1439, 179, 179)
+    >>> data.prepare(data.train.x[:2]).unique()
+    tensor([0., 1.])
+    """
+    settings = settings or DataSettings()
+    return prepare(read(source, settings), settings, wants)
+
+
+def read(source: Any, settings: DataSettings) -> Raw:
+    """Read a source and check it: what it is, before any likelihood is known. `describe` gives its kind and shape.
+
+    >>> from vaekit.data.preprocessing import describe
+    >>> settings = DataSettings(standardise=True)
+    >>> raw = read("digits", settings)
+    >>> describe(raw, settings).kind, prepare(raw, settings, "real").info.kind
+    ('levels', 'real')
+    """
+    path = streamed_path(source, settings)
+    if path is not None:
+        return read_streamed(path, settings)
+    return compact(_resized(check(read_raw(source, settings)), settings.size))
+
+
+def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
+    """Split what was read, and prepare it for a likelihood that `wants` a kind; `raw` cannot be used again."""
+    plan = resolve(raw, settings, wants)
+    if isinstance(raw, StreamedRaw):
+        sample, (train, valid, test) = raw.splits(plan, settings)
+    else:
+        train, valid, test = _splits(raw, settings)
+        sample = train.x
+    plan, bits = fitted(plan, sample, settings)
+    if plan.mode == "fixed":
+        train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
+    info = DataInfo(
+        name=raw.name,
+        shape=raw.shape,
+        kind=plan.kind,
+        levels=plan.levels,
+        n_train=len(train),
+        n_valid=len(valid),
+        n_test=len(test),
+        classes=raw.classes,
+        source=raw.source,
+        bits_offset=bits,
+        factor_names=raw.factor_names,
+        factor_sizes=raw.factor_sizes,
+        modality=raw.modality,
+        facts=raw.facts,
+    )
+    return DataSet(info, train, valid, test, plan)
+
+
+def _splits(raw: Raw, settings: DataSettings) -> tuple[Split, Split, Split]:
+    """Return train, valid and test as tensors that share no memory with the source."""
+    train, valid, test = split_numbers(
+        raw.n, raw.source, settings, own_valid=raw.valid is not None, own_test=raw.test is not None
+    )
+    return (
+        _stored(_take(raw.train, train)),
+        _stored(_take(raw.train, valid)) if raw.valid is None else _stored(raw.valid, copy=True),
+        _stored(_take(raw.train, test)) if raw.test is None else _stored(raw.test, copy=True),
+    )
+
+
+def _take(part: Part, index: np.ndarray) -> Part:
+    return Part(
+        part.x[index],
+        None if part.y is None else part.y[index],
+        None if part.factors is None else part.factors[index],
+    )
+
+
+def _stored(part: Part, copy: bool = False) -> Split:
+    dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
+    x = torch.from_numpy(part.x.astype(dtype, order="C", copy=copy))
+    y, factors = (None if a is None else torch.from_numpy(a.astype(np.int64)) for a in (part.y, part.factors))
+    return Split(x, y, factors)
+
+
+def _fix(split: Split, prepare: Prepare, seed: int) -> Split:
+    """Binarise once. Stored at the ends of the scale, 0 and levels − 1, where preparing it again is certain."""
+    drawn = replace(prepare, mode="stochastic").fixed(split, seed)
+    x = drawn.x * (prepare.levels - 1) if prepare.levels else drawn.x.float()
+    return replace(split, x=x)
+
+
+def _resized(raw: Raw, size: int | None) -> Raw:
+    """Scale images so that the shorter side is `size`, and cut out the centre."""
+    if size is None or raw.train.x.shape[2:] == (size, size):
+        return raw
+    if raw.train.x.ndim != 4:
+        raise UserError(f"size={size} is for images, and {raw.source} has vectors; leave size out")
+    for _, part in raw.parts:
+        height, width = part.x.shape[2:]
+        scale = size / min(height, width)
+        target = (max(size, round(height * scale)), max(size, round(width * scale)))
+        top, left = (target[0] - size) // 2, (target[1] - size) // 2
+        out = np.empty((*part.x.shape[:2], size, size), part.x.dtype)
+        for start in range(0, len(out), BLOCK):
+            block = torch.from_numpy(part.x[start : start + BLOCK].astype(np.float32))
+            block = F.interpolate(block, target, mode="bilinear", align_corners=False, antialias=True)
+            block = block[:, :, top : top + size, left : left + size].numpy()
+            out[start : start + BLOCK] = block if out.dtype.kind == "f" else np.rint(block)
+        part.x = out
+    return raw

@@ -1,0 +1,70 @@
+"""SMILES from lines of files, columns of tables and lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaekit.data.csv_files import rows_of
+from vaekit.data.files import read_text
+from vaekit.data.lines import Lines
+from vaekit.errors import UserError
+
+
+def read_smiles(path: Path, *, name: str | None = None, column: str | None = None, lenient: bool = False) -> Lines:
+    """Read the first word of each line of a .smi or .txt file, or a column of a .csv, each maybe gzipped.
+
+    The column is `column`, else the one called smiles (in any case), else the only one. Empty lines are left out.
+
+    Raises:
+        UserError: the file is not there, not UTF-8, damaged, empty, or has no such column.
+    """
+    if ".csv" in [suffix.lower() for suffix in path.suffixes]:
+        rows, word = _column(path, column), "row"
+    else:
+        lines = enumerate(read_text(path).splitlines(), start=1)
+        rows, word = [(n, line.split()[0]) for n, line in lines if line.strip()], "line"
+    if not rows:
+        raise UserError(f"{path} holds no molecules; give a file with one SMILES a line")
+    return Lines(name or path.name.split(".")[0], str(path), rows, word=word, lenient=lenient)
+
+
+def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
+    """Return (row number, value), the first row after the header being 1."""
+    table = rows_of(path, ",")
+    first, header, _ = next(table, (1, [], ","))
+    if column is not None:
+        index = next((i for i, name in enumerate(header) if name == column), None)
+    else:
+        index = next((i for i, name in enumerate(header) if name.strip().lower() == "smiles"), None)
+        index = 0 if index is None and len(header) == 1 else index
+    if index is None:
+        wanted = f"'{column}'" if column else "smiles"
+        raise UserError(f"{path} has no column {wanted}; set data.column to one of {', '.join(header)}")
+    rows = []
+    for line, row, _ in table:
+        if len(row) <= index:
+            raise UserError(f"{path}: row {line - first} has {len(row)} of {len(header)} columns; complete it")
+        rows.append((line - first, row[index].strip()))
+    return rows
+
+
+def smiles_lines(source: Any, column: str | None = None) -> Lines:
+    """Return the SMILES of a path, or of a list of texts in memory.
+
+    Raises:
+        UserError: it is neither.
+
+    >>> smiles_lines(["CCO", "C"]).rows
+    [(1, 'CCO'), (2, 'C')]
+    """
+    if isinstance(source, Lines):
+        return source
+    if isinstance(source, str | Path):
+        return read_smiles(Path(source), column=column)
+    values = source.tolist() if isinstance(source, np.ndarray) else source
+    if isinstance(values, list | tuple) and values and all(isinstance(value, str) for value in values):
+        return Lines("memory", "memory", list(enumerate(values, start=1)), word="molecule")
+    raise UserError("molecules in memory are a list of SMILES texts; give a list, a path or a known set")

@@ -1,0 +1,1 @@
+"""Tables: rows of mixed columns with missing cells, from CSV, Parquet, data frames and dicts of columns."""

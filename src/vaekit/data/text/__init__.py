@@ -1,0 +1,1 @@
+"""Text: lines of files and lists, as rows of characters, words or byte pairs."""
