@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE_DATA, UseData, example_numbers, numbers
+from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, example_numbers, numbers
 from vaekit.commands.files import ARRAYS, check_out
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
 
 def arithmetic(
-    run: Path,
+    run: Folder,
     /,
     *,
     examples: Annotated[str, Parameter(negative="")],
     attribute: str | None = None,
     amounts: str = "0,0.5,1,1.5",
     use: UseData = USE_DATA,
-    out: Path,
+    out: Picture,
 ) -> None:
     """Decode a - b + c of three examples' codes, or examples moved along a class's direction.
 
     Parameters
     ----------
-    run
-        The run's folder.
     examples
         Three examples a,b,c; with --attribute any number.
     attribute
         A class: its direction is its mean code less the others'.
     amounts
         How far along the direction, e.g. 0,0.5,1.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit import figures
     from vaekit.data.save import write_npz

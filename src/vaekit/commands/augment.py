@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import ANSWER, USE, WHOLE, Answer, Use, Whole
+from vaekit.commands.common import ANSWER, USE, WHOLE, Answer, Folder, Seed, Use
 from vaekit.commands.files import check_out, write_examples
 from vaekit.errors import UserError
 
 
 def augment(
-    run: Path,
+    run: Folder,
     /,
     *,
     data: str | None = None,
     method: Literal["near", "class", "interpolate", "adversarial"] = "near",
     n: Annotated[int | None, WHOLE, Parameter(alias="-n")] = None,
     radius: float = 0.3,
-    seed: Whole = 0,
+    seed: Seed = 0,
     use: Use = USE,
     answer: Answer = ANSWER,
     out: Path,
@@ -29,8 +29,6 @@ def augment(
 
     Parameters
     ----------
-    run
-        The run's folder.
     data
         Examples to start from; default the run's training split.
     method
@@ -40,8 +38,6 @@ def augment(
         How many; default as many as there are.
     radius
         How far codes move, in standard deviations of the prior.
-    seed
-        Seed of the draws.
     out
         The file to write, .npz (x, y, of, provenance).
     """

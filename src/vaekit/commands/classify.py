@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
 from vaekit.commands.files import COLUMNS, check_out, write_columns
 from vaekit.commands.output import describe
 
 
 def classify(
-    run: Path,
+    run: Folder,
     /,
     *,
     labels: Whole = 100,
@@ -24,8 +24,6 @@ def classify(
 
     Parameters
     ----------
-    run
-        The run's folder.
     labels
         How many training labels are used, evenly over the classes.
     seed

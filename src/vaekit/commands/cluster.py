@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole, at_least
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, at_least
 from vaekit.commands.files import COLUMNS, check_out, write_columns
 from vaekit.commands.output import describe
 
 
 def cluster(
-    run: Path,
+    run: Folder,
     /,
     *,
     k: Whole | None = None,
@@ -26,8 +26,6 @@ def cluster(
 
     Parameters
     ----------
-    run
-        The run's folder.
     k
         How many clusters; default the number of classes, or 10.
     kind

@@ -29,6 +29,10 @@ WHOLE = Parameter(converter=_whole)
 Whole = Annotated[int, WHOLE]
 Count = Annotated[int, WHOLE, Parameter(alias="-n")]
 Flag = Annotated[bool, Parameter(negative="")]
+Json = Annotated[Flag, Parameter(help="Print one JSON object.")]
+Folder = Annotated[Path, Parameter(help="The run's folder.")]
+Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz.")]
+Seed = Annotated[int, WHOLE, Parameter(help="Seed of the draws.")]
 
 
 @Parameter(name="*")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
 from vaekit.commands.files import COLUMNS, check_out, write_columns
 from vaekit.commands.output import describe
 from vaekit.errors import UserError
 
 
 def detect(
-    run: Path,
+    run: Folder,
     /,
     *,
     against: str | None = None,
@@ -30,8 +30,6 @@ def detect(
 
     Parameters
     ----------
-    run
-        The run's folder.
     against
         Data whose examples are anomalies, to judge the score by (AUROC, AUPR).
     anomalous

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaekit.commands.common import USE_DATA, UseData
+from vaekit.commands.common import USE_DATA, Folder, UseData
 from vaekit.commands.files import COLUMNS, check_out, write_columns
 from vaekit.commands.output import note
 
 
-def encode(run: Path, /, *, use: UseData = USE_DATA, out: Path) -> None:
+def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
     """Write posterior means of data as NPZ (z, y) or CSV (z0, z1, ..., label); of one graph those of its nodes.
 
     Parameters
     ----------
-    run
-        The run's folder.
     out
         The file to write, .npz or .csv.
     """

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from vaekit import _env
-from vaekit.commands.common import ANSWER, USE, Answer, Use, Whole, at_least
+from vaekit.commands.common import ANSWER, USE, Answer, Folder, Use, Whole, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import UserError
 
 
 def evaluate(
-    run: Path,
+    run: Folder,
     /,
     *,
     metrics: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -34,8 +34,6 @@ def evaluate(
 
     Parameters
     ----------
-    run
-        The run's folder.
     metrics
         Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
         names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes and are

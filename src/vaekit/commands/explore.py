@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE, Use
+from vaekit.commands.common import USE, Folder, Use
 from vaekit.commands.output import note
 
 
 def explore(
-    run: Path,
+    run: Folder,
     /,
     *,
     port: int = 8765,
@@ -23,8 +22,6 @@ def explore(
 
     Parameters
     ----------
-    run
-        The run's folder.
     port
         Where to listen on this machine; 0 takes any free port.
     browser

@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from vaekit.commands.common import ANSWER, Answer
+from vaekit.commands.common import ANSWER, Answer, Folder
 from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
 SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
 
 
-def export(run: Path, /, *, format: Literal["onnx", "torch"] = "onnx", answer: Answer = ANSWER, out: Path) -> None:
+def export(run: Folder, /, *, format: Literal["onnx", "torch"] = "onnx", answer: Answer = ANSWER, out: Path) -> None:
     """Write encoder (mean and sd) and decoder (mean) as programs that run without vaekit, for any batch size.
 
     Parameters
     ----------
-    run
-        The run's folder.
     format
         onnx, or torch (torch.export).
     out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vaekit.commands.common import ANSWER, USE, Answer, Flag, Use, Whole
+from vaekit.commands.common import ANSWER, USE, Answer, Flag, Folder, Seed, Use, Whole
 from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
@@ -16,14 +16,14 @@ TABLES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz")
 
 
 def impute(
-    run: Path,
+    run: Folder,
     /,
     *,
     data: str,
     method: Literal["resampling", "gibbs"] = "resampling",
     draws: Whole = 10,
     k: Whole = 200,
-    seed: Whole = 0,
+    seed: Seed = 0,
     multiple: Flag = False,
     use: Use = USE,
     answer: Answer = ANSWER,
@@ -33,8 +33,6 @@ def impute(
 
     Parameters
     ----------
-    run
-        The run's folder.
     data
         NPY, NPZ or CSV with missing values; for a run of tables a table as it was trained on.
     method
@@ -43,8 +41,6 @@ def impute(
         Multiple imputations, kept in an NPZ beside their mean.
     k
         Importance samples an example, or sweeps.
-    seed
-        Seed of the draws.
     multiple
         Write the draws themselves, one table under the other, numbered in a first column (runs of tables).
     out

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE_DATA, Count, UseData, Whole, at_least, example_numbers
+from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, Whole, at_least, example_numbers
 from vaekit.commands.files import check_out, formats
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
 
 def interpolate(
-    run: Path,
+    run: Folder,
     /,
     *,
     n: Count = 6,
@@ -22,14 +21,12 @@ def interpolate(
     kind: Literal["linear", "spherical"] = "linear",
     examples: Annotated[str | None, Parameter(negative="")] = None,
     use: UseData = USE_DATA,
-    out: Path,
+    out: Picture,
 ) -> None:
     """Decode paths between examples: a PNG or an NPZ (paths); text and the like one path after the other.
 
     Parameters
     ----------
-    run
-        The run's folder.
     n
         How many paths.
     steps
@@ -38,8 +35,6 @@ def interpolate(
         linear, or spherical (keeps the typical length).
     examples
         Which examples to join, e.g. 3,17,42: one path through them in order.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit import figures
     from vaekit.atomic import write_text

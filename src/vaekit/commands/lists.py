@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from vaekit.commands.common import Flag
+from vaekit.commands.common import Json
 from vaekit.commands.output import print_json, print_table
 
 
-def recipes(*, json: Flag = False) -> None:
-    """List the recipes.
-
-    Parameters
-    ----------
-    json
-        Print one JSON object.
-    """
+def recipes(*, json: Json = False) -> None:
+    """List the recipes."""
     from vaekit.recipes import catalogue
 
     listed = catalogue.recipes()
@@ -27,14 +21,8 @@ def recipes(*, json: Flag = False) -> None:
         )
 
 
-def datasets(*, json: Flag = False) -> None:
-    """List the known data sets and where they were found.
-
-    Parameters
-    ----------
-    json
-        Print one JSON object.
-    """
+def datasets(*, json: Json = False) -> None:
+    """List the known data sets and where they were found."""
     from vaekit.recipes import catalogue
 
     listed = catalogue.datasets()
@@ -51,15 +39,13 @@ def _missing(entry: dict[str, Any]) -> str:
     return "not on disk; downloaded when used" if entry["fetched"] else "not on disk; put it into VAEKIT_DATA"
 
 
-def show(recipe: str, /, *, json: Flag = False) -> None:
+def show(recipe: str, /, *, json: Json = False) -> None:
     """Show a recipe: what it is and every setting with its default.
 
     Parameters
     ----------
     recipe
         The recipe's name.
-    json
-        Print one JSON object.
     """
     from vaekit.recipes import catalogue
 

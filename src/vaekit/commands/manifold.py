@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from vaekit.commands.common import USE, Use, Whole
+from vaekit.commands.common import USE, Folder, Picture, Use, Whole
 from vaekit.commands.files import ARRAYS, check_out
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
 
 def manifold(
-    run: Path, /, *, size: Whole = 20, reach: float = 2.5, label: str | None = None, use: Use = USE, out: Path
+    run: Folder, /, *, size: Whole = 20, reach: float = 2.5, label: str | None = None, use: Use = USE, out: Picture
 ) -> None:
     """Decode a plane of the latent space: all of it in two dimensions, else the codes' main plane.
 
     Parameters
     ----------
-    run
-        The run's folder.
     size
         Points a side.
     reach
         How far the plane goes, in standard deviations of the codes (more than two dimensions only).
     label
         The label to decode with, for conditional models.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit import figures
     from vaekit.data.save import write_npz

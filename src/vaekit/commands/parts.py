@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vaekit.commands.common import Flag
+from vaekit.commands.common import Json
 from vaekit.commands.output import print_json, print_table
 
 Kind = Literal["prior", "posterior", "likelihood", "network", "objective", "metric"]
 
 
-def parts(kind: Kind | None = None, /, *, json: Flag = False) -> None:
+def parts(kind: Kind | None = None, /, *, json: Json = False) -> None:
     """List the parts: what each is, where it comes from, and its options.
 
     Parameters
     ----------
     kind
         The kind of part. Default: all.
-    json
-        Print one JSON object.
     """
     from vaekit.recipes import catalogue
 

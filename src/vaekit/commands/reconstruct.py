@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from vaekit.commands.common import USE_DATA, Count, UseData, at_least
+from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, at_least
 from vaekit.commands.files import check_out, formats, write_examples
 from vaekit.commands.output import note
 
 
-def reconstruct(run: Path, /, *, n: Count = 16, use: UseData = USE_DATA, out: Path) -> None:
+def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: Picture) -> None:
     """Reconstruct examples: a PNG of inputs, outputs and differences, or an NPZ (x, reconstruction).
 
     Parameters
     ----------
-    run
-        The run's folder.
     n
         How many examples.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit import figures
     from vaekit.data.save import write_npz

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE, Count, Flag, Use, Whole, at_least
+from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least
 from vaekit.commands.files import ARRAYS, check_out, formats, write_examples
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
 
 def sample(
-    run: Path,
+    run: Folder,
     /,
     *,
     n: Count = 64,
@@ -26,16 +25,14 @@ def sample(
     token_temperature: float = 1.0,
     source: Annotated[Literal["prior", "aggregate"], Parameter(name="--from")] = "prior",
     components: Whole = 10,
-    seed: Whole = 0,
+    seed: Seed = 0,
     use: Use = USE,
-    out: Path,
+    out: Picture,
 ) -> None:
     """Sample from the model: a PNG grid, an NPZ of arrays, or the data's own form (text, CSV, MIDI, ...).
 
     Parameters
     ----------
-    run
-        The run's folder.
     n
         How many.
     label
@@ -54,10 +51,6 @@ def sample(
         Where codes come from: the prior, or the aggregate posterior (a mixture of normals fitted to training codes).
     components
         Normals in that mixture.
-    seed
-        Seed of the draws.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit.distributions.tokens import Sampling
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from vaekit.commands.common import USE_DATA, UseData, Whole, example_numbers
+from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, Whole, example_numbers
 from vaekit.commands.files import ARRAYS, check_out
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
 
 def traverse(
-    run: Path,
+    run: Folder,
     /,
     *,
     example: Whole = 0,
@@ -20,14 +18,12 @@ def traverse(
     steps: Whole = 9,
     reach: float = 3.0,
     use: UseData = USE_DATA,
-    out: Path,
+    out: Picture,
 ) -> None:
     """Decode an example's code as one latent dimension at a time moves: a PNG or an NPZ.
 
     Parameters
     ----------
-    run
-        The run's folder.
     example
         The example to start from.
     dimensions
@@ -38,8 +34,6 @@ def traverse(
         Points on a row.
     reach
         The dimension moves from -reach to reach.
-    out
-        The file to write, .png or .npz.
     """
     from vaekit import figures
     from vaekit.data.save import write_npz
