@@ -45,7 +45,9 @@ from vaekit.distributions.kl import closed_form_kl  # noqa: E402
 from vaekit.errors import UserError  # noqa: E402
 from vaekit.explorer.session import Session  # noqa: E402
 from vaekit.inference import batches, device_of, inference, joined  # noqa: E402
-from vaekit.latents.interpolate import Kind  # noqa: E402
+from vaekit.latents.arithmetic import combine  # noqa: E402
+from vaekit.latents.interpolate import Kind, interpolate  # noqa: E402
+from vaekit.latents.traverse import traverse  # noqa: E402
 from vaekit.models.base import point  # noqa: E402
 from vaekit.priors.base import PRIORS  # noqa: E402
 from vaekit.recipes.base import RECIPES  # noqa: E402
@@ -309,7 +311,7 @@ def explored(run: Run) -> list[Any]:
         a, b = codes
         told += [first, session.decode(codes, first["label"]), session.infer(session.example(0)[0], first["label"])]
         if not session.discrete:
-            told += [session.path(a, b, 3, "linear"), session.combine(a, b, a), session.traverse(a, 0, [0.0, 1.0])]
+            told += [interpolate(a, b, 3), combine(a, b, a), traverse(a, 0, [0.0, 1.0])[0]]
         told += [session.latent_map(), session.lift([0.1, 0.2], None), session.npz(codes, first["label"])]
     return [*told, session.random(0 if run.model.takes_label else None, 1), session.scores()]
 

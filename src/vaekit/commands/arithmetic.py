@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, example_numbers, numbers
-from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.files import ARRAYS, check_out, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -34,18 +34,14 @@ def arithmetic(
         How far along the direction, e.g. 0,0.5,1.
     """
     from vaekit import figures
-    from vaekit.data.save import write_npz
 
     steps = numbers(amounts, "--amounts")
     opened = use.load(run)
-    suffix = check_out(out, ARRAYS, opened)
+    check_out(out, ARRAYS, opened)
     split = opened.split(use.data)
     chosen = example_numbers(examples, len(split))
     if attribute is None and len(chosen) != 3:
         raise UserError(f"--examples {examples}: a - b + c takes three examples, e.g. 3,17,42")
     made = opened.arithmetic(chosen, split, attribute=attribute, amounts=steps)
-    if suffix == ".png":
-        figures.save(figures.interpolation(made.x, title=made.done), out)
-    else:
-        write_npz(out, x=made.x, z=made.z)
+    write_drawn(out, figures.interpolation, made.x, made.done, x=made.x, z=made.z)
     note(f"{made.done} in {out}")

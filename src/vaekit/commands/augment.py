@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -67,8 +67,7 @@ def augment(
         **made.facts,
     }
     if suffix == ".npz":
-        arrays: dict[str, Any] = {"x": made.x, "of": made.of, "provenance": np.array(json.dumps(provenance))}
-        write_npz(out, **arrays, **({} if made.y is None else {"y": made.y}))
+        write_npz(out, x=made.x, of=made.of, provenance=np.array(json.dumps(provenance)), y=made.y)
     else:
         write_examples(opened, out, made.means)
     answer.tell(provenance | {"out": str(out)}, f"{len(made.of)} new examples ({method}) in {out}")

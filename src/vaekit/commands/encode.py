@@ -24,7 +24,7 @@ def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
     split = opened.split(use.data)
     z, y = opened.node_codes(split) if opened.info.facts.get("links") else (opened.encode(split), split.y)
     if suffix == ".npz":
-        write_npz(out, z=z, **({} if y is None else {"y": y}))
+        write_npz(out, z=z, y=y)
     else:
         columns = {f"z{i}": [f"{value:.9g}" for value in column] for i, column in enumerate(z.T.tolist())}
         write_columns(out, columns | ({} if y is None else {"label": opened.class_names(y)}))

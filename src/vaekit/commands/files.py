@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from vaekit.runs.run import Run
 
 ARRAYS = (".png", ".npz")
@@ -57,7 +59,18 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
     elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.show(x))
     else:
-        write_npz(out, x=run.prepare.show(x), **({} if y is None else {"y": y}))
+        write_npz(out, x=run.prepare.show(x), y=y)
+
+
+def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: Any) -> None:
+    """Write `draw(*shown)` as PNG, or the arrays as NPZ, by the file's suffix."""
+    from vaekit import figures
+    from vaekit.data.save import write_npz
+
+    if out.suffix.lower() == ".png":
+        figures.save(draw(*shown), out)
+    else:
+        write_npz(out, **arrays)
 
 
 def write_columns(out: Path, columns: Mapping[str, Any]) -> None:

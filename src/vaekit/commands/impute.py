@@ -68,8 +68,7 @@ def impute(
         if suffix == ".csv" and gaps.table is not None:
             write_csv(out, gaps.table.header, gaps.table.filled(made.x))
         elif suffix == ".npz":
-            y = {} if gaps.y is None else {"y": gaps.y}
-            write_npz(out, x=made.x, draws=made.draws, missing=made.missing, **y)
+            write_npz(out, x=made.x, draws=made.draws, missing=made.missing, y=gaps.y)
         else:
             write_npy(out, made.x)
         n, missing = len(made.x), int(made.missing.sum())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, Whole, at_least, example_numbers
-from vaekit.commands.files import check_out, formats
+from vaekit.commands.files import check_out, formats, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -38,7 +38,6 @@ def interpolate(
     """
     from vaekit import figures
     from vaekit.atomic import write_text
-    from vaekit.data.save import write_npz
 
     at_least("-n", n)
     at_least("--steps", steps, 2)
@@ -56,8 +55,6 @@ def interpolate(
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
     elif opened.modality is not None and suffix in opened.modality.formats:
         opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
-    elif suffix == ".png":
-        figures.save(figures.interpolation(paths.numpy()), out)
     else:
-        write_npz(out, paths=paths)
+        write_drawn(out, figures.interpolation, paths, paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

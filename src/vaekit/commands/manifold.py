@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vaekit.commands.common import USE, Folder, Picture, Use, Whole
-from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.files import ARRAYS, check_out, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -23,14 +23,11 @@ def manifold(
         The label to decode with, for conditional models.
     """
     from vaekit import figures
-    from vaekit.data.save import write_npz
 
-    suffix = check_out(out, ARRAYS)
+    check_out(out, ARRAYS)
     if size < 2 or not 0 < reach < float("inf"):
         raise UserError("a plane needs a --size of at least 2 and a --reach above 0")
     made = use.load(run).manifold(size, reach=reach, label=label)
-    if suffix == ".png":
-        figures.save(figures.manifold(made.x, made.xs, made.ys, made.axes), out)
-    else:
-        write_npz(out, x=made.x, z=made.z, xs=made.xs, ys=made.ys)
+    drawn = (made.x, made.xs, made.ys, made.axes)
+    write_drawn(out, figures.manifold, *drawn, x=made.x, z=made.z, xs=made.xs, ys=made.ys)
     note(f"a plane of {size} × {size} points in {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, at_least
-from vaekit.commands.files import check_out, formats, write_examples
+from vaekit.commands.files import check_out, formats, write_drawn, write_examples
 from vaekit.commands.output import note
 
 
@@ -16,7 +16,6 @@ def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: 
         How many examples.
     """
     from vaekit import figures
-    from vaekit.data.save import write_npz
 
     at_least("-n", n)
     opened = use.load(run)
@@ -27,8 +26,5 @@ def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: 
         write_examples(opened, out, made)
     else:
         x, shown = (opened.prepare.show(part).numpy() for part in (split.inputs, made))
-        if suffix == ".png":
-            figures.save(figures.reconstructions(x, shown, limit=n), out)
-        else:
-            write_npz(out, x=x, reconstruction=shown)
+        write_drawn(out, figures.reconstructions, x, shown, n, x=x, reconstruction=shown)
     note(f"{len(split)} reconstructions in {out}")

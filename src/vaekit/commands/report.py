@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaekit.commands.common import USE, Use
+from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
 
@@ -36,10 +37,7 @@ def _compare(folders: tuple[Path, ...], out: Path, use: Use) -> Path:
     from vaekit.atomic import write_text
     from vaekit.runs.report import compare
 
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {out}: write a file ending in .html")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    check_out(out, (".html", ".htm"))
     seen: set[Path] = set()
     for folder in folders:
         if folder.resolve() in seen:

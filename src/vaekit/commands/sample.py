@@ -70,8 +70,7 @@ def sample(
         if out.suffix.lower() == ".png":
             write_images(out, x)
         else:
-            y = opened.labels(n, label)
-            write_npz(out, x=x, z=z, **({} if y is None else {"y": y}))
+            write_npz(out, x=x, z=z, y=opened.labels(n, label))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
         return
     check_out(out, formats(opened), opened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, Whole, example_numbers
-from vaekit.commands.files import ARRAYS, check_out
+from vaekit.commands.files import ARRAYS, check_out, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -36,17 +36,14 @@ def traverse(
         The dimension moves from -reach to reach.
     """
     from vaekit import figures
-    from vaekit.data.save import write_npz
 
     if steps < 2 or top < 1 or not 0 < reach < float("inf"):
         raise UserError("a traversal needs --steps of at least 2, --top of at least 1 and a --reach above 0")
     opened = use.load(run)
-    suffix = check_out(out, ARRAYS, opened)
+    check_out(out, ARRAYS, opened)
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
     made = opened.traverse(use.data, example=example, dimensions=chosen, top=top, steps=steps, reach=reach)
-    if suffix == ".png":
-        names = [f"z{d}" for d in made.dimensions]
-        figures.save(figures.traversals(made.x, names, made.kl, made.values), out)
-    else:
-        write_npz(out, x=made.x, dimensions=made.dimensions, values=made.values, kl=made.kl)
+    drawn = (made.x, [f"z{d}" for d in made.dimensions], made.kl, made.values)
+    arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
+    write_drawn(out, figures.traversals, *drawn, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

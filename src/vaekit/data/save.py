@@ -49,9 +49,11 @@ def write_images(path: str | Path, x: Tensor, columns: int | None = None) -> Non
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:
-    """Write named arrays (or tensors) to an NPZ file that needs no pickle to read."""
+    """Write named arrays (or tensors; None is left out) to an NPZ file that needs no pickle to read."""
     plain = {
-        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value) for name, value in arrays.items()
+        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        for name, value in arrays.items()
+        if value is not None
     }
     for name, array in plain.items():
         if array.dtype.kind == "O":

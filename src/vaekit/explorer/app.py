@@ -14,15 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from torch import Tensor
 
 from vaekit.errors import UserError
 from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.session import Session
 from vaekit.explorer.uploads import read_upload
+from vaekit.latents.arithmetic import combine
+from vaekit.latents.interpolate import interpolate
+from vaekit.latents.traverse import traverse
 
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
@@ -31,12 +36,8 @@ MOST_ROWS = 128
 """Codes decoded in one request."""
 
 
-class Refused(Exception):
-    """An answer with a status other than 200 and a sentence for the person."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        self.status, self.reason = status, reason
-        super().__init__(reason)
+class Refused(HTTPException):
+    """An answer with a status other than 200 and 400, and a sentence for the person."""
 
 
 class Api:
@@ -64,15 +65,13 @@ class Api:
 
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
-        get: dict[str, Any] = {"facts": self.facts, "map": self.map, "plane": self.plane, "scores": self.scores}
-        get |= {"example": self.example, "thumb": self.thumb}
-        post: dict[str, Any] = {"decode": self.decode, "random": self.random, "path": self.path}
-        post |= {"combine": self.combine, "traverse": self.traverse, "lift": self.lift, "save": self.save}
-        post |= {"infer": self.infer, "infer/pixels": self.infer_pixels, "infer/file": self.infer_file}
-        post |= {"infer/text": self.infer_text}
+        get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb)
+        post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
+        post += (self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
-            *(Route(f"/api/{name}", call, methods=["GET"]) for name, call in get.items()),
-            *(Route(f"/api/{name}", call, methods=["POST"]) for name, call in post.items()),
+            Route(f"/api/{call.__name__.replace('_', '/')}", call, methods=[method])
+            for method, calls in (("GET", get), ("POST", post))
+            for call in calls
         ]
 
     # -- what there is ----------------------------------------------------------------------------------------------
@@ -98,10 +97,13 @@ class Api:
 
     async def plane(self, request: Request) -> Response:
         """The map's plane in latent space."""
+        plane = self._made().plane
+        return JSONResponse({"centre": plane.centre.tolist(), "axes": plane.axes.tolist(), "share": plane.share})
+
+    def _made(self) -> Any:
         if self._map is None or not self._map.done():
             raise UserError("the map is not made yet")
-        plane = self._map.result().plane
-        return JSONResponse({"centre": plane.centre.tolist(), "axes": plane.axes.tolist(), "share": plane.share})
+        return self._map.result()
 
     async def scores(self, request: Request) -> Response:
         """The histogram of the test examples' anomaly scores."""
@@ -112,11 +114,7 @@ class Api:
     async def decode(self, request: Request) -> Response:
         """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw."""
         asked = await _json(request)
-        rows = asked.get("z")
-        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
-            raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
-        z, label = self.x.code(rows), _label(asked)
-        out = await self._run(self._quick, self.x.decode, z, label)
+        out = await self._run(self._quick, self.x.decode, self._rows(asked), _label(asked))
         return Response(_bytes(out), media_type=_RAW)
 
     async def random(self, request: Request) -> Response:
@@ -131,14 +129,13 @@ class Api:
         kind = asked.get("kind", "linear")
         if kind not in ("linear", "spherical"):
             raise UserError("kind must be 'linear' or 'spherical'")
-        a, b = self._one(asked, "a"), self._one(asked, "b")
-        z = self.x.path(a, b, _whole(asked, "steps", 2, MOST_ROWS), kind)
+        z = interpolate(self._one(asked, "a"), self._one(asked, "b"), _whole(asked, "steps", 2, MOST_ROWS), kind)
         return JSONResponse({"z": z.tolist()})
 
     async def combine(self, request: Request) -> Response:
         """The code a - b + c."""
         asked = await _json(request)
-        z = self.x.combine(*(self._one(asked, name) for name in "abc"))
+        z = combine(*(self._one(asked, name) for name in "abc"))
         return JSONResponse({"z": z.tolist()})
 
     async def traverse(self, request: Request) -> Response:
@@ -147,8 +144,8 @@ class Api:
         values = asked.get("values")
         if not isinstance(values, list) or not 0 < len(values) <= MOST_ROWS or not all(_is_number(v) for v in values):
             raise UserError(f"values must be 1 to {MOST_ROWS} numbers")
-        z = self.x.traverse(self._one(asked, "z"), _whole(asked, "dimension", 0, self.x.size - 1), values)
-        return JSONResponse({"z": z.tolist()})
+        z = traverse(self._one(asked, "z"), _whole(asked, "dimension", 0, self.x.size - 1), values)
+        return JSONResponse({"z": z[0].tolist()})
 
     async def lift(self, request: Request) -> Response:
         """The code at a place of the map; what the map does not show is as in `keep`, or as in the example `near`."""
@@ -156,8 +153,7 @@ class Api:
         place = asked.get("at")
         if not isinstance(place, list) or len(place) != 2 or not all(_is_number(v) and abs(v) < 1e6 for v in place):
             raise UserError("at must be two numbers")
-        if not self.x.mapped:
-            raise UserError("the map is not made yet")
+        self._made()
         keep = self._one(asked, "keep") if asked.get("keep") is not None else None
         if asked.get("near") is not None:
             near = await self._run(self._quick, self.x.encode, _whole(asked, "near", 0, 2**31))
@@ -167,25 +163,28 @@ class Api:
     async def save(self, request: Request) -> Response:
         """Codes and what they decode to, as a NPZ file."""
         asked = await _json(request)
-        rows = asked.get("z")
-        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
-            raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
-        data = await self._run(self._quick, self.x.npz, self.x.code(rows), _label(asked))
+        data = await self._run(self._quick, self.x.npz, self._rows(asked), _label(asked))
         headers = {"content-disposition": 'attachment; filename="vaekit.npz"'}
         return Response(data, media_type=_RAW, headers=headers)
 
-    def _one(self, asked: dict[str, Any], name: str) -> Any:
+    def _one(self, asked: dict[str, Any], name: str) -> Tensor:
         return self.x.code([asked.get(name)])[0]
+
+    def _rows(self, asked: dict[str, Any]) -> Tensor:
+        rows = asked.get("z")
+        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
+            raise UserError(f"z must be 1 to {MOST_ROWS} rows of {self.x.size} numbers")
+        return self.x.code(rows)
 
     # -- examples ---------------------------------------------------------------------------------------------------
 
     async def example(self, request: Request) -> Response:
         """An example's code and label."""
-        return JSONResponse(await self._run(self._quick, self.x.encode, _index(request)))
+        return JSONResponse(await self._run(self._quick, self.x.encode, _query(request, "i", "an example")))
 
     async def thumb(self, request: Request) -> Response:
         """An example as it is drawn, raw."""
-        index = _index(request)
+        index = _query(request, "i", "an example")
         shown = await self._run(self._quick, lambda: self.x.shown(self.x.example(index)[0]))
         return Response(_bytes(shown), media_type=_RAW)
 
@@ -299,28 +298,20 @@ def _label(asked: dict[str, Any]) -> int | None:
     return None if asked.get("label") is None else _whole(asked, "label", 0, 2**31)
 
 
-def _index(request: Request) -> int:
-    text = request.query_params.get("i", "")
+def _query(request: Request, name: str, what: str) -> int:
+    text = request.query_params.get(name, "")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise UserError("i must be the number of an example")
+        raise UserError(f"{name} must be the number of {what}")
     return int(text)
 
 
 def _query_label(request: Request) -> int | None:
-    text = request.query_params.get("label", "")
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise UserError("label must be the number of a class")
-    return int(text)
+    return _query(request, "label", "a class") if request.query_params.get("label") else None
 
 
 async def _said(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=400)
-    status = error.status if isinstance(error, Refused) else 400
-    reason = error.reason if isinstance(error, Refused) else " ".join(str(error).split())
-    return JSONResponse({"error": reason}, status_code=status)
+    status, reason = (error.status_code, error.detail) if isinstance(error, Refused) else (400, str(error))
+    return JSONResponse({"error": " ".join(reason.split())}, status)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vaekit import bounds
@@ -25,32 +24,19 @@ class Scorer:
     def __init__(self, model: Model, refused: str | None) -> None:
         self.model = model
         self.refused = refused
-        self._parts: list[Tensor] = []
-        self._sorted: np.ndarray | None = None
+        self.known = np.empty(0)
+        """Scores of the test examples, in order; empty until they are computed."""
 
     @property
     def name(self) -> str:
         """What the score is."""
         return "−ELBO, nats" if self.refused is None else "squared error"
 
-    @property
-    def ready(self) -> bool:
-        """Whether the test examples' scores are in."""
-        return self._sorted is not None
-
     def of(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return the scores of prepared examples, (B,)."""
         if self.refused is not None:
             return (x - self.model.reconstruct(x, y)).square().flatten(1).sum(1)
         return -bounds.elbo(self.model.trace(x, y, k=SAMPLES, hard=True))
-
-    def add(self, x: Tensor, y: Tensor | None) -> None:
-        """Take test examples."""
-        self._parts.append(self.of(x, y).cpu())
-
-    def finish(self) -> None:
-        """Sort what was taken."""
-        self._sorted = np.sort(torch.cat(self._parts).double().numpy())
 
     def one(self, x: Tensor, y: Tensor | None) -> dict[str, Any]:
         """Return an example's ELBO with its two terms, or why it has none, and its score with its percentile."""
@@ -63,20 +49,17 @@ class Scorer:
                 log_px = float(trace.log_px.mean())
                 terms = {"reconstruction": log_px, "kl": log_px - elbo}
         score = -elbo if elbo is not None else float(self.of(x, y)[0]) if self.refused is not None else None
+        lower = None  # per cent of the test examples that score lower
+        if score is not None and len(self.known):
+            lower = 100.0 * float(np.searchsorted(self.known, score)) / len(self.known)
         out = {"elbo": elbo, "terms": terms, "refused": refused, "score": score, "score_name": self.name}
-        return out | {"percentile": self._rank(score)}
-
-    def _rank(self, score: float | None) -> float | None:
-        """Return the per cent of test examples that score lower."""
-        if score is None or self._sorted is None or not len(self._sorted):
-            return None
-        return 100.0 * float(np.searchsorted(self._sorted, score)) / len(self._sorted)
+        return out | {"percentile": lower}
 
     def histogram(self) -> dict[str, Any]:
         """Return counts and edges over the test examples, the outermost half per cent in the end bins."""
-        if self._sorted is None or not len(self._sorted):
+        if not len(self.known):
             return {"name": self.name, "n": 0, "counts": [], "edges": []}
-        low, high = np.quantile(self._sorted, [0.005, 0.995])
+        low, high = np.quantile(self.known, [0.005, 0.995])
         high = high if high > low else low + 1.0
-        counts, edges = np.histogram(np.clip(self._sorted, low, high), BINS, (low, high))
-        return {"name": self.name, "n": len(self._sorted), "counts": counts.tolist(), "edges": edges.tolist()}
+        counts, edges = np.histogram(np.clip(self.known, low, high), BINS, (low, high))
+        return {"name": self.name, "n": len(self.known), "counts": counts.tolist(), "edges": edges.tolist()}

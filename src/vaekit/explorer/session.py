@@ -6,6 +6,7 @@ Decoding and encoding are deterministic and may run in several threads at once; 
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +25,8 @@ from vaekit.distributions.base import is_point_mass
 from vaekit.errors import Unsupported, UserError
 from vaekit.explorer.scores import Scorer
 from vaekit.inference import batches, inference
-from vaekit.latents.arithmetic import combine
 from vaekit.latents.information import Information, information, is_discrete, is_one_hot
-from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.latents.manifold import Plane, principal_plane
-from vaekit.latents.traverse import traverse
 from vaekit.models.base import Model, point
 from vaekit.runs.base import TEST_SEED, RunBase
 from vaekit.trace import Latent
@@ -70,7 +68,6 @@ class Session:
         self._mapping = threading.Lock()
         self._scoring = threading.Lock()
         self._stop = threading.Event()
-        self._map: LatentMap | None = None
         self._splits: list[Split] = []
         self.problem: str | None = None
         try:
@@ -97,15 +94,14 @@ class Session:
         except Unsupported as error:
             raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
         self.refused = refusal(trace)
-        latents = list(trace.latents.values())
-        code = latents[0].code
-        self.point_mass = is_point_mass(latents[0].q)
-        self.one_hot = len(latents) == 1 and is_one_hot(latents[0])
+        latent = next(iter(trace.latents.values()))
+        self.point_mass = is_point_mass(latent.q)
+        self.one_hot = len(trace.latents) == 1 and is_one_hot(latent)
         self.discrete = is_discrete(trace)
-        self.code_shape = tuple(code.shape[2:]) if self.discrete else self.latent_shape
+        self.code_shape = tuple(latent.code.shape[2:]) if self.discrete else self.latent_shape
         self.code_shape = self.code_shape[:-1] if self.one_hot else self.code_shape
-        self.size = int(np.prod(self.code_shape, dtype=int))
-        self.categories = _categories(latents[0], self.one_hot) if self.discrete else 0
+        self.size = math.prod(self.code_shape)
+        self.categories = _categories(latent, self.one_hot) if self.discrete else 0
 
     @cached_property
     def test_count(self) -> int:
@@ -180,7 +176,9 @@ class Session:
         y, z = self._label(label, len(z)), z.to(self.device)
         if self.discrete:
             code = z.round().long().clamp(0, self.categories - 1).view(-1, *self.code_shape)
-            at = self._embedded(torch.nn.functional.one_hot(code, self.categories).float() if self.one_hot else code)
+            at = self.model.prior_to_latent(
+                torch.nn.functional.one_hot(code, self.categories).float() if self.one_hot else code
+            )
         else:
             at = z.view(-1, *self.latent_shape)
         return point(self.model.decode(at, y)).cpu()
@@ -221,20 +219,6 @@ class Session:
                 return model.sample_latent(1, y).flatten().tolist()
             return (self._studied.mean + self._studied.sd * torch.randn(self.size)).tolist()
 
-    def path(self, a: Tensor, b: Tensor, steps: int, kind: Kind) -> Tensor:
-        """Return the way from code a to code b, (steps, size)."""
-        return interpolate(a, b, steps, kind)
-
-    def combine(self, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        """Return a - b + c."""
-        return combine(a, b, c)
-
-    def traverse(self, z: Tensor, dimension: int, values: Sequence[float]) -> Tensor:
-        """Return z with one dimension set to each value, (S, size)."""
-        if not 0 <= dimension < self.size:
-            raise UserError(f"there is no latent {dimension}; they go from 0 to {self.size - 1}")
-        return traverse(z, dimension, values)[0]
-
     # -- examples ---------------------------------------------------------------------------------------------------
 
     def example(self, index: int) -> tuple[Tensor, Tensor | None]:
@@ -259,14 +243,13 @@ class Session:
     def latent_map(self) -> LatentMap:
         """Return the map of up to 70,000 examples, made once; `progress` tells (done, all) meanwhile."""
         with self._mapping:
-            if self._map is None:
-                if not self._splits:
-                    raise UserError(f"the training data were not found: {self.problem}")
-                self._map = self._make_map()
-        return self._map
+            return self._map
 
+    @cached_property
     @torch.no_grad()
-    def _make_map(self) -> LatentMap:
+    def _map(self) -> LatentMap:
+        if not self._splits:
+            raise UserError(f"the training data were not found: {self.problem}")
         most = min(MOST_POINTS, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
         run, total = self.run, len(self._splits[0])
         for number, more in enumerate((run.data.valid, run.data.train)):
@@ -277,8 +260,7 @@ class Session:
         codes: list[Tensor] = []
         for split in self._splits:
             for x, y in batches(self.model, split.x, split.y):
-                if self._stop.is_set():
-                    raise UserError("the explorer is stopping")
+                self._check_stop()
                 codes.append(self.model.features(x, y).cpu())
                 self.progress = (self.progress[0] + len(x), total)
         z = torch.cat(codes)
@@ -287,11 +269,6 @@ class Session:
         known = [y for y in labels if y is not None and y.dim() == 1]
         joined = torch.cat(known).numpy() if len(known) == len(labels) else None
         return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
-
-    @property
-    def mapped(self) -> bool:
-        """Whether the map is made."""
-        return self._map is not None
 
     def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
         """Return the code at a place of the map: in the plane, or with all that it does not show taken from `keep`."""
@@ -375,29 +352,31 @@ class Session:
     def scores(self) -> dict[str, Any]:
         """Return the histogram of the test examples' anomaly scores, computed once."""
         with self._scoring:
-            if self._splits and not self.scorer.ready:
-                split = self._splits[0].first(STUDIED)
+            if self._splits and not len(self.scorer.known):
+                split, parts = self._splits[0].first(STUDIED), list[Tensor]()
                 for x, y in batches(self.model, split.x, split.y):
-                    if self._stop.is_set():
-                        raise UserError("the explorer is stopping")
+                    self._check_stop()
                     with self._drawn():
-                        self.scorer.add(x, y)
-                self.scorer.finish()
+                        parts.append(self.scorer.of(x, y).cpu())
+                self.scorer.known = np.sort(torch.cat(parts).double().numpy())
         return self.scorer.histogram()
 
     def npz(self, z: Tensor, label: int | None) -> bytes:
         """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any."""
         x = self.run.prepare.invert(self.mean(z, label))
         y = self._label(label, len(z))
-        out = io.BytesIO()
-        told = {"x": self.shown(x)} if self.as_text else {"x": x.numpy()}
-        arrays: dict[str, Any] = {"z": z.numpy()} | told | ({} if y is None else {"y": y.cpu().numpy()})
+        out, shown = io.BytesIO(), self.shown(x) if self.as_text else x.numpy()
+        arrays: dict[str, Any] = {"z": z.numpy(), "x": shown} | ({} if y is None else {"y": y.cpu().numpy()})
         np.savez_compressed(out, **arrays)
         return out.getvalue()
 
     def stop(self) -> None:
         """Let long computations end soon."""
         self._stop.set()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise UserError("the explorer is stopping")
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -411,9 +390,6 @@ class Session:
     def _placed(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return an example as the model takes it, on its device, with its label where it is conditioned on labels."""
         return next(batches(self.model, x, y))
-
-    def _embedded(self, code: Tensor) -> Tensor:
-        return self.model.prior_to_latent(code)
 
     def _label(self, label: int | None, n: int) -> Tensor | None:
         if not self.model.takes_label:
