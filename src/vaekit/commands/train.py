@@ -84,11 +84,15 @@ def train(
     on_devices(devices)
     if resume and out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    from vaekit.runs.data import default_name
+    from vaekit.recipes.base import RECIPES
+    from vaekit.runs.data import default_source
     from vaekit.runs.folder import next_free
     from vaekit.runs.train import train as train_run
 
-    target = out if out is not None or resume else next_free(recipe or "vae", data or default_name(recipe or "vae"))
+    target = out
+    if out is None and not resume:
+        name = recipe or "vae"
+        target = next_free(name, data or default_source(RECIPES[name].part))
     run = train_run(
         recipe,
         data,

@@ -63,16 +63,14 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 class Explorer:
     """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own."""
 
-    def __init__(
-        self, session: Session, port: int = 0, sockets: list[socket.socket] | None = None, **guard: float
-    ) -> None:
+    def __init__(self, session: Session, port: int = 0, **guard: float) -> None:
         require_web()
         import uvicorn
 
         from vaekit.explorer.app import make_app
         from vaekit.explorer.guard import Guard
 
-        self.sockets = sockets or listen(port)
+        self.sockets = listen(port)
         self.port: int = self.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         _ = session.facts  # what the page asks for first is ready when the address is told
@@ -115,7 +113,7 @@ class Explorer:
 def serve(run: RunBase, port: int = PORT, browser: bool = True, announce: Callable[[str], None] = print) -> None:
     """Serve a run's page until Ctrl-C."""
     require_web()
-    explorer = Explorer(Session(run), sockets=listen(port))
+    explorer = Explorer(Session(run), port)
     announce(explorer.url)
     if browser and _has_screen():
         threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()

@@ -110,7 +110,10 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
     bound = float(np.nanmax(np.abs(difference), initial=0.0)) or 1.0
     _show(axes[0], mosaic(a, n))
     _show(axes[1], mosaic(b, n))
-    drawn = _show(axes[2], _strip(difference, _gap(a)), cmap=style.DIVERGING, vmin=-bound, vmax=bound)
+    gap = _gap(a)
+    padded = np.pad(difference, ((0, 0), (0, 0), (0, gap)), constant_values=np.nan)  # gaps are left empty
+    strip = np.concatenate(list(padded), axis=1)[:, :-gap]
+    drawn = _show(axes[2], strip, cmap=style.DIVERGING, vmin=-bound, vmax=bound)
     for ax, name in zip(axes, ("input", "output", "output\n− input"), strict=True):
         ax.set_ylabel(name, fontsize=style.LABEL, color=style.INK, rotation=0, ha="right", va="center")
     bar = fig.colorbar(drawn, cax=axes[2].inset_axes((1 + 0.15 / (n * cell), 0, 0.14 / (n * cell), 1)))
@@ -118,12 +121,6 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
     bar.ax.tick_params(labelsize=style.TICK - 1, color=style.MUTED, labelcolor=style.INK, length=2)
     bar.outline.set_visible(False)  # type: ignore[operator]
     return fig
-
-
-def _strip(difference: np.ndarray, gap: int) -> np.ndarray:
-    """Maps (N, H, W) side by side, gaps left empty (NaN)."""
-    padded = np.pad(difference, ((0, 0), (0, 0), (0, gap)), constant_values=np.nan)
-    return np.concatenate(list(padded), axis=1)[:, :-gap]
 
 
 def interpolation(rows: Any, title: str | None = "Interpolation between encoded examples") -> Figure:

@@ -35,12 +35,13 @@ def rolls(x: Any, facts: Mapping[str, Any]) -> Figure:
 def _roll(ax: Axes, row: Sequence[int], facts: Mapping[str, Any]) -> None:
     voices, steps = int(facts["voices"]), int(facts["steps"])
     row = row[: row.index(_END)] if _END in row else row
-    every = [note for voice in range(voices) for note in _notes(row[voice::voices])]
     style.dress(ax, grid="y")
+    pitches = []
     for voice in range(voices):
         for start, length, pitch in _notes(row[voice::voices]):
             ax.broken_barh([(start + 0.08, length - 0.16)], (pitch - 0.4, 0.8), color=style.PALETTE[voice])
-    pitches = [pitch for _, _, pitch in every] or [60]
+            pitches.append(pitch)
+    pitches = pitches or [60]
     low, high = min(pitches) - 2, max(pitches) + 2
     ax.set_ylim(low, high)
     ax.set_xlim(0, max(len(row) // voices, 1))

@@ -75,9 +75,11 @@ def anomaly_scores(score: Any, threshold: float | None = None, truth: Any = None
     if known is None:
         _histogram(fig.add_subplot(), {"examples": s}, threshold)
         return fig
+    from sklearn.metrics import roc_curve
+
     left, right = fig.subplots(1, 2, width_ratios=[1.3, 1.0])
     _histogram(left, {"normal": s[~known], "anomaly": s[known]}, threshold)
-    false, true = _roc(s, known)
+    false, true, _ = roc_curve(known, s, drop_intermediate=False)
     title = f"ROC, area {np.trapezoid(true, false):.3f}"
     style.dress(right, title, "false positive rate", "true positive rate")
     right.plot([0, 1], [0, 1], color=style.GREY, linestyle=":", linewidth=1.2)
@@ -85,12 +87,8 @@ def anomaly_scores(score: Any, threshold: float | None = None, truth: Any = None
     if threshold is not None:
         flagged = s > threshold
         at = (flagged[~known].mean(), flagged[known].mean())
-        right.plot(
-            *at,
-            "o",
-            color=style.RED,
-            label=f"above the threshold:\n{at[1]:.0%} of the anomalies,\n{at[0]:.0%} of the rest",
-        )
+        words = f"above the threshold:\n{at[1]:.0%} of the anomalies,\n{at[0]:.0%} of the rest"
+        right.plot(*at, "o", color=style.RED, label=words)
         style.legend(right, loc="lower right")
     right.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     return fig
@@ -110,11 +108,3 @@ def _histogram(ax: Axes, groups: dict[str, np.ndarray], threshold: float | None)
     if threshold is not None:
         ax.axvline(threshold, color=style.INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:.4g}")
     style.legend(ax, loc="best")
-
-
-def _roc(score: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates from the highest threshold down, equal scores taken together."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    true, false = (np.concatenate([[0], np.cumsum(hit[order])[ends]]) / hit.sum() for hit in (truth, ~truth))
-    return false, true

@@ -97,23 +97,20 @@ def _number(value: Any) -> float:
 
 def _series(records: Sequence[Mapping[str, Any]], steps: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Name → (x, y), finite points alone, in order of x."""
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    series: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key in dict.fromkeys(k for r in records for k in r):
         name = key.removeprefix("train.")
-        if (
-            name.removeprefix("valid.").split(".")[0] in _NOT_CURVES
-            or "second" in name
-            or name.endswith(("time", ".stderr"))
-        ):
+        first = name.removeprefix("valid.").split(".")[0]
+        if first in _NOT_CURVES or "second" in name or name.endswith(("time", ".stderr")):
             continue
         y = np.array([_number(r.get(key)) for r in records])
         keep = np.isfinite(y)
         if keep.any():
             order = np.argsort(steps[keep], kind="stable")
-            found[name] = (steps[keep][order], y[keep][order])
-    if "skipped" in found and not found["skipped"][1].any():
-        del found["skipped"]
-    return found
+            series[name] = (steps[keep][order], y[keep][order])
+    if "skipped" in series and not series["skipped"][1].any():
+        del series["skipped"]
+    return series
 
 
 def _panels(series: Mapping[str, Any]) -> list[str]:
@@ -162,10 +159,9 @@ def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str) -> None:
         ax.plot(x, y, color=style.BLUE, linewidth=1.6, marker="o" if few else "", markersize=3, label=label)
         return
     ax.plot(x, y, color=style.BLUE, linewidth=0.6, alpha=0.35)
-    total = np.concatenate([[0.0], np.cumsum(y)])
-    high = np.minimum(np.arange(len(y)) + window, len(y))
-    low = np.maximum(np.arange(len(y)) - window + 1, 0)
-    ax.plot(x, (total[high] - total[low]) / (high - low), color=style.BLUE, linewidth=1.8, label=f"{label} (smoothed)")
+    near = np.ones(2 * window - 1)
+    mean = np.convolve(y, near, "same") / np.convolve(np.ones(len(y)), near, "same")
+    ax.plot(x, mean, color=style.BLUE, linewidth=1.8, label=f"{label} (smoothed)")
 
 
 def _limits(ax: Axes, lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:

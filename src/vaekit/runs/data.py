@@ -11,7 +11,6 @@ from vaekit.data.datasets import DATASETS, modality_name
 from vaekit.data.loading import prepare, read
 from vaekit.data.modality import MODALITIES, reading
 from vaekit.data.preprocessing import describe
-from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -29,20 +28,14 @@ def default_source(recipe: Recipe) -> str:
     return source
 
 
-def default_name(recipe: str) -> str:
-    """Return `default_source` of a recipe by name.
-
-    >>> default_name("vae")
-    'digits'
-    """
-    return default_source(RECIPES[recipe].part)
-
-
 def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
     """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data."""
     _check_modality(recipe, source)
     if recipe.takes != "array":
-        dataset = MODALITIES[recipe.takes].part.load(source, _seeded(settings))
+        data: Any = settings.data
+        if data.seed is None:  # the split's seed is then the run's
+            data = data.model_copy(update={"seed": settings.train.seed})
+        dataset = MODALITIES[recipe.takes].part.load(source, data)
         return dataset, likelihood_name(settings.model, dataset.info)
     raw = read(source, settings.data)
     name = likelihood_name(settings.model, describe(raw, settings.data))
@@ -58,28 +51,21 @@ def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
 
 def _check_modality(recipe: Recipe, source: Any) -> None:
     """Refuse a known set or a file of another modality than the recipe takes, naming recipes that take it."""
-    found = "array"
     if isinstance(source, str) and source in DATASETS:
-        found = modality_name(source)
+        holds = modality_name(source)
     elif isinstance(source, str | Path) and recipe.takes == "array":
-        found = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
+        holds = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
     else:
         return  # the modality's own reader says what it cannot read
-    if found != "array" and MODALITIES[found].part.as_arrays:
-        found = "array"
-    if found != recipe.takes:
-        able = [entry.name for entry in RECIPES if entry.part.takes == found]
-        named = "vae" if found == "array" else " or ".join(able)
+    if holds != "array" and MODALITIES[holds].part.as_arrays:
+        holds = "array"
+    if holds != recipe.takes:
+        able = [entry.name for entry in RECIPES if entry.part.takes == holds]
+        named = "vae" if holds == "array" else " or ".join(able)
         raise UserError(
-            f"'{recipe.name}' takes {_plural(recipe.takes)}, and {source} holds {_plural(found)}; train {named} on it"
+            f"'{recipe.name}' takes {_plural(recipe.takes)}, and {source} holds {_plural(holds)}; train {named} on it"
         )
 
 
 def _plural(modality: str) -> str:
     return "arrays of numbers" if modality == "array" else MODALITIES[modality].part.noun
-
-
-def _seeded(settings: Settings) -> DataSettings:
-    """Return the data's settings; where they leave the split's seed open, it is the run's."""
-    given: Any = settings.data
-    return given if given.seed is not None else given.model_copy(update={"seed": settings.train.seed})

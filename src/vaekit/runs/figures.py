@@ -137,9 +137,11 @@ def latent_map(run: LatentRun) -> Any:
     if isinstance(run.model, GraphVAE):
         (z, y), names = run.node_codes(run.held_out), run.info.facts["classes"]
         z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
-    found = principal_plane(z)
-    plane, share = (z.numpy(), None) if z.shape[1] == 2 else (found.project(z).numpy(), found.share)
-    return figures.latent_map(plane, None if y is None else y.numpy(), names, "PCA" if share else "latent", share)
+    labels = None if y is None else y.numpy()
+    if z.shape[1] == 2:
+        return figures.latent_map(z, labels, names, "latent")
+    plane = principal_plane(z)
+    return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share)
 
 
 def kl(run: LatentRun) -> Any:

@@ -133,7 +133,8 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
     out: dict[str, report.Number] = {}
     for name, entry in run.evaluation().items():
         meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
-        extras = ", ".join(f"{key}={_short(entry[key])}" for key in NOTED if key in entry)
+        noted = {key: entry[key] for key in NOTED if key in entry}
+        extras = ", ".join(f"{key}={v:.3g}" if isinstance(v, float) else f"{key}={v}" for key, v in noted.items())
         interval = entry.get("interval")
         out[name] = report.Number(
             name,
@@ -147,10 +148,6 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
             higher_is_better=better,
         )
     return out
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _warnings(run: RunBase) -> list[report.Warning_]:

@@ -89,17 +89,14 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
 
     before = bound(loc, log_scale, noise)
     free = [loc.requires_grad_(True), log_scale.requires_grad_(True)]
-    moments = [(torch.zeros_like(v), torch.zeros_like(v)) for v in free]
-    for step in range(1, to.steps + 1):
+    climb = torch.optim.Adam(free, betas=(0.9, 0.99), maximize=True)
+    for step, eps in enumerate(drawn[: to.steps], 1):
+        climb.zero_grad()
         with torch.enable_grad():
-            gradients = torch.autograd.grad(bound(free[0], free[1], drawn[step - 1]).sum(), free)
-        rate = to.lr * 0.5 * (1 + math.cos(math.pi * step / (to.steps + 1)))
-        for value, gradient, (first, second) in zip(free, gradients, moments):
-            first.lerp_(gradient, 0.1)
-            second.lerp_(gradient.square(), 0.01)
-            unbiased = (second / (1 - 0.99**step)).sqrt() + 1e-8
-            value.add_(rate * first / (1 - 0.9**step) / unbiased)  # up the bound, by Adam's rule
-    return (bound(free[0], free[1], noise) - before).clamp(min=0)
+            bound(loc, log_scale, eps).sum().backward(inputs=free)
+        climb.param_groups[0]["lr"] = to.lr * 0.5 * (1 + math.cos(math.pi * step / (to.steps + 1)))
+        climb.step()
+    return (bound(loc, log_scale, noise) - before).clamp(min=0)
 
 
 def matched(noise: Tensor) -> Tensor:
@@ -126,10 +123,9 @@ def distance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     if to.normal is None:
         raise UserError("the latent distance needs the training data, which were not found")
     codes = to.normal.to(x.device).double()
-    mean, centred = codes.mean(0), codes - codes.mean(0)
-    covariance = centred.T @ centred / len(codes)
-    covariance = covariance + 1e-6 * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(mean)).to(covariance)
-    off = to.model.features(x, y).double() - mean
+    covariance = torch.atleast_2d(torch.cov(codes.T, correction=0))
+    covariance.diagonal().add_(1e-6 * covariance.diagonal().mean().clamp(min=1e-12))
+    off = to.model.features(x, y).double() - codes.mean(0)
     return (off * torch.linalg.solve(covariance, off.T).T).sum(1)
 
 
@@ -166,9 +162,8 @@ def code_length(x: NDArray[np.uint8], levels: int) -> int:
 def _png(x: NDArray[np.uint8], levels: int) -> bytes:
     from PIL import Image
 
-    picture = Image.fromarray(np.ascontiguousarray(x[0] if x.shape[0] == 1 else np.moveaxis(x, 0, -1)))
-    if levels == 2:
-        picture = Image.fromarray(np.ascontiguousarray(x[0] * 255)).convert("1") if x.shape[0] == 1 else picture
+    last = np.ascontiguousarray(np.moveaxis(x, 0, -1) if len(x) == 3 else x[0])
+    picture = Image.fromarray(last * 255).convert("1") if levels == 2 and len(x) == 1 else Image.fromarray(last)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -201,8 +196,8 @@ def aupr(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> float:
     order = np.argsort(-score, kind="stable")
     hit = anomalous[order].astype(float)
     last = np.append(np.diff(score[order]) != 0, True)
-    found, taken = np.cumsum(hit)[last], np.flatnonzero(last) + 1
-    return float(np.sum(np.diff(np.append(0.0, found)) * found / taken) / hit.sum())
+    right, taken = np.cumsum(hit)[last], np.flatnonzero(last) + 1
+    return float(np.sum(np.diff(np.append(0.0, right)) * right / taken) / hit.sum())
 
 
 def _both(anomalous: NDArray[np.bool_]) -> None:

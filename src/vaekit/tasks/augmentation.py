@@ -36,20 +36,13 @@ def by_class(z: Tensor, y: Tensor, n: int, generator: torch.Generator, shrink: f
     labels = classes[torch.arange(n) % len(classes)]
     out = z.new_empty(n, z.shape[1])
     for label in classes.tolist():
-        own = z[y == label].double()
-        rows = labels == label
-        out[rows] = _normal(own, int(rows.sum()), shrink, generator).to(out)
+        own, rows = z[y == label].double(), labels == label
+        covariance = torch.atleast_2d(torch.cov(own.T, correction=min(len(own) - 1, 1)))
+        spread = covariance.diagonal().mean().clamp(min=1e-8)
+        covariance = (1 - shrink) * covariance + shrink * spread * torch.eye(len(covariance)).to(own)
+        noise = torch.randn(int(rows.sum()), len(covariance), generator=generator, dtype=own.dtype).to(own)
+        out[rows] = (own.mean(0) + noise @ torch.linalg.cholesky(covariance).T).to(out)
     return out, labels
-
-
-def _normal(z: Tensor, n: int, shrink: float, generator: torch.Generator) -> Tensor:
-    mean = z.mean(0)
-    off = z - mean
-    covariance = off.T @ off / max(len(z) - 1, 1)
-    spread = covariance.diagonal().mean().clamp(min=1e-8)
-    covariance = (1 - shrink) * covariance + shrink * spread * torch.eye(len(mean)).to(z)
-    noise = torch.randn(n, len(mean), generator=generator, dtype=z.dtype).to(z)
-    return mean + noise @ torch.linalg.cholesky(covariance).T
 
 
 def between(z: Tensor, y: Tensor | None, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -88,12 +81,10 @@ def adversarial(
     for _ in range(steps):
         moved.requires_grad_(True)
         (gradient,) = torch.autograd.grad(loss(moved).sum(), [moved])
-        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, *[1] * (z.dim() - 1))
-        moved = (moved + radius / steps * gradient / length).detach()
+        moved = (moved + radius / steps * torch.nn.functional.normalize(gradient, dim=1)).detach()
     with torch.no_grad():
         gain = loss(moved) - before
-        keep = (gain > 0).view(-1, *[1] * (z.dim() - 1))
-        return torch.where(keep, moved, z), gain.clamp(min=0)
+        return torch.where((gain > 0).unsqueeze(1), moved, z), gain.clamp(min=0)
 
 
 def moved_codes(
@@ -102,15 +93,15 @@ def moved_codes(
     """Return n new codes by "near", "interpolate" or "class", and which example each one's label comes from."""
     generator = torch.Generator().manual_seed(seed)
     codes = torch.from_numpy(np.asarray(z, dtype=np.float64)).float()
-    number = None if y is None else torch.from_numpy(np.unique(y, return_inverse=True)[1].reshape(len(y)))
+    _, first, index = np.unique([] if y is None else y, return_index=True, return_inverse=True)
+    number = None if y is None else torch.from_numpy(index.reshape(len(y)))
     if method == "near":
         moved, of = near(codes, n, radius, generator)
     elif method == "interpolate":
         moved, of = between(codes, number, n, generator)
     elif method == "class" and number is not None:
         moved, label = by_class(codes, number, n, generator)
-        first = {int(c): int((number == c).nonzero()[0]) for c in number.unique()}
-        of = torch.tensor([first[int(c)] for c in label])
+        of = torch.from_numpy(first)[label]
     elif method == "class":
         raise UserError("augmenting by class needs labels, and the data have none; use near or interpolate")
     else:

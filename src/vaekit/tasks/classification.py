@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,9 @@ def few_labels(y: NDArray[np.int64], n: int, seed: int = 0) -> NDArray[np.int64]
     if not len(classes) <= n <= len(y):
         raise UserError(f"{n} labels of {len(classes)} classes and {len(y)} examples; ask for at least one a class")
     rng = np.random.default_rng(seed)
-    queues = [rng.permutation(np.flatnonzero(y == label)).tolist() for label in classes]
-    chosen: list[int] = []
-    while len(chosen) < n:
-        for queue in queues:
-            if queue and len(chosen) < n:
-                chosen.append(queue.pop())
-    return np.sort(np.array(chosen))
+    queues = [rng.permutation(np.flatnonzero(y == label))[::-1].tolist() for label in classes]
+    in_turn = [i for turn in zip_longest(*queues) for i in turn if i is not None]
+    return np.sort(in_turn[:n])
 
 
 def fit_classifier(z: NDArray[np.floating], y: NDArray[np.int64], seed: int = 0) -> Any:
@@ -58,10 +55,7 @@ def accuracy_interval(right: NDArray[np.bool_], level: float = 0.95) -> tuple[fl
     >>> round(low, 3), round(high, 3)
     (0.826, 0.945)
     """
-    from statistics import NormalDist
+    from scipy.stats import binomtest
 
-    n, p = len(right), float(right.mean())
-    t = NormalDist().inv_cdf((1 + level) / 2)
-    middle = (p + t * t / (2 * n)) / (1 + t * t / n)
-    half = t / (1 + t * t / n) * (p * (1 - p) / n + t * t / (4 * n * n)) ** 0.5
-    return middle - half, middle + half
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)

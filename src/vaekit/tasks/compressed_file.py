@@ -13,6 +13,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -49,7 +50,7 @@ def pack(codec: Codec, x: np.ndarray, fingerprint: str, *, where: str = "x", pro
         "blocks": [[size, len(list(same))] for size, same in groupby(packed.blocks)],
         "initial": packed.initial,
         "seed": packed.seed,
-        "layout": layout.to_dict(),
+        "layout": asdict(layout),
         "crc": zlib.crc32(level.tobytes()),
     }
     text = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
@@ -104,7 +105,8 @@ def unpack(
             f"{where} does not decode here: this machine or torch version computes the model differently; decompress "
             "it where it was compressed"
         )
-    return Layout.from_dict(header["layout"]).restore(level, header["levels"])
+    layout = Layout(**header["layout"] | {"shape": tuple(header["layout"]["shape"])})
+    return layout.restore(level, header["levels"])
 
 
 def elbo_bits(model: Model, level: np.ndarray, levels: int) -> float:

@@ -80,9 +80,9 @@ class Codec:
         latent = next(iter(trace.latents.values()))
         fits = isinstance(latent.q, DiagonalNormalFamily) and isinstance(latent.p, DiagonalNormalFamily)
         if len(trace.latents) > 1 or not fits or latent.p.batch_shape:
-            found = ", ".join(f"q: {type(v.q).__name__}, p: {type(v.p).__name__}" for v in trace.latents.values())
+            pairs = ", ".join(f"q: {type(v.q).__name__}, p: {type(v.p).__name__}" for v in trace.latents.values())
             raise UserError(
-                f"compress needs one latent with diagonal normal posterior and prior; this model has {found}"
+                f"compress needs one latent with diagonal normal posterior and prior; this model has {pairs}"
             )
         assert isinstance(latent.p, DiagonalNormalFamily)
         return Codec(own, latent.p, LatentGrid(), levels, shape)
@@ -128,29 +128,20 @@ def compress(codec: Codec, x: Tensor, *, block: int = BLOCK, seed: int = 0, prog
             f"the values must be whole numbers from 0 to {codec.levels - 1}, which this model has masses for"
         )
     words = MARGIN_WORDS + -(-codec.needs // 32)
-    while True:
-        stack = BitStack(seed_words(words, seed))
-        sizes = _push_all(codec, stack, x, block, progress)
-        if sizes is not None:
-            return Packed(stack.finish(), tuple(sizes), words, seed)
-        words *= 2  # bits ran short: begin again with more
-
-
-def _push_all(codec: Codec, stack: BitStack, x: Tensor, block: int, progress: Progress | None) -> list[int] | None:
-    """Push all examples; return the lengths of the blocks, or None if the stack ran short."""
-    sizes: list[int] = []
-    done = 0
+    stack, sizes, done = BitStack(seed_words(words, seed)), list[int](), 0
     with one_thread():
         while done < len(x):
             size = min((stack.bits - 32 * MARGIN_WORDS) // codec.needs, block, len(x) - done)
-            if size < 1:
-                return None
+            if size < 1:  # bits ran short: begin again with more
+                words *= 2
+                stack, sizes, done = BitStack(seed_words(words, seed)), [], 0
+                continue
             codec.push(stack, x[done : done + size])
             sizes.append(size)
             done += size
             if progress is not None:
                 progress(done, len(x))
-    return sizes
+    return Packed(stack.finish(), tuple(sizes), words, seed)
 
 
 def seed_words(count: int, seed: int) -> NDArray[np.uint32]:

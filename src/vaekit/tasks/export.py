@@ -23,7 +23,6 @@ from vaekit.errors import UserError
 from vaekit.models.base import Model
 
 Format = Literal["onnx", "torch"]
-SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
 
 
 class Encoder(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -33,15 +33,6 @@ class Layout:
             return (x.astype(kind) * kind.type(1 / (count - 1))).astype(kind)
         return np.ascontiguousarray(x.astype(kind) * kind.type(255 if self.unit == "255" else 1))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(value: dict[str, Any]) -> Layout:
-        """Rebuild from `to_dict`'s answer."""
-        return Layout(tuple(value["shape"]), bool(value["channels_last"]), str(value["dtype"]), value["unit"])
-
 
 def to_levels(x: NDArray[Any], shape: tuple[int, ...], levels: int, where: str) -> tuple[NDArray[np.uint8], Layout]:
     """Return levels (N, *shape) of an array of examples, and the layout that brings the array back bit by bit.
@@ -50,13 +41,11 @@ def to_levels(x: NDArray[Any], shape: tuple[int, ...], levels: int, where: str) 
     """
     if x.ndim < 2 or len(x) == 0:
         raise UserError(f"{where} has shape {x.shape}; give an array of at least one example")
-    own, last = tuple(x.shape[1:]), False
-    if own != shape:
-        if len(shape) == 3 and own == (*shape[1:], shape[0]):
-            last = True
-        elif not (len(shape) == 3 and shape[0] == 1 and own == shape[1:]):
-            raise UserError(f"{where} has examples of shape {own}; this run's model takes {shape}")
-    if x.dtype.kind not in "bui" and x.dtype.kind != "f":
+    own = tuple(x.shape[1:])
+    last = len(shape) == 3 and own != shape and own == (*shape[1:], shape[0])
+    if not (last or own == shape or (len(shape) == 3 and shape[0] == 1 and own == shape[1:])):
+        raise UserError(f"{where} has examples of shape {own}; this run's model takes {shape}")
+    if x.dtype.kind not in "buif":
         raise UserError(f"{where} has type {x.dtype}, not numbers; give grey levels")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row = int(np.argmax(~np.isfinite(x).reshape(len(x), -1).all(1)))
@@ -85,6 +74,5 @@ def _candidates(x: NDArray[Any], levels: int) -> list[tuple[Unit, NDArray[Any]]]
         out.append(("255", np.rint(plain / 255)))
     if x.dtype.kind == "f":
         grid = np.rint(plain * (levels - 1))
-        out.append(("grid", grid))
-        out.append(("grid-single", grid))
+        out += [("grid", grid), ("grid-single", grid)]
     return out

@@ -121,8 +121,8 @@ def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draw
 
 def _expectation(px: Distribution) -> Tensor:
     """Return what may be averaged over z: the mean, or for mixed columns means and probabilities of levels."""
-    found = getattr(px, "expectation", None)
-    return px.mean if found is None else found
+    expectation = getattr(px, "expectation", None)
+    return px.mean if expectation is None else expectation
 
 
 def _decided(px: Distribution, average: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
     """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
     trace = model.trace(filled, y, hard=True)
     latent = next(iter(trace.latents.values()))
-    if not (one_normal(dict(trace.latents)) and isinstance(latent.p, DiagonalNormalFamily)):
+    if not (one_normal(trace) and isinstance(latent.p, DiagonalNormalFamily)):
         latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
         return latent.z, latent.log_q_code, latent.log_p_code
     q, p = latent.q, latent.p
@@ -166,7 +166,7 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
 
 
 def _weighted_mean(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Tensor:
-    """Return Σ_k w_k E[x|z_k], (B, ...); weights that together come to less than a thousandth are left out.
+    """Return Σ_k w_k E[x|z_k], (B, ...); weights below a thousandth of their mean are left out.
 
     Levels of mixed columns are voted for with the same weights.
     """

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from vaekit import bounds
 from vaekit.devices import device_of, seeded
@@ -36,11 +35,9 @@ def reparameterised(q: DiagonalNormalFamily, k: int, seed: int) -> Tensor:
     return q.loc + shared_noise(k, q, seed) * q.log_scale.exp()
 
 
-def one_normal(latents: object) -> bool:
-    """Whether these are one latent with a diagonal normal posterior, whose noise can be shared."""
-    return (
-        isinstance(latents, dict) and len(latents) == 1 and type(next(iter(latents.values())).q) is DiagonalNormalFamily
-    )
+def one_normal(trace: Trace) -> bool:
+    """Whether there is one latent with a diagonal normal posterior, whose noise can be shared."""
+    return [type(latent.q) for latent in trace.latents.values()] == [DiagonalNormalFamily]
 
 
 def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iterator[Trace]:
@@ -51,7 +48,7 @@ def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iter
     """
     first = model.trace(x[:1], None if y is None else y[:1], hard=True)
     bounds.require(first)
-    shared = one_normal(first.latents)
+    shared = one_normal(first)
     width = max(1, ROWS // k) if shared else 1
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
@@ -63,10 +60,9 @@ def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iter
 def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
     plain = _seeded(model, x, y, 1, seed)  # asked for its posterior and prior; its own sample is not used
     name, latent = next(iter(plain.latents.items()))
-    q: Distribution = latent.q
-    assert isinstance(q, DiagonalNormalFamily)
-    z = reparameterised(q, k, seed)
-    return replace(plain, latents={name: Latent(q, latent.p, z, z)}, px=model.decode(z, y))
+    assert isinstance(latent.q, DiagonalNormalFamily)
+    z = reparameterised(latent.q, k, seed)
+    return replace(plain, latents={name: Latent(latent.q, latent.p, z, z)}, px=model.decode(z, y))
 
 
 def _seeded(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
