@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class UserError(ValueError):
     """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
@@ -29,3 +32,11 @@ class TrainingFailed(RuntimeError):
 
 class PeerLost(RuntimeError):
     """Another process of the same run has ended, so that this one cannot go on alone."""
+
+
+def optional(module: str, sentence: str) -> Any:
+    """Return the module of an optional dependency; a UserError of that sentence where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UserError(sentence) from None

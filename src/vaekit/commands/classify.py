@@ -36,12 +36,11 @@ def classify(
     check_out(out, COLUMNS)
     made = use.load(run).classify(use.data, labels=labels, seed=seed)
     n = len(made.predicted)
-    columns: dict[str, Any] = {"example": np.arange(n), "predicted": made.predicted, "probability": made.probability}
+    columns = {"example": np.arange(n), "predicted": made.predicted, "probability": made.probability}
+    write_columns(out, columns | {"label": made.truth})
     facts: dict[str, Any] = {"labels": labels, "n": n}
     right = ""
-    if made.truth is not None and made.accuracy is not None:
-        columns["label"] = made.truth
+    if made.accuracy is not None:
         facts["accuracy"] = dict(made.accuracy)
         right = f", accuracy {describe(made.accuracy)}"
-    write_columns(out, columns)
     answer.tell(facts | {"out": str(out)}, f"{n} examples classified from {labels} labels{right}; {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, at_least
 from vaekit.commands.files import COLUMNS, check_out, write_columns
@@ -42,12 +42,8 @@ def cluster(
     check_out(out, COLUMNS)
     at_least("--bootstraps", bootstraps)
     made = use.load(run).cluster(use.data, k=k, kind=kind, bootstraps=bootstraps, seed=seed)
-    columns: dict[str, Any] = {"example": np.arange(len(made.labels)), "cluster": made.labels}
-    if made.probability is not None:
-        columns["probability"] = made.probability
-    if made.truth is not None:
-        columns["label"] = made.truth
-    write_columns(out, columns)
+    columns = {"example": np.arange(len(made.labels)), "cluster": made.labels, "probability": made.probability}
+    write_columns(out, columns | {"label": made.truth})
     facts = made.facts
     agrees = f", NMI with the labels {facts['nmi']:.3f}" if "nmi" in facts else ""
     words = f"{facts['k']} clusters, stability {describe(facts['stability'])} (ARI){agrees}; {out}"

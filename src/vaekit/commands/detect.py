@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
 from vaekit.commands.files import COLUMNS, check_out, write_columns
@@ -73,11 +72,9 @@ def detect(
     if suffix == ".png":
         figures.save(figures.anomaly_scores(made.scores, made.threshold, made.truth), out)
     else:
-        columns: dict[str, Any] = {"example": np.arange(len(made.scores)), "score": made.scores}
-        columns["anomaly"] = made.anomaly.astype(int)
-        if made.truth is not None:
-            columns["truth"] = made.truth.astype(int)
-        write_columns(out, columns)
+        truth = None if made.truth is None else made.truth.astype(int)
+        columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
+        write_columns(out, columns | {"truth": truth})
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
     answer.tell(

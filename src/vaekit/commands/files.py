@@ -74,7 +74,7 @@ def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: A
 
 
 def write_columns(out: Path, columns: Mapping[str, Any]) -> None:
-    """Write named columns of one length as CSV or NPZ, by the file's suffix."""
+    """Write named columns of one length (None is left out) as CSV or NPZ, by the file's suffix."""
     import numpy as np
 
     from vaekit.data.csv_files import write_csv
@@ -83,9 +83,6 @@ def write_columns(out: Path, columns: Mapping[str, Any]) -> None:
     if out.suffix.lower() == ".npz":
         write_npz(out, **columns)
         return
-    rows = zip(*columns.values())
-    write_csv(
-        out,
-        list(columns),
-        ([repr(float(v)) if isinstance(v, float | np.floating) else v for v in row] for row in rows),
-    )
+    known = {name: column for name, column in columns.items() if column is not None}
+    rows = ([repr(float(v)) if isinstance(v, float | np.floating) else v for v in row] for row in zip(*known.values()))
+    write_csv(out, list(known), rows)

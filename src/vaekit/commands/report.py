@@ -19,29 +19,23 @@ def report(*runs: Path, use: Use = USE, out: Path | None = None) -> None:
     out
         The page that compares several runs; default comparison.html here.
     """
-    if len(runs) < 1:
-        raise UserError("name the folder of a run, or of several runs to compare")
-    if len(runs) > 1:
-        print(_compare(runs, out or Path("comparison.html"), use))
-        return
-    if out is not None:
-        raise UserError("--out is for comparing several runs; one run's report is written into its folder")
-    first, *_ = runs
-    opened = use.load(first)
-    opened.write_figures()
-    print(opened.write_report())
-
-
-def _compare(folders: tuple[Path, ...], out: Path, use: Use) -> Path:
-    """Write a page that compares finished runs: numbers, differing settings, figures; return its path."""
     from vaekit.atomic import write_text
     from vaekit.runs.report import compare
 
+    if not runs:
+        raise UserError("name the folder of a run, or of several runs to compare")
+    if len(runs) == 1:
+        if out is not None:
+            raise UserError("--out is for comparing several runs; one run's report is written into its folder")
+        opened = use.load(runs[0])
+        opened.write_figures()
+        print(opened.write_report())
+        return
+    out = out or Path("comparison.html")
     check_out(out, (".html", ".htm"))
-    seen: set[Path] = set()
-    for folder in folders:
-        if folder.resolve() in seen:
-            raise UserError(f"{folder} is named twice; a comparison needs different runs")
-        seen.add(folder.resolve())
-    write_text(out, compare([use.load(folder) for folder in folders]))
-    return out
+    places = [run.resolve() for run in runs]
+    for i, run in enumerate(runs):
+        if places[i] in places[:i]:
+            raise UserError(f"{run} is named twice; a comparison needs different runs")
+    write_text(out, compare([use.load(run) for run in runs]))
+    print(out)

@@ -43,10 +43,10 @@ class Refused(HTTPException):
 class Api:
     """The routes over one run. Decoding has threads of its own, so that nothing slow delays a slider."""
 
-    def __init__(self, session: Session, workers: int = 2) -> None:
+    def __init__(self, session: Session) -> None:
         self.x = session
         quiet = {"initializer": torch.set_num_threads, "initargs": (1,)}
-        self._quick = ThreadPoolExecutor(workers, "decode", **quiet)
+        self._quick = ThreadPoolExecutor(2, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
         self._map: Any = None
         self._uploads = Bucket(rate=5.0, burst=30.0)
@@ -322,9 +322,9 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", media_type="text/html")
 
 
-def make_app(session: Session, workers: int = 2) -> Starlette:
+def make_app(session: Session) -> Starlette:
     """Return the application, without its guard."""
-    api = Api(session, workers)
+    api = Api(session)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

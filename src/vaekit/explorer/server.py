@@ -115,11 +115,8 @@ def serve(run: RunBase, port: int = PORT, browser: bool = True, announce: Callab
     require_web()
     explorer = Explorer(Session(run), port)
     announce(explorer.url)
-    if browser and _has_screen():
+    # Without a screen a browser would take over this terminal.
+    screen = sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if browser and screen:
         threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()
     explorer.run()
-
-
-def _has_screen() -> bool:
-    """Whether a browser would open a window, rather than take over this terminal."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

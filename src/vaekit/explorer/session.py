@@ -94,6 +94,7 @@ class Session:
         except Unsupported as error:
             raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
         self.refused = refusal(trace)
+        self.scorer = Scorer(self.model, self.refused)
         latent = next(iter(trace.latents.values()))
         self.point_mass = is_point_mass(latent.q)
         self.one_hot = len(trace.latents) == 1 and is_one_hot(latent)
@@ -131,7 +132,7 @@ class Session:
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
         height, width = info.shape[1:] if info.is_image else (0, 0)
-        names = getattr(info, "columns", None) or [f"value {i + 1}" for i in range(info.dimensions)]
+        names = [] if info.is_image or self.as_text else [f"value {i + 1}" for i in range(info.dimensions)]
         return {
             "title": f"{self.run.recipe} on {info.name}",
             "image": info.is_image,
@@ -140,7 +141,7 @@ class Session:
             "channels": 3 if info.is_image and info.shape[0] >= 3 else 1,
             "height": height,
             "width": width,
-            "names": [] if info.is_image or self.as_text else [getattr(name, "name", str(name)) for name in names],
+            "names": names,
             "classes": list(info.classes),
             "takes_label": self.model.takes_label,
             "size": self.size,
@@ -343,11 +344,6 @@ class Session:
             "x": self.shown(x.cpu())[0],
             "recon": self.decode(z, label)[0],
         }
-
-    @cached_property
-    def scorer(self) -> Scorer:
-        """The anomaly score of one example among the test examples'."""
-        return Scorer(self.model, self.refused)
 
     def scores(self) -> dict[str, Any]:
         """Return the histogram of the test examples' anomaly scores, computed once."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.errors import UserError
+from vaekit.errors import optional
 from vaekit.figures import style
 
 if TYPE_CHECKING:
@@ -32,11 +32,10 @@ def drawings(smiles: Sequence[str]) -> Figure:
     >>> len(drawings(["CCO", "c1ccccc1"]).axes)
     1
     """
-    try:
-        from rdkit import Chem, rdBase
-        from rdkit.Chem.Draw import MolsToGridImage, rdMolDraw2D
-    except ImportError:
-        raise UserError("drawing molecules needs the package rdkit: pip install 'vaekit[mol]'") from None
+    optional("rdkit.Chem", "drawing molecules needs the package rdkit: pip install 'vaekit[mol]'")
+    from rdkit import Chem, rdBase
+    from rdkit.Chem.Draw import MolsToGridImage, rdMolDraw2D
+
     with rdBase.BlockLogs():
         parsed = [Chem.MolFromSmiles(text) if text else None for text in smiles]
     options: Any = rdMolDraw2D.MolDrawOptions()
@@ -65,8 +64,5 @@ def _smiles(row: Sequence[int], facts: Mapping[str, Any]) -> str:
     text = "".join(words)
     if facts["representation"] != "selfies":
         return text
-    try:
-        import selfies
-    except ImportError:
-        raise UserError("drawing SELFIES needs the package selfies: pip install 'vaekit[mol]'") from None
+    selfies = optional("selfies", "drawing SELFIES needs the package selfies: pip install 'vaekit[mol]'")
     return str(selfies.decoder(text))

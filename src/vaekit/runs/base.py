@@ -141,9 +141,7 @@ class RunBase:
         """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
         if not self.info.is_array and self.modality is not None:
             return self.modality.encode(source, self.info, self.settings.data)
-        wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
-        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
-        other = load_data(source, settings, wants=wants)
+        other = self._whole(source)
         if isinstance(self.modality, Audio):
             other = self.modality.matched(other, self.info)
         if tuple(other.info.shape) != tuple(self.info.shape):
@@ -158,6 +156,11 @@ class RunBase:
                 f"{self.info.n_classes}: {', '.join(self.info.classes)}"
             )
         return self._preparation(other).fixed(other.train, TEST_SEED)
+
+    def _whole(self, source: Any) -> DataSet:
+        """Return other data, none held out, as this run's likelihood wants them."""
+        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
+        return load_data(source, settings, wants=LIKELIHOODS[self.settings.model.likelihood].part.wants)
 
     def _preparation(self, other: DataSet) -> Prepare:
         """Return how other data become what this run's were: their own scale of greys, this run's moments.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,11 @@ def kl_layers(run: LatentRun) -> Any:
     values = {name: torch.cat(each) for name, each in parts.items()}
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
-    history = _layer_history(run, run.model.names)
-    return figures.kl_layers(means, errors, history)
+    assert run.path is not None
+    log = [record for record in read(run.path / files.LOG) if f"kl.{run.model.names[0]}" in record]
+    steps = [record["step"] for record in log]
+    history = {name: (steps, [record[f"kl.{name}"] for record in log]) for name in run.model.names}
+    return figures.kl_layers(means, errors, history if len(log) > 1 else None)
 
 
 def _few(run: LatentRun, n: int) -> int:
@@ -190,16 +193,6 @@ def write_lines(run: LatentRun) -> list[Path]:
     both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))
     return [samples, pairs]
-
-
-def _layer_history(run: LatentRun, names: Sequence[str]) -> dict[str, tuple[list[float], list[float]]]:
-    """Return (steps, nats) of each layer from the run's log; empty where it has fewer than two records of them."""
-    path = None if run.path is None else run.path / files.LOG
-    records = [r for r in read(path) if f"kl.{names[0]}" in r] if path is not None and path.exists() else []
-    if len(records) < 2:
-        return {}
-    steps = [r["step"] for r in records]
-    return {name: (steps, [r[f"kl.{name}"] for r in records]) for name in names}
 
 
 def aggregate(run: LatentRun) -> Any:

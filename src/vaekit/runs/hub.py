@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.atomic import replacing, write_json, write_text
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 from vaekit.runs import folder as files
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run
@@ -106,11 +106,7 @@ run.sample(16)
 
 
 def _hub() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise UserError("the model hub needs huggingface_hub; run: pip install 'vaekit[hub]'") from None
-    return huggingface_hub
+    return optional("huggingface_hub", "the model hub needs huggingface_hub; run: pip install 'vaekit[hub]'")
 
 
 def _first_line(error: Exception) -> str:

@@ -14,26 +14,18 @@ from vaekit import distributed
 from vaekit.atomic import write_json, write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
-from vaekit.data.loading import load as load_data
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
 from vaekit.inference import inference, joined, label_for
-from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.folder import EVALUATION, REPORT
 from vaekit.runs.latent import STUDIED, LatentRun
-from vaekit.runs.results import (
-    Augmented,
-    Classification,
-    Clustering,
-    Detection,
-    Imputation,
-)
+from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
@@ -118,7 +110,11 @@ class Run(LatentRun):
         threshold([0.0], contamination)
         split, truth = self.split(data), None
         if anomalous is not None:
-            truth = self._of_classes(split, anomalous)
+            if split.y is None:
+                raise UserError("the data have no labels, which anomalous classes need; give labelled data")
+            truth = np.isin(split.y.numpy(), [self.class_number(name) for name in anomalous])
+            if truth.all() or not truth.any():
+                raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
         if against is not None:
             odd = self.split(against)
             truth = np.arange(len(split) + len(odd)) >= len(split)
@@ -138,14 +134,6 @@ class Run(LatentRun):
         normal = self.codes(self.training(STUDIED)) if score == "distance" else None
         y = label_for(self.model, split.y)
         return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
-
-    def _of_classes(self, split: Split, names: Sequence[Any]) -> np.ndarray:
-        if split.y is None:
-            raise UserError("the data have no labels, which anomalous classes need; give labelled data")
-        truth = np.isin(split.y.numpy(), [self.class_number(name) for name in names])
-        if truth.all() or not truth.any():
-            raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, names))}")
-        return truth
 
     def impute(
         self,
@@ -167,10 +155,11 @@ class Run(LatentRun):
         how: dict[str, Any] = {"method": method, "draws": draws, "k": k, "seed": seed}
         if self.info.kind == "table":
             table = self.impute_table(data, **how)
-            return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.missing)
+            return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.gaps.numpy())
         x = np.asarray(data, dtype=np.float64)
         rows, unit = with_gaps(self.info, self.prepare, x, where)
-        start = torch.zeros(tuple(self.info.shape)) if self._forgotten else self.data.train_mean()
+        lost = self._data is None and self.record["data"]["source"] == "memory"
+        start = torch.zeros(tuple(self.info.shape)) if lost else self.data.train_mean()
         filled = impute(self.model, rows, start, **how)
         mean, several = (in_source_terms(self.info, self.prepare, v, unit) for v in (filled.mean, filled.draws))
         missing = np.isnan(x)
@@ -180,11 +169,6 @@ class Run(LatentRun):
     def impute_table(self, data: Any, **how: Any) -> TableImputation:
         """Fill a table's missing cells as `impute` does, keeping how each cell was written."""
         return impute_table(self.model, self.info, self.settings.data, data, **how)
-
-    @property
-    def _forgotten(self) -> bool:
-        """Whether the run was trained on arrays that are gone."""
-        return self._data is None and self.record["data"]["source"] == "memory"
 
     def augment(
         self,
@@ -361,9 +345,7 @@ class Run(LatentRun):
         if data is None:
             split, name = self.split(), f"the test split of {self.info.name}"
         elif data in DATASETS:
-            wants = LIKELIHOODS[self.settings.model.likelihood].part.wants
-            settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None})
-            other = load_data(data, settings, wants=wants)
+            other = self._whole(data)
             if (tuple(other.info.shape), other.info.levels) != (tuple(self.info.shape), self.info.levels):
                 raise UserError(
                     f"{data} has examples of shape {tuple(other.info.shape)} with {other.info.levels} levels; this "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.errors import UserError
+from vaekit.errors import optional
 
 Ints = NDArray[np.int64]
 Cumulative = Callable[[Ints], Ints]
@@ -24,15 +24,6 @@ Cumulative = Callable[[Ints], Ints]
 MASS_BITS = 22
 """Mass is counted in units of 2^-22: the coder itself resolves 2^-24, so that no unit is lost."""
 WHOLE = 1 << MASS_BITS
-
-
-def coding() -> Any:
-    """Return the entropy coding library, constriction; UserError where it is not installed."""
-    try:
-        import constriction
-    except ImportError:
-        raise UserError("compression needs the library constriction; run: pip install 'vaekit[coding]'") from None
-    return constriction
 
 
 class BitStack:
@@ -52,7 +43,8 @@ class BitStack:
 
     def __init__(self, words: NDArray[np.uint32], *, closed: bool = False) -> None:
         """Begin with `words`: any numbers, or with `closed` what `finish` gave."""
-        library = coding()
+        needed = "compression needs the library constriction; run: pip install 'vaekit[coding]'"
+        library = optional("constriction", needed)
         self._coder = library.stream.stack.AnsCoder(words, seal=not closed)
         self._bernoulli = library.stream.model.Bernoulli(perfect=False)
         self._uniform = library.stream.model.Uniform

@@ -163,11 +163,6 @@ class Packed:
         """How many examples there are."""
         return sum(self.blocks)
 
-    @property
-    def bits(self) -> int:
-        """The stack's length."""
-        return 32 * len(self.words)
-
 
 def decompress(codec: Codec, packed: Packed, *, progress: Progress | None = None) -> Tensor:
     """Return the levels (N, *shape) uint8 that were coded, bit by bit.

@@ -19,31 +19,25 @@ from vaekit import __version__
 from vaekit.data.info import DataInfo
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 from vaekit.models.base import Model
 
 Format = Literal["onnx", "torch"]
 
 
 class Encoder(nn.Module):
-    """x (B, *shape) [, y (B, C)] → mean and standard deviation of q(z|x), (B, D) each."""
+    """x (B, *shape) [, y (B, C)] → mean and standard deviation of q(z|x), (B, D) each; without a `spread` the code."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, spread: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.spread = model, spread
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation."""
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...] | Tensor:
+        """Return mean and standard deviation, or the code."""
+        if not self.spread:
+            return self.model.posterior_mean(x, y)
         q = self.model.encode(x, y)
         return q.mean, q.stddev
-
-
-class PointEncoder(Encoder):
-    """x (B, *shape) → the code, for posteriors that have no standard deviation."""
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """Return the code."""
-        return self.model.posterior_mean(x, y)
 
 
 class Decoder(nn.Module):
@@ -83,8 +77,7 @@ def parts(model: Model, info: DataInfo) -> dict[str, tuple[nn.Module, tuple[Tens
         spread = isinstance(q.stddev, Tensor) and not is_point_mass(q)
     except (NotImplementedError, AttributeError, ValueError):
         spread = False
-    encoder: nn.Module = Encoder(model) if spread else PointEncoder(model)
-    return {"encoder": (encoder, (x, *label)), "decoder": (Decoder(model), (z, *label))}
+    return {"encoder": (Encoder(model, spread), (x, *label)), "decoder": (Decoder(model), (z, *label))}
 
 
 @contextmanager
@@ -116,14 +109,10 @@ def _facts(part: str, inputs: tuple[Tensor, ...], facts: Mapping[str, Any]) -> d
 
 def onnx_bytes(module: nn.Module, inputs: tuple[Tensor, ...], facts: Mapping[str, str]) -> bytes:
     """Return one part as an ONNX model with a free batch size."""
-    try:
-        import onnx
-        import onnxscript
-    except ImportError:
-        raise UserError("ONNX export needs onnx and onnxscript; run: pip install 'vaekit[onnx]'") from None
-    del onnxscript
+    needed = "ONNX export needs onnx and onnxscript; run: pip install 'vaekit[onnx]'"
+    onnx, _ = optional("onnx", needed), optional("onnxscript", needed)
     names = {"encoder": ["x", "y"], "decoder": ["z", "y"]}[facts["part"]][: len(inputs)]
-    outputs = ["mean", "sd"] if type(module) is Encoder else ["code" if facts["part"] == "encoder" else "mean"]
+    outputs = ["mean"] if facts["part"] == "decoder" else ["mean", "sd"] if module.spread else ["code"]
     with _quiet():
         made = torch.onnx.export(
             program(module, inputs),

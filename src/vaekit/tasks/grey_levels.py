@@ -74,5 +74,6 @@ def _candidates(x: NDArray[Any], levels: int) -> list[tuple[Unit, NDArray[Any]]]
         out.append(("255", np.rint(plain / 255)))
     if x.dtype.kind == "f":
         grid = np.rint(plain * (levels - 1))
-        out += [("grid", grid), ("grid-single", grid)]
+        out.append(("grid", grid))
+        out.append(("grid-single", grid))
     return out

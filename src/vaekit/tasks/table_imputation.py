@@ -28,7 +28,7 @@ class TableImputation:
 
     `single` (N, C) are the columns that the model knows as it stores them, filled by the best single values; `draws`
     (M, N, C) are multiple imputations; `gaps` (N, C) says what was missing there. Gaps in columns that never varied get
-    their one value; those in columns the model does not know (identifiers) stay.
+    their one value; those in columns the model does not know (identifiers) stay. `count` cells of the table are filled.
     """
 
     frame: Frame
@@ -36,16 +36,7 @@ class TableImputation:
     single: Tensor
     draws: Tensor
     gaps: Tensor
-
-    @property
-    def missing(self) -> np.ndarray:
-        """Which cells of the model's columns were missing, (N, C) bool."""
-        return self.gaps.numpy()
-
-    @property
-    def count(self) -> int:
-        """How many missing cells of the table's own columns are filled."""
-        return _missing_cells(self.frame, self.info, self.gaps)
+    count: int
 
     @property
     def header(self) -> list[str]:
@@ -114,13 +105,10 @@ def impute_table(model: Model, info: DataInfo, settings: DataSettings, data: Any
     frame = read_table(data, settings)
     x = Tables().encoded(frame, info, settings.unknown).x
     gaps = torch.isnan(x)
-    if not _missing_cells(frame, info, gaps):
-        raise UserError(f"{frame.source} has no missing cell in a column of this run; there is nothing to impute")
-    filled = impute(model, x, None, **how)
-    return TableImputation(frame, info, filled.mean, filled.draws, gaps)
-
-
-def _missing_cells(frame: Frame, info: DataInfo, gaps: Tensor) -> int:
     present = [frame.column(column["name"]) is not None for column in info.facts["columns"]]
     constant = [cells for cells in frame.columns if cells.name in info.facts["constants"]]
-    return int(gaps[:, present].sum()) + sum(int((cells.codes < 0).sum()) for cells in constant)
+    count = int(gaps[:, present].sum()) + sum(int((cells.codes < 0).sum()) for cells in constant)
+    if not count:
+        raise UserError(f"{frame.source} has no missing cell in a column of this run; there is nothing to impute")
+    filled = impute(model, x, None, **how)
+    return TableImputation(frame, info, filled.mean, filled.draws, gaps, count)
