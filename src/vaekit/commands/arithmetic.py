@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, example_numbers, numbers
 from vaekit.commands.files import ARRAYS, check_out, write_drawn
 from vaekit.commands.output import note
@@ -16,7 +12,7 @@ def arithmetic(
     run: Folder,
     /,
     *,
-    examples: Annotated[str, Parameter(negative="")],
+    examples: str,
     attribute: str | None = None,
     amounts: str = "0,0.5,1,1.5",
     use: UseData = USE_DATA,

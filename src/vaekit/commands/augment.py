@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
-from vaekit.commands.common import ANSWER, USE, WHOLE, Answer, Folder, Seed, Use
+from vaekit.commands.common import ANSWER, USE, Answer, Count, Folder, Seed, Use
 from vaekit.commands.files import check_out, write_examples
 from vaekit.errors import UserError
 
@@ -18,7 +16,7 @@ def augment(
     *,
     data: str | None = None,
     method: Literal["near", "class", "interpolate", "adversarial"] = "near",
-    n: Annotated[int | None, WHOLE, Parameter(alias="-n")] = None,
+    n: Count | None = None,
     radius: float = 0.3,
     seed: Seed = 0,
     use: Use = USE,

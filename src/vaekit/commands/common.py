@@ -28,6 +28,7 @@ def _whole(kind: Any, tokens: Sequence[Any]) -> int:
 WHOLE = Parameter(converter=_whole)
 Whole = Annotated[int, WHOLE]
 Count = Annotated[int, WHOLE, Parameter(alias="-n")]
+Words = Annotated[list[str] | None, Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[Flag, Parameter(help="Print one JSON object.")]
 Folder = Annotated[Path, Parameter(help="The run's folder.")]

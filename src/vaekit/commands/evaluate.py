@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from vaekit import _env
-from vaekit.commands.common import ANSWER, USE, Answer, Folder, Use, Whole, at_least
+from vaekit.commands.common import ANSWER, USE, Answer, Folder, Use, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import UserError
@@ -21,7 +20,7 @@ def evaluate(
     run: Folder,
     /,
     *,
-    metrics: Annotated[list[str] | None, Parameter(negative="")] = None,
+    metrics: Words = None,
     k: Whole = 500,
     limit: Whole | None = None,
     inception: Path | None = None,
@@ -88,14 +87,14 @@ class Ticker:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, shown: Callable[[str], None] | None = None) -> None:
-        self._clock, self._shown = clock, shown or self._write
-        self._silent = shown is None and not sys.stderr.isatty()
-        self._last = -1.0
-        self._name, self._begun, self._first = "", 0.0, 0
+        self._clock, self._shown = clock, shown
+        if shown is None and sys.stderr.isatty():
+            self._shown = partial(print, end="", file=sys.stderr, flush=True)
+        self._name, self._begun, self._first, self._last = "", 0.0, 0, -1.0
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """Show how far `name` is."""
-        if self._silent:
+        if self._shown is None:
             return
         now = self._clock()
         if name != self._name or done < self._first:
@@ -112,7 +111,3 @@ class Ticker:
             return ""
         seconds = (now - self._begun) / (done - self._first) * (total - done)
         return f", {seconds / 60:.0f} min left" if seconds >= 120 else f", {seconds:.0f} s left"
-
-    @staticmethod
-    def _write(text: str) -> None:
-        print(text, end="", file=sys.stderr, flush=True)

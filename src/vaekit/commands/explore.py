@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from vaekit.commands.common import USE, Folder, Use
 from vaekit.commands.output import note
 
@@ -15,7 +11,7 @@ def explore(
     /,
     *,
     port: int = 8765,
-    browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+    browser: bool = True,
     use: Use = USE,
 ) -> None:
     """Explore a run's latent space in the browser, on this machine alone; Ctrl-C ends it.

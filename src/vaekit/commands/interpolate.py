@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, Whole, at_least, example_numbers
 from vaekit.commands.files import check_out, formats, write_drawn
@@ -19,7 +17,7 @@ def interpolate(
     n: Count = 6,
     steps: Whole = 10,
     kind: Literal["linear", "spherical"] = "linear",
-    examples: Annotated[str | None, Parameter(negative="")] = None,
+    examples: str | None = None,
     use: UseData = USE_DATA,
     out: Picture,
 ) -> None:

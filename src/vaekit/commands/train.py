@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from vaekit import _env
-from vaekit.commands.common import Flag, Whole
+from vaekit.commands.common import Flag, Whole, Words
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
 from vaekit.errors import UserError
@@ -27,10 +24,10 @@ def train(
     seed: Whole | None = None,
     device: str | None = None,
     precision: str | None = None,
-    set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    set: Words = None,
     resume: Flag = False,
     overwrite: Flag = False,
-    logger: Annotated[list[str] | None, Parameter(negative="")] = None,
+    logger: Words = None,
     devices: Whole | None = None,
     shard: Flag = False,
     compile: Flag = False,

@@ -23,18 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Ten colours that stay apart under the common colour-vision deficiencies (Petroff 2021, arXiv:2107.02270).
-PALETTE = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
-)
+PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 BLUE, ORANGE, RED, GREY, PURPLE = PALETTE[:5]
 INK, MUTED, GRID = "#1f2328", "#57606a", "#e3e6ea"
 SEQUENTIAL, DIVERGING, CONTINUOUS = "viridis", "RdBu_r", "cividis"

@@ -17,12 +17,10 @@ from vaekit.recipes.base import RECIPES, Recipe
 from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
 
-DEFAULT = "digits"
-
 
 def default_source(recipe: Recipe) -> str:
     """Return the data that a recipe trains on when none are named; a UserError where there are none."""
-    source = DEFAULT if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
+    source = "digits" if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
     if source is None:
         raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
     return source

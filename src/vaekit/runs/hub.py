@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from vaekit.atomic import replacing, write_json, write_text
+from vaekit.atomic import write_json, write_text
 from vaekit.errors import UserError, optional
 from vaekit.runs import folder as files
 from vaekit.runs.loading import load
@@ -32,11 +31,7 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
     info = dict(record["data"]["info"]) | {"source": ""}
     record["data"] = record["data"] | {"source": plain, "info": info}
     record.pop("command", None)
-    if run.path is not None:
-        with replacing(target / files.WEIGHTS) as part:
-            shutil.copyfile(run.path / files.WEIGHTS, part)
-    else:
-        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
+    checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
     write_json(target / files.RECORD, record)
     write_text(target / CARD, card(run))
     return target
