@@ -305,7 +305,7 @@ def explored(run: Run) -> list[Any]:
     """Return what the explorer's page is told, by everything it asks for."""
     session = Session(run)
     told: list[Any] = [session.facts]
-    if session.test_count:
+    if session.facts["n_test"]:
         first, second = session.encode(0), session.encode(1)
         codes = session.code([first["z"], second["z"]])
         a, b = codes

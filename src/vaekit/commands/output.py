@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from math import floor, log10
 from typing import Any
 
 from vaekit.atomic import finite
@@ -37,8 +38,6 @@ def number(value: float | None, stderr: float | None = None) -> str:
         return "-"
     if stderr is None or stderr == 0:
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
-    from math import floor, log10
-
     digits = max(0, 1 - floor(log10(abs(stderr)))) if stderr < 10 else 0
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 

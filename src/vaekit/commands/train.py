@@ -86,14 +86,13 @@ def train(
     from vaekit.runs.folder import next_free
     from vaekit.runs.train import train as train_run
 
-    target = out
     if out is None and not resume:
         name = recipe or "vae"
-        target = next_free(name, data or default_source(RECIPES[name].part))
+        out = next_free(name, data or default_source(RECIPES[name].part))
     run = train_run(
         recipe,
         data,
-        out=target,
+        out=out,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,

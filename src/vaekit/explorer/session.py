@@ -105,11 +105,6 @@ class Session:
         self.categories = _categories(latent, self.one_hot) if self.discrete else 0
 
     @cached_property
-    def test_count(self) -> int:
-        """How many examples can be picked by number: those of the test split."""
-        return len(self._splits[0]) if self._splits else 0
-
-    @cached_property
     def _studied(self) -> Information:
         """KL and spread of each latent dimension over test examples."""
         if not self._splits:
@@ -151,7 +146,7 @@ class Session:
             "centre": centre.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
-            "n_test": self.test_count,
+            "n_test": len(self._splits[0]) if self._splits else 0,
             "problem": self.problem,
             "refused": self.refused,
             "grey": info.is_image and info.shape[0] == 1,

@@ -17,6 +17,7 @@ from vaekit.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _MISSING, _GAP = (0.74, 0.12, 0.0), 0.85
@@ -134,8 +135,7 @@ def interpolation(rows: Any, title: str | None = "Interpolation between encoded 
     if made.ndim == 3:
         return _families(made, [f"path {i + 1}" for i in range(len(made))], t, "t", title)
     fig, ax, _, x = _rows(made, title)
-    _number_ticks(ax.set_xticks, x, t, fig.get_figwidth() / 0.5)
-    ax.set_xlabel("t (fraction of the way)", fontsize=style.LABEL, color=style.INK)
+    _number_axis(ax.xaxis, x, t, fig.get_figwidth() / 0.5, "t (fraction of the way)")
     return fig
 
 
@@ -172,8 +172,7 @@ def traversals(rows: Any, names: Sequence[str], kl: Any = None, values: Any = No
         labels = [name.replace("\n", ", ") for name in labels]  # no room for two lines
     ax.set_yticks(y, [style.plain(n) for n in labels])
     if columns is not None:
-        _number_ticks(ax.set_xticks, x, columns, fig.get_figwidth() / 0.5)
-        ax.set_xlabel("value of the latent", fontsize=style.LABEL, color=style.INK)
+        _number_axis(ax.xaxis, x, columns, fig.get_figwidth() / 0.5, "value of the latent")
     return fig
 
 
@@ -196,18 +195,17 @@ def manifold(grid: Any, xs: Any, ys: Any, names: tuple[str, str] = ("z1", "z2"))
             f"the grid is {len(made)} × {made.shape[1]} but ys and xs have {len(up)} and {len(across)} values"
         )
     fig, ax, y, x = _rows(made[::-1], "The decoded latent plane")
-    _number_ticks(ax.set_xticks, x, across, fig.get_figwidth() / 0.5)
-    _number_ticks(ax.set_yticks, y, up[::-1], fig.get_figheight() / 0.3)
-    ax.set_xlabel(style.plain(f"{names[0]} (latent units)"), fontsize=style.LABEL, color=style.INK)
-    ax.set_ylabel(style.plain(f"{names[1]} (latent units)"), fontsize=style.LABEL, color=style.INK)
+    _number_axis(ax.xaxis, x, across, fig.get_figwidth() / 0.5, f"{names[0]} (latent units)")
+    _number_axis(ax.yaxis, y, up[::-1], fig.get_figheight() / 0.3, f"{names[1]} (latent units)")
     return fig
 
 
-def _number_ticks(set_ticks: Any, places: np.ndarray, values: np.ndarray, most: float) -> None:
-    """Write two digits of `values` at `places`, at most `most` of them."""
+def _number_axis(axis: Axis, places: np.ndarray, values: np.ndarray, most: float, label: str) -> None:
+    """Write two digits of `values` at `places`, at most `most` of them, and what they are."""
     every = math.ceil(len(values) / most)
     words = [f"{0.0 if abs(v) < 5e-3 else v:.2g}".replace("-", "−") for v in values[::every]]
-    set_ticks(places[::every], words)
+    axis.set_ticks(places[::every], words)
+    axis.set_label_text(style.plain(label), fontsize=style.LABEL, color=style.INK)
 
 
 def _rows(x: np.ndarray, title: str | None) -> tuple[Figure, Axes, np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +58,15 @@ def versions() -> dict[str, str]:
 
 def next_free(recipe: str, data: str) -> Path:
     """Return runs/DATA-RECIPE, with a number behind it when that is taken; processes of one run agree on it."""
+
+    def free() -> str:
+        if distributed.restarted():
+            for path in Path("runs").glob(f"*/{RECORD}"):
+                if read_record(path.parent).get("launch") == distributed.launch():
+                    return str(path.parent)
+        stem = f"{Path(data).stem or 'data'}-{recipe}"
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        return next(f"runs/{name}" for name in names if not Path("runs", name).exists())
+
     distributed.start()
-    return Path(distributed.from_main(lambda: str(_next_free(recipe, data))))
-
-
-def _next_free(recipe: str, data: str) -> Path:
-    if distributed.restarted():
-        for path in Path("runs").glob(f"*/{RECORD}"):
-            if read_record(path.parent).get("launch") == distributed.launch():
-                return path.parent
-    stem = f"{Path(data).stem or 'data'}-{recipe}"
-    folder, number = Path("runs") / stem, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{stem}-{number}"
-    return folder
+    return Path(distributed.from_main(free))
