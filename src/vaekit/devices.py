@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise UserError(f"there is no device '{name}' here; use --device auto or cpu") from None
+        raise UserError(f"there is no device '{name}' here; use auto or cpu") from None
     return device
 
 
@@ -51,22 +52,31 @@ def device_of(model: nn.Module) -> torch.device:
 # -- random state ------------------------------------------------------------------------------------------------------
 
 
+def _generator(device: torch.device | None) -> tuple[Any, tuple[torch.device, ...]] | None:
+    """Return the module that keeps a device's random state, and how its functions name the device; None for the CPU."""
+    module = None if device is None or device.type == "cpu" else getattr(torch, device.type, None)
+    if device is None or not hasattr(module, "get_rng_state"):
+        return None
+    return module, () if device.type == "mps" else (device,)
+
+
 def rng_state(device: torch.device | None = None) -> dict[str, Tensor]:
     """Return the states of the CPU's generator and of the device's, as CPU tensors by the kind of device.
 
     The run's own device is number 0 in the names, whatever its number on this machine.
     """
-    states = {"cpu": torch.get_rng_state()}
-    if device is not None and device.type != "cpu":
-        states[f"{device.type}0"] = torch.get_device_module(device).get_rng_state(device)
+    states, own = {"cpu": torch.get_rng_state()}, _generator(device)
+    if device is not None and own is not None:
+        states[f"{device.type}0"] = own[0].get_rng_state(*own[1])
     return states
 
 
 def set_rng_state(states: Mapping[str, Tensor], device: torch.device | None = None) -> None:
     """Put a random state back; that of a kind of device that the run is not on is left out."""
     torch.set_rng_state(states["cpu"])
-    if device is not None and f"{device.type}0" in states:
-        torch.get_device_module(device).set_rng_state(states[f"{device.type}0"], device)
+    own = _generator(device)
+    if device is not None and own is not None and f"{device.type}0" in states:
+        own[0].set_rng_state(states[f"{device.type}0"], *own[1])
 
 
 def check_seed(seed: int) -> None:

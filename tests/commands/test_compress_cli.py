@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vaekit.runs.loading import load
 
 from vaekit.commands.main import run as command
 from vaekit.errors import UserError
+from vaekit.runs.loading import load
 from vaekit.runs.train import train
 from vaekit.tasks.grey_levels import Layout, to_levels
 

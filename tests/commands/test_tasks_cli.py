@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vaekit.runs.loading import load
 
+from vaekit.runs.loading import load
 from vaekit.runs.train import train
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from vaekit.runs.run import Run
 
 from vaekit import bounds
 from vaekit.distributions.kl import closed_form_kl
 from vaekit.models.semi_amortised import SemiAmortisedVAE
 from vaekit.models.vae import VAE
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
 

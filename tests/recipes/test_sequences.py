@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from vaekit.runs.run import Run
 
 from recipes.examples import lines
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES
+from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
 SMALL = {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 4, "train.lr": 5e-3}
