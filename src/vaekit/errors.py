@@ -1,4 +1,4 @@
-"""The errors vaekit raises on purpose, each one sentence that names what is wrong and the mend."""
+"""The errors vaekit raises on purpose, each one sentence that states the problem and the fix."""
 
 from __future__ import annotations
 

@@ -86,12 +86,6 @@ class NodeNormal(Family):
         """Return Σ_i Σ_d ½ (1 + log 2π) + log σ_id, nats a graph."""
         return ((0.5 * (1 + LOG_2PI) + self.log_scale) * self.mask.unsqueeze(-1)).flatten(-2).sum(-1)
 
-    @property
-    def kl_units(self) -> Tensor:
-        """KL(q_id ‖ N(0, 1)) of each node and dimension, (G, N, D), zero where there is no node."""
-        each = 0.5 * (self.loc * self.loc + torch.expm1(2 * self.log_scale)) - self.log_scale
-        return each * self.mask.unsqueeze(-1)
-
 
 def standard_nodes(mask: Tensor, dims: int, dtype: torch.dtype = torch.float32) -> NodeNormal:
     """Return N(0, I) over `dims` dimensions of each node of `mask` (G, N).

@@ -236,19 +236,17 @@ class ImageDecoder(Net):
 
     With `skip`, a linear map of z is added to every channel after every stage and before the head (generative skip
     connections, Dieng et al. 2019), which keeps a deep decoder from ignoring z. If the latent is a map on the grid
-    itself, a 3 × 3 convolution takes the place of the dense layers.
+    itself, a 3 × 3 convolution takes the place of the dense layers. The last of `stages` doubles nothing. Subclasses
+    call `end` when all else is made.
     """
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
-        stages: Sequence[nn.Module],
-        last: nn.Module,
         channels: Sequence[int],
-        grid: tuple[int, int],
+        stages: Sequence[nn.Module],
         *,
-        upsample: Upsample,
         dense: Sequence[int],
         context: int,
         act: str,
@@ -256,6 +254,7 @@ class ImageDecoder(Net):
     ) -> None:
         super().__init__(in_shape, out_shape, context)
         self.act = activation(act)
+        grid = grids(out_shape, len(channels))[-1]
         self.map = is_map(in_shape, grid)
         self.grid = (channels[0], *grid)
         start = size(in_shape) + context
@@ -263,12 +262,15 @@ class ImageDecoder(Net):
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
         self.stem = nn.Conv2d(in_shape[0], channels[0], 3, padding=1) if self.map else None
         self.label = Dense(context, channels[0], bias=False) if self.map and context else None
-        self.stages = nn.ModuleList(stages)
-        self.last = last
+        self.stages = nn.ModuleList(stages[:-1])
+        self.last = stages[-1]
         ends = [*channels[1:], channels[-1]]
         self.skips = nn.ModuleList(Dense(start, c, bias=False) for c in ends) if skip else None
-        self.upsample: Upsample = upsample
         self.channels = channels[-1]
+
+    def end(self, upsample: Upsample) -> None:
+        """Make the head, which doubles as the stages do."""
+        self.upsample: Upsample = upsample
         self.head = self.make_head(1)
 
     def make_head(self, values: int) -> nn.Module:
@@ -298,12 +300,21 @@ class ImageDecoder(Net):
 
 
 class ConvEncoder(ImageEncoder):
-    """Strided convolutions; see `conv_encoder`."""
+    """Strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
+
+    Raises:
+        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvEncoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 1, 20])
+    >>> ConvEncoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
+    torch.Size([3, 2, 8, 12, 10])
+    """
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         *,
         dense: Sequence[int] = (256,),
@@ -316,16 +327,23 @@ class ConvEncoder(ImageEncoder):
             layers += [Down(a, b), activation(act)]
         trunk = nn.Sequential(*layers[:-1])  # the label may come before the last activation
         super().__init__(
-            in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
+            in_shape, as_shape(out_shape), trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
         )
 
 
 class ConvDecoder(ImageDecoder):
-    """Convolutions that double; see `conv_decoder`."""
+    """Dense layers to a grid of channels[0] and as many doublings as there are `channels`; cropped to odd sizes.
+
+    Raises:
+        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvDecoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
+    torch.Size([3, 2, 1, 45, 37])
+    """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
+        in_shape: Shape,
         out_shape: tuple[int, ...],
         channels: Sequence[int] = (64, 32),
         *,
@@ -336,73 +354,19 @@ class ConvDecoder(ImageDecoder):
         skip: bool = False,
     ) -> None:
         sizes = grids(out_shape, len(channels))[::-1]
-        stages = [
+        stages: list[nn.Module] = [
             nn.Sequential(activation(act), Up(a, b, target, upsample))
             for (a, b), target in zip(pairwise(channels), sizes[1:])
         ]
+        stages.append(activation(act))
         super().__init__(
-            in_shape,
+            as_shape(in_shape),
             out_shape,
-            stages,
-            activation(act),
             tuple(channels),
-            sizes[0],
-            upsample=upsample,
+            stages,
             dense=tuple(dense),
             context=context,
             act=act,
             skip=skip,
         )
-
-
-def conv_encoder(
-    in_shape: Sequence[int],
-    out_shape: Shape,
-    channels: Sequence[int] = (32, 64),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-) -> ConvEncoder:
-    """Return strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
-
-    Raises:
-        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_encoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
-    torch.Size([3, 1, 20])
-    >>> conv_encoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
-    torch.Size([3, 2, 8, 12, 10])
-    """
-    return ConvEncoder(tuple(in_shape), as_shape(out_shape), channels, dense=dense, context=context, act=act)
-
-
-def conv_decoder(
-    latent_shape: Shape,
-    out_shape: Sequence[int],
-    channels: Sequence[int] = (64, 32),
-    *,
-    upsample: Upsample = "transposed",
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> ConvDecoder:
-    """Return dense layers to a grid of channels[0] and as many doublings as there are `channels`; cropped to odd sizes.
-
-    Raises:
-        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_decoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
-    torch.Size([3, 2, 1, 45, 37])
-    """
-    return ConvDecoder(
-        as_shape(latent_shape),
-        tuple(out_shape),
-        channels,
-        upsample=upsample,
-        dense=dense,
-        context=context,
-        act=act,
-        skip=skip,
-    )
+        self.end(upsample)

@@ -28,8 +28,7 @@ class MusicModel(SequenceSettings):
 def conducted(flat: VAE, m: MusicModel, data: DataInfo) -> VAE:
     """Return the model with its decoder replaced by one in two levels."""
     net = ConductorDecoder(
-        data.levels or 0,
-        data.shape[0],
+        (data.shape[0], data.levels or 0),
         m.latent,
         bar=data.facts["bar"],
         width=m.width,

@@ -52,8 +52,8 @@ def token_decoder(m: SequenceSettings, tokens: int, length: int) -> TokenDecoder
     """Return the decoder network that the settings name."""
     more: dict[str, Any] = {"skip": m.skip, "dropout": m.dropout, "word_dropout": m.word_dropout}
     if m.net == "gru":
-        return GRUDecoder(tokens, length, m.latent, width=m.width, embedding=m.embedding, layers=m.layers, **more)
-    return TransformerDecoder(tokens, length, m.latent, width=m.width, layers=m.layers, heads=m.heads, **more)
+        return GRUDecoder((length, tokens), m.latent, width=m.width, embedding=m.embedding, layers=m.layers, **more)
+    return TransformerDecoder((length, tokens), m.latent, width=m.width, layers=m.layers, heads=m.heads, **more)
 
 
 def token_vae(m: SequenceSettings, data: DataInfo) -> VAE:
