@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "distributed": {"errors", "_env"},
+    "distributed": {"errors"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -75,18 +75,8 @@ ALLOWED: dict[str, set[str]] = {
     "runs.folder": {"errors", "atomic", "distributed"},
     "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
-    "commands": {
-        "errors",
-        "atomic",
-        "_env",
-        "data",
-        "distributions",
-        "tasks",
-        "recipes.catalogue",
-        "figures",
-        "explorer",
-        "runs",
-    }
+    "commands": {"errors", "atomic", "_env", "data", "distributed", "distributions", "tasks", "figures"}
+    | {"explorer", "runs", "recipes.catalogue"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }
