@@ -75,8 +75,18 @@ ALLOWED: dict[str, set[str]] = {
     "runs.folder": {"errors", "atomic", "distributed"},
     "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
-    "commands": {"errors", "atomic", "_env", "data", "distributed", "distributions", "tasks", "figures"}
-    | {"explorer", "runs", "recipes.catalogue"}
+    "commands": {
+        "errors",
+        "atomic",
+        "_env",
+        "data",
+        "distributed",
+        "distributions",
+        "tasks",
+        "recipes.catalogue",
+        "figures",
+    }
+    | {"explorer", "runs"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }
