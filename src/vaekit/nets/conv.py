@@ -300,14 +300,23 @@ class ImageDecoder(Net):
 
 
 class ConvEncoder(ImageEncoder):
-    """Strided convolutions; see `conv_encoder`."""
+    """Strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
+
+    Raises:
+        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvEncoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 1, 20])
+    >>> ConvEncoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
+    torch.Size([3, 2, 8, 12, 10])
+    """
 
     bf16_measured = ("conv",)
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         *,
         dense: Sequence[int] = (256,),
@@ -320,18 +329,25 @@ class ConvEncoder(ImageEncoder):
             layers += [Down(a, b), activation(act)]
         trunk = nn.Sequential(*layers[:-1])  # the label may come before the last activation
         super().__init__(
-            in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
+            in_shape, as_shape(out_shape), trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
         )
 
 
 class ConvDecoder(ImageDecoder):
-    """Convolutions that double; see `conv_decoder`."""
+    """Dense layers to a grid of channels[0] and as many doublings as there are `channels`; cropped to odd sizes.
+
+    Raises:
+        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvDecoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
+    torch.Size([3, 2, 1, 45, 37])
+    """
 
     bf16_measured = ("conv",)
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
+        in_shape: Shape,
         out_shape: tuple[int, ...],
         channels: Sequence[int] = (64, 32),
         *,
@@ -348,59 +364,13 @@ class ConvDecoder(ImageDecoder):
         ]
         stages.append(activation(act))
         super().__init__(
-            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
+            as_shape(in_shape),
+            out_shape,
+            tuple(channels),
+            stages,
+            dense=tuple(dense),
+            context=context,
+            act=act,
+            skip=skip,
         )
         self.end(upsample)
-
-
-def conv_encoder(
-    in_shape: Sequence[int],
-    out_shape: Shape,
-    channels: Sequence[int] = (32, 64),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-) -> ConvEncoder:
-    """Return strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
-
-    Raises:
-        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_encoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
-    torch.Size([3, 1, 20])
-    >>> conv_encoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
-    torch.Size([3, 2, 8, 12, 10])
-    """
-    return ConvEncoder(tuple(in_shape), as_shape(out_shape), channels, dense=dense, context=context, act=act)
-
-
-def conv_decoder(
-    latent_shape: Shape,
-    out_shape: Sequence[int],
-    channels: Sequence[int] = (64, 32),
-    *,
-    upsample: Upsample = "transposed",
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> ConvDecoder:
-    """Return dense layers to a grid of channels[0] and as many doublings as there are `channels`; cropped to odd sizes.
-
-    Raises:
-        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_decoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
-    torch.Size([3, 2, 1, 45, 37])
-    """
-    return ConvDecoder(
-        as_shape(latent_shape),
-        tuple(out_shape),
-        channels,
-        upsample=upsample,
-        dense=dense,
-        context=context,
-        act=act,
-        skip=skip,
-    )

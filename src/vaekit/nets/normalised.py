@@ -32,12 +32,15 @@ class BatchNorm(distributed.BatchNorm1d):
 
 
 class NormalisedMLP(MLP):
-    """A multi-layer perceptron whose hidden layers are normalised over the batch before their activation."""
+    """A multi-layer perceptron whose hidden layers are normalised over the batch before their activation.
 
-    def __init__(
-        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], hidden: tuple[int, ...], *, act: str = "relu"
-    ) -> None:
-        super().__init__(in_shape, out_shape, hidden, act=act)
+    >>> import torch
+    >>> NormalisedMLP(16, 8, (20,)).widen(2)(torch.zeros(3, 16)).shape
+    torch.Size([3, 2, 8])
+    """
+
+    def __init__(self, in_shape: Shape, out_shape: Shape, hidden: tuple[int, ...], *, act: str = "relu") -> None:
+        super().__init__(as_shape(in_shape), as_shape(out_shape), hidden, act=act)
         self.norms = nn.ModuleList(BatchNorm(width) for width in hidden)
 
     def features(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -46,13 +49,3 @@ class NormalisedMLP(MLP):
         for layer, norm in zip(self.layers, self.norms, strict=True):
             h = self.act(norm(layer(h)))
         return h
-
-
-def normalised_mlp(in_shape: Shape, out_shape: Shape, hidden: tuple[int, ...], *, act: str = "relu") -> NormalisedMLP:
-    """Return a multi-layer perceptron with batch normalisation from `in_shape` to `out_shape`.
-
-    >>> import torch
-    >>> normalised_mlp(16, 8, (20,)).widen(2)(torch.zeros(3, 16)).shape
-    torch.Size([3, 2, 8])
-    """
-    return NormalisedMLP(as_shape(in_shape), as_shape(out_shape), hidden, act=act)

@@ -126,12 +126,19 @@ def he_start(net: nn.Module) -> None:
 
 
 class ResNetEncoder(ImageEncoder):
-    """Residual blocks between halvings; see `resnet_encoder`."""
+    """Halvings with residual blocks after each, then dense layers and a head.
+
+    Raises:
+        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ResNetEncoder((3, 32, 32), 20, residual=Residual(down="pool")).widen(2)(torch.zeros(4, 3, 32, 32)).shape
+    torch.Size([4, 2, 20])
+    """
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         residual: Residual = Residual(),
         *,
@@ -147,17 +154,24 @@ class ResNetEncoder(ImageEncoder):
         layers.append(group_norm(channels[-1], residual.norm))
         trunk = nn.Sequential(*layers)
         super().__init__(
-            in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
+            in_shape, as_shape(out_shape), trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
         )
         he_start(self)
 
 
 class ResNetDecoder(ImageDecoder):
-    """Residual blocks between doublings; see `resnet_decoder`."""
+    """Dense layers to a grid of channels[0], then residual blocks and a doubling for each of `channels`.
+
+    Raises:
+        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ResNetDecoder(20, (1, 45, 37), residual=Residual(blocks=2), skip=True)(torch.zeros(4, 20)).shape
+    torch.Size([4, 1, 1, 45, 37])
+    """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
+        in_shape: Shape,
         out_shape: tuple[int, ...],
         channels: Sequence[int] = (64, 32),
         residual: Residual = Residual(),
@@ -175,61 +189,14 @@ class ResNetDecoder(ImageDecoder):
         last = residual.stage(channels[-1], len(channels), act)
         stages.append(nn.Sequential(*last, group_norm(channels[-1], residual.norm), activation(act)))
         super().__init__(
-            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
+            as_shape(in_shape),
+            out_shape,
+            tuple(channels),
+            stages,
+            dense=tuple(dense),
+            context=context,
+            act=act,
+            skip=skip,
         )
         self.end(residual.upsample)
         he_start(self)
-
-
-def resnet_encoder(
-    in_shape: Sequence[int],
-    out_shape: Shape,
-    channels: Sequence[int] = (32, 64),
-    residual: Residual = Residual(),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-) -> ResNetEncoder:
-    """Return halvings with residual blocks after each, then dense layers and a head.
-
-    Raises:
-        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> resnet_encoder((3, 32, 32), 20, residual=Residual(down="pool")).widen(2)(torch.zeros(4, 3, 32, 32)).shape
-    torch.Size([4, 2, 20])
-    """
-    return ResNetEncoder(
-        tuple(in_shape), as_shape(out_shape), channels, residual, dense=dense, context=context, act=act
-    )
-
-
-def resnet_decoder(
-    latent_shape: Shape,
-    out_shape: Sequence[int],
-    channels: Sequence[int] = (64, 32),
-    residual: Residual = Residual(),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> ResNetDecoder:
-    """Return dense layers to a grid of channels[0], then residual blocks and a doubling for each of `channels`.
-
-    Raises:
-        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> resnet_decoder(20, (1, 45, 37), residual=Residual(blocks=2), skip=True)(torch.zeros(4, 20)).shape
-    torch.Size([4, 1, 1, 45, 37])
-    """
-    return ResNetDecoder(
-        as_shape(latent_shape),
-        tuple(out_shape),
-        channels,
-        residual,
-        dense=dense,
-        context=context,
-        act=act,
-        skip=skip,
-    )

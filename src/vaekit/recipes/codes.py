@@ -100,7 +100,7 @@ def code_objective(m: CodeSettings, commitment: float | str = 0.0) -> Objective:
 def code_stages(
     share: float, kind: type[CodeVAE] | type[TwoLevelCodes], prior: Prior, objective: Objective, *more: Cost
 ) -> tuple[Stage, ...]:
-    """Return the stages of a model of `kind`: quantiser and decoder on the uniform prior, then the prior (`share`)."""
+    """Return the stages of a model of `kind`: quantiser and decoder, then for a `share` the prior."""
     if not list(prior.parameters()):
         return (Stage(objective, trainable=("posterior", "likelihood")),)
     return (

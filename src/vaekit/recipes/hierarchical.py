@@ -14,7 +14,7 @@ from vaekit.models.topdown import Rung, TopDown, Upward, levels
 from vaekit.nets.base import Widths
 from vaekit.nets.conv import grids
 from vaekit.nets.mlp import mlp
-from vaekit.nets.normalised import normalised_mlp
+from vaekit.nets.normalised import NormalisedMLP
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -103,7 +103,7 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
 )
 def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
-    m, net = settings.model, normalised_mlp if settings.model.norm == "batch" else mlp
+    m, net = settings.model, NormalisedMLP if settings.model.norm == "batch" else mlp
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
     up = [network(m).encoder(data.shape, width), *(net(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
