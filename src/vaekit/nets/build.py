@@ -13,9 +13,9 @@ from typing import Protocol
 
 from vaekit.errors import UserError
 from vaekit.nets.base import Net, activation, size
-from vaekit.nets.conv import conv_decoder, conv_encoder, grids, image_shape
+from vaekit.nets.conv import ConvDecoder, ConvEncoder, grids, image_shape
 from vaekit.nets.mlp import Shape, as_shape, mlp
-from vaekit.nets.resnet import resnet_decoder, resnet_encoder
+from vaekit.nets.resnet import ResNetDecoder, ResNetEncoder
 from vaekit.registry import Registry
 
 
@@ -155,14 +155,14 @@ class Conv:
         _need_images("conv", in_shape)
         channels = sizes.channels or default_channels(in_shape, out_shape)
         dense = (256,) if sizes.hidden is None else sizes.hidden
-        return conv_encoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
+        return ConvEncoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
 
     def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
         """Return dense layers, then transposed convolutions."""
         _need_images("conv", out_shape)
         channels = (sizes.channels or default_channels(out_shape, latent_shape))[::-1]
         dense = ((256,) if sizes.hidden is None else sizes.hidden)[::-1]
-        return conv_decoder(
+        return ConvDecoder(
             latent_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act, skip=sizes.skip
         )
 
@@ -176,14 +176,14 @@ class ResNet:
         _need_images("resnet", in_shape)
         channels = sizes.channels or default_channels(in_shape, out_shape)
         dense = (256,) if sizes.hidden is None else sizes.hidden
-        return resnet_encoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
+        return ResNetEncoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
 
     def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
         """Return dense layers, then residual blocks with a doubling after each."""
         _need_images("resnet", out_shape)
         channels = (sizes.channels or default_channels(out_shape, latent_shape))[::-1]
         dense = ((256,) if sizes.hidden is None else sizes.hidden)[::-1]
-        return resnet_decoder(
+        return ResNetDecoder(
             latent_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act, skip=sizes.skip
         )
 

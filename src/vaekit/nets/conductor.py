@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaekit.nets.sequence import TokenDecoder, small_head
+from vaekit.nets.sequence import TokenDecoder
+from vaekit.nets.transformer import small_head
 from vaekit.tokens import PAD
 
 State = tuple[Tensor, Tensor]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.nets.base import Net, activation
-from vaekit.nets.conv import Up
+from vaekit.nets.conv import BiasByPosition, Up
 
 Grid = tuple[int, int]
 
@@ -51,13 +51,9 @@ class Bottleneck(nn.Module):
             activation(act),
             nn.Conv2d(middle, channels_out, 1),
         )
-        for layer in self.f:
+        for number, layer in enumerate(self.f):
             if isinstance(layer, nn.Conv2d):
-                start(layer)
-        last = self.f[-1]
-        assert isinstance(last, nn.Conv2d)
-        with torch.no_grad():
-            last.weight.mul_(gain)
+                start(layer, gain if number == 7 else 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, C', h, w)."""
@@ -72,11 +68,6 @@ def start(layer: nn.Conv2d, gain: float = 1.0) -> nn.Conv2d:
         if layer.bias is not None:
             layer.bias.zero_()
     return layer
-
-
-def shrink(x: Tensor, grid: Grid) -> Tensor:
-    """Return maps on a coarser grid, by means over patches."""
-    return F.adaptive_avg_pool2d(x, grid)
 
 
 def unpool(x: Tensor, grid: Grid) -> Tensor:
@@ -128,7 +119,7 @@ class EveryResolution(nn.Module):
         x = self.stem(x)
         out: list[Tensor] = []
         for grid, stage in zip(self.sizes, self.stages):
-            x = stage(shrink(x, grid) if tuple(x.shape[-2:]) != grid else x)
+            x = stage(F.adaptive_avg_pool2d(x, grid) if tuple(x.shape[-2:]) != grid else x)
             out.append(x)
         return out[::-1]
 
@@ -161,25 +152,19 @@ class StreamHead(Net):
         return self.act(x * self.gain + self.shift)
 
 
-class PixelValues(nn.Module):
-    """A convolution to `values`·C channels at the image's size, with a bias a position for the first value."""
+class PixelValues(BiasByPosition):
+    """A convolution to `values`·C channels at the image's size, then the biases."""
 
     def __init__(self, in_shape: tuple[int, ...], values: int, out_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, target = values * out_shape[0], (out_shape[1], out_shape[2])
-        same = tuple(in_shape[1:]) == target
         self.conv: nn.Module = (
             nn.Conv2d(in_shape[0], channels, 3, padding=1, bias=False)
-            if same
+            if tuple(in_shape[1:]) == target
             else Up(in_shape[0], channels, target, "nearest", bias=False)
         )
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.position = nn.Parameter(torch.zeros(*out_shape))
+        self.make_biases(values, out_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, values·C, H, W)."""
-        first, rest = self.bias.split([len(self.position), len(self.bias) - len(self.position)])
-        bias = self.position + first[:, None, None]
-        if len(rest):
-            bias = torch.cat([bias, rest[:, None, None].expand(-1, *bias.shape[1:])])
-        return self.conv(x) + bias
+        return self.biased(self.conv(x))

@@ -53,6 +53,15 @@ class Block(nn.Module):
         return self._join(x, F.scaled_dot_product_attention(q, keys[:, :, : t + 1], values[:, :, : t + 1]))
 
 
+def small_head(width: int, tokens: int) -> nn.Linear:
+    """Return a last layer whose logits are near zero at the start."""
+    head = nn.Linear(width, tokens)
+    with torch.no_grad():
+        head.weight.mul_(0.1)
+        head.bias.zero_()
+    return head
+
+
 class CausalTransformer(nn.Module):
     """Tokens (N, T) int64 [, context (N, D) or (N, T, D)] → logits (N, T, tokens) of each token given those before it.
 
@@ -92,12 +101,10 @@ class CausalTransformer(nn.Module):
         self.again = nn.ModuleList(nn.Linear(context, width) for _ in range(more))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, tokens)
-        with torch.no_grad():  # all logits near zero at the start
+        self.head = small_head(width, tokens)
+        with torch.no_grad():
             self.embedding.weight.mul_(0.1)
             self.position.normal_(0.0, 0.02)
-            self.head.weight.mul_(0.1)
-            self.head.bias.zero_()
             for block in self.blocks:
                 assert isinstance(block, Block)
                 block.project.weight.mul_(layers**-0.5)

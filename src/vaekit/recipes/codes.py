@@ -13,7 +13,7 @@ from vaekit.models.codes import CodeVAE, TwoLevelCodes
 from vaekit.nets.build import decoder as build_decoder
 from vaekit.nets.build import encoder as build_encoder
 from vaekit.nets.conv import grids
-from vaekit.nets.grid import GridNet
+from vaekit.nets.resnet import GridNet
 from vaekit.objectives.base import Objective
 from vaekit.objectives.codes import FromExtras, quantised
 from vaekit.objectives.elbo import Reconstruction

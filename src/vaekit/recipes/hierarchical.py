@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt
 
@@ -13,7 +13,6 @@ from vaekit.models.hierarchy import BottomUp
 from vaekit.models.topdown import Rung, TopDown, Upward, levels
 from vaekit.nets.conv import grids
 from vaekit.nets.mlp import mlp
-from vaekit.nets.normalised import normalised_mlp
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -111,10 +110,10 @@ def ladder_vae(settings: Settings, data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
     m = own(settings, LadderSettings, "posterior", "prior")
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
-    net = normalised_mlp if m.norm == "batch" else mlp
-    up = [encoder(m, data, latent=width), *(net(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
+    more: dict[str, Any] = {"act": m.act, "normalise": m.norm == "batch"}
+    up = [encoder(m, data, latent=width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
-    priors = [net(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
+    priors = [mlp(b, a, m.between[::-1], **more) for a, b in reversed(chain)]
     rungs = [top, *(Rung(p.out_shape[0], width, i, p) for i, p in enumerate(priors, 1))]
     return Built.of(TopDown(Upward(up, m.act, m.norm), rungs, likelihood(m, data)), objective(settings.objective))
 
