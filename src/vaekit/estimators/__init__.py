@@ -7,6 +7,7 @@ All pass scikit-learn's own `check_estimator`. They clone, pickle (weights as ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from sklearn.base import (  # pyright: ignore[reportPrivateUsage]
 )
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from vaekit.estimators.fitted import Fitted, train_with_gaps
 from vaekit.tasks.augmentation import moved_codes
@@ -40,35 +41,22 @@ _MODEL: dict[str, list[Any]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class _Estimator(BaseEstimator):
     """What the estimators share: the recipe's parameters, and a fitted model whose pickle is arrays."""
 
-    fitted_: Fitted
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.recipe = recipe
-        self.latent = latent
-        self.hidden = hidden
-        self.likelihood = likelihood
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.k = k
-        self.settings = settings
-        self.random_state = random_state
+    recipe: str = "vae"
+    _: KW_ONLY
+    latent: int = 2
+    hidden: tuple[int, ...] | None = None
+    likelihood: str = "auto"
+    epochs: int = 50
+    batch_size: int = 128
+    lr: float = 2e-3
+    k: int = 64
+    settings: Mapping[str, Any] | None = None
+    random_state: Any = None
+    fitted_: Fitted = field(init=False)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -150,8 +138,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D)."""
         check_is_fitted(self)
-        z = np.asarray(X, dtype=np.float64)
-        if z.ndim != 2 or z.shape[1] != self.fitted_.latent_size:
+        z = check_array(X, dtype=np.float64)
+        if z.shape[1] != self.fitted_.latent_size:
             raise ValueError(f"codes have shape (N, {self.fitted_.latent_size}), not {z.shape}")
         return self.fitted_.decode(z)
 
@@ -170,6 +158,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
         return self.fitted_.sample(n_samples, self._seed(random_state), temperature)
 
 
+@dataclass(eq=False, repr=False)
 class AnomalyDetector(OutlierMixin, _Estimator):
     """Anomalies by a VAE of the normal rows: 1 is normal, -1 an anomaly.
 
@@ -183,41 +172,13 @@ class AnomalyDetector(OutlierMixin, _Estimator):
     15
     """
 
+    criterion: str = "iw"
+    contamination: float = 0.1
+
     _parameter_constraints = _MODEL | {
         "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", "distance"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
     }
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        criterion: str = "iw",
-        contamination: float = 0.1,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.criterion = criterion
-        self.contamination = contamination
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
@@ -245,6 +206,7 @@ class AnomalyDetector(OutlierMixin, _Estimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
 
+@dataclass(eq=False, repr=False)
 class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     """Fills NaN with E[x_missing | x_observed] under a VAE trained on rows that may have NaN themselves.
 
@@ -259,36 +221,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     True
     """
 
-    _parameter_constraints = _MODEL | {"rounds": [Interval(Integral, 1, None, closed="left")]}
+    rounds: int = 3
+    k: int = 100
 
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        rounds: int = 3,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 100,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.rounds = rounds
+    _parameter_constraints = _MODEL | {"rounds": [Interval(Integral, 1, None, closed="left")]}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -317,6 +253,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
         return self.fitted_.impute(X, draws=n_samples, k=max(self.k, n_samples), seed=self._seed(random_state))[1]
 
 
+@dataclass(eq=False, repr=False)
 class Augmenter(_Estimator):
     """New rows like given ones: codes of rows of X (in turn) moved by `radius` or along lines to others, decoded.
 
@@ -330,44 +267,15 @@ class Augmenter(_Estimator):
     ((300, 4), (300,))
     """
 
+    method: str = "near"
+    radius: float = 0.3
+    n_new: int | None = None
+
     _parameter_constraints = _MODEL | {
         "method": [StrOptions({"near", "interpolate"})],
         "radius": [Interval(Real, 0, None, closed="left")],
         "n_new": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        method: str = "near",
-        radius: float = 0.3,
-        n_new: int | None = None,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.method = method
-        self.radius = radius
-        self.n_new = n_new
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Augmenter:

@@ -68,6 +68,9 @@ class Fitted:
     mean: Array
     sd: Array
 
+    def __post_init__(self) -> None:
+        self.run.model.double().eval()
+
     @staticmethod
     def train(x: Array, recipe: str, settings: Mapping[str, Any], seed: int) -> Fitted:
         """Train `recipe` on all rows of x (N, D): none is held out, for that is the caller's business.
@@ -88,7 +91,7 @@ class Fitted:
             if likelihood in AS_THEY_ARE:
                 mean, sd = np.zeros_like(mean), np.ones_like(sd)
             data = ((x - mean) / sd).astype(np.float32)
-        return _doubled(train(recipe, data, set={**settings, **own}), mean, sd)
+        return Fitted(train(recipe, data, set={**settings, **own}), mean, sd)
 
     def more(self, x: Array, passes: int = 1) -> None:
         """Go on training with these rows, `passes` times over, at the settings' learning rate."""
@@ -99,15 +102,22 @@ class Fitted:
         none = Split(rows[:0])
         data = DataSet(run.info, Split(rows), none, none, run.prepare)
         fit(run.model, run.built.stages, DataSource(data), run.settings.train)
-        self.run = _doubled(run, self.mean, self.sd).run
+        run.model.double().eval()
+        self.run = run
 
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything as named arrays: the weights, and the record as JSON bytes."""
         arrays = {name: tensor.numpy().copy() for name, tensor in model_tensors(self.run.model).items()}
-        kept = {name: self.run.record[name] for name in ("recipe", "settings", "data")}
-        record = kept | {"mean": self.mean.tolist(), "sd": self.sd.tolist()}
+        own, data = self.run.record, self.run.record["data"]
+        record = {
+            "recipe": own["recipe"],
+            "settings": own["settings"],
+            "info": data["info"],
+            "prepare": data["prepare"],
+        }
+        record |= {"mean": self.mean.tolist(), "sd": self.sd.tolist()}
         return arrays | {RECORD: np.frombuffer(json.dumps(record).encode(), np.uint8).copy()}
 
     @staticmethod
@@ -115,7 +125,9 @@ class Fitted:
         """Rebuild from `state`."""
         record = json.loads(state[RECORD].tobytes())
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items() if name != RECORD}
-        return _doubled(restored(record, tensors), np.array(record["mean"]), np.array(record["sd"]))
+        data = {"source": "memory", "info": record["info"], "prepare": record["prepare"]}
+        scale = np.array(record["mean"] or 0.0), np.array(record["sd"] or 1.0)  # none in older pickles of [0, 1] data
+        return Fitted(restored({**record, "data": data}, tensors), *scale)
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -151,19 +163,14 @@ class Fitted:
         middle = torch.full(tuple(self.run.info.shape), 0.0 if self.run.info.kind == "real" else 0.5)
         start = None if self.run.info.kind == "table" else middle
         imputed = impute(self.run.model, self._prepared(x), start, draws=draws, k=k, seed=seed)
-        mean, several = (np.where(np.isnan(x), self._own(values), x) for values in (imputed.mean, imputed.draws))
-        return mean, several
+        missing = np.isnan(x)
+        return np.where(missing, self._own(imputed.mean), x), np.where(missing, self._own(imputed.draws), x)
 
     def _prepared(self, x: Array) -> Tensor:
         return torch.from_numpy((x.astype(np.float64) - self.mean) / self.sd)
 
     def _own(self, x: Tensor) -> Array:
         return x.double().numpy() * self.sd + self.mean
-
-
-def _doubled(run: Run, mean: Array, sd: Array) -> Fitted:
-    run.model.double().eval()
-    return Fitted(run, mean, sd)
 
 
 def _table(rows: NDArray[np.float32], mean: Array, sd: Array) -> DataSet:
@@ -183,9 +190,9 @@ def train_with_gaps(x: Array, recipe: str, settings: Mapping[str, Any], seed: in
     round's training is an equal share of the epochs; a column that is all NaN is filled with zeros. A recipe of tables
     needs none of that: its bound is of the observed cells.
     """
-    missing = np.isnan(x)
     if RECIPES[recipe].part.takes == "tables":
         return Fitted.train(x, recipe, settings, seed)
+    missing = np.isnan(x)
     mean = moments(x)[0]
     if likelihood_for(x[~missing]) == "bernoulli":
         mean = (mean > 0.5).astype(np.float64)
