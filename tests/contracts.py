@@ -247,7 +247,7 @@ def loss_of(module: Conditional, context: tuple[Any, ...], x: Tensor | None) -> 
     d = module(*context)
     if isinstance(module, Posterior):
         drawn = module.draw(d, 2)
-        loss = drawn.z.square().mean() + sum(extra.mean() for extra in drawn.extras.values())
+        loss = drawn.z.square().mean() + sum(extra.mean() for extra in drawn.costs.values())
         if not is_point_mass(d):
             log_q = drawn.log_q if drawn.log_q is not None else d.log_prob(drawn.code)
             loss = loss + log_q.mean() / 1e3

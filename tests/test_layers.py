@@ -18,7 +18,7 @@ _BASE = {"errors", "registry", "distributed", "tokens", "graphs"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
-_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
+_READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
 _RUNS = {"runs.base", "runs.data", "runs.folder"}
@@ -43,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "models.base": {"errors", "distributions", "trace"},
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
-    "inference": {"errors", "models.base", "data"},
+    "devices": {"errors", "distributed"},
+    "inference": {"errors", "devices", "models.base", "data"},
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributed", "distributions", "trace"},
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
@@ -57,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
-    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "inference", "runs.data", "runs.folder"},
+    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.folder"},
     "explorer": {
         "errors",
         "bounds",
@@ -71,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
     "runs.folder": {"errors", "atomic", "distributed"},
-    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "inference", "explorer"},
+    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {"errors", "atomic", "_env", "data", "distributions", "tasks", "recipes", "figures", "explorer", "runs"}
     | _RUNS,

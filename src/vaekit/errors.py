@@ -7,6 +7,10 @@ class UserError(ValueError):
     """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
 
 
+class Unsupported(UserError):
+    """What was asked for is not defined for this model or distribution; the sentence says which and why."""
+
+
 class NotALikelihood(UserError):
     """The model does not bound log p(x); `reason` says why.
 

@@ -16,9 +16,9 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaekit.metrics import distances
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.features import Classifier, extractor, fingerprint
+from vaekit.metrics.features import Classifier, Extractor, extractor, fingerprint
 from vaekit.metrics.inception import InceptionV3, load_inception
-from vaekit.metrics.paths import neighbours
+from vaekit.metrics.path_length import neighbours
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.normal import DiagonalNormal
@@ -271,7 +271,7 @@ def test_the_classifier_is_cached_by_what_it_was_trained_on(monkeypatch: pytest.
 
 def test_the_classifier_takes_any_size() -> None:
     for shape in ((1, 4, 4), (3, 17, 9), (1, 28, 28), (3, 64, 64)):
-        features, logits = Classifier(*shape, classes=7)(torch.rand(2, *shape))
+        features, logits = Classifier(shape, classes=7)(torch.rand(2, *shape))
         assert features.shape == (2, 128) and logits.shape == (2, 7)
 
 
@@ -282,9 +282,12 @@ def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model, "decode", lambda z, y=None: torch.distributions.Normal(z, 1.0))
     monkeypatch.setattr(Subject, "show", staticmethod(lambda x: x), raising=False)
     monkeypatch.setattr(model, "trace", VAE.trace.__get__(model))
-    from vaekit.metrics.features import Extractor
 
-    made.shared["extractor"] = Extractor("the image", lambda x: (x, x))
+    class Twice(torch.nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    made.shared["extractor"] = Extractor("the image", Twice())
     made.show = lambda x: x
     found = evaluate(made, ["path_length"])
     straight, arc = found["path_length_linear"], found["path_length_spherical"]

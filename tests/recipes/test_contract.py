@@ -107,7 +107,7 @@ def held_out_loss(built: Built, number: int, run: Run, term: str | None) -> floa
             total += float((built.model.reconstruct(x, y) - x).square().mean()) * len(x)
             n += len(x)
             continue
-        trace = getattr(built.model, stage.trace)(x, y, k=stage.objective.k)
+        trace = stage.tracer(built.model)(x, y, k=stage.objective.k)
         loss = stage.objective(trace)[MODEL]
         total += float(loss.total if term is None else loss.parts[term]) * len(x)
         n += len(x)

@@ -12,6 +12,7 @@ from vaekit import _env
 from vaekit.commands.common import Flag, Whole
 from vaekit.commands.launch import launch, launched
 from vaekit.commands.output import note, print_json
+from vaekit.errors import UserError
 
 
 def train(
@@ -83,6 +84,8 @@ def train(
     """
     if devices is not None and not launched():
         sys.exit(launch(devices, _env.arguments))
+    if resume and out is None:
+        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     from vaekit.runs.data import default_name
     from vaekit.runs.folder import next_free
     from vaekit.runs.train import train as train_run

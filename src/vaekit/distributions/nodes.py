@@ -80,7 +80,7 @@ class NodeNormal(Family):
 
     def tempered(self, temperature: float) -> NodeNormal:
         """Return the family with every standard deviation multiplied by `temperature`."""
-        return NodeNormal(self.loc, self.log_scale + math.log(max(temperature, 1e-12)), self.mask)
+        return NodeNormal(self.loc, self.log_scale + math.log(temperature), self.mask)
 
     def entropy(self) -> Tensor:
         """Return Σ_i Σ_d ½ (1 + log 2π) + log σ_id, nats a graph."""

@@ -16,6 +16,7 @@ import torch
 from vaekit import distributed
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
+from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
@@ -30,7 +31,7 @@ from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
 from vaekit.training.progress import Silent, for_terminal
-from vaekit.training.state import FitResult, choose_device
+from vaekit.training.state import FitResult
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
@@ -150,15 +151,15 @@ def _check_target(target: Path | None, overwrite: bool) -> None:
     above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
     if above != target:
         if not above.is_dir():
-            raise UserError(f"--out {target}: {above} is a file, so no folder can be made below it; name another")
+            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
         return
     if not target.is_dir():
-        raise UserError(f"--out {target} is a file; name a folder")
+        raise UserError(f"{target} is a file; name a folder")
     if (target / files.RECORD).exists():
         if not overwrite:
-            raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
+            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
     elif any(not path.name.startswith(".run.") for path in target.iterdir()):
-        raise UserError(f"--out {target} is not empty and is no run folder; name another")
+        raise UserError(f"{target} is not empty and is not a run folder; name another")
 
 
 def _check_loggers(names: Sequence[str]) -> None:
@@ -296,7 +297,7 @@ def _resume(
     pictures: bool,
 ) -> Run:
     if target is None:
-        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+        raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
     settings = chosen.settings(record["settings"])

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit import bounds, distributed
+from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
+from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
 from vaekit.errors import TrainingFailed
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Loss
@@ -35,8 +36,8 @@ from vaekit.training.running_means import Sums
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source, examples_in
 from vaekit.training.stages import Stage, make_optimisers
-from vaekit.training.state import FitResult, Position, choose_device
-from vaekit.training.validation import HeldOut, evaluating, held_out, rng_state, set_rng_state
+from vaekit.training.state import FitResult, Position
+from vaekit.training.validation import HeldOut, evaluating, held_out
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -105,9 +106,7 @@ class Fit:
 
     def run(self, resume: bool = False) -> FitResult:
         """Train every stage and return the result; the caller's random state is left as it was."""
-        devices = list(range(torch.cuda.device_count())) if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed, self.device):
             if resume and self.folder is not None and distributed.is_main():
                 sweep(self.folder)
             values = [*self.model.state_dict().values(), *self._objective_values()]
@@ -140,14 +139,14 @@ class Fit:
         self.at.done = True
         self._save_checkpoint()
         found = self.last_held_out or self._validate_plain()
-        if self.stage.trace != "trace":
+        if self.stage.trace is not None:
             found = self._of_the_model(found)
         return FitResult(self.at, found, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]
         self.total = self.lengths[number]
-        self.make_trace = getattr(self.model, self.stage.trace)
+        self.make_trace = self.stage.tracer(self.model)
         self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
         self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
         self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
@@ -282,7 +281,7 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        if not keep_in_step() and APART not in self.warnings:
+        if not keep_in_step(self.device) and APART not in self.warnings:
             self.warnings.append(APART)
         self._check_bad_steps()
 
@@ -311,7 +310,9 @@ class Fit:
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
-            found = held_out(self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data)
+            found = held_out(
+                self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
+            )
         return found
 
     def _judge(self, found: HeldOut) -> None:
@@ -323,11 +324,12 @@ class Fit:
         if found.stderr is not None:
             record |= {"valid.elbo.stderr": found.stderr}
         record |= {f"valid.{name}": value for name, value in found.terms.items()}
-        for name, (active, units) in found.watch.active().items():
-            record |= {f"active.{name}": active, f"units.{name}": units}
+        latents = found.watch.usage()
+        for latent in latents:
+            record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
         record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
         self._emit(record)
-        collapsed = found.watch.warning()
+        collapsed = collapse.warning(latents)
         if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
             self.warnings = [w for w in self.warnings if "collapsed" not in w] + [collapsed]
             self.progress.note(f"warning: {collapsed}")
@@ -380,7 +382,7 @@ class Fit:
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
         tensors = checkpoint.flatten(
             model=checkpoint.model_tensors(self.model),
-            rng=rng_state(),
+            rng=rng_state(self.device),
             average={} if self.average is None else self.average.state(),
             **{f"objective.{i}": checkpoint.model_tensors(stage.objective) for i, stage in enumerate(self.stages)},
             **{f"optimiser.{player}": optimiser.state() for player, optimiser in self.optimisers.items()},
@@ -410,7 +412,7 @@ class Fit:
             optimiser.load(checkpoint.group(tensors, f"optimiser.{player}"))
         if self.average is not None:
             self.average.load(checkpoint.group(tensors, "average"))
-        set_rng_state(checkpoint.group(tensors, "rng"))
+        set_rng_state(checkpoint.group(tensors, "rng"), self.device)
 
     def _save_best(self) -> None:
         path = self._path(BEST)
@@ -438,7 +440,9 @@ class Fit:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""
         self.model.eval()
         batches = self.source.valid(max(self.settings.batch_size, 500))
-        return replace(held_out(self.model.trace, None, batches, self.settings.seed + 1), loss=found.loss)
+        return replace(
+            held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=found.loss
+        )
 
     def _validate_plain(self) -> HeldOut:
         average, self.average = self.average, None

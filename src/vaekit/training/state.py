@@ -1,14 +1,10 @@
-"""Where a run stands, what it comes to, and the device it runs on."""
+"""Where a run stands, and what it comes to."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-import torch
-
-from vaekit import distributed
-from vaekit.errors import UserError
 from vaekit.training.validation import HeldOut
 
 
@@ -39,20 +35,3 @@ class FitResult:
     skipped: int
     warnings: list[str] = field(default_factory=list)
     precision: str = "fp32"
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU.
-
-    Several processes on one machine take a CUDA device each, by their number there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda" and distributed.world() > 1:
-        name = f"cuda:{distributed.local_rank()}"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(f"there is no device '{name}' here; use --device auto or cpu") from None
-    return device

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaekit import bounds, distributed
 from vaekit.collapse import LatentWatch
+from vaekit.devices import seeded
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
 from vaekit.training.source import Batch, examples_in
@@ -60,19 +60,19 @@ def held_out(
     batches: Iterable[Batch],
     seed: int,
     bounded: bool = True,
+    device: torch.device | None = None,
 ) -> HeldOut:
     """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
 
     The model must be in eval mode. Without an objective there is no loss (NaN). `bounded` False skips the ELBO (a stage
-    whose trace is not of the data).
+    whose trace is not of the data). `device` is the model's, whose noise is seeded.
     """
     watch = LatentWatch()
     values: list[Tensor] = []
     terms: dict[str, float] = {}
     refused: str | None = None
     loss, n = 0.0, 0
-    with torch.random.fork_rng(devices=_cuda()):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         for x, y in batches:
             size = examples_in(x)
             with distributed.sharing(size):
@@ -108,26 +108,3 @@ def named_kl(trace: Trace) -> dict[str, Tensor]:
 def _mean(values: list[Tensor]) -> tuple[float, float | None]:
     every = distributed.join_rows(torch.cat(values))
     return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
-
-
-def _cuda() -> list[int]:
-    if not torch.cuda.is_available():
-        return []
-    # One of several processes draws on its own device alone, whatever the device's number.
-    return [torch.cuda.current_device()] if distributed.world() > 1 else list(range(torch.cuda.device_count()))
-
-
-def rng_state() -> dict[str, Any]:
-    """Return the random state of every device as tensors."""
-    states = {"cpu": torch.get_rng_state()}
-    for i, device in enumerate(_cuda()):
-        states[f"cuda{i}"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def set_rng_state(states: dict[str, Tensor]) -> None:
-    """Put a random state back."""
-    torch.set_rng_state(states["cpu"])
-    for i, device in enumerate(_cuda()):
-        if f"cuda{i}" in states:
-            torch.cuda.set_rng_state(states[f"cuda{i}"], device)
