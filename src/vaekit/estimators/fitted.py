@@ -110,13 +110,8 @@ class Fitted:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything as named arrays: the weights, and the record as JSON bytes."""
         arrays = {name: tensor.numpy().copy() for name, tensor in model_tensors(self.run.model).items()}
-        own, data = self.run.record, self.run.record["data"]
-        record = {
-            "recipe": own["recipe"],
-            "settings": own["settings"],
-            "info": data["info"],
-            "prepare": data["prepare"],
-        }
+        record = {name: self.run.record[name] for name in ("recipe", "settings")}
+        record |= {name: self.run.record["data"][name] for name in ("info", "prepare")}
         record |= {"mean": self.mean.tolist(), "sd": self.sd.tolist()}
         return arrays | {RECORD: np.frombuffer(json.dumps(record).encode(), np.uint8).copy()}
 
