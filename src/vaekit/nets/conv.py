@@ -25,7 +25,7 @@ Upsample = Literal["transposed", "shuffle", "nearest"]
 FOLD_CHANNELS = 1
 
 
-def image_shape(shape: tuple[int, ...], setting: str = "model.net") -> tuple[int, int, int]:
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return (C, H, W) of an image of at least 4 × 4.
 
     Raises:
@@ -35,10 +35,10 @@ def image_shape(shape: tuple[int, ...], setting: str = "model.net") -> tuple[int
     (1, 28, 28)
     """
     if len(shape) != 3:
-        raise UserError(f"{setting}: convolutions need images (channels, height, width), not shape {shape}; use 'mlp'")
+        raise UserError(f"model.net: convolutions need images (channels, height, width), not shape {shape}; use 'mlp'")
     if min(shape[1:]) < 4 or shape[0] < 1:
         raise UserError(
-            f"{setting}: convolutions need images of at least 4 × 4, not {shape[1]} × {shape[2]}; use 'mlp'"
+            f"model.net: convolutions need images of at least 4 × 4, not {shape[1]} × {shape[2]}; use 'mlp'"
         )
     return shape[0], shape[1], shape[2]
 

@@ -46,12 +46,18 @@ class MLP(Net):
     With `skip`, the input is fed to every layer again (generative skip connections, Dieng et al. 2019): each hidden
     layer adds a linear map of z, which keeps a decoder from ignoring it. With `normalise`, hidden layers are normalised
     over the batch before their activation.
+
+    >>> net = mlp(784, 20)
+    >>> net(torch.zeros(3, 784)).shape
+    torch.Size([3, 1, 20])
+    >>> mlp(20, (1, 28, 28), (256, 512)).widen(2)(torch.zeros(3, 20)).shape
+    torch.Size([3, 2, 1, 28, 28])
     """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Shape,
+        out_shape: Shape,
         hidden: Sequence[int] = (512, 256),
         *,
         context: int = 0,
@@ -59,8 +65,8 @@ class MLP(Net):
         skip: bool = False,
         normalise: bool = False,
     ) -> None:
-        super().__init__(in_shape, out_shape, context)
-        start = size(in_shape) + context
+        super().__init__(as_shape(in_shape), as_shape(out_shape), context)
+        start = size(as_shape(in_shape)) + context
         widths = [start, *hidden]
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths))
         self.skips = nn.ModuleList(Dense(start, b, bias=False) for b in widths[2:]) if skip else None
@@ -87,23 +93,4 @@ class MLP(Net):
         return torch.cat([h, first], 1) if self.skips is not None else h
 
 
-def mlp(
-    in_shape: Shape,
-    out_shape: Shape,
-    hidden: Sequence[int] = (512, 256),
-    *,
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-    normalise: bool = False,
-) -> MLP:
-    """Return a multi-layer perceptron from `in_shape` to `out_shape`.
-
-    >>> net = mlp(784, 20)
-    >>> net(torch.zeros(3, 784)).shape
-    torch.Size([3, 1, 20])
-    >>> mlp(20, (1, 28, 28), (256, 512)).widen(2)(torch.zeros(3, 20)).shape
-    torch.Size([3, 2, 1, 28, 28])
-    """
-    shapes = as_shape(in_shape), as_shape(out_shape)
-    return MLP(*shapes, tuple(hidden), context=context, act=act, skip=skip, normalise=normalise)
+mlp = MLP

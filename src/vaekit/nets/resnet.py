@@ -85,7 +85,7 @@ class Residual:
     `down` halves by a strided convolution ("conv") or a convolution and a mean ("pool"), `upsample` doubles as in `Up`.
 
     Raises:
-        UserError: a name that is none of these.
+        UserError: `down` is another name.
     """
 
     blocks: int = 1

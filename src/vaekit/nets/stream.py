@@ -41,19 +41,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         kernel = 3 if min(grid) > 2 else 1
         self.residual = residual
-        self.f = nn.Sequential(
-            activation(act),
-            nn.Conv2d(channels_in, middle, 1),
-            activation(act),
-            nn.Conv2d(middle, middle, kernel, padding=kernel // 2),
-            activation(act),
-            nn.Conv2d(middle, middle, kernel, padding=kernel // 2),
-            activation(act),
-            nn.Conv2d(middle, channels_out, 1),
-        )
-        for number, layer in enumerate(self.f):
-            if isinstance(layer, nn.Conv2d):
-                start(layer, gain if number == 7 else 1.0)
+        sizes = [(channels_in, middle, 1), *[(middle, middle, kernel)] * 2, (middle, channels_out, 1)]
+        convs = [nn.Conv2d(a, b, size, padding=size // 2) for a, b, size in sizes]
+        self.f = nn.Sequential(*(layer for conv in convs for layer in (activation(act), conv)))
+        for conv in convs:
+            start(conv, gain if conv is convs[-1] else 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, C', h, w)."""
