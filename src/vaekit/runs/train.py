@@ -56,7 +56,7 @@ def train(
     loggers: Sequence[str] = (),
     pictures: bool = True,
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
