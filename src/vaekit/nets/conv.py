@@ -271,15 +271,16 @@ class ImageDecoder(Net):
         act: str,
         skip: bool,
     ) -> None:
-        super().__init__(as_shape(in_shape), tuple(out_shape), context)
+        latent = as_shape(in_shape)
+        super().__init__(latent, tuple(out_shape), context)
         grid = grids(self.out_shape, len(channels))[-1]
         self.act = activation(act)
-        self.map = is_map(as_shape(in_shape), grid)
+        self.map = is_map(latent, grid)
         self.grid = (channels[0], *grid)
-        start = size(as_shape(in_shape)) + context
+        start = size(latent) + context
         widths = [start, *dense, size(self.grid)]
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
-        self.stem = nn.Conv2d(as_shape(in_shape)[0], channels[0], 3, padding=1) if self.map else None
+        self.stem = nn.Conv2d(latent[0], channels[0], 3, padding=1) if self.map else None
         self.label = Dense(context, channels[0], bias=False) if self.map and context else None
         self.stages = nn.ModuleList(stages[:-1])
         self.last = stages[-1]
