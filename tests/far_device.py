@@ -20,6 +20,7 @@ and a wrapper subclass for those that take some.
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -85,6 +86,14 @@ class FarTensor(Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """Say what is wrapped: `module.to("far")` then keeps its parameters' identity, as `module.to("cuda")` does."""
+        return ["near"], None
+
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, Tensor], context: None, size: Any, stride: Any) -> FarTensor:
+        return FarTensor(inner["near"])
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"{self.near.detach()!r} on {FAR}"
 
@@ -133,6 +142,7 @@ _NUMBERS = {aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.fill.Tensor,
 
 def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
     """Raise what CUDA raises where far and CPU tensors may not meet."""
+    schema, tags = func._schema, func.tags
     if func in _BETWEEN or all(isinstance(t, FarTensor) for t in tensors):
         return
     if func in _INDEXING:
@@ -145,14 +155,41 @@ def _check(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
             return
     if func is aten._pack_padded_sequence.default:
         return  # lengths belong to the CPU, and batch sizes too
-    scalars = torch.Tag.pointwise in func.tags or func in _NUMBERS
-    written = [a for a, s in zip(args, func._schema.arguments) if s.is_write and isinstance(a, Tensor)]
-    written += [kwargs[s.name] for s in func._schema.arguments if s.is_write and isinstance(kwargs.get(s.name), Tensor)]
+    scalars = torch.Tag.pointwise in tags or func in _NUMBERS
+    written = [a for a, s in zip(args, schema.arguments) if s.is_write and isinstance(a, Tensor)]
+    written += [kwargs[s.name] for s in schema.arguments if s.is_write and isinstance(kwargs.get(s.name), Tensor)]
     strangers = [t for t in tensors if not isinstance(t, FarTensor) and (t.dim() or not scalars)]
     if strangers or not all(isinstance(t, FarTensor) for t in written):
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, {FAR} and cpu! [{func}]"
         )
+
+
+# -- what waits --------------------------------------------------------------------------------------------------------
+
+_waits: list[str] | None = None
+_READS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default}
+"""What makes the CPU wait for a CUDA device, beside copies to the CPU and indexing by masks."""
+
+
+@contextlib.contextmanager
+def waits() -> Iterator[list[str]]:
+    """Collect where the CPU would wait for the device within the block: one line a time, the innermost of ours."""
+    global _waits
+    _waits = []
+    try:
+        yield _waits
+    finally:
+        _waits = None
+
+
+def _note(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    away = func is aten._to_copy.default and kwargs.get("device") is not None and not _is_far(kwargs["device"])
+    back = func is aten.copy_.default and isinstance(args[1], FarTensor) and not isinstance(args[0], FarTensor)
+    masks = func in _INDEXING and any(isinstance(i, FarTensor) and i.dtype == torch.bool for i in args[1])
+    if _waits is not None and (func in _READS or away or back or masks):
+        frames = [frame for frame in traceback.extract_stack() if "/vaekit/" in frame.filename]
+        _waits.append(f"{func} at {frames[-1].filename}:{frames[-1].lineno}" if frames else str(func))
 
 
 # -- what runs ---------------------------------------------------------------------------------------------------------
@@ -164,6 +201,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return _CELLS[func](*args, **kwargs)
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     _check(func, args, kwargs, tensors)
+    _note(func, args, kwargs)
     device = kwargs.get("device")
     wrap = _is_far(device) if device is not None else any(isinstance(t, FarTensor) for t in tensors)
     if func is aten.copy_.default:
@@ -287,19 +325,8 @@ class _Calls(TorchFunctionMode):
 @contextlib.contextmanager
 def opened() -> Iterator[torch.device]:
     """Let generators and `torch.tensor` know the far device within the block, and hold CPU ones to their own."""
-    with mock.patch.object(torch, "Generator", _Generator), _Calls(), _same_parameters():
+    with mock.patch.object(torch, "Generator", _Generator), _Calls():
         yield FAR
-
-
-@contextlib.contextmanager
-def _same_parameters() -> Iterator[None]:
-    """`module.to` keeps its parameters' identity, as it does from the CPU to CUDA: what is shared stays shared."""
-    before = torch.__future__.get_swap_module_params_on_conversion()
-    torch.__future__.set_swap_module_params_on_conversion(True)
-    try:
-        yield
-    finally:
-        torch.__future__.set_swap_module_params_on_conversion(before)
 
 
 @contextlib.contextmanager

@@ -203,16 +203,16 @@ def test_training_steps_give_the_numbers_of_the_cpu(optimiser: Any) -> None:
 
 
 def test_modules_copy_save_and_load(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).to("far")
+    model = nn.Linear(2, 2).to("far")
     twin = copy.deepcopy(model)
     with torch.no_grad():
-        model[0].weight.zero_()
-    assert twin[0].weight.device.type == "far" and float(twin[0].weight.detach().abs().sum()) > 0
-    assert isinstance(twin[0].weight, nn.Parameter)
+        model.weight.zero_()
+    assert twin.weight.device.type == "far" and float(twin.weight.detach().abs().sum()) > 0
+    assert isinstance(twin.weight, nn.Parameter)
     save_file({name: value.cpu() for name, value in twin.state_dict().items()}, tmp_path / "model.safetensors")
     model.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert torch.equal(model[0].weight.cpu(), twin[0].weight.cpu())
-    assert torch.equal(copy.deepcopy(model).cpu()[0].weight, model[0].weight.cpu())
+    assert torch.equal(model.weight.cpu(), twin.weight.cpu())
+    assert torch.equal(copy.deepcopy(model).cpu().weight, model.weight.cpu())
 
 
 def test_it_works_in_another_thread() -> None:

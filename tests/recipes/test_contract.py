@@ -42,13 +42,13 @@ class Stopped(BaseException):
 
 
 def start(name: str, out: Path, **more: Any) -> Run:
-    """Train a recipe for a few steps."""
+    """Train a recipe for a few steps, on the CPU: seeded losses and the bits of a resumed run are its own."""
     torch.set_num_threads(1)
     settings = {"train.checkpoint_steps": 5, "train.log_every": 4, "train.lr": 4e-3, "train.batch_size": 64} | dict(
         examples.SETTINGS.get(name, {})
     )
     steps = int(settings.pop("train.steps", examples.STEPS))
-    return train(name, examples.source(name), out=out, steps=steps, set=settings, pictures=False, **more)
+    return train(name, examples.source(name), out=out, steps=steps, set=settings, device="cpu", pictures=False, **more)
 
 
 @pytest.fixture(scope="session")

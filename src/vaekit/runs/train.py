@@ -309,10 +309,14 @@ def _resume(
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
+            if (section, name) == ("train", "device"):
+                continue  # a run goes on wherever there is a device
             if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
+    if "device" in given.get("train", {}):
+        settings = chosen.settings(merge(record["settings"], {"train": {"device": given["train"]["device"]}}))
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit import bounds
-from vaekit.distributions.base import in_support
+from vaekit.devices import device_of, seeded
 from vaekit.distributions.normal import DiagonalNormalFamily
-from vaekit.errors import NotALikelihood, UserError
+from vaekit.errors import UserError
 from vaekit.inference import batches, inference, joined
 from vaekit.models.base import Model
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
@@ -96,9 +96,9 @@ def impute(
 def _check(model: Model, first: Tensor, y: Tensor | None) -> None:
     """Refuse a model that bounds nothing, or has several latents, by its trace of one filled example."""
     trace = model.trace(first, y, hard=True)
-    reason = bounds.refusal(trace)
-    if reason is not None and bool(in_support(trace.px, first).all()):
-        raise NotALikelihood(reason)  # a filling need not be in the support: it is only coded
+    with seeded(0, device_of(model)):
+        # A filling is only coded: it need not be in the likelihood's support, as a sample is.
+        bounds.require(replace(trace, x=trace.px.sample()[0]))
     if len(trace.latents) != 1:
         raise UserError("impute needs a model with one latent")
 
