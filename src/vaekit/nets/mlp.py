@@ -94,3 +94,4 @@ class MLP(Net):
 
 
 mlp = MLP
+"""The name that models are written with."""
