@@ -115,7 +115,11 @@ def test_bf16_trains_as_float32_does_and_resumes_to_the_bit(tmp_path: Any, monke
     def run(kind: str, folder: Any = None, resume: bool = False) -> tuple[torch.Tensor, float]:
         model = toy_vae(hidden=WIDE)
         settings = TrainSettings(  # bits are the CPU's
-            steps=60, batch_size=20, precision=kind, checkpoint_steps=7, device="cpu"  # type: ignore[arg-type]
+            steps=60,
+            batch_size=20,
+            precision=kind,
+            checkpoint_steps=7,
+            device="cpu",  # type: ignore[arg-type]
         )
         found = fit(model, [Stage(negative_elbo())], ToySource(), settings, folder=folder, resume=resume)
         elbo = found.held_out.elbo

@@ -46,6 +46,7 @@ for _name, _where, _help in (
     ("explore", "explore:explore", "Explore a run's latent space in the browser."),
     ("recipes", "lists:recipes", "List the recipes."),
     ("datasets", "lists:datasets", "List the known data sets."),
+    ("parts", "parts:parts", "List the parts and their options."),
     ("show", "lists:show", "Show a recipe's settings and defaults."),
 ):
     app.command(f"vaekit.commands.{_where}", name=_name, help=_help)

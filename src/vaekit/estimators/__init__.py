@@ -138,7 +138,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D)."""
         check_is_fitted(self)
-        z = check_array(X, dtype=np.float64)
+        z = check_array(X, dtype="float64")
         if z.shape[1] != self.fitted_.latent_size:
             raise ValueError(f"codes have shape (N, {self.fitted_.latent_size}), not {z.shape}")
         return self.fitted_.decode(z)

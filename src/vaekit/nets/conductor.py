@@ -40,7 +40,7 @@ class ConductorDecoder(TokenDecoder):
     ) -> None:
         super().__init__(rows, latent, word_dropout)
         if bar < 1:
-            raise ValueError(f"a bar has at least one token, not {bar}")
+            raise ValueError(f"a bar of {bar} tokens is too short; it takes 1 or more")
         self.bar, self.bars = bar, -(-self.length // bar)
         self.opening = nn.Linear(latent, conductor)
         self.conductor = nn.GRU(latent, conductor, batch_first=True)

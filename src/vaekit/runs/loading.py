@@ -37,7 +37,7 @@ def load(path: str | Path, device: str | torch.device = "auto") -> Run:
 def restored(record: dict[str, Any], tensors: Mapping[str, Tensor], path: Path | None = None) -> Run:
     """Return the run of a record with these weights, in eval mode; `path` is its folder, None for a run in memory."""
     recipe = RECIPES[record["recipe"]].part
-    settings = recipe.settings(record["settings"])
+    settings = recipe.settings(under=record["settings"])
     built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
     checkpoint.load_model(built.model, tensors, "the model" if path is None else path / files.WEIGHTS)
     built.model.eval()
