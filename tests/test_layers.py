@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "distributed": {"errors", "_env"},
+    "distributed": {"errors"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -80,13 +80,13 @@ ALLOWED: dict[str, set[str]] = {
         "atomic",
         "_env",
         "data",
+        "distributed",
         "distributions",
         "tasks",
         "recipes.catalogue",
         "figures",
-        "explorer",
-        "runs",
     }
+    | {"explorer", "runs"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }

@@ -326,6 +326,8 @@ class ConvEncoder(ImageEncoder):
     torch.Size([3, 2, 8, 12, 10])
     """
 
+    bf16_measured = ("conv",)
+
     def __init__(
         self,
         in_shape: Sequence[int],
@@ -350,6 +352,8 @@ class ConvDecoder(ImageDecoder):
     >>> ConvDecoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
     torch.Size([3, 2, 1, 45, 37])
     """
+
+    bf16_measured = ("conv",)
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaekit import distributed
 from vaekit.nets.base import Dense, Net, activation, size
 
 Shape = int | Sequence[int]
@@ -19,7 +20,7 @@ def as_shape(shape: Shape) -> tuple[int, ...]:
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
-class BatchNorm(nn.BatchNorm1d):
+class BatchNorm(distributed.BatchNorm1d):
     """Batch normalisation that takes a batch of one, while training too: by the running averages, as in evaluation.
 
     In training the output for an example depends on the others of its batch; in evaluation it does not.
@@ -35,7 +36,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (N, F) feature by feature."""
-        if not self.training or len(input) > 1:
+        if not self.training or distributed.total_rows(len(input)) > 1:
             return super().forward(input)
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
@@ -53,6 +54,8 @@ class MLP(Net):
     >>> mlp(20, (1, 28, 28), (256, 512)).widen(2)(torch.zeros(3, 20)).shape
     torch.Size([3, 2, 1, 28, 28])
     """
+
+    bf16_measured = ("mlp",)
 
     def __init__(
         self,

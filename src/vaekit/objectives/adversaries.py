@@ -86,7 +86,7 @@ class Permuted(_Played):
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
         every = distributed.gather(z)
-        with distributed.whole():
+        with distributed.alike():
             shuffled = permute_dimensions(every)
         both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
@@ -133,7 +133,7 @@ class SimilarityFeatures(nn.Module):
 
 
 def generated(trace: Trace, term: Term) -> Tensor:
-    """Return what the decoder made without the encoder hearing of it, (N, *event)."""
+    """Return what the decoder made with no gradient to the encoder, (N, *event)."""
     return require_trace(trace, GeneratingTrace, f"the term '{term.name}'").generated
 
 

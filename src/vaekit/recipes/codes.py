@@ -98,14 +98,14 @@ def code_objective(m: CodeSettings, commitment: float | str = 0.0) -> Objective:
 
 
 def code_stages(
-    m: CodeSettings, kind: type[CodeVAE | TwoLevelCodes], prior: Prior, objective: Objective, *more: Cost
+    share: float, kind: type[CodeVAE] | type[TwoLevelCodes], prior: Prior, objective: Objective, *more: Cost
 ) -> tuple[Stage, ...]:
-    """Return the stages of a model of `kind`: quantiser and decoder against the uniform prior, then the prior."""
+    """Return the stages of a model of `kind`: quantiser and decoder on the uniform prior, then a `share` of prior."""
     if not list(prior.parameters()):
         return (Stage(objective, trainable=("posterior", "likelihood")),)
     return (
-        Stage(objective, "codes", ("posterior", "likelihood"), kind.trace_uniform, 1 - m.prior_share, bounded=True),
-        Stage(Objective(Reconstruction(), *more), "prior", ("prior",), kind.trace_prior, m.prior_share),
+        Stage(objective, "codes", ("posterior", "likelihood"), kind.trace_uniform, 1 - share, bounded=True),
+        Stage(Objective(Reconstruction(), *more), "prior", ("prior",), kind.trace_prior, share),
     )
 
 
@@ -115,7 +115,7 @@ def code_vae(m: CodeSettings, data: DataInfo, commitment: float | str = 0.0) -> 
     q = quantiser(m, network(m).encoder(data.shape, shape))
     prior = code_prior(m, q)
     model = CodeVAE(q, prior, likelihood(m, data, latent=shape))
-    return Built(model, code_stages(m, CodeVAE, prior, code_objective(m, commitment)))
+    return Built(model, code_stages(m.prior_share, CodeVAE, prior, code_objective(m, commitment)))
 
 
 CODES = {"codes": 128, "prior_layers": 4}
@@ -143,7 +143,7 @@ def vq_vae_2(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) 
     """Coarse and fine codes, then a prior of the coarse ones and one of the fine ones given them."""
     m, model = settings.model, two_levels(settings.model, data)
     objective = code_objective(m, settings.objective.commitment)
-    return Built(model, code_stages(m, TwoLevelCodes, model.coarse_prior, objective, Cost("fine")))
+    return Built(model, code_stages(m.prior_share, TwoLevelCodes, model.coarse_prior, objective, Cost("fine")))
 
 
 def two_levels(m: CodeSettings, data: DataInfo) -> TwoLevelCodes:

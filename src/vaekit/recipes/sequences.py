@@ -63,9 +63,7 @@ def token_vae(m: SequenceSettings, data: DataInfo) -> VAE:
         UserError: the prior is for other data, or heads do not divide the width.
     """
     if PRIORS[m.prior].facts.get("of_posterior"):
-        raise UserError(
-            f"the prior '{m.prior}' needs continuous pseudo-inputs, and tokens are discrete; choose another"
-        )
+        raise UserError(f"the prior '{m.prior}' needs continuous pseudo-inputs; tokens are discrete; choose another")
     if m.net == "transformer" and m.width % m.heads:
         raise UserError(f"model.width={m.width} cannot be split among model.heads={m.heads}; make it a multiple")
     tokens, (length,) = data.levels or 0, data.shape

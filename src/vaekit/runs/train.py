@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
@@ -60,8 +61,9 @@ def train(
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
-    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would
+    for the same noise, and the first alone writes. Raises UserError before anything is written when data or settings
+    are wrong.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
@@ -286,7 +288,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
     if found.elbo is None:
         out["refused"] = found.refused
         out["held_out_loss"] = found.loss
-    return out
+    return finite(out)
 
 
 def _resume(
