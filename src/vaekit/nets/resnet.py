@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.errors import UserError
-from vaekit.nets.base import activation
+from vaekit.nets.base import Net, activation
 from vaekit.nets.conv import Down, ImageDecoder, ImageEncoder, TransposedConv, Up, Upsample, grids
-from vaekit.nets.mlp import Shape, as_shape
+from vaekit.nets.mlp import Shape
 
 Norm = Literal["group", "none"]
 Init = Literal["scaled", "zero"]
@@ -85,7 +85,7 @@ class Residual:
     `down` halves by a strided convolution ("conv") or a convolution and a mean ("pool"), `upsample` doubles as in `Up`.
 
     Raises:
-        UserError: a name that is none of these.
+        UserError: `down` is another name.
     """
 
     blocks: int = 1
@@ -137,7 +137,7 @@ class ResNetEncoder(ImageEncoder):
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
+        in_shape: Sequence[int],
         out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         residual: Residual = Residual(),
@@ -146,16 +146,12 @@ class ResNetEncoder(ImageEncoder):
         context: int = 0,
         act: str = "relu",
     ) -> None:
-        grid = grids(in_shape, len(channels))[-1]
         layers: list[nn.Module] = []
         for a, b in pairwise([in_shape[0], *channels]):
             layers.append(Down(a, b) if residual.down == "conv" else PoolDown(a, b))
             layers += residual.stage(b, len(channels), act)
-        layers.append(group_norm(channels[-1], residual.norm))
-        trunk = nn.Sequential(*layers)
-        super().__init__(
-            in_shape, as_shape(out_shape), trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
-        )
+        trunk = nn.Sequential(*layers, group_norm(channels[-1], residual.norm))
+        super().__init__(in_shape, out_shape, channels, trunk, dense=dense, context=context, act=act)
         he_start(self)
 
 
@@ -172,7 +168,7 @@ class ResNetDecoder(ImageDecoder):
     def __init__(
         self,
         in_shape: Shape,
-        out_shape: tuple[int, ...],
+        out_shape: Sequence[int],
         channels: Sequence[int] = (64, 32),
         residual: Residual = Residual(),
         *,
@@ -181,22 +177,46 @@ class ResNetDecoder(ImageDecoder):
         act: str = "relu",
         skip: bool = False,
     ) -> None:
-        sizes = grids(out_shape, len(channels))[::-1]
+        self.upsample = residual.upsample
+        sizes = grids(tuple(out_shape), len(channels))[-2::-1]
         stages = [
             nn.Sequential(*residual.stage(a, len(channels), act), Up(a, b, target, residual.upsample))
-            for (a, b), target in zip(pairwise(channels), sizes[1:])
+            for (a, b), target in zip(pairwise(channels), sizes)
         ]
         last = residual.stage(channels[-1], len(channels), act)
         stages.append(nn.Sequential(*last, group_norm(channels[-1], residual.norm), activation(act)))
-        super().__init__(
-            as_shape(in_shape),
-            out_shape,
-            tuple(channels),
-            stages,
-            dense=tuple(dense),
-            context=context,
-            act=act,
-            skip=skip,
-        )
-        self.end(residual.upsample)
+        super().__init__(in_shape, out_shape, channels, stages, dense=dense, context=context, act=act, skip=skip)
         he_start(self)
+
+
+class GridNet(Net):
+    """(N, C, h, w) → (N, values, D, h, w): a 1 × 1 convolution, residual blocks, and a 1 × 1 head.
+
+    >>> GridNet((6, 4, 4), (3, 4, 4), width=16)(torch.zeros(2, 6, 4, 4)).shape
+    torch.Size([2, 1, 3, 4, 4])
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, int, int],
+        out_shape: tuple[int, int, int],
+        *,
+        width: int = 64,
+        blocks: int = 1,
+        act: str = "silu",
+    ) -> None:
+        if in_shape[1:] != out_shape[1:]:
+            raise ValueError(f"a grid's size is kept: {in_shape[1:]} is not {out_shape[1:]}")
+        super().__init__(in_shape, out_shape)
+        self.width = width
+        self.stem = nn.Conv2d(in_shape[0], width, 1)
+        self.blocks = nn.Sequential(*Residual(blocks).stage(width, 1, act), group_norm(width, "group"), activation(act))
+        self.head = self.make_head(1)
+
+    def make_head(self, values: int) -> nn.Module:
+        """Return the 1 × 1 convolution to `values` maps of D channels."""
+        return nn.Conv2d(self.width, values * self.out_shape[0], 1)
+
+    def features(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last hidden maps."""
+        return self.blocks(self.stem(x))

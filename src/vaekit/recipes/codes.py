@@ -14,7 +14,7 @@ from vaekit.nets.base import Net, Widths
 from vaekit.nets.build import NETS
 from vaekit.nets.build import network as make_network
 from vaekit.nets.conv import grids
-from vaekit.nets.grid import GridNet
+from vaekit.nets.resnet import GridNet
 from vaekit.objectives.base import Objective
 from vaekit.objectives.codes import Cost, quantised
 from vaekit.objectives.elbo import Reconstruction

@@ -80,7 +80,7 @@ def train(
     overwrite: bool = False,
     **options: Unpack[Options],
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
 
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
@@ -322,10 +322,12 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
+    moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
+    settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, given, source, record["settings"])
+    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
