@@ -6,7 +6,7 @@ those of the same data in memory, for the same seeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,19 +46,6 @@ class Held:
         return index + np.searchsorted(self.left_out - np.arange(len(self.left_out)), index, side="right")
 
 
-class RowNames(Sequence[str]):
-    """The names of rows, made when one is asked for."""
-
-    def __init__(self, place: Callable[[int], str], n: int) -> None:
-        self._place, self._n = place, n
-
-    def __getitem__(self, row: Any) -> Any:
-        return self._place(row)
-
-    def __len__(self) -> int:
-        return self._n
-
-
 @dataclass(frozen=True)
 class Stored:
     """From rows as they lie on disk to stored rows as data in memory are; what does not fit is refused by its row."""
@@ -71,7 +58,7 @@ class Stored:
     def __call__(self, x: np.ndarray, place: Callable[[int], str]) -> Tensor:
         """Return a batch (M, *shape), uint8 or float32."""
         part = Part(x)
-        raw = Raw("rows", self.source, part, levels=self.levels, files=RowNames(place, len(x)))
+        raw = Raw("rows", self.source, part, levels=self.levels, named=place)
         check(raw)
         values = part.x
         if self.dtype == torch.uint8:
@@ -110,8 +97,7 @@ class DiskRows:
         self.source, self.held, self.stored, self.sample = rows, held, stored, sample
         self.shape = torch.Size([len(held), *sample.shape[1:]])
         self.dtype = sample.dtype
-        row_bytes = int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
-        self.block = max(1, (1 << 20) // max(row_bytes, 1))
+        self.block = max(1, (1 << 20) // max(rows.row_bytes, 1))
         self.blocks = shuffle == "blocks" or (shuffle == "auto" and len(held) > EXACT_MOST)
 
     def __len__(self) -> int:

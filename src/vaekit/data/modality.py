@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vaekit.data.dataset import DataSet, Split
-from vaekit.data.info import DataInfo
+from vaekit.data.info import DataInfo, Kind
+from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.registry import Registry
@@ -43,6 +44,23 @@ class Modality:
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other data the way the run's own were, `info` being theirs."""
         raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
+
+    def rows(
+        self,
+        name: str,
+        source: str,
+        kind: Kind,
+        splits: Sequence[Split],
+        facts: dict[str, Any],
+        levels: int | None = None,
+        classes: tuple[str, ...] = (),
+    ) -> DataSet:
+        """Return a data set of this kind, of three splits of rows."""
+        train, valid, test = splits
+        sizes = len(train), len(valid), len(test)
+        shape = tuple(train.x.shape[1:])
+        info = DataInfo(name, shape, kind, levels, *sizes, classes, source, modality=self.name, facts=facts)
+        return DataSet(info, train, valid, test, Prepare(kind))
 
     def lines(self, x: Any, info: DataInfo) -> list[str]:
         """Return one readable line an example."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,8 @@ class Raw:
     columns: tuple[str, ...] = ()
     table: bool = False
     first_row: int = 0
-    files: Sequence[str] = field(default=(), repr=False)
+    named: Callable[[int], str] | None = field(default=None, repr=False)
+    """The name of a training row, where its number says less: a file's."""
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
@@ -64,7 +65,7 @@ class Raw:
         row, *rest = (int(i) for i in index)
         several = self.valid is not None or self.test is not None
         words = f"{split} row" if several else "row"
-        place = self.files[row] if self.files and split == "train" else f"{words} {row + self.first_row}"
+        place = self.named(row) if self.named and split == "train" else f"{words} {row + self.first_row}"
         if len(rest) == 1:
             column = f"'{self.columns[rest[0]]}'" if self.columns else str(rest[0])
             return f"{place}, column {column}"

@@ -14,9 +14,9 @@ import numpy as np
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import open_shards
+from vaekit.data.disk import open_images, open_shards
 from vaekit.data.files import read_bytes
-from vaekit.data.folders import is_idx_folder, read_idx_folder, read_image_folder
+from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
 from vaekit.data.paths import resolve_path
 from vaekit.data.raw import Part, Raw, as_array
@@ -56,8 +56,8 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
         if len(arrays) > 1 and all(file.suffix == ".npy" for file in arrays):
             rows, y = open_shards(path)
-            return Raw(path.name, str(path), Part(rows.read(np.arange(rows.shape[0])), y))
-        return read_path(arrays[0]) if len(arrays) == 1 else read_image_folder(path, size)
+            return Raw(path.name, str(path), Part(rows.all(), y))
+        return read_path(arrays[0]) if len(arrays) == 1 else _images(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
         return read_csv(path)
@@ -71,6 +71,13 @@ def read_path(path: Path, size: int | None = None) -> Raw:
     if data[:2] == b"\0\0":
         return Raw(path.name.split(".")[0], str(path), Part(parse_idx(data, path), _idx_labels(path)))
     raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV or a folder of images")
+
+
+def _images(folder: Path, size: int | None) -> Raw:
+    opened = open_images(folder, size)
+    parts = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
+    named = opened["train"][0].place
+    return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), named=named)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:

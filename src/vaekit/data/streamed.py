@@ -6,6 +6,7 @@ the training mean and deviation. The held-out splits are read into memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from vaekit.data.dataset import Split
 from vaekit.data.disk import ImageRows, NpyRows, Rows, open_images, open_shards
-from vaekit.data.disk_rows import DiskRows, Held, RowNames, Stored
+from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
 from vaekit.data.paths import path_of
 from vaekit.data.prepare import Prepare
@@ -61,7 +62,7 @@ def _bytes(path: Path, size: int | None) -> int:
     if arrays:
         return sum(arrays)
     try:
-        return sum(int(np.prod(images.shape, dtype=np.int64)) for images, _ in open_images(path, size).values())
+        return sum(math.prod(images.shape) for images, _ in open_images(path, size).values())
     except UserError:
         return 0  # reading it whole says what is wrong with it
 
@@ -113,8 +114,7 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
     helds = _held(parts, str(path), settings)
-    row_bytes = int(np.prod(parts["train"].shape[1:], dtype=np.int64)) * parts["train"].dtype.itemsize
-    most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(row_bytes, 1)))
+    most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(parts["train"].row_bytes, 1)))
     spread = np.linspace(0, len(helds["train"]) - 1, most).astype(np.int64)
     chosen = {"train": helds["train"].rows(spread)}
     chosen |= {split: helds[split].rows(np.arange(len(helds[split]))) for split in ("valid", "test")}
@@ -129,7 +129,7 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
         path.stem if path.is_file() else path.name,
         str(path),
         Part(np.concatenate(read)),
-        files=RowNames(lambda i: places[i][0].place(places[i][1]), len(places)),
+        named=lambda i: places[i][0].place(places[i][1]),
         rows=parts["train"],
         held=helds["train"],
         ends=(len(read[0]), len(read[0]) + len(read[1])),

@@ -20,7 +20,6 @@ from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.token_rows import token_rows
@@ -96,19 +95,7 @@ class Music(Modality):
             "pieces": [len(group) for group in chosen],
             "left_out": music.left_out,
         }
-        info = DataInfo(
-            name=music.name,
-            shape=(width,),
-            kind="tokens",
-            levels=SPECIAL + len(piano_roll.WORDS),
-            n_train=len(splits[0]),
-            n_valid=len(splits[1]),
-            n_test=len(splits[2]),
-            source=music.source,
-            modality=self.name,
-            facts=facts,
-        )
-        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+        return self.rows(music.name, music.source, "tokens", splits, facts, SPECIAL + len(piano_roll.WORDS))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Cut other pieces into rows like the run's own, which do not overlap.

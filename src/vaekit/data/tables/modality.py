@@ -19,7 +19,6 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
@@ -107,21 +106,8 @@ class Tables(Modality):
         classes, y = _classes(label)
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
-        info = DataInfo(
-            name=frame.name,
-            shape=(len(facts["columns"]),),
-            kind="table",
-            levels=None,
-            n_train=len(parts[0]),
-            n_valid=len(parts[1]),
-            n_test=len(parts[2]),
-            classes=classes,
-            source=frame.source,
-            modality=self.name,
-            facts=facts,
-        )
-        train, valid, test = (_split(values, y, index) for index in parts)
-        return DataSet(info, train, valid, test, Prepare("table"))
+        splits = [_split(values, y, index) for index in parts]
+        return self.rows(frame.name, frame.source, "table", splits, facts, classes=classes)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other rows as the run's own were: every row, in order; columns that are not there are missing.
