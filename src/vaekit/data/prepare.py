@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from vaekit.data.info import ARRAY_KINDS, Kind
+from vaekit.data.info import ARRAY_KINDS, Kind, Plain
 from vaekit.errors import UserError
 from vaekit.tokens import trim
 
@@ -33,7 +33,7 @@ def as_input(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Prepare(Plain):
     """A stored batch (uint8 greys 0 … levels − 1, else float32) → float32 in the range of `kind`.
 
     Modes: `as-is`; `scale` i/(levels − 1); `stochastic` a Bernoulli draw with that probability, afresh at each call
@@ -56,7 +56,11 @@ class Prepare:
     low: float = 0.0
     high: float = 1.0
     seed: int = 0
-    _tables: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def _tables(self) -> dict[str, Tensor]:
+        """Constants by device, made when they are first used."""
+        return {}
 
     @property
     def random(self) -> bool:
@@ -130,18 +134,6 @@ class Prepare:
         if (self.low, self.high) != (0.0, 1.0):
             x = (x - self.low) / max(self.high - self.low, 1e-12)
         return x.clamp(0.0, 1.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        names = ("kind", "mode", "levels", "mean", "sd", "low", "high", "seed")
-        values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Prepare:
-        """Rebuild from `to_dict`'s answer."""
-        plain: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
-        return cls(**plain)
 
     @property
     def _n_levels(self) -> int:

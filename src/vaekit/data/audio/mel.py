@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.info import Plain
 from vaekit.errors import UserError
 
 LEAST = 1e-10
@@ -22,7 +21,7 @@ BLOCK = 256
 
 
 @dataclass(frozen=True)
-class MelScale:
+class MelScale(Plain):
     """Spectra of `mels` bands and `frames` frames: log Σ_f M_bf |STFT_f|², natural logarithm of a power.
 
     Hann windows of `window` samples, `hop` apart, padded with zeros to `bins`; M are triangles of height 1, their feet
@@ -79,15 +78,6 @@ class MelScale:
         rise = (f - hertz[:-2, None]) / (hertz[1:-1] - hertz[:-2])[:, None]
         fall = (hertz[2:, None] - f) / (hertz[2:] - hertz[1:-1])[:, None]
         return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> MelScale:
-        """Rebuild from `to_dict`'s answer."""
-        return cls(**value)
 
     def fitted(self, samples: np.ndarray, seed: int) -> np.ndarray:
         """Return a recording as the scale takes it: peak 1, cut at the end or followed by silence, over faint noise.

@@ -122,7 +122,7 @@ class GraphData(Modality):
                 many.
         """
         raw, kind = _read(source), info.facts["features"]
-        if kind == "given" and raw.features is None and raw.sparse is None:
+        if kind == "given" and raw.features is None:
             raise UserError(f"{raw.source}: nodes have no features, and this run's have {info.facts['inputs']}")
         width = feature_width(raw, kind, info.facts["spectral"])
         if width != info.facts["inputs"]:
