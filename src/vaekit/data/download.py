@@ -9,10 +9,14 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
@@ -45,6 +49,20 @@ def cache_folder() -> Path:
     """Return the user's cache, `$XDG_CACHE_HOME/vaekit` or `~/.cache/vaekit`."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vaekit"
+
+
+def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the arrays kept in the NPZ `path`; where it is not there or damaged, make them, and keep them if possible."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = make()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
+    return arrays
 
 
 def places(name: str, folder: str | None = None) -> list[Path]:

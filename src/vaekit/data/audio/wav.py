@@ -59,13 +59,10 @@ def _numbers(data: bytes, width: int, path: Path) -> np.ndarray:
     """Return samples in [-1, 1] of PCM: unsigned at 8 bits, else signed and little-endian."""
     if width == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
-    if width == 2:
-        return np.frombuffer(data, "<i2").astype(np.float32) / 2**15
-    if width == 3:
-        parts = np.frombuffer(data, np.uint8).reshape(-1, 3).astype(np.int32)
-        return (((parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24) >> 8) / 2**23).astype(np.float32)
-    if width == 4:
-        return (np.frombuffer(data, "<i4") / 2**31).astype(np.float32)
+    if width <= 4:
+        words = np.zeros((len(data) // width, 4), np.uint8)
+        words[:, 4 - width :] = np.frombuffer(data, np.uint8).reshape(-1, width)
+        return (words.view("<i4")[:, 0] / 2**31).astype(np.float32)
     raise UserError(f"{path} has {8 * width} bits a sample; save it as 16-bit PCM")
 
 
