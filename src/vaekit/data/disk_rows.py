@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.disk import Rows
-from vaekit.data.preprocessing import TOLERANCE
+from vaekit.data.preprocessing import greys_of, not_binary, not_counts, not_greys, not_unit
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.shuffling import BlockOrder, epoch_order
 
@@ -65,24 +65,24 @@ class Stored:
             return torch.from_numpy(np.ascontiguousarray(self._greys(raw, values)))
         promised = "as the rows read first had it; give every row values of one kind"
         if self.kind in ("unit", "binary"):
-            raw.refuse([(values < 0) | (values > 1)], f"is {{value}}, outside [0, 1], not {promised}")
+            raw.refuse(not_unit, f"is {{value}}, outside [0, 1], not {promised}")
         if self.kind == "counts":
-            raw.refuse([(values < 0) | (values != np.round(values))], f"is {{value}}, not a count, {promised}")
+            raw.refuse(not_counts, f"is {{value}}, not a count, {promised}")
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
     def _greys(self, raw: Raw, x: np.ndarray) -> np.ndarray:
         levels = self.levels or 256
         if levels == 2 and x.dtype != np.uint8:
-            raw.refuse([(x != 0) & (x != 1)], "is {value}, and the rows read first had 0 and 1 alone; give one kind")
+            raw.refuse(not_binary, "is {value}, and the rows read first had 0 and 1 alone; give one kind")
             return x.astype(np.uint8)
         if x.dtype == np.uint8:
             if levels < 256:
-                raw.refuse([x >= levels], f"is {{value}}, and the rows read first had {levels} levels; give one kind")
+                raw.refuse(
+                    lambda x: x >= levels, f"is {{value}}, and the rows read first had {levels} levels; give one kind"
+                )
             return x
-        greys = np.rint(x.astype(np.float64) * 255)
-        off = (np.abs(x - greys / 255) > TOLERANCE) | (greys < 0) | (greys > 255)
-        raw.refuse([off], "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
-        return greys.astype(np.uint8)
+        raw.refuse(not_greys, "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
+        return greys_of(x).astype(np.uint8)
 
 
 class DiskRows:

@@ -73,14 +73,14 @@ class Raw:
             return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
         return place
 
-    def refuse(self, bad: list[np.ndarray], problem: str) -> None:
-        """Raise for the first True of `bad` (one mask a split, in the order of `parts`); {value} is filled in."""
-        for (split, part), mask in zip(self.parts, bad):
+    def refuse(self, bad: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
+        """Raise for the first entry of any split where `bad` says so; {value} is filled in."""
+        for split, part in self.parts:
+            mask = bad(part.x)
             if mask.any():
-                index = np.unravel_index(int(np.argmax(mask)), mask.shape)
-                value = part.x[index].item()
-                text = problem.format(value=value)
-                raise UserError(f"{self.source}: {self.place(split, [int(i) for i in index])} {text}")
+                index = [int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)]
+                text = problem.format(value=part.x[tuple(index)].item())
+                raise UserError(f"{self.source}: {self.place(split, index)} {text}")
 
 
 def check(raw: Raw) -> Raw:
@@ -105,8 +105,8 @@ def check(raw: Raw) -> Raw:
     if len(kinds) > 1:
         raise UserError(f"{raw.source}: the splits differ in type ({sorted(map(str, kinds))}); give them one type")
     if raw.train.x.dtype.kind == "f":
-        bad = [~np.isfinite(part.x) for _, part in raw.parts]
-        raw.refuse(bad, "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)")
+        problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
+        raw.refuse(lambda x: ~np.isfinite(x), problem)
     raw.classes = label(raw)
     return raw
 

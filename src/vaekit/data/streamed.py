@@ -24,7 +24,7 @@ from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
 from vaekit.data.raw import Part, Raw, check, label
 from vaekit.data.settings import DataSettings
-from vaekit.data.splits import held_out
+from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
 
 STREAM_ABOVE = 1 << 30
@@ -153,15 +153,13 @@ def _open(path: Path, settings: DataSettings) -> tuple[dict[str, Rows], dict[str
 def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[str, Held]:
     """Return which rows each split has, as `split_numbers` chooses them; most of the training rows are not listed."""
     n = parts["train"].shape[0]
-    n_valid, n_test = held_out(n, source, settings, own_valid="valid" in parts, own_test="test" in parts)
-    order = np.random.default_rng(settings.seed).permutation(n)
-    out = {
-        split: Held(parts[split].shape[0]) if split in parts else Held(n, np.sort(index))
-        for split, index in (("test", order[:n_test]), ("valid", order[n_test : n_test + n_valid]))
+    own = {"own_valid": "valid" in parts, "own_test": "test" in parts}
+    train, *others = split_numbers(n, source, settings, **own)
+    left_out = np.sort(np.concatenate(others))
+    return {
+        "train": Held(n, left_out=left_out) if settings.limit is None else Held(n, train),
+        **{s: Held(parts[s].shape[0]) if s in parts else Held(n, index) for s, index in zip(("valid", "test"), others)},
     }
-    if settings.limit is not None:
-        return out | {"train": Held(n, np.sort(order[n_test + n_valid :][: settings.limit]))}
-    return out | {"train": Held(n, left_out=np.sort(order[: n_test + n_valid]))}
 
 
 def _labels(

@@ -116,18 +116,19 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
     a = adjacency[None] if adjacency.ndim == 2 else adjacency
     if a.ndim != 3 or a.shape[1] != a.shape[2] or not a.size:
         raise UserError(f"{source}: adjacency has shape {adjacency.shape}; give (graphs, N, N)")
-    if a.dtype.kind == "f" and not np.isfinite(a).all():
-        g, i, j = np.argwhere(~np.isfinite(a))[0]
-        raise UserError(f"{source}: the adjacency of graph {g} is {a[g, i, j]} at ({i}, {j}); write 0 or 1")
-    for fault, what in (((a != 0) & (a != 1), "is neither 0 nor 1"), (a != a.swapaxes(1, 2), "is not symmetric")):
+
+    def refuse(fault: np.ndarray, problem: str) -> None:
         if fault.any():
             g, i, j = np.argwhere(fault)[0]
-            raise UserError(f"{source}: the adjacency of graph {g} {what} at ({i}, {j}); these graphs are undirected")
+            raise UserError(f"{source}: " + problem.format(g=g, i=i, j=j, value=a[g, i, j]))
+
+    refuse(~np.isfinite(a), "the adjacency of graph {g} is {value} at ({i}, {j}); write 0 or 1")
+    both = "the adjacency of graph {{g}} {} at ({{i}}, {{j}}); these graphs are undirected"
+    refuse((a != 0) & (a != 1), both.format("is neither 0 nor 1"))
+    refuse(a != a.swapaxes(1, 2), both.format("is not symmetric"))
     keep = np.ones(a.shape[:2], bool) if mask is None else np.asarray(mask).astype(bool).reshape(a.shape[:2])
     outside = (a != 0) & ~(keep[:, :, None] & keep[:, None, :])
-    if outside.any():
-        g, i, j = np.argwhere(outside)[0]
-        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
+    refuse(outside, "graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
     sizes = keep.sum(1)
     if (sizes < 1).any():
         raise UserError(f"{source}: graph {int(np.argmin(sizes))} has no node; leave it out")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.csv_files import number_of
 from vaekit.data.tables.frames import Cells, Frame
 from vaekit.errors import UserError
 
@@ -40,18 +41,6 @@ MOST_COUNT = 10_000
 LONG_TAIL = 1.0
 """Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def number_of(text: str) -> float | None:
-    """Return the number that a cell spells, None if it is not one.
-
-    >>> number_of("1e3"), number_of("1_000"), number_of("12 kg")
-    (1000.0, None, None)
-    """
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
 
 
 def days_of(text: str, format: str) -> float | None:
@@ -275,19 +264,18 @@ def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
         return lambda text: place.get(text, lowered.get(text.lower()))
     if kind == "date":
         return lambda text: days_of(text, facts["format"])
-    if kind == "count":
-        return _count_of
-    return _positive_of if kind == "positive" else number_of
 
+    def read(text: str) -> float | None:
+        value = number_of(text)
+        if (
+            value is None
+            or (kind == "positive" and not value > 0)
+            or (kind == "count" and (value < 0 or value % 1 != 0))
+        ):
+            return None
+        return value
 
-def _positive_of(text: str) -> float | None:
-    value = number_of(text)
-    return value if value is not None and value > 0 else None
-
-
-def _count_of(text: str) -> float | None:
-    value = number_of(text)
-    return value if value is not None and value >= 0 and value == round(value) else None
+    return read
 
 
 def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:

@@ -102,7 +102,7 @@ class Tables(Modality):
         if not facts["columns"]:
             raise UserError(f"{frame.source} has no column to model: {'; '.join(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
-        _note_unseen(frame, facts, parts[0])
+        _note_unseen(frame, facts, values)
         classes, y = _classes(label)
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
@@ -138,7 +138,9 @@ class Tables(Modality):
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
         names = [column["name"] for column in columns]
-        return [", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in texts(x, columns)]
+        return [
+            ", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in cells_of(x, columns, cols.as_text)
+        ]
 
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
@@ -148,7 +150,7 @@ class Tables(Modality):
         """
         facts = info.facts
         whole = path.suffix.lower() in (".parquet", ".pq")
-        cells = natives(x, facts["columns"]) if whole else texts(x, facts["columns"])
+        cells = cells_of(x, facts["columns"], cols.as_native if whole else cols.as_text)
         place = {column["name"]: j for j, column in enumerate(facts["columns"])}
         header = [name for name in facts["header"] if name in place or name in facts["constants"]]
         rows = [[row[place[name]] if name in place else facts["constants"][name] for name in header] for row in cells]
@@ -156,19 +158,10 @@ class Tables(Modality):
         write_frame(path, header, rows, mark)
 
 
-def texts(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return stored rows (N, C) as cells of text."""
-    return _cells(x, columns, cols.as_text)
-
-
-def natives(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Return stored rows (N, C) as numbers, texts, dates and None."""
-    return _cells(x, columns, cols.as_native)
-
-
-def _cells(
+def cells_of(
     x: Tensor, columns: Sequence[Mapping[str, Any]], cell: Callable[[float, Mapping[str, Any]], Any]
 ) -> list[list[Any]]:
+    """Return stored rows (N, C) as cells: `as_text` or `as_native` of `vaekit.data.tables.columns`."""
     array = x.detach().cpu().numpy()
     each = [[cell(v, column) for v in cols.restore(array[:, j], column)] for j, column in enumerate(columns)]
     return [list(row) for row in zip(*each)]
@@ -264,14 +257,12 @@ def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) ->
     return out
 
 
-def _note_unseen(frame: Frame, facts: dict[str, Any], rows: np.ndarray) -> None:
+def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> None:
     """Note the levels that only held-out rows have: the model cannot know them, so they are missing there."""
-    for column in facts["columns"]:
+    for column, stored in zip(facts["columns"], values.T):
         cells = frame.column(column["name"])
-        if cells is None or column["type"] not in cols.CHOICE:
-            continue
-        values = cols.parse(frame, cells, column, "missing")
-        lost = np.unique(cells.codes[(cells.codes >= 0) & np.isnan(values)])
+        assert cells is not None
+        lost = np.unique(cells.codes[(cells.codes >= 0) & np.isnan(stored)])
         if len(lost):
             named = ", ".join(f"'{cells.texts[code]}'" for code in lost[:5])
             facts["notes"].append(
