@@ -77,9 +77,8 @@ class Stored:
             return x.astype(np.uint8)
         if x.dtype == np.uint8:
             if levels < 256:
-                raw.refuse(
-                    lambda x: x >= levels, f"is {{value}}, and the rows read first had {levels} levels; give one kind"
-                )
+                problem = f"is {{value}}, and the rows read first had {levels} levels; give one kind"
+                raw.refuse(lambda x: x >= levels, problem)
             return x
         raw.refuse(not_greys, "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
         return greys_of(x).astype(np.uint8)

@@ -52,7 +52,7 @@ def cache_folder() -> Path:
 
 
 def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the arrays kept in the NPZ `path`; where it is missing or damaged, make them, and keep them if possible."""
+    """Return the arrays kept in the NPZ `path`; where it is missing or damaged, make and keep them if possible."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return dict(arrays)

@@ -122,7 +122,8 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
             g, i, j = np.argwhere(fault)[0]
             raise UserError(f"{source}: " + problem.format(g=g, i=i, j=j, value=a[g, i, j]))
 
-    refuse(~np.isfinite(a), "the adjacency of graph {g} is {value} at ({i}, {j}); write 0 or 1")
+    if a.dtype.kind == "f":
+        refuse(~np.isfinite(a), "the adjacency of graph {g} is {value} at ({i}, {j}); write 0 or 1")
     both = "the adjacency of graph {{g}} {} at ({{i}}, {{j}}); these graphs are undirected"
     refuse((a != 0) & (a != 1), both.format("is neither 0 nor 1"))
     refuse(a != a.swapaxes(1, 2), both.format("is not symmetric"))
@@ -148,7 +149,7 @@ def check_edges(edges: np.ndarray, sizes: np.ndarray, source: str, place: Callab
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
     total = int(sizes.sum())
 
-    def refuse(fault: np.ndarray, what: str) -> None:
+    def refuse(fault: Any, what: str) -> None:
         if fault.any():
             row = int(np.argmax(fault))
             raise UserError(f"{place(row)} ({edges[row, 0]}, {edges[row, 1]}) {what}")

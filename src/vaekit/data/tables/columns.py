@@ -267,13 +267,8 @@ def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
 
     def read(text: str) -> float | None:
         value = number_of(text)
-        if (
-            value is None
-            or (kind == "positive" and not value > 0)
-            or (kind == "count" and (value < 0 or value % 1 != 0))
-        ):
-            return None
-        return value
+        fits = {"positive": value > 0, "count": value >= 0 and value % 1 == 0} if value is not None else {}
+        return value if fits.get(kind, True) else None
 
     return read
 

@@ -138,9 +138,8 @@ class Tables(Modality):
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
         names = [column["name"] for column in columns]
-        return [
-            ", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in cells_of(x, columns, cols.as_text)
-        ]
+        rows = cells_of(x, columns, cols.as_text)
+        return [", ".join(f"{name}={cell or '?'}" for name, cell in zip(names, row)) for row in rows]
 
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
