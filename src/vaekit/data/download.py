@@ -95,15 +95,9 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
 
     Raises `UserError` that lists every place tried, or names the file whose contents differ from the published ones.
     """
-    home = find_known(name, files, folder)
-    if home is None:
-        home = cache_folder() / name
-        for file in files:
-            if local_file(home, file.name) is None:
-                fetch(file, home, name, folder)
+    home = find_known(name, files, folder) or cache_folder() / name
     for file in files:
-        path = local_file(home, file.name)
-        assert path is not None
+        path = local_file(home, file.name) or fetch(file, home, name, folder)
         if not _is_published(path, file):
             raise UserError(
                 f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
@@ -126,18 +120,15 @@ def _is_published(path: Path, file: Remote) -> bool:
 
 def _contents_md5(path: Path) -> str:
     """Return the md5 of a file's contents, unpacked where it is gzipped; 'damaged' where it cannot be unpacked."""
-    digest = hashlib.md5(usedforsecurity=False)
     try:
         with path.open("rb") as probe:
             packed = probe.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return "damaged"
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
-    return digest.hexdigest()
 
 
 def fetch(file: Remote, folder: Path, name: str, shared: str | None = None) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo, Kind
 from vaekit.data.prepare import Prepare
@@ -67,8 +68,8 @@ class Modality:
         raise UserError(f"{self.name} data have no lines to read")
 
     def write(self, path: Path, x: Any, info: DataInfo) -> None:
-        """Write examples in the form that the suffix of `path` names, whole or not at all."""
-        raise UserError(f"{self.name} data have no form of their own to be written in")
+        """Write examples in the form that the suffix of `path` names, whole or not at all: here one a line."""
+        write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
 
 MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data", module="modality")

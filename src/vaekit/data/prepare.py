@@ -103,6 +103,11 @@ class Prepare(Plain):
             return raw.float() / (self._n_levels - 1) if self.levels else raw.float()
         return self._standard(self._scaled(raw))
 
+    def average(self, raw: Tensor) -> Tensor:
+        """Return the mean of prepared examples (shape), over their noise too; float64."""
+        parts = (self.expected(part).sum(0, dtype=torch.float64) for part in raw.split(BLOCK))
+        return sum(parts, start=torch.zeros((), dtype=torch.float64)) / len(raw)
+
     def invert(self, x: Tensor) -> Tensor:
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
         if self.kind not in ARRAY_KINDS:
@@ -168,9 +173,9 @@ class Prepare(Plain):
     def _scaled(self, raw: Tensor) -> Tensor:
         if self.mode == "as-is" or self.levels is None:
             x = raw.float()
-            return (x >= 0.5).float() if self.mode == "threshold" else x
-        self._check(raw)
-        x = raw.float().div_(self.levels - 1)
+        else:
+            self._check(raw)
+            x = raw.float().div_(self.levels - 1)
         return (x >= 0.5).float() if self.mode == "threshold" else x
 
     def _check(self, raw: Tensor) -> None:

@@ -186,12 +186,7 @@ def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, f
 
 def _moments(plan: Prepare, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and sd of each dimension of stored examples; a constant one has sd 1."""
-    total = torch.zeros(x.shape[1:], dtype=torch.float64)
-    square = torch.zeros_like(total)
-    for start in range(0, len(x), BLOCK):
-        total += plan.expected(x[start : start + BLOCK]).sum(0, dtype=torch.float64)
-    mean = total / len(x)
-    for start in range(0, len(x), BLOCK):
-        square += (plan.expected(x[start : start + BLOCK]).double() - mean).square().sum(0)
-    sd = (square / len(x)).sqrt()
+    mean = plan.average(x)
+    squares = ((plan.expected(part).double() - mean).square().sum(0) for part in x.split(BLOCK))
+    sd = (sum(squares, start=torch.zeros_like(mean)) / len(x)).sqrt()
     return mean, torch.where(sd > 1e-6 * (1 + mean.abs()), sd, torch.ones_like(sd))

@@ -11,7 +11,7 @@ from vaekit.data.datasets import DATASETS
 from vaekit.data.download import cache_folder, kept
 from vaekit.data.music.midi import Note
 from vaekit.data.music.piano_roll import STEPS, Piece, Pieces, rasterise
-from vaekit.errors import UserError
+from vaekit.errors import optional
 
 VOICES = 4
 
@@ -27,7 +27,7 @@ VOICES = 4
 )
 def chorales(_: Path) -> Pieces:
     """Return the chorales in 4/4 with four voices."""
-    music21 = need_music21()
+    music21 = optional("music21", "the chorales need the package music21: pip install 'vaekit[music]'")
     cached = cache_folder() / "chorales" / f"grids-1-music21-{music21.__version__}.npz"
     arrays = kept(cached, lambda: _packed(_parsed(music21)))
     grids = np.split(arrays["grid"], np.cumsum(arrays["steps"])[:-1], axis=1)
@@ -44,19 +44,6 @@ def _packed(music: Pieces) -> dict[str, np.ndarray]:
         "reasons": np.array(list(music.left_out)),
         "counts": np.array(list(music.left_out.values())),
     }
-
-
-def need_music21() -> Any:
-    """Import music21.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import music21
-    except ImportError:
-        raise UserError("the chorales need the package music21: pip install 'vaekit[music]'") from None
-    return music21
 
 
 def _parsed(music21: Any) -> Pieces:

@@ -27,14 +27,9 @@ def feature_kind(raw: RawGraphs, wanted: str, links: bool) -> str:
     return wanted
 
 
-def feature_width(raw: RawGraphs, kind: str, spectral: int) -> int:
-    """Return how many numbers a node has."""
-    if kind == "indicator":
-        return int(raw.sizes[0])
-    if kind == "spectral":
-        return spectral + 2
-    assert raw.features is not None
-    return raw.features.shape[1]
+def feature_width(x: Graphs, kind: str) -> int:
+    """Return how many numbers a node has; an indicator has one for each node."""
+    return x.nodes if x.features is None or kind == "indicator" else x.features.shape[1]
 
 
 def with_features(x: Graphs, raw: RawGraphs, kind: str, spectral_width: int) -> Graphs:

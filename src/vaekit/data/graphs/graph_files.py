@@ -236,11 +236,8 @@ def _edge_list(path: Path) -> RawGraphs:
         if len(words) != 2:
             raise UserError(f"{path}: line {number} has {len(words)} columns; write two nodes a line")
         rows.append((number, words[0], words[1]))
-    if (
-        rows
-        and not (rows[0][1] + rows[0][2]).lstrip("-").isdigit()
-        and all(_number(w) for r in rows[1:] for w in r[1:])
-    ):
+    numbers = [_number(a) and _number(b) for _, a, b in rows]
+    if rows and not numbers[0] and all(numbers[1:]):
         rows = rows[1:]  # a header
     if not rows:
         raise UserError(f"{path} holds no edges; write two nodes a line")

@@ -80,7 +80,8 @@ class GraphData(Modality):
         >>> [len(split.x.edges) for split in (data.train, data.valid, data.test)], data.test.x.answers.tolist()
         ([25, 27, 30], [True, True, True, False, False, False])
         """
-        raw, own = _read(source), _settings(settings)
+        raw, own = _read(source), settings_as(GraphSettings, settings)
+        own = own.model_copy(update={"seed": own.seed or 0})
         links = len(raw.sizes) == 1
         kind = feature_kind(raw, own.features, links)
         if links:
@@ -105,7 +106,7 @@ class GraphData(Modality):
                 "links": links,
                 "features": kind,
                 "spectral": own.spectral,
-                "inputs": feature_width(raw, kind, own.spectral),
+                "inputs": feature_width(train, kind),
                 "sizes": [[int(n), int(c)] for n, c in zip(values, counts)],
                 "density": density(train),
                 "classes": list(raw.classes),
@@ -124,14 +125,15 @@ class GraphData(Modality):
         raw, kind = _read(source), info.facts["features"]
         if kind == "given" and raw.features is None:
             raise UserError(f"{raw.source}: nodes have no features, and this run's have {info.facts['inputs']}")
-        width = feature_width(raw, kind, info.facts["spectral"])
+        x = with_features(unsplit(raw), raw, kind, info.facts["spectral"])
+        width = feature_width(x, kind)
         if width != info.facts["inputs"]:
             raise UserError(
                 f"{raw.source} has {width} features a node and this run's model takes {info.facts['inputs']}"
                 if kind == "given"
                 else f"{raw.source} has {width} nodes; this run's model takes exactly {info.facts['inputs']}, by number"
             )
-        return Split(with_features(unsplit(raw), raw, kind, info.facts["spectral"]))  # type: ignore[arg-type]
+        return Split(x)  # type: ignore[arg-type]
 
     def lines(self, x: Graphs, info: DataInfo) -> list[str]:  # type: ignore[override]
         """Return each graph's size and its first edges."""
@@ -160,11 +162,6 @@ class GraphData(Modality):
 
 def _name(names: Sequence[str], node: int, n: int) -> str:
     return names[node] if len(names) == n else str(node)
-
-
-def _settings(settings: DataSettings) -> GraphSettings:
-    own = settings_as(GraphSettings, settings)
-    return own if own.seed is not None else own.model_copy(update={"seed": 0})
 
 
 def _read(source: Any) -> RawGraphs:

@@ -5,14 +5,13 @@ rdkit and selfies are imported at the first call; without them a `UserError` nam
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 
 Representation = Literal["selfies", "smiles"]
 PROPERTIES = {
@@ -38,11 +37,8 @@ def need(package: str) -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.split(".")[0]
-        raise UserError(f"molecules need the package {name}: pip install 'vaekit[mol]'") from None
+    name = package.split(".")[0]
+    return optional(package, f"molecules need the package {name}: pip install 'vaekit[mol]'")
 
 
 def molecule(smiles: str) -> Any:

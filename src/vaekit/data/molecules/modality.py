@@ -15,7 +15,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
@@ -141,11 +140,10 @@ class Molecules(Modality):
 
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one SMILES a line, or a table of one column."""
-        smiles = self.lines(x, info)
         if path.suffix.lower() == ".csv":
-            write_csv(path, ["smiles"], [[text] for text in smiles])
+            write_csv(path, ["smiles"], [[text] for text in self.lines(x, info)])
         else:
-            write_text(path, "".join(f"{text}\n" for text in smiles))
+            super().write(path, x, info)
 
 
 def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:

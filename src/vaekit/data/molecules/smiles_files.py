@@ -35,12 +35,12 @@ def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
     """Return (row number, value), the first row after the header being 1."""
     table = rows_of(path, ",")
     first, header, _ = next(table, (1, [], ","))
-    if column is not None:
-        index = next((i for i, name in enumerate(header) if name == column), None)
+    names = [name.strip().lower() if column is None else name for name in header]
+    if (column or "smiles") in names:
+        index = names.index(column or "smiles")
+    elif column is None and len(header) == 1:
+        index = 0
     else:
-        index = next((i for i, name in enumerate(header) if name.strip().lower() == "smiles"), None)
-        index = 0 if index is None and len(header) == 1 else index
-    if index is None:
         wanted = f"'{column}'" if column else "smiles"
         raise UserError(f"{path} has no column {wanted}; set data.column to one of {', '.join(header)}")
     rows = []

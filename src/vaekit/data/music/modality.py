@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
@@ -118,7 +117,7 @@ class Music(Modality):
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write a MIDI file of all examples one after another, a bar of silence between, or a text of one a line."""
         if path.suffix.lower() == ".txt":
-            write_text(path, "".join(f"{line}\n" for line in self.lines(x, info)))
+            super().write(path, x, info)
             return
         parts: list[list[Note]] = [[] for _ in range(info.facts["voices"])]
         start = 0
@@ -199,12 +198,9 @@ def transpositions(grid: np.ndarray, most: int) -> list[np.ndarray]:
     [58, 59, 60, 61, 62]
     """
     pitched = grid >= piano_roll.LOWEST
-    out = []
-    for step in range(-most, most + 1):
-        moved = np.where(pitched, grid + step, grid)
-        if ((moved[pitched] >= piano_roll.LOWEST) & (moved[pitched] <= piano_roll.HIGHEST)).all():
-            out.append(moved)
-    return out
+    low, high = grid[pitched].min(initial=piano_roll.HIGHEST), grid[pitched].max(initial=piano_roll.LOWEST)
+    down, up = min(most, low - piano_roll.LOWEST), min(most, piano_roll.HIGHEST - high)
+    return [np.where(pitched, grid + step, grid) for step in range(-down, up + 1)]
 
 
 def _rows(grids: Iterable[np.ndarray], width: int) -> Tensor:

@@ -14,7 +14,9 @@ import numpy as np
 from vaekit.atomic import replacing
 from vaekit.data.csv_files import MISSING, number_of, rows_of, write_csv
 from vaekit.data.files import writable
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
+
+NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
 
 
 @dataclass
@@ -162,21 +164,12 @@ def _check_header(header: Sequence[str], source: str) -> None:
 
 def _parquet(path: Path) -> dict[str, Any]:
     """Read a Parquet file, column by column."""
-    parquet = need_parquet()
+    parquet = optional("pyarrow.parquet", NO_PARQUET)
     try:
         table = parquet.read_table(path)
     except Exception as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
     return {name: table.column(name) for name in table.column_names}
-
-
-def need_parquet() -> Any:
-    """Return pyarrow's Parquet module; a UserError naming the extra where it is not installed."""
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError("Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV") from None
-    return parquet
 
 
 def _named_columns(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
@@ -250,7 +243,7 @@ def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
     CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        parquet = need_parquet()
+        parquet = optional("pyarrow.parquet", NO_PARQUET)
         import pyarrow
 
         columns = list(zip(*rows)) if rows else [()] * len(header)

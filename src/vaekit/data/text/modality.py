@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
@@ -118,10 +117,6 @@ class Text(Modality):
         """Return the text of each row; what is unknown is shown as �."""
         tokeniser = Tokeniser.from_dict(info.facts["tokeniser"])
         return [tokeniser.decode(row) for row in x.tolist()]
-
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
-        """Write one example a line; what a line cannot hold (its end) becomes a blank."""
-        write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
 
 def _encoded(

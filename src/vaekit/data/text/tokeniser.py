@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import groupby, takewhile
 from typing import Any, Literal
 
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 from vaekit.tokens import END, SPECIAL, UNKNOWN
 
 Unit = Literal["characters", "words", "pairs"]
@@ -112,11 +112,7 @@ def fit(
 
 def _library() -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and a fork do not go together
-    try:
-        import tokenizers
-    except ImportError:
-        raise UserError("byte pairs need the package tokenizers: pip install 'vaekit[text]'") from None
-    return tokenizers
+    return optional("tokenizers", "byte pairs need the package tokenizers: pip install 'vaekit[text]'")
 
 
 def _fit_pairs(texts: Sequence[str], most: int) -> str:
