@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.datasets.moses import moses
-from vaekit.data.datasets.nci import nci
+from vaekit.data.datasets.smiles import moses, nci
 from vaekit.data.molecules import chemistry
 from vaekit.data.molecules.modality import Molecules, MoleculeSettings
 from vaekit.errors import UserError

@@ -211,19 +211,17 @@ class ImageRows(Rows):
 def shards_in(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return the NPY files of a folder by name, each with its labels where it has any: `x-007.npy` and `y-007.npy`."""
     files = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
-    if any(path.name.startswith("x") for path in files) and all(path.name[0] in "xy" for path in files):
-        names = {path.name for path in files}
-        values = [path for path in files if path.name.startswith("x")]
-        twins = [f"y{path.name[1:]}" for path in values]
-        odd = [path for path in files if path.name.startswith("y") and path.name not in twins]
-        if odd:
-            raise UserError(f"{odd[0]} holds labels, and there is no x{odd[0].name[1:]} beside it")
-        labelled = [twin in names for twin in twins]
-        if any(labelled) and not all(labelled):
-            lacking = values[labelled.index(False)]
-            raise UserError(f"{lacking} has no labels beside it, as other files here have; add y{lacking.name[1:]}")
-        return [(path, folder / twin if has else None) for path, twin, has in zip(values, twins, labelled)]
-    return [(path, None) for path in files]
+    values = [path for path in files if path.name.startswith("x")]
+    labels = [path for path in files if path.name.startswith("y")]
+    if not values or not labels or len(values) + len(labels) < len(files):
+        return [(path, None) for path in files]
+    twins = [folder / f"y{path.name[1:]}" for path in values]
+    if odd := [path for path in labels if path not in twins]:
+        raise UserError(f"{odd[0]} holds labels, and there is no x{odd[0].name[1:]} beside it")
+    if lacking := [path for path, twin in zip(values, twins) if twin not in labels]:
+        name = lacking[0].name
+        raise UserError(f"{lacking[0]} has no labels beside it, as other files here have; add y{name[1:]}")
+    return list(zip(values, twins))
 
 
 def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:

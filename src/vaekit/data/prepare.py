@@ -203,14 +203,8 @@ class Prepare(Plain):
         if key not in self._tables:
             self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
             self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
-        shape = x.shape[-self._event_dims(x) :]
-        return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
-
-    def _event_dims(self, x: Tensor) -> int:
-        """Return how many trailing dimensions make one example: the fewest whose product is the moments' count."""
-        count, product = len(self.mean or ()), 1
-        for dims, length in enumerate(reversed(x.shape), start=1):
-            product *= length
-            if product == count and (dims in (1, 3)):
-                return dims
+        count = len(self.mean or ())
+        for shape in (x.shape[-1:], x.shape[-3:]):
+            if len(shape) in (1, 3) and math.prod(shape) == count:
+                return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
         raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} numbers")

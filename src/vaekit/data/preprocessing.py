@@ -138,7 +138,12 @@ def _undisturbed(raw: Raw, wants: Wants) -> Prepare:
         raw.refuse(not_counts, problem)
         return Prepare("counts", "as-is", raw.levels)
     if wants == "levels":
-        _to_greys(raw)
+        if raw.levels is None:  # floats i/255, as other libraries make them
+            problem = "is {value}, not one of the 256 greys i/255 this likelihood scores"
+            raw.refuse(not_greys, f"{problem}; give uint8 or use another likelihood")
+            raw.levels = 256
+            for _, part in raw.parts:
+                part.x = greys_of(part.x).astype(np.uint8)
         return Prepare("levels", "scale", raw.levels)
     if raw.levels is not None:
         kind: Kind = wants if wants in ("unit", "real") else "levels"
@@ -156,17 +161,6 @@ def _floats(raw: Raw, wants: Wants) -> Prepare:
     if wants == "any" and not raw.table and not any(not_unit(part.x).any() for _, part in raw.parts):
         return Prepare("unit")
     return Prepare("real")
-
-
-def _to_greys(raw: Raw) -> None:
-    """Store greys as uint8, also from floats i/255 as other libraries make them."""
-    if raw.levels is not None:
-        return
-    problem = "is {value}, not one of the 256 greys i/255 this likelihood scores; give uint8 or use another likelihood"
-    raw.refuse(not_greys, problem)
-    for _, part in raw.parts:
-        part.x = greys_of(part.x).astype(np.uint8)
-    raw.levels = 256
 
 
 def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, float | None]:

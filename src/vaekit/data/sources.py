@@ -60,7 +60,9 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         return read_path(arrays[0]) if len(arrays) == 1 else _images(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
-        return read_csv(path)
+        table = read_numbers(path)
+        part, name = Part(table.x, table.labels), path.name.split(".")[0]
+        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")
@@ -118,10 +120,3 @@ def _npz(data: bytes, path: Path) -> Raw:
     }
     assert parts["train"] is not None
     return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
-
-
-def read_csv(path: Path) -> Raw:
-    """Read a table of numbers with a header; a column `label` or `class` holds the labels, as numbers or names."""
-    table = read_numbers(path)
-    part = Part(table.x, table.labels)
-    return Raw(path.name.split(".")[0], str(path), part, columns=table.columns, table=True, first_row=1)

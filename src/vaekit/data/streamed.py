@@ -168,13 +168,11 @@ def _labels(
     """Number all labels together; return the classes and each split's numbers."""
     if labels["train"] is None:
         return (), dict.fromkeys(helds)
-    parts = {split: Part(np.zeros(1), y) for split, y in labels.items()}
-    every = Raw(path.name, str(path), parts["train"], parts.get("valid"), parts.get("test"))
+    parts: dict[str, Any] = {split: Part(np.zeros(1), y) for split, y in labels.items()}
+    every = Raw(path.name, str(path), **parts)
     classes = label(every)
-    numbers = {split: part.y for split, part in every.parts}
-    out: dict[str, np.ndarray | None] = {}
-    for split, held in helds.items():
-        y = numbers.get(split, numbers["train"])
-        assert y is not None
-        out[split] = y[held.rows(np.arange(len(held)))].astype(np.int64)
-    return classes, out
+    numbers: dict[str, Any] = {split: part.y for split, part in every.parts}
+    return classes, {
+        split: numbers.get(split, numbers["train"])[held.rows(np.arange(len(held)))].astype(np.int64)
+        for split, held in helds.items()
+    }

@@ -14,7 +14,7 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.graphs.features import feature_kind, feature_width, with_features
 from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
-from vaekit.data.graphs.links import as_tensor, density, link_splits, unsplit
+from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
@@ -91,6 +91,7 @@ class GraphData(Modality):
             whole = with_features(unsplit(raw), raw, kind, own.spectral)
             parts = [whole[as_tensor(index)] for index in split_numbers(len(raw.sizes), raw.source, own)]
         train = parts[0]
+        pairs = int((train.sizes * (train.sizes - 1) // 2).sum()) - (0 if train.hidden is None else len(train.hidden))
         values, counts = np.unique(train.sizes.numpy(), return_counts=True)
         info = DataInfo(
             name=raw.name,
@@ -108,7 +109,7 @@ class GraphData(Modality):
                 "spectral": own.spectral,
                 "inputs": feature_width(train, kind),
                 "sizes": [[int(n), int(c)] for n, c in zip(values, counts)],
-                "density": density(train),
+                "density": len(train.edges) / max(pairs, 1),
                 "classes": list(raw.classes),
                 "names": list(raw.names),
             },

@@ -32,11 +32,7 @@ _SMILES = re.compile(
 
 
 def need(package: str) -> Any:
-    """Import an optional package of the `mol` extra.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """Import a package of the `mol` extra."""
     name = package.split(".")[0]
     return optional(package, f"molecules need the package {name}: pip install 'vaekit[mol]'")
 

@@ -26,8 +26,6 @@ from vaekit.errors import UserError
 from vaekit.figures.music import rolls
 from vaekit.tokens import END, PAD, SPECIAL
 
-FOUR_FOUR = (4, 4)
-
 
 class MusicSettings(DataSettings):
     """Settings of music. `valid` and `test` hold out whole pieces."""
@@ -177,7 +175,7 @@ def _files(path: Path, settings: MusicSettings) -> Pieces:
 def _fitting(file: Path, settings: MusicSettings, before: list[Piece]) -> Piece:
     """Return a MIDI file as a piece with its voices from the highest to the lowest."""
     midi = read_midi(file)
-    odd = next((time for time in midi.signatures if time != FOUR_FOUR), None)
+    odd = next((time for time in midi.signatures if time != (4, 4)), None)
     fix = "leave it out, or all such with data.invalid=drop"
     if odd is not None:
         raise UserError(f"{file} has bars of {odd[0]}/{odd[1]}, and rows are of 4/4; {fix}")

@@ -202,11 +202,9 @@ def _classes(label: Cells | None) -> tuple[tuple[str, ...], np.ndarray | None]:
     if label is None or bool((label.codes < 0).any()):
         return (), None
     numbers = [cols.number_of(text) for text in label.texts]
-    key = (lambda i: (numbers[i], "")) if None not in numbers else (lambda i: (0.0, label.texts[i]))
-    order = sorted(range(len(label.texts)), key=key)  # type: ignore[arg-type]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return tuple(label.texts[i] for i in order), rank[label.codes]
+    keys: Any = label.texts if None in numbers else numbers
+    order = np.argsort(keys, kind="stable")
+    return tuple(label.texts[i] for i in order), np.argsort(order)[label.codes]
 
 
 def _known_classes(frame: Frame, label: Cells, classes: Sequence[str]) -> np.ndarray | None:
