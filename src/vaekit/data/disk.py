@@ -241,17 +241,22 @@ def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
     return Shards(parts), np.concatenate(labels) if labels else None
 
 
-def open_images(folder: Path, size: int | None) -> dict[str, tuple[ImageRows, np.ndarray | None]]:
-    """Return {split: (images, labels or None)}; subfolders are labels, or splits that hold folders a label.
+def open_rows(path: Path, size: int | None) -> dict[str, tuple[Rows, np.ndarray | None]]:
+    """Return {split: (rows, labels or None)} of an NPY file, a folder of them, or a folder of images.
 
-    Grey or colour is kept as most of `LOOKED_AT` images have it.
+    Images' subfolders are labels, or splits that hold folders a label. Grey or colour is kept as most of `LOOKED_AT`
+    images have it.
     """
-    splits = list_splits(folder)
+    if path.is_file():
+        return {"train": (NpyRows(path), None)}
+    if any(path.glob("*.npy")) and not any(path.glob("*.npz")):
+        return {"train": open_shards(path)}
+    splits = list_splits(path)
     every = [path for files in splits.values() for path, _ in files]
     looked_at = np.linspace(0, len(every) - 1, min(len(every), LOOKED_AT)).astype(int)
     grey = [open_image(every[i], size).mode == "L" for i in looked_at]
     mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
-    opened: dict[str, tuple[ImageRows, np.ndarray | None]] = {}
+    opened: dict[str, tuple[Rows, np.ndarray | None]] = {}
     for split, files in splits.items():
         labels = None if files[0][1] is None else np.array([str(label) for _, label in files])
         opened[split] = ImageRows([path for path, _ in files], size, mode, splits["train"][0][0]), labels

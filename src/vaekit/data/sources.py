@@ -14,7 +14,7 @@ import numpy as np
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import open_images, open_shards
+from vaekit.data.disk import open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
@@ -54,10 +54,7 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
-        if len(arrays) > 1 and all(file.suffix == ".npy" for file in arrays):
-            rows, y = open_shards(path)
-            return Raw(path.name, str(path), Part(rows.all(), y))
-        return read_path(arrays[0]) if len(arrays) == 1 else _images(path, size)
+        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
         table = read_numbers(path)
@@ -75,11 +72,10 @@ def read_path(path: Path, size: int | None = None) -> Raw:
     raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV or a folder of images")
 
 
-def _images(folder: Path, size: int | None) -> Raw:
-    opened = open_images(folder, size)
-    parts = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
-    named = opened["train"][0].place
-    return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), named=named)
+def _rows(folder: Path, size: int | None) -> Raw:
+    opened = open_rows(folder, size)
+    parts: dict[str, Any] = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
+    return Raw(folder.name, str(folder), **parts, named=opened["train"][0].place)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:

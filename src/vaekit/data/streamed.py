@@ -6,7 +6,7 @@ the training mean and deviation. The held-out splits are read into memory.
 
 from __future__ import annotations
 
-import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
-from vaekit.data.disk import ImageRows, NpyRows, Rows, open_images, open_shards
+from vaekit.data.disk import ImageRows, Rows, open_rows
 from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
 from vaekit.data.paths import path_of
@@ -58,13 +58,9 @@ def _bytes(path: Path, size: int | None) -> int:
     """Return how many bytes a source's values take, as far as can be said without reading them."""
     if path.is_file():
         return path.stat().st_size
-    arrays = [file.stat().st_size for file in path.glob("*.npy")]
-    if arrays:
-        return sum(arrays)
-    try:
-        return sum(math.prod(images.shape) for images, _ in open_images(path, size).values())
-    except UserError:
-        return 0  # reading it whole says what is wrong with it
+    with suppress(UserError):  # reading it whole says what is wrong with it
+        return sum(rows.shape[0] * rows.row_bytes for rows, _ in open_rows(path, size).values())
+    return 0
 
 
 @dataclass
@@ -110,7 +106,8 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     Raises:
         UserError: a file is damaged or does not fit the others, a row is not valid, or `size` is given for arrays.
     """
-    parts, labels = _open(path, settings)
+    opened = open_rows(path, settings.size)
+    parts = {split: rows for split, (rows, _) in opened.items()}
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
     helds = _held(parts, str(path), settings)
@@ -124,7 +121,7 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     shapes = {array.shape[1:] for array in read}
     if len(shapes) > 1:
         raise UserError(f"{path}: the splits' examples differ in shape ({sorted(shapes)}); give them one shape")
-    classes, ys = _labels(path, helds, labels)
+    classes, ys = _labels(path, helds, {split: y for split, (_, y) in opened.items()})
     raw = StreamedRaw(
         path.stem if path.is_file() else path.name,
         str(path),
@@ -138,16 +135,6 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     check(raw).classes = classes
     compact(raw)
     return raw
-
-
-def _open(path: Path, settings: DataSettings) -> tuple[dict[str, Rows], dict[str, np.ndarray | None]]:
-    if path.is_file():
-        return {"train": NpyRows(path)}, {"train": None}
-    if any(path.glob("*.npy")):
-        rows, y = open_shards(path)
-        return {"train": rows}, {"train": y}
-    opened = open_images(path, settings.size)
-    return {split: rows for split, (rows, _) in opened.items()}, {split: y for split, (_, y) in opened.items()}
 
 
 def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[str, Held]:

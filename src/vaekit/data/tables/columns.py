@@ -40,6 +40,7 @@ MOST_LEVELS = 100
 MOST_COUNT = 10_000
 LONG_TAIL = 1.0
 """Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
+IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|nr|no|index|key)$|^$", re.IGNORECASE)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -125,7 +126,7 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
     whole = bool(np.all(values == np.round(values)))
     if whole and len(values) == len(every) > 2 * FEW_LEVELS:
         steps = np.diff(every)
-        if np.all(steps == 1) or _is_id(cells.name):
+        if np.all(steps == 1) or IDENTIFIER.search(cells.name):
             return "identifier", "", f"column '{cells.name}' numbers the rows, and is left out"
     if not whole or values.min() < 0:
         return _real_kind(every), "", ""
@@ -159,10 +160,6 @@ def _kind_of_texts(cells: Cells) -> tuple[str, str, str]:
         return "categorical", "", ""
     why = "a different text in nearly every row" if different > 0.5 * n else f"{different:,} different texts"
     return "identifier", "", f"column '{cells.name}' has {why}, and is left out"
-
-
-def _is_id(name: str) -> bool:
-    return re.search(r"(^|[_\W])(id|uuid|nr|no|index|key)$", name.lower()) is not None or name == ""
 
 
 # -- fitting ----------------------------------------------------------------------------------------------------------
@@ -203,9 +200,7 @@ def _levels(cells: Cells, kind: str, detail: str, used: np.ndarray) -> list[str]
     texts = sorted({cells.texts[code] for code in np.unique(used)})
     numbers = [number_of(text) for text in texts]
     if all(number is not None for number in numbers):
-        first: dict[float, str] = {}
-        for number, text in zip(numbers, texts):
-            first.setdefault(float(number or 0), text)
+        first = {number or 0.0: text for number, text in zip(reversed(numbers), reversed(texts))}
         return [first[number] for number in sorted(first)]
     if kind == "ordinal":
         raise UserError(
