@@ -46,7 +46,7 @@ class Modality:
         """Read other data the way the run's own were, `info` being theirs."""
         raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
 
-    def rows(
+    def data_set(
         self,
         name: str,
         source: str,

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
+from vaekit.data.datasets import DATASETS
 from vaekit.data.disk import ImageRows, Rows, open_rows
 from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
-from vaekit.data.paths import path_of
+from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
 from vaekit.data.raw import Part, Raw, check, label
@@ -40,7 +41,10 @@ def streamed_path(source: Any, settings: DataSettings) -> Path | None:
     """
     if settings.stream == "no" or not isinstance(source, str | Path):
         return None
-    path = path_of(source)
+    path = None
+    if isinstance(source, Path) or source not in DATASETS:
+        with suppress(UserError):  # reading it says what is wrong
+            path = resolve_path(source)
     if path is None or not _can(path):
         if settings.stream == "yes":
             raise UserError(f"{source} cannot be streamed: stream=yes takes an NPY file, or a folder of them or images")

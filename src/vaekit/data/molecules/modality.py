@@ -112,7 +112,7 @@ class Molecules(Modality):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
             splits.append(Split(x, y))
-        return self.rows(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other molecules with the run's vocabulary; tokens that it lacks become UNKNOWN.

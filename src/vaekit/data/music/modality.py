@@ -81,7 +81,10 @@ class Music(Modality):
         width = mine.bars * STEPS * voices + 1
         chosen = [[music.pieces[i] for i in index] for index in parts]
         grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
-        grids = [moved for part in _some(grids, mine) for moved in transpositions(part, mine.transpose)]
+        if mine.limit is not None and mine.limit < len(grids):
+            index = np.random.default_rng(mine.seed).choice(len(grids), mine.limit, replace=False)
+            grids = [grids[i] for i in np.sort(index)]
+        grids = [moved for part in grids for moved in transpositions(part, mine.transpose)]
         splits = [Split(_rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
         facts = {
             "vocabulary": list(piano_roll.WORDS),
@@ -92,7 +95,7 @@ class Music(Modality):
             "pieces": [len(group) for group in chosen],
             "left_out": music.left_out,
         }
-        return self.rows(music.name, music.source, "tokens", splits, facts, SPECIAL + len(piano_roll.WORDS))
+        return self.data_set(music.name, music.source, "tokens", splits, facts, SPECIAL + len(piano_roll.WORDS))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Cut other pieces into rows like the run's own, which do not overlap.
@@ -217,14 +220,6 @@ def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
 
 def _held_out(chosen: list[Piece], bars: int, width: int) -> Tensor:
     return _rows((part for piece in chosen for part in piano_roll.segments(piece, bars, bars)), width)
-
-
-def _some(grids: list[np.ndarray], settings: MusicSettings) -> list[np.ndarray]:
-    """Return as many rows as `limit` allows, chosen by the seed."""
-    if settings.limit is None or settings.limit >= len(grids):
-        return grids
-    index = np.random.default_rng(settings.seed).choice(len(grids), settings.limit, replace=False)
-    return [grids[i] for i in np.sort(index)]
 
 
 def _spelled(voice: np.ndarray) -> str:

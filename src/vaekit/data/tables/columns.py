@@ -41,6 +41,7 @@ MOST_COUNT = 10_000
 LONG_TAIL = 1.0
 """Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
 IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|nr|no|index|key)$|^$", re.IGNORECASE)
+EXAMPLE = datetime(2024, 12, 31, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -278,15 +279,11 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
     if value is not None:
         return f"'{text}' is not finite; correct it or empty the cell"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
-    what = plain.get(kind, f"a date like {_today(facts)}")
+    what = plain.get(kind, f"a date like {EXAMPLE.strftime(facts.get('format', FORMATS[0]))}")
     return (
         f"'{text}' is not {what}; correct it, empty it, list it in data.missing, or give the column another type, "
         f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
     )
-
-
-def _today(facts: Mapping[str, Any]) -> str:
-    return datetime(2024, 12, 31, tzinfo=UTC).strftime(facts.get("format", FORMATS[0]))
 
 
 def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:

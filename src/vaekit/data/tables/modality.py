@@ -107,7 +107,7 @@ class Tables(Modality):
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
         splits = [_split(values, y, index) for index in parts]
-        return self.rows(frame.name, frame.source, "table", splits, facts, classes=classes)
+        return self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other rows as the run's own were: every row, in order; columns that are not there are missing.

@@ -95,7 +95,7 @@ class Text(Modality):
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
             )
         facts = {"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts}
-        return self.rows(lines.name, lines.source, "tokens", splits, facts, tokeniser.size)
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, tokeniser.size)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other lines with the run's vocabulary: unknown tokens become UNKNOWN, with a warning that counts them.
