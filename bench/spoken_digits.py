@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from vaekit.runs.loading import load
-from vaekit.runs.run import Run
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.modality import resynthesised
 from vaekit.data.audio.wav import read_wav, write_wav
+from vaekit.runs.loading import load
+from vaekit.runs.run import Run
 
 
 def heard(run: Run, x: Any) -> np.ndarray:

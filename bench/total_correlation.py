@@ -22,7 +22,7 @@ from torch import Tensor
 
 import vaekit
 from vaekit.data.dataset import Split
-from vaekit.metrics.aggregate import Mixture, decompose
+from vaekit.metrics.kl_decomposition import AggregatePosterior, decompose
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.adversaries import logits, permute_dimensions
 from vaekit.priors.normal import StandardNormal
@@ -81,7 +81,7 @@ def main() -> None:
         run = vaekit.load(path)
         train, test = posteriors(run, run.data.train, 5), posteriors(run, run.data.test, 6)
         loc, log_scale = (torch.cat(pair).double() for pair in zip(train, test))
-        pieces = decompose(Mixture(loc, log_scale), StandardNormal(loc.shape[1]).double()(), samples=600)
+        pieces = decompose(AggregatePosterior(loc, log_scale), StandardNormal(loc.shape[1]).double()(), samples=600)
         tc, error = bound(fitted(*train), *test)
         mixture = pieces.total_correlation
         print(

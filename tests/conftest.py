@@ -14,6 +14,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+collect_ignore = ["far_device.py", "device_sweep.py"]  # imported once: a device is registered once in a process
+
 WORKER_BYTES = 1 << 30  # torch, scikit-learn and matplotlib loaded, with room for a small model
 MOST_WORKERS = 16  # beyond this, start-up costs more than it gives
 
@@ -58,6 +60,18 @@ def seeded() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def device() -> Iterator[None]:
+    """With VAEKIT_TEST_DEVICE=far "auto" is the make-believe device: what fails then would fail beside a GPU."""
+    if os.environ.get("VAEKIT_TEST_DEVICE") != "far":
+        yield
+        return
+    import far_device
+
+    with far_device.auto():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

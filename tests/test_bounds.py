@@ -69,9 +69,9 @@ def test_a_k_that_chunks_do_not_divide_draws_and_divides_by_k(k: int, rows: int)
 # -- refusals -------------------------------------------------------------------------------------------------------
 
 
-def _trace(q: Distribution, p: Distribution, px: Distribution, x: Tensor, **extras: Any) -> Trace:
+def _trace(q: Distribution, p: Distribution, px: Distribution, x: Tensor, **more: Any) -> Trace:
     z = q.sample(torch.Size((1,)))
-    return Trace(x, None, {"z": Latent(q, p, z, z)}, px, extras)
+    return Trace(x, None, {"z": Latent(q, p, z, z)}, px, **more)
 
 
 class _Relaxed(DiagonalNormalFamily):

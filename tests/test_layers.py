@@ -18,7 +18,7 @@ _BASE = {"errors", "registry", "distributed", "tokens", "graphs"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
-_READERS = _BASE | {"atomic", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
+_READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
 _RUNS = {"runs.base", "runs.data", "runs.folder"}
@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "distributed": {"errors", "_env"},
+    "distributed": {"errors"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -43,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "models.base": {"errors", "distributions", "trace"},
     "models": _SEAMS | _PARTS | {"models.base"},
     # what reads traces
-    "inference": {"errors", "models.base", "data"},
+    "devices": {"errors", "distributed"},
+    "inference": {"errors", "devices", "models.base", "data"},
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributed", "distributions", "trace"},
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
@@ -57,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
-    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "inference", "runs.data", "runs.folder"},
+    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.folder"},
     "explorer": {
         "errors",
         "bounds",
@@ -71,9 +72,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
     "runs.folder": {"errors", "atomic", "distributed"},
-    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "inference", "explorer"},
+    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
-    "commands": {"errors", "atomic", "_env", "data", "distributions", "tasks", "recipes", "figures", "explorer", "runs"}
+    "commands": {"errors", "atomic", "_env", "data", "distributed", "distributions", "tasks", "recipes", "figures"}
+    | {"explorer", "runs"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }
@@ -97,6 +99,44 @@ def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int,
             first = node.args[0] if node.args else None
             if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
                 yield node.lineno, str(first.value)
+
+
+def at_start(tree: ast.Module) -> ast.Module:
+    """Return what runs when a module is imported: the tree without the bodies of its functions."""
+    tops = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return ast.Module(tops, type_ignores=[])
+
+
+def graph(sources: dict[str, str], packages: frozenset[str] = frozenset()) -> dict[str, set[str]]:
+    """Return which module imports which, anywhere in it; of the commands only what they import when they start."""
+    edges: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        tree = ast.parse(source)
+        tree = at_start(tree) if module.startswith("vaekit.commands.") else tree
+        named = (name for _, name in imports(tree, module, module in packages))
+        # "from vaekit.a import b" leads to the file of b, or to that of a
+        edges[module] = {name if name in sources else name.rpartition(".")[0] for name in named} & sources.keys()
+    return edges
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    """Return a shortest circle through every module that is on one, each circle once."""
+    found: dict[frozenset[str], str] = {}
+    for start in sorted(edges):
+        came = dict.fromkeys(sorted(edges[start]), start)
+        queue = sorted(edges[start])
+        for name in queue:
+            if name == start:
+                break
+            for other in sorted(edges[name] - came.keys()):
+                came[other] = name
+                queue.append(other)
+        if start in came:
+            path = [start, came[start]]
+            while path[-1] != start:
+                path.append(came[path[-1]])
+            found.setdefault(frozenset(path), " -> ".join(reversed(path)))
+    return list(found.values())
 
 
 def component(name: str) -> str | None:
@@ -189,6 +229,27 @@ def test_a_planted_fault_is_found(module: str, source: str) -> None:
 )
 def test_a_sound_import_passes(module: str, source: str, is_package: bool) -> None:
     assert faults(source, module, is_package) == []
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    sources = {module: path.read_text(encoding="utf-8") for path, module, _ in modules()}
+    found = circles(graph(sources, frozenset(module for _, module, is_package in modules() if is_package)))
+    assert not found, f"{len(found)} circles:\n" + "\n".join(found)
+
+
+def test_a_planted_circle_is_found() -> None:
+    a, b, c = "from vaekit.x import b", "def f():\n    from . import c", "import vaekit.x.a"
+    sources = {"vaekit.x": "", "vaekit.x.a": a, "vaekit.x.b": b, "vaekit.x.c": c}
+    assert len(circles(graph(sources, frozenset({"vaekit.x"})))) == 1
+    assert circles(graph({**sources, "vaekit.x.c": "import vaekit.x"}, frozenset({"vaekit.x"}))) == []
+    # a command imports what it runs when it runs
+    commands = {
+        "vaekit.commands.a": "def f():\n    import vaekit.commands.b",
+        "vaekit.commands.b": "import vaekit.commands.a",
+    }
+    assert circles(graph(commands)) == []
+    at_once = {**commands, "vaekit.commands.a": "import vaekit.commands.b"}
+    assert circles(graph(at_once)) == ["vaekit.commands.a -> vaekit.commands.b -> vaekit.commands.a"]
 
 
 def test_the_architecture_page_shows_the_same_table() -> None:

@@ -13,9 +13,14 @@ import toys
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
-from vaekit.objectives.base import MODEL, Objective
+from vaekit.errors import UserError
+from vaekit.objectives.adversaries import FoolData, JudgeData
+from vaekit.objectives.base import MODEL, Objective, Term
+from vaekit.objectives.codes import Cost
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.objectives.prediction import Prediction
+from vaekit.objectives.semisupervised import Classification, HiddenLabels, ShownLabels
 from vaekit.trace import Latent, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
@@ -34,6 +39,28 @@ def _trace(loc: Tensor, log_scale: Tensor, x: Tensor | None = None, k: int = 1) 
 
 def _loss(objective: Objective, trace: Trace) -> Tensor:
     return objective(trace)[MODEL].total
+
+
+# -- what a term needs of a trace -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("term", "needs"),
+    [
+        (HiddenLabels(), "SemiSupervisedTrace"),
+        (ShownLabels(), "SemiSupervisedTrace"),
+        (Classification(), "SemiSupervisedTrace"),
+        (Prediction(), "PredictiveTrace"),
+        (FoolData(nn.Linear(toys.FEATURES, 1)), "GeneratingTrace"),
+        (JudgeData(nn.Linear(toys.FEATURES, 1)), "GeneratingTrace"),
+        (Cost("commitment"), "a model whose quantiser has that cost"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Term) else "",
+)
+def test_a_term_that_a_model_cannot_serve_is_refused_at_the_first_step(term: Term, needs: str) -> None:
+    term.player = MODEL
+    with pytest.raises(UserError, match=f"^the term '{term.name}' needs .*{needs}"):
+        _train(Objective(term))
 
 
 # -- values and signs -------------------------------------------------------------------------------------------------

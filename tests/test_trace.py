@@ -26,9 +26,9 @@ def _normal_latent() -> Latent:
     return Latent(q, StandardNormalFamily(torch.zeros(D)), z, z)
 
 
-def _trace(latent: Latent, **extras: Any) -> Trace:
+def _trace(latent: Latent, **more: Any) -> Trace:
     px = DiagonalNormalFamily(latent.z, torch.zeros_like(latent.z))
-    return Trace(torch.randn(B, D), None, {"z": latent}, px, extras)
+    return Trace(torch.randn(B, D), None, {"z": latent}, px, **more)
 
 
 def test_a_trace_is_frozen() -> None:
@@ -106,7 +106,7 @@ def test_what_a_model_adds_to_log_w_is_in_every_bound(shape: tuple[int, ...]) ->
     torch.manual_seed(0)
     without = _trace(_normal_latent())
     torch.manual_seed(0)
-    trace = _trace(_normal_latent(), log_w=extra)
+    trace = _trace(_normal_latent(), log_w_extra=extra)
     torch.testing.assert_close(trace.log_w, without.log_w + extra)
     mean = extra if extra.dim() == 1 else extra.mean(0)
     torch.testing.assert_close(bounds.elbo(trace), bounds.elbo(without) + mean)

@@ -181,17 +181,6 @@ class UniformCodes(Prior):
         return OneHot(self.logits, 2)
 
 
-class Extra(Term):
-    """A quantity that the model left in the trace's extras, as a term."""
-
-    def __init__(self, name: str, weight: float | str = 1.0) -> None:
-        super().__init__(weight)
-        self.name = name
-
-    def forward(self, trace: Trace) -> Tensor:
-        return trace.extras[self.name]
-
-
 def quantised_model() -> VAE:
     return VAE(VectorQuantised(), UniformCodes(), Bernoulli(mlp((2, 2), FEATURES, (8,))))
 
@@ -325,21 +314,21 @@ class SemiSupervised(Model):
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         q_y, log_q = self._weights(x, y)
-        extras = {"classifier": torch.zeros(len(x)) if y is None else -(F.one_hot(y.clamp(min=0), 3) * log_q).sum(-1)}
+        costs = {"classifier": torch.zeros(len(x)) if y is None else -(F.one_hot(y.clamp(min=0), 3) * log_q).sum(-1)}
         if hard:
             label = OneHot(q_y.log()).sample(torch.Size((k,)))
-            extras["log_w"] = -math.log(self.classes) - (label * q_y).sum(-1).log()
+            extra = -math.log(self.classes) - (label * q_y).sum(-1).log()
             q = self.posterior(x.expand(k, *x.shape), label)
             z = q.rsample()
-            return Trace(x, y, {"z": Latent(q, self.prior(), z, z)}, self.likelihood(z, label), extras)
+            return Trace(x, y, {"z": Latent(q, self.prior(), z, z)}, self.likelihood(z, label), extra, costs=costs)
         labels = torch.eye(self.classes)[:, None].expand(-1, len(x), -1)
         q = self.posterior(x.expand(self.classes, *x.shape), labels)
         z = q.rsample((k,))
         px = self.likelihood(z, labels.expand(k, *labels.shape))
-        extras["log_w"] = -math.log(self.classes) - torch.special.xlogy(q_y, q_y).sum(-1)
+        extra = -math.log(self.classes) - torch.special.xlogy(q_y, q_y).sum(-1)
         weights = q_y.T
         latent = Latent(Expected(q, weights), Expected(self.prior(), weights), z, z)
-        return Trace(x, y, {"z": latent}, Expected(px, weights), extras)
+        return Trace(x, y, {"z": latent}, Expected(px, weights), extra, costs=costs)
 
     def exact(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x), or log p(x, y) where the label is known."""

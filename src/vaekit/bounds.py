@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vaekit.distributions.base import Measure, in_support, is_point_mass, is_relaxed, measure_of
+from vaekit.distributions.base import Measure, in_support, is_point_mass, is_relaxed, measure_of, name_of
 from vaekit.errors import NotALikelihood
 from vaekit.trace import Trace
 
@@ -41,9 +41,9 @@ def refusal(trace: Trace) -> str | None:
             return f"q({name}|x) is a relaxation of a discrete posterior; trace with hard=True"
         if measure_of(latent.p) == "none":
             return f"the prior of {name} has no density"
-    if "refusal" in trace.extras:
-        return str(trace.extras["refusal"])
-    family = type(trace.px).__name__.removesuffix("Family")
+    if trace.refusal is not None:
+        return trace.refusal
+    family = name_of(trace.px)
     if measure_of(trace.px) == "none":
         return f"{family} is not a normalised distribution of the data"
     inside = in_support(trace.px, trace.x)
@@ -68,7 +68,7 @@ def elbo(trace: Trace) -> Tensor:
     total = trace.log_px.mean(0)
     for value in trace.kl.values():
         total = total - (value.mean(0) if value.dim() > 1 else value)
-    extra = trace.extras.get("log_w")
+    extra = trace.log_w_extra
     if extra is not None:
         total = total + (extra.mean(0) if extra.dim() > 1 else extra)
     return total

@@ -1,7 +1,8 @@
-"""The watch for posterior collapse: KL of each latent dimension and active units, on held-out data while training."""
+"""Posterior collapse: the rule for it, and KL and active units of each latent over held-out data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,8 @@ from vaekit.trace import Trace
 
 ACTIVE = 0.01
 """A unit is active when the variance of its posterior mean over the data exceeds this (Burda et al. 2016)."""
+LEAST_KL = 0.05
+"""Nats per example below which a latent has collapsed, whatever its units do."""
 
 REMEDIES = (
     "warm the KL up (--set objective.beta='linear 0 1 50%')",
@@ -19,6 +22,36 @@ REMEDIES = (
     "use a smaller latent (--set model.latent=...) or a weaker decoder",
     "lower the learning rate, or train longer",
 )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much of a latent the model uses: its KL in nats per example, and how many of its units are active."""
+
+    name: str
+    kl: float
+    active: int
+    units: int
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the posterior has collapsed to the prior: no active unit, or a KL below 0.05 nats.
+
+        >>> Usage("z", 0.0715, 1, 1).collapsed, Usage("z", 0.02, 1, 1).collapsed, Usage("z", 0.2, 0, 4).collapsed
+        (False, True, True)
+        """
+        return self.active == 0 or self.kl < LEAST_KL
+
+
+def warning(latents: Sequence[Usage]) -> str | None:
+    """Return one sentence on the first latent that has collapsed, with remedies; None where none has."""
+    for latent in latents:
+        if latent.collapsed:
+            return (
+                f"the posterior of {latent.name} has collapsed to its prior: {latent.active} of {latent.units} units "
+                f"active, KL {latent.kl:.3f} nats. Try to " + "; or ".join(REMEDIES)
+            )
+    return None
 
 
 @dataclass
@@ -31,7 +64,7 @@ class LatentWatch:
     n: int = 0
 
     def add(self, trace: Trace) -> None:
-        """Take one held-out trace."""
+        """Add one held-out trace."""
         size = 0
         counts = distributed.counts()
         for name, latent in trace.latents.items():
@@ -54,7 +87,7 @@ class LatentWatch:
         self.n += size if counts else 0
 
     def join(self) -> None:
-        """Add up what the processes that shared the batches saw, each its own rows."""
+        """Add up the sums of the processes that shared the batches, each its own rows."""
         for store in (self.kl, self.first, self.second):
             for value in store.values():
                 distributed.sum_in_place(value)
@@ -64,21 +97,11 @@ class LatentWatch:
         """Mean KL of each dimension by latent, nats."""
         return {name: (value / self.n).flatten().tolist() for name, value in self.kl.items()} if self.n else {}
 
-    def active(self) -> dict[str, tuple[int, int]]:
-        """(active units, units) by latent."""
-        out: dict[str, tuple[int, int]] = {}
+    def usage(self) -> list[Usage]:
+        """KL and active units of each latent."""
+        out: list[Usage] = []
         for name, first in self.first.items():
             variance = self.second[name] / self.n - (first / self.n).square()
-            out[name] = (int((variance > ACTIVE).sum()), variance.numel())
+            active = int((variance > ACTIVE).sum())
+            out.append(Usage(name, float(self.kl[name].sum()) / self.n, active, variance.numel()))
         return out
-
-    def warning(self) -> str | None:
-        """One sentence when a latent has collapsed, naming remedies; None while all is well."""
-        for name, (active, units) in self.active().items():
-            total = float(torch.sum(self.kl[name])) / self.n
-            if active == 0 or total < 0.05:
-                return (
-                    f"the posterior of {name} has collapsed to its prior: {active} of {units} units active, "
-                    f"KL {total:.3f} nats. Try to " + "; or ".join(REMEDIES)
-                )
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,15 +18,16 @@ Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
 
 @dataclass(frozen=True)
 class Draw:
-    """Samples of a latent: `z` for the decoder, `code` as q and p score it, log q(code) where known, extras.
+    """Samples of a latent: `z` for the decoder, `code` as q and p score it, log q(code) where known.
 
+    `costs` (B,) are a quantiser's own losses by name.
     `q` is the distribution they were drawn from where it is not the posterior itself but a relaxation of it.
     """
 
     z: Tensor
     code: Tensor
     log_q: Tensor | None = None
-    extras: dict[str, Tensor] = field(default_factory=dict)
+    costs: Mapping[str, Tensor] = field(default_factory=dict)
     q: Distribution | None = None
 
 

@@ -1,4 +1,4 @@
-"""The errors vaekit raises on purpose, each one sentence that names what is wrong and the mend."""
+"""The errors vaekit raises on purpose, each one sentence that states the problem and the fix."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 
 class UserError(ValueError):
     """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
+
+
+class Unsupported(UserError):
+    """What was asked for is not defined for this model or distribution; the sentence says which and why."""
 
 
 class NotALikelihood(UserError):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.data.prepare import as_input
+from vaekit.devices import device_of, seeded
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 
@@ -22,32 +23,6 @@ BATCH = 500
 
 Progress = Callable[[int, int], None]
 """Called with (done, all) examples."""
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of a model's parameters and buffers; the CPU where it has none.
-
-    >>> device_of(nn.Linear(2, 1))
-    device(type='cpu')
-    """
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def check_seed(seed: int) -> None:
-    """Raise a UserError if `seed` is out of range."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed {seed} is out of range: it must be at least 0 and below 2**63")
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it."""
-    check_seed(seed)
-    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Schedule:
 
     @staticmethod
     def parse(value: Schedule | float | str) -> Schedule:
-        """Read a number or the text form; raises UserError with the mend."""
+        """Read a number or the text form; raises UserError, which says what is allowed."""
         if isinstance(value, Schedule):
             return value
         if isinstance(value, int | float):

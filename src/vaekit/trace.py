@@ -6,10 +6,10 @@ axes lead, so log p(x|z) is (K, B). A trace never looks inside x: likelihoods an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 
 from vaekit.distributions.base import is_point_mass, measure_of
 from vaekit.distributions.kl import closed_form_kl, kl_elements
+from vaekit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,12 @@ class Latent:
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: the data, the latents by name (top first), p(x|z), and named extras in nats an example.
+    """One forward pass: the data, the latents by name (top first), and p(x|z).
+
+    `log_w_extra` (B,) or (K, B) is what a weight has beside likelihood, priors and posteriors, e.g. the log-ratio of a
+    label, log p(y) - log q(y|x): every bound adds it. `refusal` says why the trace bounds no log p(x), where the model
+    knows a reason that its parts do not show. `costs` (B,) are a quantiser's own losses by name, in no bound.
+    A model whose objective needs more returns a subclass with fields for it.
 
     >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
     >>> q = DiagonalNormalFamily(torch.zeros(4, 2), torch.zeros(4, 2))
@@ -77,7 +83,9 @@ class Trace:
     y: Any
     latents: Mapping[str, Latent]
     px: Distribution
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    log_w_extra: Tensor | None = None
+    refusal: str | None = None
+    costs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def log_px(self) -> Tensor:
@@ -91,11 +99,53 @@ class Trace:
 
     @cached_property
     def log_w(self) -> Tensor:
-        """log p(x, z) - log q(z|x) at each sample, (K, B): never with a closed-form KL inside.
-
-        `extras["log_w"]`, where a model gives it (B,) or (K, B), is added: e.g. log p(y) - log q(y|x) of a label.
-        """
+        """log p(x, z) - log q(z|x) at each sample, and `log_w_extra`, (K, B): never with a closed-form KL inside."""
         total = self.log_px
         for latent in self.latents.values():
             total = total + (latent.log_p_code - latent.log_q_code)
-        return total + self.extras["log_w"] if "log_w" in self.extras else total
+        return total if self.log_w_extra is None else total + self.log_w_extra
+
+
+@dataclass(frozen=True)
+class SemiSupervisedTrace(Trace):
+    """A trace of a model with a latent label: `hidden` (B,) bool where y is not shown, `log_qy` (B, C) = log q(y|x)."""
+
+    hidden: Tensor = field(kw_only=True)
+    log_qy: Tensor = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class GeneratingTrace(Trace):
+    """A trace that holds what the decoder made with no gradient to the encoder, for a discriminator to judge.
+
+    `generated` (2B, *event) are means of p(x|z) at prior draws and at detached codes.
+    """
+
+    generated: Tensor = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class PredictiveTrace(Trace):
+    """A trace of a model that predicts targets t from z: `log_pt` (K, B) = log p(t|z), None where there are none."""
+
+    log_pt: Tensor | None = field(kw_only=True)
+
+
+T = TypeVar("T", bound=Trace)
+
+
+def extended(trace: Trace, kind: Callable[..., T], **more: Any) -> T:
+    """Return the trace as one of a subclass: its fields, and `more` (which may replace some of them)."""
+    return kind(**{one.name: getattr(trace, one.name) for one in fields(trace)} | more)
+
+
+def require_trace(trace: Trace, kind: type[T], what: str) -> T:
+    """Return the trace as one of `kind`, or raise a UserError: this model's traces lack what `what` needs of them.
+
+    >>> require_trace(Trace(None, None, {}, None), PredictiveTrace, "the term 'prediction'")
+    Traceback (most recent call last):
+    vaekit.errors.UserError: the term 'prediction' needs a model whose traces are PredictiveTrace, not Trace
+    """
+    if not isinstance(trace, kind):
+        raise UserError(f"{what} needs a model whose traces are {kind.__name__}, not {type(trace).__name__}")
+    return trace

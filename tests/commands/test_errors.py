@@ -103,7 +103,7 @@ def test_train_refuses(case: str, vaekit: Command, here: Path) -> None:
 def test_a_run_is_not_overwritten_unasked(vaekit: Command, copied: Callable[[str], Path]) -> None:
     run = copied("vae")
     before = (run / "model.safetensors").read_bytes()
-    complaint(vaekit("train", "--out", run, "--steps", 2), str(run), "--resume", "--overwrite")
+    complaint(vaekit("train", "--out", run, "--steps", 2), str(run), "resume", "overwrite")
     # A fault that shows only after the old run could have been taken away.
     complaint(vaekit("train", "--out", run, "--overwrite", "--steps", 2, "--device", "nonsense"), "nonsense")
     complaint(vaekit("train", "--out", run, "--overwrite", "--steps", 2, "--data", "nothing.npy"), "nothing.npy")

@@ -23,9 +23,9 @@ NETS = ("gru", "transformer")
 def decoder(kind: str, length: int = LENGTH, **more: float) -> TokenDecoder:
     torch.manual_seed(3)
     if kind == "gru":
-        net: TokenDecoder = GRUDecoder(VOCABULARY, length, LATENT, width=8, embedding=5, layers=2, **more)  # type: ignore[arg-type]
+        net: TokenDecoder = GRUDecoder((length, VOCABULARY), LATENT, width=8, embedding=5, layers=2, **more)  # type: ignore[arg-type]
     else:
-        net = TransformerDecoder(VOCABULARY, length, LATENT, width=8, heads=2, **more)  # type: ignore[arg-type]
+        net = TransformerDecoder((length, VOCABULARY), LATENT, width=8, heads=2, **more)  # type: ignore[arg-type]
     with torch.no_grad():  # far from uniform
         for p in net.parameters():
             p.add_(0.25 * torch.randn_like(p))

@@ -301,12 +301,12 @@ def test_kl_bars_are_sorted_coloured_and_named_by_dimension():
     assert [p.get_height() for p in bars] == [2.0, 0.5, 0.004]
     assert bars[0].get_facecolor() == bars[1].get_facecolor() != bars[2].get_facecolor()
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["2", "3", "1"]
-    assert title(fig.axes[0]).startswith("2 of 3 dimensions active, 2.50 nats")
+    assert title(fig.axes[0]).startswith("2 of 3 dimensions above 0.01 nats, 2.50")
     assert figures.kl_per_dimension([5.0, 0.02]).axes[0].get_yscale() == "log"
     assert figures.kl_per_dimension([5.0, 0.5]).axes[0].get_yscale() == "linear"
 
 
-def test_a_threshold_says_what_is_active():
+def test_a_threshold_says_what_is_coloured():
     assert title(figures.kl_per_dimension([2.0, 1.0], 1.5).axes[0]).startswith("1 of 2")
 
 
@@ -315,7 +315,7 @@ def test_groups_of_latents():
     assert [title(a).split(":")[0] for a in two.axes] == ["z1", "z2"]
     many = figures.kl_per_dimension({f"b{i}": [0.25 * i, 0.25 * i] for i in range(8)})
     np.testing.assert_allclose([p.get_height() for p in many.axes[0].patches], [0.5 * i for i in range(8)])
-    assert title(many.axes[0]).startswith("7 of 8 latents active")
+    assert title(many.axes[0]).startswith("7 of 8 latents above 0.01 nats")
 
 
 def test_the_aggregate_posterior_is_the_mixture_density():

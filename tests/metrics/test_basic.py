@@ -246,7 +246,7 @@ def test_unknown_metrics_and_missing_labels_are_errors() -> None:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return train("vae", "digits", steps=5, set={"model.hidden": 8})
+    return train("vae", "digits", steps=5, device="cpu", set={"model.hidden": 8})
 
 
 def test_a_run_is_evaluated_on_its_test_split_alone(run: Run) -> None:

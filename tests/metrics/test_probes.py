@@ -14,9 +14,9 @@ from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.base import METRICS, Result, Subject, evaluate
-from vaekit.metrics.errors import bootstrap, over_folds, share, wilson
 from vaekit.metrics.probes import hole_share, matched_accuracy, nearest
 from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim
+from vaekit.metrics.uncertainty import bootstrap, over_folds, share, wilson
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta

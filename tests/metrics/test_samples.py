@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaekit.metrics import distances
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.features import Classifier, extractor, fingerprint
+from vaekit.metrics.features import Classifier, Extractor, extractor, fingerprint
 from vaekit.metrics.inception import InceptionV3, load_inception
-from vaekit.metrics.paths import neighbours
+from vaekit.metrics.path_length import neighbours
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.normal import DiagonalNormal
@@ -233,8 +234,8 @@ def test_samples_that_are_the_data_score_at_the_floor(monkeypatch: pytest.Monkey
     """A model that deals out fresh data is as near as data are to data, and far better than an untrained one."""
     first = subject(300)
     bad = evaluate(first, ["samples"])
-    perfect = subject(300)
-    monkeypatch.setattr(perfect.model, "sample", lambda n, y=None, t=1.0, draw=False: pictures(n, 9)[0])
+    perfect, seeds = subject(300), itertools.count(9)
+    monkeypatch.setattr(perfect.model, "sample", lambda n, y=None, t=1.0, draw=False: pictures(n, next(seeds))[0])
     good = evaluate(perfect, ["samples"])
     value = {name: (good[name].value or 0.0, bad[name].value or 0.0) for name in NAMES}
     assert value["fid"][0] < 0.05 * value["fid"][1]
@@ -271,7 +272,7 @@ def test_the_classifier_is_cached_by_what_it_was_trained_on(monkeypatch: pytest.
 
 def test_the_classifier_takes_any_size() -> None:
     for shape in ((1, 4, 4), (3, 17, 9), (1, 28, 28), (3, 64, 64)):
-        features, logits = Classifier(*shape, classes=7)(torch.rand(2, *shape))
+        features, logits = Classifier(shape, classes=7)(torch.rand(2, *shape))
         assert features.shape == (2, 128) and logits.shape == (2, 7)
 
 
@@ -282,9 +283,12 @@ def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model, "decode", lambda z, y=None: torch.distributions.Normal(z, 1.0))
     monkeypatch.setattr(Subject, "show", staticmethod(lambda x: x), raising=False)
     monkeypatch.setattr(model, "trace", VAE.trace.__get__(model))
-    from vaekit.metrics.features import Extractor
 
-    made.shared["extractor"] = Extractor("the image", lambda x: (x, x))
+    class Twice(torch.nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    made.shared["extractor"] = Extractor("the image", Twice())
     made.show = lambda x: x
     found = evaluate(made, ["path_length"])
     straight, arc = found["path_length_linear"], found["path_length_spherical"]

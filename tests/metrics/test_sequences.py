@@ -38,7 +38,7 @@ def subject(k: int = 3, **facts: object) -> Subject:
     model = VAE(
         DiagonalNormal(GRUEncoder(V, 2, width=5, embedding=4)),
         StandardNormal(2),
-        Tokens(GRUDecoder(V, T, 2, width=5, embedding=4)),
+        Tokens(GRUDecoder((T, V), 2, width=5, embedding=4)),
     ).eval()
     info = DataInfo("toy", (T,), "tokens", V, 1, 1, N, modality="text", facts=dict(facts))
     return Subject(model, info, torch.tensor(rows(N, T, 1)), k=k, batch_size=10)

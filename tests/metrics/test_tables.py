@@ -11,7 +11,7 @@ from table_oracle import NUMERIC, Oracle
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.tables import Hidden, foretold, hide
+from vaekit.metrics.tables import Hidden, hide, predicted
 
 
 def subject(oracle: Oracle, x: torch.Tensor, k: int = 500, seed: int = 0) -> Subject:
@@ -20,13 +20,13 @@ def subject(oracle: Oracle, x: torch.Tensor, k: int = 500, seed: int = 0) -> Sub
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_hidden_cells_are_foretold_as_the_exact_conditional_does(exact: bool) -> None:
+def test_hidden_cells_are_predicted_as_the_exact_conditional_does(exact: bool) -> None:
     """Their log p by Bayes' rule, log p(x_j, rest) - log p(rest), and their conditional mean."""
     oracle = Oracle.make(exact)
     x = oracle.rows(40)
     torch.manual_seed(0)
     with torch.no_grad():
-        found = foretold(subject(oracle, x, k=20_000 if exact else 100_000, seed=4))
+        found = predicted(subject(oracle, x, k=20_000 if exact else 100_000, seed=4))
     assert isinstance(found, Hidden) and 10 < int(found.cells.sum()) < 40
     for row, cells, log_p, imputed in zip(x, found.cells, found.log_p, found.imputed):
         if not bool(cells.any()):

@@ -18,6 +18,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
+from vaekit.trace import SemiSupervisedTrace
 
 X = torch.tensor([[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
 
@@ -152,7 +153,7 @@ def test_stacked_gives_labels_to_the_second_model_alone() -> None:
     model, y = stacked(), torch.tensor([-1, 1, -1])
     assert model.trace_first(X, y).log_px.shape == (1, 2)  # the shown one is among the hidden already
     assert model.trace_first(X, torch.tensor([0, 1, 2])).log_px.shape == (1, 3)
-    hidden = model.trace_second(X, y).extras["hidden"]
-    assert hidden.tolist() == [True, False, True]
+    trace = model.trace_second(X, y)
+    assert isinstance(trace, SemiSupervisedTrace) and trace.hidden.tolist() == [True, False, True]
     assert model.class_log_probs(X).shape == (3, 3)
     assert model.float().sample(4, torch.tensor([0, 1, 2, 0])).shape == (4, 4)

@@ -147,7 +147,7 @@ def test_posterior_and_prior_must_share_their_space() -> None:
     ],
 )
 def test_parts_combine(recipe: str, settings: dict[str, Any]) -> None:
-    run = train(recipe, "digits", steps=3, set=settings)
+    run = train(recipe, "digits", steps=3, device="cpu", set=settings)
     found = run.evaluate(["likelihood"], k=3, limit=8)
     assert math.isfinite(run.record["result"]["elbo"]) and found["iw_bound"].value is not None
     assert run.sample(2).shape == (2, 1, 8, 8)

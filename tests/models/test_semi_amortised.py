@@ -15,14 +15,16 @@ from vaekit.runs.train import train
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return train("semi-amortised-vae", "digits", steps=60, seed=0, set={"model.hidden": 32, "model.latent": 4})
+    return train(
+        "semi-amortised-vae", "digits", steps=60, seed=0, device="cpu", set={"model.hidden": 32, "model.latent": 4}
+    )
 
 
 @pytest.fixture(scope="module")
 def weak() -> VAE:
     """A model whose encoder has been spoilt after training, so that there is something to refine."""
     settings = {"model.hidden": 64, "model.latent": 4, "train.lr": 5e-3}
-    model = train("vae", "digits", steps=400, seed=0, set=settings).model
+    model = train("vae", "digits", steps=400, seed=0, device="cpu", set=settings).model
     assert isinstance(model, VAE)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -72,7 +74,7 @@ def test_an_examples_posterior_does_not_depend_on_its_batch(run: Run) -> None:
 
 
 def test_training_reaches_encoder_decoder_and_rates() -> None:
-    run = train("semi-amortised-vae", "digits", steps=1, set={"model.hidden": 16})
+    run = train("semi-amortised-vae", "digits", steps=1, device="cpu", set={"model.hidden": 16})
     model = run.model.train()
     loss = -bounds.elbo(model.trace(run.test.x[:5].float())).mean()
     grads = torch.autograd.grad(loss, list(model.parameters()))

@@ -16,7 +16,7 @@ from vaekit.tokens import END, PAD, START, used
 
 def net(length: int = 11, bar: int = 4, tokens: int = 7, **more: float) -> ConductorDecoder:
     torch.manual_seed(0)
-    made = ConductorDecoder(tokens, length, 3, bar=bar, width=8, embedding=4, conductor=5, **more)  # type: ignore[arg-type]
+    made = ConductorDecoder((length, tokens), 3, bar=bar, width=8, embedding=4, conductor=5, **more)  # type: ignore[arg-type]
     with torch.no_grad():
         made.head.get_parameter("weight").mul_(20)  # logits that differ
     return made.double().eval()
@@ -96,4 +96,4 @@ def test_the_conductor_is_what_bars_hang_on() -> None:
 
 def test_a_bar_without_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match="a bar of 0 tokens"):
-        ConductorDecoder(7, 9, 3, bar=0)
+        ConductorDecoder((9, 7), 3, bar=0)

@@ -10,7 +10,7 @@ from torch import nn
 from vaekit.errors import UserError
 from vaekit.nets import conv
 from vaekit.nets.conv import Down, NearestConv, TransposedConv, Up, conv_decoder, conv_encoder, grids
-from vaekit.nets.resnet import PoolDown, ResidualBlock, group_norm, resnet_decoder, resnet_encoder
+from vaekit.nets.resnet import PoolDown, Residual, ResidualBlock, group_norm, resnet_decoder, resnet_encoder
 
 SIZES = [(8, 8), (28, 28), (32, 32), (45, 37), (64, 64), (4, 4), (5, 7)]
 
@@ -64,15 +64,18 @@ def test_the_fold_in_bfloat16() -> None:
 @pytest.mark.parametrize("hw", SIZES)
 @pytest.mark.parametrize("upsample", ["transposed", "shuffle", "nearest"])
 def test_sizes_are_exact(hw: tuple[int, int], upsample) -> None:
-    for make in (conv_decoder, resnet_decoder):
-        assert make(3, (2, *hw), (8, 4), upsample=upsample).widen(3)(torch.zeros(2, 3)).shape == (2, 3, 2, *hw)
+    for net in (
+        conv_decoder(3, (2, *hw), (8, 4), upsample=upsample),
+        resnet_decoder(3, (2, *hw), (8, 4), Residual(upsample=upsample)),
+    ):
+        assert net.widen(3)(torch.zeros(2, 3)).shape == (2, 3, 2, *hw)
 
 
 @pytest.mark.parametrize("hw", SIZES)
 @pytest.mark.parametrize("down", ["conv", "pool"])
 @pytest.mark.parametrize("norm", ["group", "none"])
 def test_residual_encoders(hw: tuple[int, int], down, norm) -> None:
-    net = resnet_encoder((2, *hw), 3, (8, 12), blocks=2, down=down, norm=norm)
+    net = resnet_encoder((2, *hw), 3, (8, 12), Residual(blocks=2, down=down, norm=norm))
     net(torch.randn(4, 2, *hw)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
 
@@ -161,9 +164,9 @@ def test_skips_feed_every_layer(make) -> None:
 def test_settings_are_checked() -> None:
     for call in (
         lambda: conv_decoder(2, (1, 8, 8), upsample="bilinear"),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, down="max"),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, norm="batch"),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, init="he"),  # type: ignore[arg-type]
+        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(down="max")),  # type: ignore[arg-type]
+        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(norm="batch")),  # type: ignore[arg-type]
+        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(init="he")),  # type: ignore[arg-type]
         lambda: conv_encoder((64,), 2),
         lambda: conv_decoder(2, (1, 8, 8), ()),
     ):
@@ -185,7 +188,7 @@ def test_a_decoder_starts_at_the_mean_image(make) -> None:
 @pytest.mark.parametrize("upsample", ["transposed", "shuffle", "nearest"])
 def test_the_signal_of_z_does_not_fade(upsample) -> None:
     """Through layers, stages and blocks, what differs between examples keeps its size within a factor of four."""
-    net = resnet_decoder(16, (1, 32, 32), (64, 32, 32), upsample=upsample)
+    net = resnet_decoder(16, (1, 32, 32), (64, 32, 32), Residual(upsample=upsample))
     h = net._start(z := torch.randn(64, 16), z, None)
     spreads = [h.std(0).mean().item()]
     for stage in net.stages:

@@ -32,8 +32,8 @@ def encoder(kind: str, dropout: float = 0.0) -> TokenEncoder:
 
 def decoder(kind: str, **more: float) -> TokenDecoder:
     if kind == "gru":
-        return GRUDecoder(V, T, D, width=6, embedding=5, layers=2, **more)  # type: ignore[arg-type]
-    return TransformerDecoder(V, T, D, width=8, layers=3, heads=2, **more)  # type: ignore[arg-type]
+        return GRUDecoder((T, V), D, width=6, embedding=5, layers=2, **more)  # type: ignore[arg-type]
+    return TransformerDecoder((T, V), D, width=8, layers=3, heads=2, **more)  # type: ignore[arg-type]
 
 
 def model(kind: str, posterior: str = "normal", **more: float) -> VAE:

@@ -31,7 +31,7 @@ from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.perceptual import FeatureReconstruction
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
-from vaekit.trace import Latent, Trace
+from vaekit.trace import GeneratingTrace, Latent, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Batch
@@ -163,7 +163,7 @@ def test_players_share_no_parameter_and_leave_none_out(build: Callable[[], tuple
 def test_fooling_the_discriminator_of_data_is_not_the_encoders_business() -> None:
     model, objective = gan()
     trace = model.trace(torch.randn(16, 6))
-    assert trace.extras["generated"].shape == (32, 6)
+    assert isinstance(trace, GeneratingTrace) and trace.generated.shape == (32, 6)
     fool = next(term for term in objective.each() if term.name == "fool")
     encoder, decoder = list(model.posterior.parameters()), list(model.likelihood.parameters())
     grads = torch.autograd.grad(fool(trace), [*encoder, *decoder], allow_unused=True)

@@ -18,7 +18,7 @@ from vaekit.models.vae import VAE
 from vaekit.nets.grid import GridNet
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import MODEL
-from vaekit.objectives.codes import FromExtras, quantised
+from vaekit.objectives.codes import Cost, quantised
 from vaekit.posteriors.quantised import CodePosterior, FiniteScalar, VectorQuantised, k_means
 from vaekit.priors.base import Prior
 from vaekit.priors.codes import PixelCNNPrior, TransformerPrior, UniformCodesPrior
@@ -113,7 +113,7 @@ def test_two_levels_are_bounded_by_the_sum_over_both() -> None:
     ).flatten(2).all(2)
     torch.testing.assert_close(found, joint.gather(0, mine.float().argmax(0)[None])[0])
     second = model.trace_prior(x)
-    by_parts = second.log_px[0] - second.extras["fine"]
+    by_parts = second.log_px[0] - second.costs["fine"]
     torch.testing.assert_close(by_parts, -torch.stack(list(model.trace(x).kl.values())).sum(0)[0])
 
 
@@ -183,11 +183,11 @@ def test_the_costs_are_the_squared_distances_of_each_example() -> None:
     q = VectorQuantised(mlp(3, (2, 2), (8,)), codes=4, update="loss")
     found, (rows, _) = q(X), q.rows(X)
     off = (rows.view(8, 2, 2) - q.vectors(found.value.view(-1, 1)).view(8, 2, 2)).square().sum((1, 2))
-    torch.testing.assert_close(found.extras["commitment"], off)
-    torch.testing.assert_close(found.extras["codebook"], off)
-    commitment = torch.autograd.grad(found.extras["commitment"].sum(), q.codebook, retain_graph=True, allow_unused=True)
+    torch.testing.assert_close(found.costs["commitment"], off)
+    torch.testing.assert_close(found.costs["codebook"], off)
+    commitment = torch.autograd.grad(found.costs["commitment"].sum(), q.codebook, retain_graph=True, allow_unused=True)
     assert commitment == (None,)  # it moves the encoder alone
-    assert float(torch.autograd.grad(found.extras["codebook"].sum(), q.codebook)[0].abs().sum()) > 0
+    assert float(torch.autograd.grad(found.costs["codebook"].sum(), q.codebook)[0].abs().sum()) > 0
 
 
 def test_the_gradient_of_z_goes_straight_to_the_encoder() -> None:
@@ -268,10 +268,10 @@ def test_k_means_finds_well_separated_groups() -> None:
 
 def test_it_starts_at_the_encoders_outputs() -> None:
     model = vq_model(codes=4)
-    before = float(model.trace(X).extras["commitment"].detach().mean())
+    before = float(model.trace(X).costs["commitment"].detach().mean())
     assert model.examples_wanted > 0
     model.start_from_examples(X.repeat(5, 1))
-    after = float(model.trace(X).extras["commitment"].detach().mean())
+    after = float(model.trace(X).costs["commitment"].detach().mean())
     assert after < 0.5 * before
     assert float(model.watch()["codebook.used"]) == 4
 
@@ -305,7 +305,7 @@ def test_each_further_quantiser_comes_closer() -> None:
         torch.manual_seed(1)
         q.net = mlp(3, (2, 2), (8,))
         q.start_from_examples(x)
-        off.append(float(q(x).extras["commitment"].detach().mean()))
+        off.append(float(q(x).costs["commitment"].detach().mean()))
     assert off[1] < 0.5 * off[0] and off[2] < 0.5 * off[1]
 
 
@@ -343,6 +343,6 @@ def test_levels_that_do_not_fit_are_refused(levels: tuple[int, ...]) -> None:
         FiniteScalar(mlp(3, (2, 2)), levels=levels)
 
 
-def test_extras_are_terms_by_their_name() -> None:
+def test_costs_are_terms_by_their_name() -> None:
     trace = vq_model().trace(X)
-    assert torch.equal(FromExtras("commitment", 0.5)(trace), trace.extras["commitment"])
+    assert torch.equal(Cost("commitment", 0.5)(trace), trace.costs["commitment"])

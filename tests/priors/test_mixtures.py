@@ -102,7 +102,7 @@ def test_vamp_names_the_posterior_once_and_copies_follow_theirs() -> None:
 
 
 def test_vamp_starts_at_training_examples() -> None:
-    run = train("vamp-vae", "digits", steps=1, set={"model.components": 30, "train.lr": 1e-9})
+    run = train("vamp-vae", "digits", steps=1, device="cpu", set={"model.components": 30, "train.lr": 1e-9})
     prior: Any = run.model.prior
     inputs = prior.inputs.detach().flatten(1)
     data = run.prepare.expected(run.data.train.x).flatten(1)

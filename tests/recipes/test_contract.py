@@ -11,6 +11,7 @@ import copy
 import hashlib
 import inspect
 import math
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ import pytest
 import torch
 
 from recipes import examples
+from vaekit.errors import Unsupported
 from vaekit.graphs import Graphs
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
@@ -42,13 +44,13 @@ class Stopped(BaseException):
 
 
 def start(name: str, out: Path, **more: Any) -> Run:
-    """Train a recipe for a few steps."""
+    """Train a recipe for a few steps, on the CPU: seeded losses and the bits of a resumed run are its own."""
     torch.set_num_threads(1)
     settings = {"train.checkpoint_steps": 5, "train.log_every": 4, "train.lr": 4e-3, "train.batch_size": 64} | dict(
         examples.SETTINGS.get(name, {})
     )
     steps = int(settings.pop("train.steps", examples.STEPS))
-    return train(name, examples.source(name), out=out, steps=steps, set=settings, pictures=False, **more)
+    return train(name, examples.source(name), out=out, steps=steps, set=settings, device="cpu", pictures=False, **more)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +109,7 @@ def held_out_loss(built: Built, number: int, run: Run, term: str | None) -> floa
             total += float((built.model.reconstruct(x, y) - x).square().mean()) * len(x)
             n += len(x)
             continue
-        trace = getattr(built.model, stage.trace)(x, y, k=stage.objective.k)
+        trace = stage.tracer(built.model)(x, y, k=stage.objective.k)
         loss = stage.objective(trace)[MODEL]
         total += float(loss.total if term is None else loss.parts[term]) * len(x)
         n += len(x)
@@ -175,6 +177,18 @@ def test_its_samples_look_like_the_data(name: str, trained: Callable[[str], Run]
     assert torch.equal(x, run.sample(11, seed=3))
     if run.model.takes_label:
         assert run.sample(2, run.info.classes[-1]).shape == (2, *run.info.shape)
+
+
+def test_its_samples_have_a_temperature_or_are_refused_one(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    for temperature in (0.5, 1.0, 2.0):
+        try:
+            x: Any = run.sample(3, temperature=temperature, seed=3)
+        except Unsupported as refusal:
+            assert temperature != 1 and re.fullmatch(r"\w+ has no temperature; sample at temperature 1", str(refusal))
+        else:
+            assert len(x) == 3
+            assert same(x, run.sample(3, temperature=temperature, seed=3))
 
 
 def test_a_run_loaded_gives_the_same_outputs(name: str, trained: Callable[[str], Run]) -> None:

@@ -42,7 +42,7 @@ def digits(folder: Path, resume: bool) -> None:
     if resume:
         train(out=folder, resume=True, pictures=False)
     else:
-        train("iwae", "digits", out=folder, steps=STEPS, set=SETTINGS, pictures=False)
+        train("iwae", "digits", out=folder, steps=STEPS, set=SETTINGS, device="cpu", pictures=False)
 
 
 def players(folder: Path, resume: bool) -> None:

@@ -80,7 +80,7 @@ def test_many_graphs_are_trained_and_compared_with_drawn_ones() -> None:
         ({"model.posterior": "full-normal"}, "diagonal-normal or delta"),
         ({"model.prior": "vamp"}, "standard-normal"),
         ({"model.likelihood": "bernoulli"}, "not of graphs"),
-        ({"model.channels": 3}, "means nothing to this recipe"),
+        ({"model.channels": 3}, "is not used by this recipe"),
         ({"objective.pos_weight": 0}, "pos_weight"),
         ({"data.test": 39, "data.valid": 1}, "leaves none to train on"),
     ],

@@ -46,7 +46,7 @@ def given(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 def test_traversals_show_the_decoder_most_informative_first(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, "traversals")
-    run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 4})
+    run = vaekit.train("vae", "digits", epochs=1, device="cpu", pictures=False, set=SMALL | {"model.latent": 4})
     rows, names, kl, at = pictures.traversals(run)
     assert kl == sorted(kl, reverse=True)
     j = int(names[1][1:]) - 1
@@ -59,7 +59,7 @@ def test_traversals_show_the_decoder_most_informative_first(monkeypatch: pytest.
 
 def test_the_manifold_shows_the_decoder_with_the_second_latent_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, "manifold")
-    run = vaekit.train("vae", "digits", epochs=1, pictures=False, set=SMALL | {"model.latent": 2})
+    run = vaekit.train("vae", "digits", epochs=1, device="cpu", pictures=False, set=SMALL | {"model.latent": 2})
     grid, xs, ys = pictures.manifold(run)
     with torch.no_grad():
         expected = run.prepare.show(run.model.decode(torch.tensor([[xs[3], ys[11]]])).mean)[0]

@@ -70,6 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
             out=folder / "run",
             steps=250,
             lr=5e-3,
+            device="cpu",  # tests call the model on CPU tensors
             pictures=False,
             set={
                 "model.hidden": (32,),

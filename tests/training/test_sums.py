@@ -39,7 +39,7 @@ def test_the_bound_is_made_of_its_parts(k: int, extra: bool) -> None:
     for seed in range(3):
         trace = model.trace(toy_data(20, seed), k=k)
         if extra:
-            trace = replace(trace, extras={"log_w": torch.linspace(-1, 0, 20)})
+            trace = replace(trace, log_w_extra=torch.linspace(-1, 0, 20))
         sums.add_bound(trace)
         direct.append(float(bounds.elbo(trace).detach().mean()))
     found = sums.means(3)

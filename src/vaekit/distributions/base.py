@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
+
+from vaekit.errors import Unsupported, UserError
 
 SCALAR = torch.Size()
 D = TypeVar("D", bound=Distribution)
@@ -46,6 +49,37 @@ class Family(Distribution):
     def in_support(self, x: Tensor) -> Tensor:
         """Return, for each example of `x` (..., *event), whether the family can give it: (...,) bool."""
         return sum_event(torch.isfinite(x).to(torch.float32) - 1, len(self.event_shape)) == 0
+
+    def tempered(self, temperature: float) -> Distribution:
+        """Return the family with its spread multiplied by `temperature`; see the function of that name."""
+        raise Unsupported(f"{name_of(self)} has no temperature; sample at temperature 1")
+
+
+def name_of(d: Distribution) -> str:
+    """Return a distribution's name as users know it.
+
+    >>> name_of(torch.distributions.Normal(0.0, 1.0))
+    'Normal'
+    """
+    return type(d).__name__.removesuffix("Family")
+
+
+def tempered(p: Distribution, temperature: float) -> Distribution:
+    """Return `p` at a temperature T ≥ 0: normal parts have their standard deviation times T, logits are divided by T.
+
+    So T = 1 is p itself, and T → 0 its mode (a mixture's or flow's: that of each component, or of its base).
+
+    Raises:
+        Unsupported: a family without that notion, e.g. a uniform distribution on a sphere.
+        UserError: a temperature below 0 or not finite.
+    """
+    if not 0 <= temperature < math.inf:
+        raise UserError(f"a temperature must be at least 0 and finite, not {temperature:g}")
+    if temperature == 1:
+        return p
+    if not isinstance(p, Family):
+        raise Unsupported(f"{name_of(p)} has no temperature; sample at temperature 1")
+    return p.tempered(max(temperature, 1e-12))
 
 
 def sum_event(x: Tensor, dims: int) -> Tensor:

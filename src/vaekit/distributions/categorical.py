@@ -155,6 +155,10 @@ class OneHot(Family):
             return sum_event(log_p.gather(-1, value.expand(shape).unsqueeze(-1)).squeeze(-1), dims - 1)
         return sum_event(value * log_p, dims)
 
+    def tempered(self, temperature: float) -> OneHot:
+        """Return the distribution with logits divided by `temperature`: p^(1/T), normalised."""
+        return OneHot(self.logits / temperature, len(self.event_shape))
+
     def entropy(self) -> Tensor:
         """Return the entropy, nats an example."""
         log_p = self.logits.log_softmax(-1)

@@ -73,16 +73,16 @@ class UniformCodes(Family):
 class Quantised(PointMass):
     """All mass on one code: `value` (..., *places) int64, with the vectors `z` (..., D, *grid) that stand for it.
 
-    z carries the straight-through gradient to the encoder. `extras` are the quantiser's own costs, (...,) each.
+    z carries the straight-through gradient to the encoder. `costs` are the quantiser's own costs, (...,) each.
     """
 
     domain = constraints.nonnegative_integer
 
-    def __init__(self, value: Tensor, z: Tensor, codes: int, dims: int, extras: Mapping[str, Tensor]) -> None:
+    def __init__(self, value: Tensor, z: Tensor, codes: int, dims: int, costs: Mapping[str, Tensor]) -> None:
         super().__init__(value, dims)
         self.z = z
         self.codes = codes
-        self.extras = dict(extras)
+        self.costs = dict(costs)
 
     @property
     def mean(self) -> Tensor:

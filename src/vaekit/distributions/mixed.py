@@ -129,15 +129,6 @@ class MixedColumns(Family):
         """Return the log-density of the observed cells in the columns' own units, nats an example."""
         return self.log_prob_elements(value).sum(-1)
 
-    def log_prob_standard(self, value: Tensor) -> Tensor:
-        """Return the same with real columns as they are stored, in standard deviations, nats an example."""
-        each = self.log_prob_elements(value).sum(-1)
-        if self.real is None:
-            return each
-        cells = pick(value, self.layout.real)
-        seen = ~torch.isnan(cells)
-        return each + torch.where(seen, self.layout.log_slope(torch.where(seen, cells, 0.0)), 0.0).sum(-1)
-
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-density of each cell, (..., C); 0 where it is missing."""
         seen = ~torch.isnan(value)

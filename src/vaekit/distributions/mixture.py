@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-from vaekit.distributions.base import SCALAR, Family, measure_of
+from vaekit.distributions.base import SCALAR, Family, measure_of, tempered
 from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 
 
@@ -86,10 +86,7 @@ class Mixture(Family):
 
     def tempered(self, temperature: float) -> Mixture:
         """Return the mixture with every component's spread multiplied by `temperature`; the centres stay."""
-        method = getattr(self.components, "tempered", None)
-        if method is None:
-            raise ValueError(f"a mixture of {type(self.components).__name__} has no temperature")
-        return Mixture(method(temperature), self.logits, self.shares_posterior)
+        return Mixture(tempered(self.components, temperature), self.logits, self.shares_posterior)
 
     def in_support(self, x: Tensor) -> Tensor:
         """Whether the components can give it."""

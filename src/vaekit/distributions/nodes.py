@@ -8,14 +8,9 @@ import torch
 from torch import Tensor
 from torch.types import _size
 
-from vaekit import distributed
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.kl import register_kl
 from vaekit.distributions.normal import LOG_2PI
-
-
-def _graph_of_node(sizes: Tensor) -> Tensor:
-    return torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
 
 
 class NodeNormal(Family):
@@ -60,10 +55,8 @@ class NodeNormal(Family):
     def rsample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw μ + σ ε, ε ~ N(0, I) for each node."""
         shape = self._extended_shape(sample_shape)
-        sizes = self.mask.sum(-1)
-        n = int(sizes.sum())
-        with distributed.pairs_of(n, lambda: _graph_of_node(distributed.gather(sizes))):
-            drawn = torch.randn(*shape[:-3], n, shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+        n = int(self.mask.sum())
+        drawn = torch.randn(*shape[:-3], n, shape[-1], dtype=self.loc.dtype, device=self.loc.device)
         noise = drawn.new_zeros(shape)
         noise[..., self.mask, :] = drawn
         return self.at(noise)
@@ -80,17 +73,11 @@ class NodeNormal(Family):
 
     def tempered(self, temperature: float) -> NodeNormal:
         """Return the family with every standard deviation multiplied by `temperature`."""
-        return NodeNormal(self.loc, self.log_scale + math.log(max(temperature, 1e-12)), self.mask)
+        return NodeNormal(self.loc, self.log_scale + math.log(temperature), self.mask)
 
     def entropy(self) -> Tensor:
         """Return Σ_i Σ_d ½ (1 + log 2π) + log σ_id, nats a graph."""
         return ((0.5 * (1 + LOG_2PI) + self.log_scale) * self.mask.unsqueeze(-1)).flatten(-2).sum(-1)
-
-    @property
-    def kl_units(self) -> Tensor:
-        """KL(q_id ‖ N(0, 1)) of each node and dimension, (G, N, D), zero where there is no node."""
-        each = 0.5 * (self.loc * self.loc + torch.expm1(2 * self.log_scale)) - self.log_scale
-        return each * self.mask.unsqueeze(-1)
 
 
 def standard_nodes(mask: Tensor, dims: int, dtype: torch.dtype = torch.float32) -> NodeNormal:

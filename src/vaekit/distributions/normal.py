@@ -85,7 +85,7 @@ class DiagonalNormalFamily(Family):
 
     def tempered(self, temperature: float) -> DiagonalNormalFamily:
         """Return the normal with every standard deviation multiplied by `temperature`."""
-        log_scale = self.log_scale.expand_as(self.loc) + math.log(max(temperature, 1e-12))
+        log_scale = self.log_scale.expand_as(self.loc) + math.log(temperature)
         return DiagonalNormalFamily(self.loc, log_scale, len(self.event_shape))
 
     def entropy(self) -> Tensor:
@@ -145,6 +145,10 @@ class FullNormalFamily(Family):
         tril = self.scale_tril.expand(*off.shape[:-2], *self.scale_tril.shape[-2:])
         z = torch.linalg.solve_triangular(tril, off, upper=False).squeeze(-1)
         return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI) - self.log_diagonal.sum(-1)
+
+    def tempered(self, temperature: float) -> FullNormalFamily:
+        """Return the normal with L multiplied by `temperature`."""
+        return FullNormalFamily(self.loc, self.log_diagonal + math.log(temperature), self.scale_tril * temperature)
 
     def entropy(self) -> Tensor:
         """Return ½ D (1 + log 2π) + Σ_j log L_jj, nats an example."""

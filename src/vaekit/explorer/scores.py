@@ -46,7 +46,7 @@ class Scorer:
 
     def add(self, x: Tensor, y: Tensor | None) -> None:
         """Take test examples."""
-        self._parts.append(self.of(x, y))
+        self._parts.append(self.of(x, y).cpu())
 
     def finish(self) -> None:
         """Sort what was taken."""

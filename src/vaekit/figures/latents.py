@@ -99,11 +99,11 @@ def kl_per_dimension(kl: Any, threshold: float = 0.01) -> Figure:
     Args:
         kl: (D,) or a mapping from a group's or latent's name to its (D,) array or its number. Up to six groups of
             dimensions get a panel each; more are drawn as one bar a group, in the given order (a hierarchy's levels).
-        threshold: nats, above which a dimension is active.
+        threshold: nats, above which a dimension or group is coloured.
 
     >>> fig = kl_per_dimension([0.001, 2.0, 0.5])
     >>> fig.axes[0].get_title(loc="left"), [float(b.get_height()) for b in fig.axes[0].patches]
-    ('2 of 3 dimensions active, 2.50 nats in all', [2.0, 0.5, 0.001])
+    ('2 of 3 dimensions above 0.01 nats, 2.50 in all', [2.0, 0.5, 0.001])
     """
     groups = (
         {str(k): np.atleast_1d(style.array(v, f"kl[{k}]", (0, 1))) for k, v in kl.items()}
@@ -116,38 +116,39 @@ def kl_per_dimension(kl: Any, threshold: float = 0.01) -> Figure:
     if len(groups) > 6 or (len(groups) > 1 and all(len(v) == 1 for v in groups.values())):
         fig = style.figure(height=3.6)
         sums = np.array([v.sum() for v in groups.values()])
-        active = np.array([(v > threshold).any() for v in groups.values()])
-        title = f"{active.sum()} of {len(groups)} latents active, {sums.sum():.2f} nats in all"
-        _bars(style.dress(fig.add_subplot(), title, "", unit, "y"), sums, active, list(groups), threshold)
+        above = np.array([(v > threshold).any() for v in groups.values()])
+        title = f"{above.sum()} of {len(groups)} latents above {threshold:g} nats, {sums.sum():.2f} in all"
+        _bars(style.dress(fig.add_subplot(), title, "", unit, "y"), sums, above, list(groups), threshold)
         return fig
     fig = style.figure(height=3.4 * len(groups))
     for ax, (name, values) in zip(style.panels(fig, len(groups), 1), groups.items(), strict=True):
         order = np.argsort(-values, kind="stable")
-        active = values > threshold
-        title = f"{active.sum()} of {len(values)} dimensions active, {values.sum():.2f} nats in all"
+        above = values > threshold
+        title = f"{above.sum()} of {len(values)} dimensions above {threshold:g} nats, {values.sum():.2f} in all"
         title = f"{name}: {title}" if name else title
         style.dress(ax, title, "latent dimension, most informative first", unit, "y")
-        _bars(ax, values[order], active[order], [str(i + 1) for i in order], threshold)
+        _bars(ax, values[order], above[order], [str(i + 1) for i in order], threshold)
     return fig
 
 
-def _bars(ax: Axes, values: np.ndarray, active: np.ndarray, names: Sequence[str], threshold: float) -> None:
+def _bars(ax: Axes, values: np.ndarray, above: np.ndarray, names: Sequence[str], threshold: float) -> None:
     place = np.arange(len(values))
-    ax.bar(place, values, color=[style.BLUE if on else style.GREY for on in active], width=0.82, linewidth=0)
+    ax.bar(place, values, color=[style.BLUE if on else style.GREY for on in above], width=0.82, linewidth=0)
     ax.set_xlim(-0.7, max(len(values) - 0.3, 4))
-    used = values[active & (values > 0)]
+    used = values[above & (values > 0)]
     if len(used) and used.max() > 100 * used.min():
         ax.set_yscale("log")
         ax.set_ylim(bottom=min(max(float(values[values > 0].min()), threshold / 100), threshold) / 2)
         ax.yaxis.set_major_formatter("{x:g}")
         ax.axhline(threshold, color=style.MUTED, linestyle="--", linewidth=0.9)
     style.name_ticks(ax, names)
-    if active.any() and not active.all():
+    if above.any() and not above.all():
         if (np.diff(values) > 0).any():
             ax.margins(y=0.32)  # the highest bar may stand under the legend
         from matplotlib.patches import Patch
 
-        patches = [Patch(color=style.BLUE, label="active"), Patch(color=style.GREY, label="inactive")]
+        labels = f"above {threshold:g} nats", f"below {threshold:g} nats"
+        patches = [Patch(color=c, label=label) for c, label in zip((style.BLUE, style.GREY), labels)]
         style.legend(ax, handles=patches, loc="upper right")
 
 

@@ -33,8 +33,8 @@ class Mixture:
 def fit_mixture(z: Tensor, components: int = 10, seed: int = 0) -> Mixture:
     """Fit a mixture of full-covariance normals to samples of the aggregate posterior z (N, D).
 
-    A prior has places no example is coded to; the decoder has not learned what to show there. Sampling from where the
-    codes are avoids them (Ghosh et al. 2020, arXiv:1903.12436, §4).
+    A prior has mass where no example is encoded, and there the decoder is untrained; samples of this mixture avoid such
+    regions (Ghosh et al. 2020, arXiv:1903.12436, §4).
 
     >>> z = torch.cat([torch.randn(200, 2) * 0.1 - 3, torch.randn(200, 2) * 0.1 + 3])
     >>> fit_mixture(z, 2).means.round().astype(int).tolist() in ([[-3, -3], [3, 3]], [[3, 3], [-3, -3]])
@@ -46,8 +46,10 @@ def fit_mixture(z: Tensor, components: int = 10, seed: int = 0) -> Mixture:
     from sklearn.mixture import GaussianMixture
 
     if not 1 <= components <= len(z):
-        raise UserError(f"a mixture of {components} components from {len(z)} codes; ask for 1 to that many")
+        raise UserError(
+            f"a mixture of {components} components cannot be fitted to {len(z)} codes; ask for 1 to {len(z)} components"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a looser fit is still a mixture to sample from
-        found: Any = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(z.double().numpy())
-    return Mixture(found.weights_, found.means_, np.linalg.cholesky(found.covariances_))
+        fitted: Any = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(z.double().numpy())
+    return Mixture(fitted.weights_, fitted.means_, np.linalg.cholesky(fitted.covariances_))

@@ -32,7 +32,7 @@ def direction(z: Tensor, has: Tensor) -> Tensor:
     if has.shape != z.shape[:1]:
         raise ValueError(f"there are {len(z)} codes but the attribute has shape {tuple(has.shape)}")
     if bool(has.all()) or not bool(has.any()):
-        raise ValueError("an attribute that all examples share, or none has, gives no direction")
+        raise ValueError("an attribute has no direction where all examples have it, or none does")
     return z[has].mean(0) - z[~has].mean(0)
 
 

@@ -14,7 +14,7 @@ from vaekit.nets.sequence import TokenDecoder
 def _example(shape: tuple[int, ...]) -> tuple[Likelihood, tuple[Tensor]]:
     if len(shape) != 1:
         raise ValueError(f"sequences have one axis, not {shape}")
-    net = GRUDecoder(tokens=7, length=shape[0], latent=3, width=8, embedding=4, word_dropout=0.2)
+    net = GRUDecoder((shape[0], 7), latent=3, width=8, embedding=4, word_dropout=0.2)
     return Tokens(net, truncated=True), (torch.randn(5, 3),)
 
 
@@ -25,7 +25,7 @@ class Tokens(Likelihood):
     `truncated` says that data may be cut at the network's length without END; see `TokenSequences`. How sequences are
     drawn may be set at any time (`draw_with`).
 
-    >>> px = Tokens(GRUDecoder(tokens=30, length=12, latent=8))(torch.zeros(3, 8))
+    >>> px = Tokens(GRUDecoder((12, 30), latent=8))(torch.zeros(3, 8))
     >>> px.sample().shape, px.log_prob(torch.tensor([[5, 6, 2], [4, 2, 0], [2, 0, 0]])).shape
     (torch.Size([3, 12]), torch.Size([3]))
     """

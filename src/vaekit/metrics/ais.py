@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.base import measure_of
+from vaekit.distributions.base import in_support, measure_of
 from vaekit.errors import NotALikelihood
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.inference import Progress, joined
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.hmc import Bridge, Spacing, State, adapt, anneal, stretch, temperatures
 from vaekit.metrics.likelihood import NATS, noise_of_mean
 from vaekit.models.base import Model
 
+AREA = "nats² an example"
 ROWS = 1024
 """Decoder rows at once: chains times examples."""
-
-Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Annealed:
-    """What annealing found for each example, (B,): log p(x) in nats, effective weights of C, acceptance, noise.
+    """Annealing's estimate for each example, (B,): log p(x) in nats, effective weights of C, acceptance, noise.
 
     With `curve`: `rate` and `distortion` (T + 1, B) of the optimal code at each temperature `betas` (T + 1,).
     """
@@ -55,22 +54,21 @@ class Annealed:
         return (1 / self.ess - 1 / self.chains).clamp(min=0).sqrt()
 
 
-def refusal(model: Model, x: Tensor, y: Tensor | None = None) -> str | None:
-    """Return why annealing does not apply, or None: it needs a bound on log p(x) and one continuous latent."""
+def require(model: Model, x: Tensor, y: Tensor | None = None) -> None:
+    """Raise NotALikelihood with the reason unless there is a bound on log p(x) and one latent that is free in R^D."""
     with torch.no_grad():
         trace = model.trace(x[:2], None if y is None else y[:2], hard=True)
-    reason = bounds.refusal(trace)
-    if reason is not None:
-        return reason
-    if getattr(model, "log_joint", None) is None or len(trace.latents) != 1:
-        return "annealing needs a model with one latent variable and a joint density log p(x, z)"
+    bounds.require(trace)
+    if not model.offers(Model.log_joint) or len(trace.latents) != 1:
+        raise NotALikelihood("annealing needs a model with one latent variable and a joint density log p(x, z)")
     (latent,) = trace.latents.values()
     if measure_of(latent.p) != "density" or latent.z is not latent.code:
-        return "annealing moves a latent along gradients, and this one is discrete"
-    return None
+        raise NotALikelihood("annealing moves a latent along gradients, and this one is discrete")
+    if not bool(in_support(latent.p, 2 * latent.z + 1).all()):
+        raise NotALikelihood("annealing moves a latent freely in R^D, and this one is confined to its prior's support")
 
 
-def _bridge(model: Any, x: Tensor, y: Tensor | None, start: str) -> Bridge:
+def _bridge(model: Model, x: Tensor, y: Tensor | None, start: str) -> Bridge:
     """Return the path from p(z) or q(z|x) to p(x, z)."""
     prior = model.prior_of(y)
     if start == "prior":
@@ -80,7 +78,7 @@ def _bridge(model: Any, x: Tensor, y: Tensor | None, start: str) -> Bridge:
     return Bridge(q.log_prob, lambda z: model.log_joint(x, z, y) - q.log_prob(z))
 
 
-def _begin(model: Any, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
+def _begin(model: Model, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
     """Draw the chains' first positions (C, B, ...)."""
     with torch.no_grad():
         if start == "posterior":
@@ -89,7 +87,7 @@ def _begin(model: Any, x: Tensor, y: Tensor | None, start: str, chains: int) -> 
         return p.sample((chains,) if p.batch_shape else (chains, len(x)))
 
 
-def _schedule(model: Any, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
+def _schedule(model: Model, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
     """Return the path for a batch and the step sizes a pilot run finds: few chains, a quarter of the densities."""
     bridge = _bridge(model, x, y, how.start)
     pilot = temperatures(max(min(how.steps, 40), how.steps // 4), how.spacing)
@@ -104,13 +102,14 @@ def annealed_importance(
     how: Anneal | None = None,
     *,
     curve: bool = False,
-    progress: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Annealed:
     """Estimate log p(x) of each example by annealing from p(z) (or q(z|x)) to p(x, z) with HMC.
 
     log (1/C) Σ_c exp Σ_t (β_t - β_(t-1)) (log f_1 - log f_0)(z_(t-1)): E[p̂(x)] = p(x), so a lower bound on log p(x) in
     expectation that tightens with the number of densities. Step sizes are adapted to an acceptance of 0.8 by a pilot
-    run and then kept. Memory is bounded by `how.rows`. Call it in eval mode.
+    run and then kept. Memory is bounded by `how.rows`. Call it in eval mode, x and y on the model's device; results are
+    on the CPU.
 
     Raises:
         NotALikelihood: the model bounds no log p(x), or its latent is not one continuous variable.
@@ -127,11 +126,9 @@ def annealed_importance(
     torch.Size([2])
     """
     how = how or Anneal()
-    reason = refusal(model, x, y)
-    if reason is not None:
-        raise NotALikelihood(reason)
+    require(model, x, y)
     betas = temperatures(how.steps, how.spacing)
-    found: list[Annealed] = []
+    parts: list[Annealed] = []
     width = max(1, how.rows // how.chains)
     for first in range(0, len(x), width):
         xs, ys = x[first : first + width], None if y is None else y[first : first + width]
@@ -145,12 +142,12 @@ def annealed_importance(
 
         z = _begin(model, xs, ys, how.start, how.chains)
         log_w, _, acceptance = anneal(bridge, z, betas, sizes, how.leapfrog, watch)
-        found.append(_summary(log_w, acceptance, points if curve else None, betas))
+        parts.append(_summary(log_w, acceptance, points if curve else None, betas))
         if progress is not None:
             progress(min(first + width, len(x)), len(x))
-    curves = {name: torch.cat([part.curve[name] for part in found], 1) for name in found[0].curve}
+    curves = {name: torch.cat([part.curve[name].cpu() for part in parts], 1) for name in parts[0].curve}
     values, ess, acceptance = (
-        torch.cat([getattr(part, name) for part in found]) for name in ("values", "ess", "acceptance")
+        joined([getattr(part, name) for part in parts]) for name in ("values", "ess", "acceptance")
     )
     return Annealed(values, ess, acceptance, how.chains, curves)
 
@@ -178,7 +175,7 @@ class Bracket:
 
 @torch.no_grad()
 def bidirectional(
-    model: Any, n: int, y: Tensor | None = None, how: Anneal | None = None, *, progress: Tell | None = None
+    model: Model, n: int, y: Tensor | None = None, how: Anneal | None = None, *, progress: Progress | None = None
 ) -> Bracket:
     """Bracket log p(x) of `n` examples simulated from the model itself, so that annealing's own gap is known.
 
@@ -202,7 +199,7 @@ def bidirectional(
         begin = z[rows].unsqueeze(0).expand(how.chains, *z[rows].shape)
         log_w, _, _ = anneal(bridge, begin, betas.flip(0), sizes.flip(0), how.leapfrog, lambda *_: None)
         upper.append(-bounds.log_mean_exp(log_w))
-    return Bracket(x, y, forward, torch.cat(upper))
+    return Bracket(x, y, forward, joined(upper))
 
 
 def settings(subject: Subject) -> Anneal:
@@ -213,11 +210,11 @@ def settings(subject: Subject) -> Anneal:
     return Anneal(**given)
 
 
-def _facts(found: Annealed, how: Anneal) -> dict[str, Any]:
+def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
     return {
-        "ess": float(found.ess.mean()),
-        "mc_stderr": noise_of_mean(found.noise),
-        "acceptance": float(found.acceptance.mean()),
+        "ess": float(annealed.ess.mean()),
+        "mc_stderr": noise_of_mean(annealed.noise),
+        "acceptance": float(annealed.acceptance.mean()),
         "chains": how.chains,
         "steps": how.steps,
         "leapfrog": how.leapfrog,
@@ -233,17 +230,14 @@ def _facts(found: Annealed, how: Anneal) -> dict[str, Any]:
     reference="Neal 2001; Wu et al. 2017, arXiv:1611.04273",
     slow=True,
 )
+@refuses("ais", unit=NATS)
 def ais(subject: Subject) -> dict[str, Result]:
     """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
-    n = min(len(subject.x), int(subject.options.get("ais_limit", 100)))
-    x, y, how = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n]), settings(subject)
-    try:
-        found = annealed_importance(subject.model, x, y, how, progress=lambda i, of: subject.progress("ais", i, of))
-    except NotALikelihood as error:
-        return {"ais": refused(error.reason, NATS)}
-    with torch.no_grad():
-        measure = measure_of(subject.model.trace(x[:1], None if y is None else y[:1]).px)
-    return {"ais": mean_of(found.values, NATS, measure=measure, **_facts(found, how))}
+    x, y = subject.first(int(subject.options.get("ais_limit", 100)))
+    how = settings(subject)
+    annealed = annealed_importance(subject.model, x, y, how, progress=subject.told("ais"))
+    measure = measure_of(subject.model.trace(*subject.first(1)).px)
+    return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
 
 
 @metric(
@@ -255,19 +249,15 @@ def ais(subject: Subject) -> dict[str, Result]:
     reference="Grosse, Ghahramani & Adams 2015, arXiv:1511.02543",
     slow=True,
 )
+@refuses("ais_gap", unit=NATS)
 def ais_gap(subject: Subject) -> dict[str, Result]:
-    """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: what the `ais` number may lack."""
+    """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
-    y = None if subject.y is None else subject.y[torch.arange(n) % len(subject.y)]
-    reason = refusal(subject.model, subject.x, subject.label(subject.y))
-    if reason is not None:
-        return {"ais_gap": refused(reason, NATS)}
-    found = bidirectional(
-        subject.model, n, subject.label(y), how, progress=lambda i, of: subject.progress("ais_gap", i, of)
-    )
-    lower, upper = float(found.forward.values.mean()), float(found.upper.mean())
-    facts = _facts(found.forward, how) | {"lower": lower, "upper": upper}
-    return {"ais_gap": mean_of(found.upper - found.forward.values, NATS, **facts)}
+    require(subject.model, *subject.first(2))
+    bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.told("ais_gap"))
+    lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
+    facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
+    return {"ais_gap": mean_of(bracket.upper - bracket.forward.values, NATS, **facts)}
 
 
 @metric(
@@ -279,23 +269,16 @@ def ais_gap(subject: Subject) -> dict[str, Result]:
     reference="Huang et al. 2020, arXiv:2008.06653",
     slow=True,
 )
+@refuses("rate_distortion", unit=AREA)
 def rate_distortion(subject: Subject) -> dict[str, Result]:
     """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
-    n = min(len(subject.x), int(subject.options.get("ais_limit", 100)))
-    x, y = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n])
-    given = settings(subject)
-    how = Anneal(given.steps, given.chains, given.leapfrog, given.spacing, "prior", given.rows)
-    unit = "nats² an example"
-    try:
-        found = annealed_importance(
-            subject.model, x, y, how, curve=True, progress=lambda i, of: subject.progress("rate_distortion", i, of)
-        )
-    except NotALikelihood as error:
-        return {"rate_distortion": refused(error.reason, unit)}
-    rate, distortion = found.curve["rate"].double(), found.curve["distortion"].double()
+    x, y = subject.first(int(subject.options.get("ais_limit", 100)))
+    how = replace(settings(subject), start="prior")
+    annealed = annealed_importance(subject.model, x, y, how, curve=True, progress=subject.told("rate_distortion"))
+    rate, distortion = annealed.curve["rate"].double(), annealed.curve["distortion"].double()
     # the curve falls: the area is ∫ rate dD, taken from the prior's distortion down to that at β = 1
     area = (0.5 * (rate[1:] + rate[:-1]) * (distortion[:-1] - distortion[1:])).sum(0)
     every = max(1, math.ceil(len(rate) / 50))
     mean = {name: value.mean(1)[::every].tolist() for name, value in (("rate", rate), ("distortion", distortion))}
     facts = {"beta": temperatures(how.steps, how.spacing)[::every].tolist(), **mean}
-    return {"rate_distortion": mean_of(area, unit, **facts)}
+    return {"rate_distortion": mean_of(area, AREA, **facts)}

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix
-from vaekit.errors import UserError
+from vaekit.devices import device_of
+from vaekit.errors import NotALikelihood, UserError
+from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Registry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,15 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; numbers that are not finite become null."""
-        out: dict[str, Any] = {"value": _finite(self.value), "unit": self.unit, "n": self.n}
+        """Return plain JSON; what is not finite becomes null, with the reason."""
+        out: dict[str, Any] = {"value": self.value, "unit": self.unit, "n": self.n}
         if self.stderr is not None:
-            out["stderr"] = _finite(self.stderr)
+            out["stderr"] = self.stderr
         if self.interval is not None:
-            out["interval"] = [_finite(end) for end in self.interval]
-        return out | dict(self.facts)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+            out["interval"] = list(self.interval)
+        if self.value is not None and not math.isfinite(self.value):
+            out["refused"] = f"its value is {self.value}"
+        return finite(out | dict(self.facts))
 
 
 def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
@@ -50,9 +53,16 @@ def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
     >>> mean_of(torch.tensor([1.0, 3.0]), "nats").to_dict()
     {'value': 2.0, 'unit': 'nats', 'n': 2, 'stderr': 1.0}
     """
-    every = values.double()
-    stderr = float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
-    return Result(float(every.mean()), unit, len(every), stderr, facts=facts)
+    values = values.cpu().double()
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        reason = f"{bad} of {len(values)} examples have a value that is not finite"
+        return Result(float(values.mean()), unit, len(values), facts={"refused": reason} | facts)
+    stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
+    return Result(float(values.mean()), unit, len(values), stderr, facts=facts)
+
+
+Metric = Callable[["Subject"], Mapping[str, Result]]
 
 
 def refused(reason: str, unit: str, **facts: Any) -> Result:
@@ -60,23 +70,42 @@ def refused(reason: str, unit: str, **facts: Any) -> Result:
     return Result(None, unit, 0, facts={"refused": reason, **facts})
 
 
+def refuses(*names: str, unit: str) -> Callable[[Metric], Metric]:
+    """Make a metric that raises a UserError give these numbers without a value, with the error's reason."""
+
+    def add(function: Metric) -> Metric:
+        @wraps(function)
+        def call(subject: Subject) -> Mapping[str, Result]:
+            try:
+                return function(subject)
+            except UserError as error:
+                reason = error.reason if isinstance(error, NotALikelihood) else str(error)
+                return {name: refused(reason, unit) for name in names}
+
+        return call
+
+    return add
+
+
 @dataclass
 class Subject:
-    """What is evaluated: a model in eval mode and the test examples as it sees them (x, y), with the settings.
+    """What is evaluated: a model and the test examples as it sees them (x, y) on the CPU, with the settings.
 
     `train` gives the training split prepared likewise, for metrics that fit a probe; it is read only when asked for.
     `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`. `show` brings images to
     [0, 1]. `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
+
+    Metrics read examples by `batches`, `per_example`, `pieces` and `first`, which move them to the model's device.
     """
 
     model: Model
     info: DataInfo
-    x: Tensor
+    x: Any
     y: Tensor | None = None
     k: int = 500
     seed: int = 0
-    batch_size: int = 500
-    train: Callable[[], tuple[Tensor, Tensor | None]] | None = None
+    batch_size: int = BATCH
+    train: Callable[[], tuple[Any, Tensor | None]] | None = None
     show: Callable[[Tensor], Tensor] = lambda x: x
     progress: Callable[[str, int, int], None] = lambda name, done, total: None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -84,33 +113,49 @@ class Subject:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
-    def batches(self, name: str = "") -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield test batches, telling the progress."""
-        total = len(self.x)
-        for start in range(0, total, self.batch_size):
-            stop = start + self.batch_size
-            yield self.x[start:stop], None if self.y is None else self.y[start:stop]
-            self.progress(name, min(stop, total), total)
+    def told(self, name: str) -> Progress:
+        """Return what reports the progress of one metric, (done, all)."""
+        return lambda done, total: self.progress(name, done, total)
 
-    def shares(self, name: str = "") -> Iterator[tuple[Any, Tensor | None]]:
+    def batches(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
+        """Yield test batches as the model takes them, with labels where it is conditioned on them."""
+        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.told(name))
+
+    def per_example(self, name: str, call: Callable[[Any, Tensor | None], Tensor]) -> Tensor:
+        """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""
+        return joined([call(x, y) for x, y in self.batches(name)])
+
+    def first(self, n: int) -> tuple[Any, Tensor | None]:
+        """Return the first `n` test examples in one batch."""
+        return self._batch(slice(0, n))
+
+    def labels(self, n: int) -> Tensor | None:
+        """Return (n,) labels for a conditional model, those of the test examples in turn; None for other models."""
+        y = label_for(self.model, self.y)
+        return None if y is None else y[torch.arange(n) % len(y)].to(device_of(self.model))
+
+    def pieces(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
         """Yield this process's pieces of the test examples, every W-th of W processes; of one process, all.
 
         Each piece has noise seeded by its place, so that the numbers do not depend on how many processes there are.
         """
-        total = len(self.x)
-        for number in range(distributed.rank() if self.sharing else 0, -(-total // PIECE), self._processes):
+        for number in range(distributed.rank() if self.sharing else 0, -(-len(self.x) // PIECE), self._processes):
             torch.manual_seed(mix(self.seed, number))
-            rows = slice(number * PIECE, (number + 1) * PIECE)
-            yield self.x[rows], None if self.y is None else self.y[rows]
-            self.progress(name, min(rows.stop, total), total)
+            stop = (number + 1) * PIECE
+            yield self._batch(slice(number * PIECE, stop))
+            self.progress(name, min(stop, len(self.x)), len(self.x))
+
+    def _batch(self, rows: slice) -> tuple[Any, Tensor | None]:
+        x, y = self.x[rows], None if self.y is None else self.y[rows]
+        return next(batches(self.model, x, y, size=len(x)))
 
     @property
     def _processes(self) -> int:
         return distributed.world() if self.sharing else 1
 
-    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+    def join_pieces(self, parts: list[Tensor]) -> Tensor:
         """Return the values (N,) of all examples, in their order, from those of each process's pieces."""
-        mine = torch.cat(list(parts)) if parts else torch.zeros(0)
+        mine = joined(parts) if parts else torch.zeros(0)
         if self._processes == 1:
             return mine
         every = torch.arange(len(self.x)).split(PIECE)
@@ -118,20 +163,30 @@ class Subject:
         return torch.empty_like(order, dtype=mine.dtype).index_copy_(0, order, distributed.join_rows(mine))
 
     def agreed(self, text: str | None) -> str | None:
-        """Return what the first process that has something to say says, where processes share the examples."""
+        """Return the text of the first process that has one, where processes share the examples."""
         return distributed.first_text(text) if self.sharing else text
 
-    def label(self, y: Tensor | None) -> Tensor | None:
-        """Return y for conditional models, None for the others."""
-        return y if self.model.takes_label else None
+    def samples(self, n: int, draw: bool = False) -> Any:
+        """Return `n` samples on the CPU, (n, ...); a conditional model is given the test examples' labels in turn.
+
+        They are drawn in pieces, each seeded by its place, so that they do not depend on the batch size.
+        """
+        y, parts = self.labels(n), []
+        for number, start in enumerate(range(0, n, PIECE)):
+            torch.manual_seed(mix(self.seed, number, 1))
+            rows = slice(start, min(start + PIECE, n))
+            label = None if y is None else y[rows]
+            parts.append(self.model.sample(rows.stop - start, label, draw=draw).to("cpu"))
+            self.progress("sample", rows.stop, n)
+        return joined(parts)
 
     @cached_property
-    @torch.no_grad()
     def features(self) -> Tensor:
         """Posterior means of the test examples, (N, F)."""
-        return torch.cat([self.model.features(x, self.label(y)) for x, y in self.batches("encode")])
+        with inference(self.model, self.seed):
+            return self.per_example("encode", self.model.features)
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what `make` gives, made at the first call and kept for other metrics."""
         if name not in self.shared:
             self.shared[name] = make()
@@ -139,9 +194,7 @@ class Subject:
 
 
 PIECE = 100
-"""Examples in a piece of `Subject.shares`."""
-
-Metric = Callable[[Subject], Mapping[str, Result]]
+"""Examples in one of `Subject.pieces`, and samples drawn at once."""
 
 METRICS: Registry[Metric] = Registry("metric", "vaekit.metrics")
 
@@ -162,8 +215,8 @@ def metric(
     `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
     "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
     asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
-    "all". Where a `quiet` one has no value, that is said only to those who name it. Several processes share the
-    examples of a `shared` one, which reads them by `Subject.shares`; any other is computed by the first of them.
+    "all". A `quiet` one without a value is left out unless it is asked for by name. Several processes share the
+    examples of a `shared` one, which reads them by `Subject.pieces`; any other is computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -194,7 +247,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "factors": subject.factors is not None,
         "train": subject.train is not None,
         "classifier": subject.model.gives_label,
-        "codes": hasattr(subject.model, "code_count"),
+        "codes": subject.model.offers(Model.codes),
         "array": subject.info.is_array,
         **{kind: subject.info.kind == kind for kind in ("tokens", "table", "graph")},
         f"modality:{subject.info.modality}": True,
@@ -203,9 +256,9 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "labels": "the data have no labels",
         "images": "the data are not images",
         "factors": "the data have no known factors",
-        "train": "the training split is not at hand",
+        "train": "training data not found",
         "classifier": "the model does not classify",
-        "codes": "the model's latents are no quantised codes",
+        "codes": "the model has no quantised codes",
         "array": "the data are not arrays of numbers",
         "tokens": "the data are not sequences of tokens",
         "table": "the data are not a table",
@@ -234,24 +287,18 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
                 f"there is no metric '{name}'; groups: {', '.join(sorted(groups))}; metrics: {METRICS.names}"
             )
     out: dict[str, dict[str, Result]] = {name: {} for name in chosen}
-    was_training = subject.model.training
-    subject.model.eval()
-    try:
-        # Those that several processes share come first; the others are the first process's, and nobody waits for it.
-        for name in sorted(chosen, key=lambda one: not METRICS[one].facts["shared"]):
-            by_name = chosen[name]
-            entry = METRICS[name]
-            lack = lacking(subject, entry.facts["needs"])
-            if lack and by_name:
-                raise UserError(f"the metric '{name}' cannot be computed: {lack}")
-            if lack or not (entry.facts["shared"] or distributed.is_main()):
-                continue
-            subject.sharing = entry.facts["shared"] and distributed.world() > 1
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(subject.seed)
-                found = entry.part(subject)
-            hidden = entry.facts["quiet"] and not by_name
-            out[name] = {key: result for key, result in found.items() if not (hidden and result.value is None)}
-    finally:
-        subject.model.train(was_training)
+    # Those that several processes share come first; the others are the first process's, and nobody waits for it.
+    for name in sorted(chosen, key=lambda one: not METRICS[one].facts["shared"]):
+        by_name = chosen[name]
+        entry = METRICS[name]
+        lack = lacking(subject, entry.facts["needs"])
+        if lack and by_name:
+            raise UserError(f"the metric '{name}' cannot be computed: {lack}")
+        if lack or not (entry.facts["shared"] or distributed.is_main()):
+            continue
+        subject.sharing = entry.facts["shared"] and distributed.world() > 1
+        with inference(subject.model, subject.seed):
+            results = entry.part(subject)
+        hidden = entry.facts["quiet"] and not by_name
+        out[name] = {key: result for key, result in results.items() if not (hidden and result.value is None)}
     return {key: result for each in out.values() for key, result in each.items()}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from vaekit.errors import UserError
-from vaekit.metrics import codes as scores
+from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
-from vaekit.metrics.base import Result, Subject, metric, refused
-from vaekit.metrics.errors import bootstrap, share
+from vaekit.metrics.base import Result, Subject, metric, refuses
+from vaekit.metrics.uncertainty import bootstrap, share
 
 MOST = 5000
 """Examples used, at most."""
@@ -31,22 +29,6 @@ def _data(subject: Subject) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return subject.features[:n].double().numpy(), factors[:, varied], [names[j] for j in varied]
 
 
-def by_factors(*names: str) -> Callable[..., Callable[[Subject], dict[str, Result]]]:
-    """Refuse the numbers with the reason where the examples do not do."""
-
-    def add(function: Callable[[Subject], dict[str, Result]]) -> Callable[[Subject], dict[str, Result]]:
-        def call(subject: Subject) -> dict[str, Result]:
-            try:
-                return function(subject)
-            except UserError as error:
-                return {name: refused(str(error), UNIT) for name in names}
-
-        call.__doc__ = function.__doc__
-        return call
-
-    return add
-
-
 @metric(
     "mig",
     group="disentanglement",
@@ -54,7 +36,7 @@ def by_factors(*names: str) -> Callable[..., Callable[[Subject], dict[str, Resul
     needs=("factors",),
     reference="Chen et al. 2018, arXiv:1802.04942",
 )
-@by_factors("mig")
+@refuses("mig", unit=UNIT)
 def mig(subject: Subject) -> dict[str, Result]:
     """Mutual information gap, averaged over factors, codes in 20 bins."""
     codes, factors, names = _data(subject)
@@ -71,7 +53,7 @@ def mig(subject: Subject) -> dict[str, Result]:
     needs=("factors",),
     reference="Kumar et al. 2018, arXiv:1711.00848",
 )
-@by_factors("sap")
+@refuses("sap", unit=UNIT)
 def sap(subject: Subject) -> dict[str, Result]:
     """Separated attribute predictability, averaged over factors; `shape` is categorical, the others ordered."""
     codes, factors, names = _data(subject)
@@ -85,7 +67,7 @@ def sap(subject: Subject) -> dict[str, Result]:
 
 
 def _swapped(first: float, second: float, n: int, **facts: object) -> Result:
-    """Return the mean of a number grown on either half, their half difference being its standard error."""
+    """Return the mean of two numbers, each fitted on one half of the examples, and half their difference as stderr."""
     return Result((first + second) / 2, UNIT, n, abs(first - second) / 2, facts=facts)
 
 
@@ -100,15 +82,14 @@ def _swapped(first: float, second: float, n: int, **facts: object) -> Result:
     needs=("factors",),
     reference="Eastwood & Williams 2018, openreview:By-7dz-AZ",
 )
-@by_factors("dci_disentanglement", "dci_completeness", "dci_informativeness")
+@refuses("dci_disentanglement", "dci_completeness", "dci_informativeness", unit=UNIT)
 def dci(subject: Subject) -> dict[str, Result]:
-    """Disentanglement, completeness and informativeness by random forests, each half grown on and tested in turn."""
+    """Disentanglement, completeness and informativeness by random forests, fitted and tested on either half."""
     codes, factors, names = _data(subject)
-    found = []
-    for i, swap in enumerate((False, True)):
-        found.append(scores.dci(codes, factors, swap=swap))
-        subject.progress("dci", i + 1, 2)
-    a, b = found
+    a = scores.dci(codes, factors)
+    subject.progress("dci", 1, 2)
+    b = scores.dci(codes, factors, swap=True)
+    subject.progress("dci", 2, 2)
     n = len(codes)
     importance = ((a.importance + b.importance) / 2).round(4).tolist()
     return {
@@ -128,7 +109,7 @@ def dci(subject: Subject) -> dict[str, Result]:
     needs=("factors",),
     reference="Ridgeway & Mozer 2018, arXiv:1802.05312",
 )
-@by_factors("modularity", "explicitness")
+@refuses("modularity", "explicitness", unit=UNIT)
 def modularity_explicitness(subject: Subject) -> dict[str, Result]:
     """Modularity of the codes, and explicitness of the factors in them."""
     codes, factors, names = _data(subject)
@@ -152,7 +133,7 @@ def modularity_explicitness(subject: Subject) -> dict[str, Result]:
     needs=("factors",),
     reference="Higgins et al. 2017, openreview:Sy2fzU9gl",
 )
-@by_factors("beta_vae_score")
+@refuses("beta_vae_score", unit=UNIT)
 def beta_vae_score(subject: Subject) -> dict[str, Result]:
     """The β-VAE metric: held-out accuracy over batches of pairs."""
     codes, factors, names = _data(subject)
@@ -167,7 +148,7 @@ def beta_vae_score(subject: Subject) -> dict[str, Result]:
     needs=("factors",),
     reference="Kim & Mnih 2018, arXiv:1802.05983",
 )
-@by_factors("factor_vae_score")
+@refuses("factor_vae_score", unit=UNIT)
 def factor_vae_score(subject: Subject) -> dict[str, Result]:
     """The FactorVAE metric: held-out accuracy of the majority vote."""
     codes, factors, names = _data(subject)
@@ -182,7 +163,7 @@ def factor_vae_score(subject: Subject) -> dict[str, Result]:
     needs=("factors",),
     reference="Suter et al. 2019, arXiv:1811.00007",
 )
-@by_factors("irs")
+@refuses("irs", unit=UNIT)
 def irs(subject: Subject) -> dict[str, Result]:
     """Interventional robustness score."""
     codes, factors, _ = _data(subject)

@@ -1,4 +1,5 @@
-"""Distances between two samples of feature vectors, as pure functions: Fréchet, kernel, precision, density and kin."""
+"""Distances between two samples of feature vectors, as pure functions: Fréchet and kernel distance, Inception Score,
+precision and recall, density and coverage."""
 
 from __future__ import annotations
 

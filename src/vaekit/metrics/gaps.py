@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
-from vaekit.errors import NotALikelihood
+from vaekit.inference import Progress
 from vaekit.metrics import ais
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.likelihood import NATS
 from vaekit.models.base import Model
 
 Family = Literal["diagonal", "full"]
+FAMILIES: tuple[Family, Family] = ("diagonal", "full")
+LR = 0.03
 
 
 @dataclass(frozen=True)
 class Local:
-    """Each example's own best q: its ELBO (B,) with the noise of its samples (B,), and q itself."""
+    """Each example's own best q: its ELBO (B,) with the noise of its samples (B,) on the CPU, and q itself."""
 
     elbo: Tensor
     noise: Tensor
@@ -31,21 +33,21 @@ class Local:
 
 
 def fit_posteriors(
-    model: Any,
+    model: Model,
     x: Tensor,
     y: Tensor | None = None,
     *,
     family: Family = "diagonal",
     steps: int = 500,
     samples: int = 16,
-    lr: float = 0.03,
     scoring: int = 1000,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Local:
     """Maximise each example's ELBO over its own normal q(z), diagonal or of full covariance, from the encoder's mean.
 
     argmax_q E_q[log p(x, z) - log q(z)], by Adam on reparameterised samples with a falling rate; the ELBO is then
-    estimated on `scoring` fresh samples. Weights of the model are left alone. Call it in eval mode.
+    estimated on `scoring` fresh samples. The model's weights do not change. Call it in eval mode, x and y on the
+    model's device.
 
     Source: Cremer, Li & Duvenaud 2018, arXiv:1801.03558, §4.
     """
@@ -57,7 +59,7 @@ def fit_posteriors(
     free = [loc, spread, lower] if family == "full" else [loc, spread]
     for value in free:
         value.requires_grad_(True)
-    optimiser = torch.optim.Adam(free, lr=lr)
+    optimiser = torch.optim.Adam(free)
 
     def current() -> DiagonalNormalFamily | FullNormalFamily:
         if family == "diagonal":
@@ -67,7 +69,7 @@ def fit_posteriors(
     with torch.enable_grad():
         for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = lr * min(1.0, 2 * (1 - step / steps)) + 1e-5
+                group["lr"] = LR * min(1.0, 2 * (1 - step / steps)) + 1e-5
             q = current()
             z = q.rsample((samples,))
             loss = -(model.log_joint(x, z, y).mean(0) + q.entropy()).sum()
@@ -80,11 +82,11 @@ def fit_posteriors(
     for value in free:
         value.requires_grad_(False)
     values = _elbo_samples(model, x, y, current(), scoring)
-    return Local(values.mean(0), values.std(0) / math.sqrt(scoring), current())
+    return Local(values.mean(0).cpu(), values.std(0).cpu() / math.sqrt(scoring), current())
 
 
 @torch.no_grad()
-def _elbo_samples(model: Any, x: Tensor, y: Tensor | None, q: Any, samples: int, rows: int = 1024) -> Tensor:
+def _elbo_samples(model: Model, x: Tensor, y: Tensor | None, q: Distribution, samples: int, rows: int = 1024) -> Tensor:
     """Return log p(x, z) - log q(z) at samples of q: (S, B)."""
     step = max(1, rows // len(x))
     parts = []
@@ -97,38 +99,31 @@ def _elbo_samples(model: Any, x: Tensor, y: Tensor | None, q: Any, samples: int,
 MEANINGS: dict[str, tuple[str, bool | None]] = {
     "approximation_gap": ("log p(x) minus the best ELBO a diagonal normal q could have, example by example", False),
     "approximation_gap_full": ("the same for a normal q of full covariance", False),
-    "amortisation_gap": ("what the encoder loses against each example's own best diagonal normal q", False),
+    "amortisation_gap": ("ELBO of each example's own best diagonal normal q minus that of the encoder's", False),
 }
 
 
 @metric("gaps", group="gaps", gives=MEANINGS, reference="Cremer, Li & Duvenaud 2018, arXiv:1801.03558", slow=True)
+@refuses(*MEANINGS, unit=NATS)
 def gaps(subject: Subject) -> dict[str, Result]:
     """Approximation and amortisation gaps on the first `gaps_limit` (50) examples, q optimised for each."""
-    n = min(len(subject.x), int(subject.options.get("gaps_limit", 50)))
-    x, y = subject.x[:n], subject.label(None if subject.y is None else subject.y[:n])
-    model: Any = subject.model
-    reason = ais.refusal(model, x, y)
-    if reason is not None:
-        return {name: refused(reason, NATS) for name in MEANINGS}
+    x, y = subject.first(int(subject.options.get("gaps_limit", 50)))
+    model = subject.model
+    ais.require(model, x, y)
     steps = int(subject.options.get("gaps_steps", 500))
-    families: tuple[Family, ...] = ("diagonal", "full")
-    found: dict[Family, Local] = {}
-    for family in families:
-        name = f"gaps: {family}"
-        found[family] = fit_posteriors(
-            model, x, y, family=family, steps=steps, progress=lambda i, of, name=name: subject.progress(name, i, of)
-        )
-    log_px, how = _log_px(subject, model, x, y, found["full"].q)
-    encoder = _encoder_elbo(model, x, y)
-    out = {
-        "approximation_gap": log_px - found["diagonal"].elbo,
-        "approximation_gap_full": log_px - found["full"].elbo,
-        "amortisation_gap": found["diagonal"].elbo - encoder,
+    diagonal, full = (
+        fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.told(f"gaps: {family}"))
+        for family in FAMILIES
+    )
+    log_px, how = _log_px(subject, x, y, full.q)
+    gap = {
+        "approximation_gap": log_px - diagonal.elbo,
+        "approximation_gap_full": log_px - full.elbo,
+        "amortisation_gap": diagonal.elbo - _encoder_elbo(model, x, y).cpu(),
     }
-    return {name: mean_of(values, NATS, log_px=how, steps=steps) for name, values in out.items()}
+    return {name: mean_of(values, NATS, log_px=how, steps=steps) for name, values in gap.items()}
 
 
-@torch.no_grad()
 def _encoder_elbo(model: Model, x: Tensor, y: Tensor | None, samples: int = 1000, rows: int = 1024) -> Tensor:
     """Return the encoder's ELBO, averaged over many samples: (B,)."""
     step = max(1, rows // len(x))
@@ -136,17 +131,11 @@ def _encoder_elbo(model: Model, x: Tensor, y: Tensor | None, samples: int = 1000
     return torch.stack([bounds.elbo(model.trace(x, y, k=step, hard=True)) for _ in range(rounds)]).mean(0)
 
 
-def _log_px(subject: Subject, model: Any, x: Tensor, y: Tensor | None, q: Any) -> tuple[Tensor, str]:
+def _log_px(subject: Subject, x: Tensor, y: Tensor | None, q: Distribution) -> tuple[Tensor, str]:
     """Return the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing."""
-    log_w = _elbo_samples(model, x, y, q, 5000)
-    weighted = bounds.log_mean_exp(log_w)
-    try:
-        how = ais.settings(subject)
-        annealed = ais.annealed_importance(
-            model, x, y, how, progress=lambda i, of: subject.progress("gaps: ais", i, of)
-        ).values
-    except NotALikelihood:
-        return weighted, "importance-weighted, K=5000"
+    weighted = bounds.log_mean_exp(_elbo_samples(subject.model, x, y, q, 5000)).cpu()
+    how = ais.settings(subject)
+    annealed = ais.annealed_importance(subject.model, x, y, how, progress=subject.told("gaps: ais")).values
     if annealed.mean() > weighted.mean():
         return annealed, f"ais, {how.steps} steps, {how.chains} chains"
     return weighted, "importance-weighted from the optimised q, K=5000"

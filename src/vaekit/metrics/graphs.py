@@ -1,4 +1,4 @@
-"""What is measured of models of graphs: predicted links, drawn graphs beside the data's, the bound a node."""
+"""Metrics of graphs: predicted links, drawn graphs beside the data's, the bound per node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 
 from vaekit import bounds
 from vaekit.collapse import ACTIVE
+from vaekit.devices import device_of
 from vaekit.graphs import Graphs
+from vaekit.inference import joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
 BOOTSTRAPS = 200
@@ -28,16 +30,16 @@ LEAST_DRAWN = 200
     reference="Kipf & Welling 2016, arXiv:1611.07308",
     quiet=True,
 )
-@torch.no_grad()
 def links(subject: Subject) -> dict[str, Result]:
-    """How well held-out edges are told from pairs that are not joined, by the log-odds at the posterior means."""
-    x: Any = subject.x
+    """How well the log-odds at the posterior means separate held-out edges from pairs that are not joined."""
+    x = subject.x
     model: Any = subject.model
     if x.asked is None or not len(x.asked) or bool(x.answers.all()) or not bool(x.answers.any()):
-        reason = "no links were held out: they are where the data are one graph"
+        reason = "no links were held out; they are only where the data are one graph"
         return {name: refused(reason, "of 1") for name in ("auc", "ap")}
-    scores = model.decode(model.posterior_mean(x), sizes=x.sizes).pair_logits(x, x.asked).double().numpy()
     answers = x.answers.numpy()
+    x = x.to(device_of(model))
+    scores = model.decode(model.posterior_mean(x), sizes=x.sizes).pair_logits(x, x.asked).cpu().double().numpy()
     value, stderr = auc(scores[answers], scores[~answers])
     facts = {"edges": int(answers.sum()), "pairs not joined": int((~answers).sum())}
     random = np.random.default_rng(subject.seed)
@@ -71,8 +73,8 @@ def average_precision(scores: np.ndarray, answers: np.ndarray) -> float:
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(answers[order])
     last = np.append(np.diff(scores[order]) != 0, True)
-    found, taken = hits[last], np.flatnonzero(last) + 1
-    return float((np.diff(found, prepend=0) * found / taken).sum() / hits[-1])
+    right, taken = hits[last], np.flatnonzero(last) + 1
+    return float((np.diff(right, prepend=0) * right / taken).sum() / hits[-1])
 
 
 @metric(
@@ -84,22 +86,20 @@ def average_precision(scores: np.ndarray, answers: np.ndarray) -> float:
     },
     needs=("graph",),
 )
-@torch.no_grad()
 def elbo_per_node(subject: Subject) -> dict[str, Result]:
-    """The plain ELBO over the number of nodes, and the latent dimensions that the nodes make use of."""
+    """The plain ELBO over the number of nodes, and the latent dimensions that are active over the nodes."""
     values, codes = [], []
     reason = None
     for x, _ in subject.batches("elbo_per_node"):
-        graphs: Any = x
         trace = subject.model.trace(x, hard=True)
         reason = reason or bounds.refusal(trace)
-        codes.append(graphs.packed(trace.latents["z"].q.mean))
+        codes.append(x.packed(trace.latents["z"].q.mean))
         if reason is None:
-            values.append(bounds.elbo(trace) / graphs.sizes)
-    means = torch.cat(codes)
+            values.append(bounds.elbo(trace) / x.sizes)
+    means = joined(codes)
     active = Result(float((means.var(0) > ACTIVE).sum()), "dimensions", len(means), facts={"of": means.shape[1]})
     unit = "nats a node"
-    bound = mean_of(torch.cat(values), unit) if reason is None else refused(reason, unit)
+    bound = mean_of(joined(values), unit) if reason is None else refused(reason, unit)
     return {"elbo_per_node": bound, "active_node_units": active}
 
 
@@ -118,16 +118,15 @@ def elbo_per_node(subject: Subject) -> dict[str, Result]:
     needs=("graph",),
     quiet=True,
 )
-@torch.no_grad()
 def drawn_graphs(subject: Subject) -> dict[str, Result]:
     """Degrees and clustering of graphs drawn from the model beside those of the test graphs."""
     names = {"degree": "edges a node", "clustering": "of 1", "degree_distance": "of 1", "clustering_distance": "of 1"}
-    data: Any = subject.x
+    data = subject.x
     if len(data) < 2:
         return {
-            name: refused("there is one graph, and nothing to compare its like with", u) for name, u in names.items()
+            name: refused("the data are one graph, so there are no others to compare", u) for name, u in names.items()
         }
-    drawn: Any = subject.model.sample(max(LEAST_DRAWN, len(data)))
+    drawn: Any = subject.model.sample(max(LEAST_DRAWN, len(data))).to("cpu")
     ours, theirs = statistics(drawn), statistics(data)
     train = None if subject.train is None else statistics(subject.train()[0])
     out = {}
@@ -141,7 +140,7 @@ def drawn_graphs(subject: Subject) -> dict[str, Result]:
     return out
 
 
-def statistics(x: Graphs | Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def statistics(x: Graphs) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the degree and the local clustering coefficient of every node, graph by graph.
 
     The coefficient is the share of pairs of a node's neighbours that are joined; 0 with fewer than two neighbours.

@@ -135,17 +135,17 @@ def adapt(bridge: Bridge, z: Tensor, betas: Tensor, leapfrog: int, start: float 
     """
     state = State.at(bridge, z)
     size = torch.full((z.shape[1],), start, dtype=state.base.dtype, device=z.device)
-    found = []
+    sizes = []
     for t, beta in enumerate(betas.tolist()):
         for _ in range(warm if t == 0 else 1):
             state, accept = transition(bridge, state, beta, size, leapfrog)
             size = size * (0.5 * (accept.mean(0) - TARGET)).exp()
-        found.append(size)
-    return torch.stack(found)
+        sizes.append(size)
+    return torch.stack(sizes)
 
 
 def stretch(steps: Tensor, pilot: Tensor, betas: Tensor) -> Tensor:
-    """Interpolate step sizes (P, B), found at the temperatures `pilot` (P,), to `betas` (T + 1,): (T + 1, B)."""
+    """Interpolate step sizes (P, B) at the temperatures `pilot` (P,) to `betas` (T + 1,): (T + 1, B)."""
     right = torch.searchsorted(pilot, betas).clamp(1, len(pilot) - 1)
     low, high = pilot[right - 1], pilot[right]
     share = ((betas - low) / (high - low)).clamp(0, 1).to(steps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,17 +12,32 @@ from torch import Tensor, nn
 from vaekit.errors import UserError
 
 SIDE = 299
-FEATURES, CLASSES = 2048, 1008
+CLASSES = 1008
+
+
+MIXED = {
+    "5b": "1x1 64@1 | 5x5 48@1 64@5 | 3x3dbl 64@1 96@3 96@3 | mean 32",
+    "5c": "1x1 64@1 | 5x5 48@1 64@5 | 3x3dbl 64@1 96@3 96@3 | mean 64",
+    "5d": "1x1 64@1 | 5x5 48@1 64@5 | 3x3dbl 64@1 96@3 96@3 | mean 64",
+    "6a": "3x3 384@3 | 3x3dbl 64@1 96@3 96@3 | halve",
+    "6b": "1x1 192@1 | 7x7 128@1 128@1x7 192@7x1 | 7x7dbl 128@1 128@7x1 128@1x7 128@7x1 192@1x7 | mean 192",
+    "6c": "1x1 192@1 | 7x7 160@1 160@1x7 192@7x1 | 7x7dbl 160@1 160@7x1 160@1x7 160@7x1 192@1x7 | mean 192",
+    "6d": "1x1 192@1 | 7x7 160@1 160@1x7 192@7x1 | 7x7dbl 160@1 160@7x1 160@1x7 160@7x1 192@1x7 | mean 192",
+    "6e": "1x1 192@1 | 7x7 192@1 192@1x7 192@7x1 | 7x7dbl 192@1 192@7x1 192@1x7 192@7x1 192@1x7 | mean 192",
+    "7a": "3x3 192@1 320@3 | 7x7x3 192@1 192@1x7 192@7x1 192@3 | halve",
+    "7b": "1x1 320@1 | 3x3 384@1 384@1x3+384@3x1 | 3x3dbl 448@1 384@3 384@1x3+384@3x1 | mean 192",
+    "7c": "1x1 320@1 | 3x3 384@1 384@1x3+384@3x1 | 3x3dbl 448@1 384@3 384@1x3+384@3x1 | max 192",
+}
+"""The mixed blocks: each branch's name and layers, channels@kernel (units joined by + take the same input), and last
+how a further branch pools and to how many channels. "halve": the last layer of each branch has stride 2."""
 
 
 class Unit(nn.Module):
     """Convolution without bias, batch normalisation with ε = 0.001, ReLU."""
 
-    def __init__(
-        self, given: int, made: int, size: int | tuple[int, int], stride: int = 1, pad: int | tuple[int, int] = 0
-    ) -> None:
+    def __init__(self, given: int, made: int, size: tuple[int, int], stride: int = 1, pad: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(given, made, size, stride, pad, bias=False)
+        self.conv = nn.Conv2d(given, made, size, stride, (size[0] // 2, size[1] // 2) if pad else 0, bias=False)
         self.bn = nn.BatchNorm2d(made, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,108 +45,45 @@ class Unit(nn.Module):
         return torch.relu(self.bn(self.conv(x)))
 
 
-def _mean3(x: Tensor) -> Tensor:
-    """Average 3 × 3 at stride 1; at the border over the pixels there are, as the FID weights were trained."""
-    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+class Mixed(nn.Module):
+    """Branches side by side, their channels joined; `layout` as in `MIXED`. Layer i of branch b is unit `branchb_i`."""
 
-
-class BlockA(nn.Module):
-    """35 × 35: 1 × 1, 5 × 5, double 3 × 3 and pooled branches."""
-
-    def __init__(self, given: int, pooled: int) -> None:
+    def __init__(self, given: int, layout: str) -> None:
         super().__init__()
-        self.branch1x1 = Unit(given, 64, 1)
-        self.branch5x5_1, self.branch5x5_2 = Unit(given, 48, 1), Unit(48, 64, 5, pad=2)
-        self.branch3x3dbl_1 = Unit(given, 64, 1)
-        self.branch3x3dbl_2, self.branch3x3dbl_3 = Unit(64, 96, 3, pad=1), Unit(96, 96, 3, pad=1)
-        self.branch_pool = Unit(given, pooled, 1)
+        *branches, pool = layout.split(" | ")
+        self.pool, *pooled = pool.split()
+        self.branches: list[list[list[str]]] = []
+        self.channels = given if self.pool == "halve" else int(pooled[0])
+        for branch, *layers in map(str.split, branches):
+            names: list[list[str]] = []
+            width, made = given, 0
+            for i, layer in enumerate(layers, 1):
+                units, halve = layer.split("+"), self.pool == "halve" and i == len(layers)
+                names.append([])
+                for unit, letter in zip(units, "ab" if len(units) > 1 else [""]):
+                    names[-1].append(f"branch{branch}" + (f"_{i}{letter}" if len(layers) > 1 else ""))
+                    made, sides = int(unit.split("@")[0]), [int(side) for side in unit.split("@")[1].split("x")]
+                    self.add_module(names[-1][-1], Unit(width, made, (sides[0], sides[-1]), 1 + halve, not halve))
+                width = made
+            self.branches.append(names)
+            self.channels += made * len(names[-1])
+        if pooled:
+            self.branch_pool = Unit(given, int(pooled[0]), (1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return 224 + pooled channels."""
-        five = self.branch5x5_2(self.branch5x5_1(x))
-        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(_mean3(x))], 1)
-
-
-class BlockB(nn.Module):
-    """35 × 35 → 17 × 17."""
-
-    def __init__(self, given: int) -> None:
-        super().__init__()
-        self.branch3x3 = Unit(given, 384, 3, stride=2)
-        self.branch3x3dbl_1 = Unit(given, 64, 1)
-        self.branch3x3dbl_2, self.branch3x3dbl_3 = Unit(64, 96, 3, pad=1), Unit(96, 96, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 480 more channels at half the size."""
-        twice = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), twice, F.max_pool2d(x, 3, 2)], 1)
-
-
-class BlockC(nn.Module):
-    """17 × 17: factorised 7 × 7 branches of `width` channels."""
-
-    def __init__(self, given: int, width: int) -> None:
-        super().__init__()
-        row, column = (1, 7), (7, 1)
-        self.branch1x1 = Unit(given, 192, 1)
-        self.branch7x7_1 = Unit(given, width, 1)
-        self.branch7x7_2 = Unit(width, width, row, pad=(0, 3))
-        self.branch7x7_3 = Unit(width, 192, column, pad=(3, 0))
-        self.branch7x7dbl_1 = Unit(given, width, 1)
-        self.branch7x7dbl_2 = Unit(width, width, column, pad=(3, 0))
-        self.branch7x7dbl_3 = Unit(width, width, row, pad=(0, 3))
-        self.branch7x7dbl_4 = Unit(width, width, column, pad=(3, 0))
-        self.branch7x7dbl_5 = Unit(width, 192, row, pad=(0, 3))
-        self.branch_pool = Unit(given, 192, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 768 channels."""
-        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
-        twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
-        return torch.cat([self.branch1x1(x), seven, twice, self.branch_pool(_mean3(x))], 1)
-
-
-class BlockD(nn.Module):
-    """17 × 17 → 8 × 8."""
-
-    def __init__(self, given: int) -> None:
-        super().__init__()
-        self.branch3x3_1, self.branch3x3_2 = Unit(given, 192, 1), Unit(192, 320, 3, stride=2)
-        self.branch7x7x3_1 = Unit(given, 192, 1)
-        self.branch7x7x3_2 = Unit(192, 192, (1, 7), pad=(0, 3))
-        self.branch7x7x3_3 = Unit(192, 192, (7, 1), pad=(3, 0))
-        self.branch7x7x3_4 = Unit(192, 192, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 512 more channels at half the size."""
-        seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
-        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, F.max_pool2d(x, 3, 2)], 1)
-
-
-class BlockE(nn.Module):
-    """8 × 8: branches that split; the pooled one averages, or in the last block takes the maximum."""
-
-    def __init__(self, given: int, largest: bool) -> None:
-        super().__init__()
-        self.largest = largest
-        self.branch1x1 = Unit(given, 320, 1)
-        self.branch3x3_1 = Unit(given, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = Unit(384, 384, (1, 3), pad=(0, 1)), Unit(384, 384, (3, 1), pad=(1, 0))
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = Unit(given, 448, 1), Unit(448, 384, 3, pad=1)
-        self.branch3x3dbl_3a = Unit(384, 384, (1, 3), pad=(0, 1))
-        self.branch3x3dbl_3b = Unit(384, 384, (3, 1), pad=(1, 0))
-        self.branch_pool = Unit(given, 192, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 2,048 channels."""
-        once = self.branch3x3_1(x)
-        twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        pooled = F.max_pool2d(x, 3, 1, 1) if self.largest else _mean3(x)
-        parts = [self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once)]
-        parts += [self.branch3x3dbl_3a(twice), self.branch3x3dbl_3b(twice), self.branch_pool(pooled)]
-        return torch.cat(parts, 1)
+        """Return the branches' channels, the pooled ones last."""
+        parts: list[Tensor] = []
+        for layers in self.branches:
+            out = [x]
+            for names in layers:
+                out = [self.get_submodule(name)(out[0]) for name in names]
+            parts += out
+        if self.pool == "halve":
+            return torch.cat([*parts, F.max_pool2d(x, 3, 2)], 1)
+        # a mean at the border is over the pixels there are, as the FID weights were trained
+        mean = self.pool == "mean"
+        x = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) if mean else F.max_pool2d(x, 3, 1, 1)
+        return torch.cat([*parts, self.branch_pool(x)], 1)
 
 
 class InceptionV3(nn.Module):
@@ -146,31 +97,26 @@ class InceptionV3(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3 = Unit(3, 32, 3, stride=2), Unit(32, 32, 3)
-        self.Conv2d_2b_3x3 = Unit(32, 64, 3, pad=1)
-        self.Conv2d_3b_1x1, self.Conv2d_4a_3x3 = Unit(64, 80, 1), Unit(80, 192, 3)
-        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = BlockA(192, 32), BlockA(256, 64), BlockA(288, 64)
-        self.Mixed_6a = BlockB(288)
-        self.Mixed_6b, self.Mixed_6c = BlockC(768, 128), BlockC(768, 160)
-        self.Mixed_6d, self.Mixed_6e = BlockC(768, 160), BlockC(768, 192)
-        self.Mixed_7a = BlockD(768)
-        self.Mixed_7b, self.Mixed_7c = BlockE(1280, largest=False), BlockE(2048, largest=True)
-        self.fc = nn.Linear(FEATURES, CLASSES)
+        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3 = Unit(3, 32, (3, 3), 2, pad=False), Unit(32, 32, (3, 3), pad=False)
+        self.Conv2d_2b_3x3 = Unit(32, 64, (3, 3))
+        self.Conv2d_3b_1x1, self.Conv2d_4a_3x3 = Unit(64, 80, (1, 1)), Unit(80, 192, (3, 3), pad=False)
+        width = 192
+        for name, layout in MIXED.items():
+            block = Mixed(width, layout)
+            self.add_module(f"Mixed_{name}", block)
+            width = block.channels
+        self.fc = nn.Linear(width, CLASSES)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and logits."""
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
-        x = F.max_pool2d(x, 3, 2)
-        blocks: Sequence[nn.Module] = (
-            self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b, self.Mixed_6c,
-            self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b, self.Mixed_7c,
-        )  # fmt: skip
-        for block in blocks:
-            x = block(x)
+        for name, module in self.named_children():
+            if name in ("Conv2d_3b_1x1", "Mixed_5b"):
+                x = F.max_pool2d(x, 3, 2)
+            if name != "fc":
+                x = module(x)
         features = x.mean((2, 3))
         return features, self.fc(features)
 
@@ -204,9 +150,9 @@ def load_inception(path: str | Path) -> tuple[InceptionV3, str]:
     wanted = {name: value.shape for name, value in network.state_dict().items() if "num_batches" not in name}
     wrong = sorted(name for name, shape in wanted.items() if name not in state or state[name].shape != shape)
     if wrong:
-        found = "is missing" if wrong[0] not in state else f"has shape {tuple(state[wrong[0]].shape)}"
+        problem = "is missing" if wrong[0] not in state else f"has shape {tuple(state[wrong[0]].shape)}"
         raise UserError(
-            f"{path} does not hold the 2015-12-05 Inception-v3 weights FID is defined on: {wrong[0]} {found} "
+            f"{path} does not hold the 2015-12-05 Inception-v3 weights FID is defined on: {wrong[0]} {problem} "
             f"({len(wrong)} of {len(wanted)} do not fit); torchvision's own Inception-v3 is another network"
         )
     network.load_state_dict({name: state[name] for name in wanted}, strict=False)

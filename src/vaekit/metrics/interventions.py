@@ -1,4 +1,4 @@
-"""Disentanglement by holding a factor still: β-VAE and FactorVAE metrics, interventional robustness; and by agreement.
+"""Disentanglement by holding a factor still: β-VAE and FactorVAE metrics, interventional robustness.
 
 Pure functions on samples of codes (N, D) and factors (N, F): "with factor k held at a value" means among the samples
 that have that value.
@@ -6,14 +6,10 @@ that have that value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from vaekit.errors import UserError
-from vaekit.metrics.codes import Array, checked, regression
-
-ACTIVE_KL = 0.01
+from vaekit.metrics.factor_scores import Array, checked, regression
 
 
 class Groups:
@@ -37,10 +33,10 @@ class Groups:
 def beta_vae_score(
     codes: Array, factors: Array, *, batch: int = 64, train: int = 800, test: int = 400, seed: int = 0
 ) -> Array:
-    """Whether a linear classifier knows which factor was held still, for `test` batches: (test,) bool.
+    """Whether a linear classifier predicts which factor was held still, for `test` batches: (test,) bool.
 
     Each batch is `batch` pairs that share one factor's value; its feature is the mean of |code₁ - code₂|, and logistic
-    regression tells the factor. Codes are standardised first. Source: Higgins et al. 2017, openreview:Sy2fzU9gl.
+    regression predicts the factor. Codes are standardised first. Source: Higgins et al. 2017, openreview:Sy2fzU9gl.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (1000, 3))
     >>> float(beta_vae_score(factors.astype(float), factors, train=200, test=100).mean())
@@ -67,11 +63,11 @@ def beta_vae_score(
 def factor_vae_score(
     codes: Array, factors: Array, *, batch: int = 64, train: int = 1500, test: int = 1000, seed: int = 0
 ) -> Array:
-    """Whether the code that varies least tells which factor was held still, for `test` batches: (test,) bool.
+    """Whether the code that varies least predicts which factor was held still, for `test` batches: (test,) bool.
 
     Each batch shares one factor's value; its vote is the code with the least variance relative to that over all samples
-    (codes that hardly vary, sd below 0.05 of the largest, have none); each code's majority among `train` votes is what
-    it says. Source: Kim & Mnih 2018, arXiv:1802.05983; the pruning after Locatello et al. 2019, arXiv:1811.12359.
+    (codes with an sd below 0.05 of the largest are left out); each code predicts the factor of most of its `train`
+    votes. Source: Kim & Mnih 2018, arXiv:1802.05983; the pruning after Locatello et al. 2019, arXiv:1811.12359.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (1000, 3))
     >>> float(factor_vae_score(factors.astype(float), factors).mean())
@@ -118,50 +114,3 @@ def irs(codes: Array, factors: Array, quantile: float = 0.99, least: int = 5) ->
         table[:, j] = 1 - np.mean(within, axis=0) / np.where(spread > 0, spread, 1.0)
     table = np.where(spread[:, None] > 0, table.clip(0, 1), 0.0)
     return (float((table.max(1) * spread).sum() / spread.sum()) if spread.sum() > 0 else 0.0), table
-
-
-def udr(codes: Sequence[Array], kl: Sequence[Array], *, active: float = ACTIVE_KL) -> Array:
-    """Unsupervised disentanglement ranking of several runs of one recipe, (M,) in [0, 1]: who agrees with the others.
-
-    `codes`: each run's posterior means (N, D_m) of the *same* examples; `kl`: the mean KL of each latent (D_m,), which
-    tells the active ones. For runs a, b with R the absolute Spearman correlations of their codes,
-    UDR_ab = (Σ_b r_b² / Σ_a R + Σ_a r_a² / Σ_b R) / (d_a + d_b) over active latents, r being the largest entry of a
-    column or row; a run's score is its median over the others. Source: Duan et al. 2020, arXiv:1905.12614.
-
-    >>> x = np.random.default_rng(0).normal(size=(200, 3))
-    >>> bool(udr([x, -x[:, ::-1]], [np.ones(3)] * 2).min() > 0.75)
-    True
-    """
-    if len(codes) < 2 or len(codes) != len(kl):
-        raise UserError("a ranking by agreement needs the codes of at least two runs, and the KL of each one's latents")
-    if len({len(c) for c in codes}) > 1:
-        raise UserError("the runs' codes are of different numbers of examples; encode the same ones")
-    ranks = [_ranked(np.asarray(c, dtype=np.float64)) for c in codes]
-    on = [np.asarray(k) > active for k in kl]
-    table = np.full((len(codes), len(codes)), np.nan)
-    for a in range(len(codes)):
-        for b in range(len(codes)):
-            if a != b:
-                table[a, b] = _agreement(np.abs(ranks[a].T @ ranks[b]), on[a], on[b])
-    return np.nanmedian(table, axis=1)
-
-
-def _ranked(codes: Array) -> Array:
-    """Return standardised ranks, so that inner products are Spearman correlations; constant codes become 0."""
-    from scipy.stats import rankdata
-
-    ranks = np.asarray(rankdata(codes, axis=0), dtype=np.float64)
-    ranks -= ranks.mean(0)
-    norm = np.linalg.norm(ranks, axis=0)
-    return ranks / np.where(norm > 0, norm, 1.0)
-
-
-def _agreement(r: Array, on_a: Array, on_b: Array) -> float:
-    """Return UDR_ab from absolute correlations (D_a, D_b)."""
-    if not (on_a.any() and on_b.any()):
-        return 0.0
-    r = r[np.ix_(on_a, on_b)]
-    columns, rows = r.sum(0), r.sum(1)
-    score = (r.max(0) ** 2 / np.where(columns > 0, columns, 1.0)).sum()
-    score += (r.max(1) ** 2 / np.where(rows > 0, rows, 1.0)).sum()
-    return float(score / sum(r.shape))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from vaekit import bounds
 from vaekit.data.info import DataInfo
+from vaekit.devices import device_of, seeded
 from vaekit.distributions.base import Measure, measure_of
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
@@ -26,15 +28,14 @@ NATS = "nats an example"
     reference="Kingma & Welling 2014, arXiv:1312.6114",
     shared=True,
 )
-@torch.no_grad()
 def elbo(subject: Subject) -> dict[str, Result]:
     """The plain ELBO and its two terms, one posterior sample an example."""
     values: list[Tensor] = []
     first: list[Tensor] = []
     kls: dict[str, list[Tensor]] = {}
     measure = reason = None
-    for x, y in subject.shares("elbo"):
-        trace = subject.model.trace(x, subject.label(y), hard=True)
+    for x, y in subject.pieces("elbo"):
+        trace = subject.model.trace(x, y, hard=True)
         reason = bounds.refusal(trace)
         if reason is not None:
             break
@@ -46,15 +47,15 @@ def elbo(subject: Subject) -> dict[str, Result]:
     reason, measure = subject.agreed(reason), subject.agreed(measure)
     if reason is not None:
         return {name: refused(reason, NATS) for name in ("elbo", "log_px", "kl")}
-    names = (subject.agreed(" ".join(kls) or None) or "").split()  # a process without examples has seen none
-    joined = {name: subject.joined(kls.get(name, [])) for name in names}
+    names = (subject.agreed(" ".join(kls) or None) or "").split()  # a process without examples has no names
+    by_latent = {name: subject.join_pieces(kls.get(name, [])) for name in names}
     out = {
-        "elbo": mean_of(subject.joined(values), NATS, measure=measure),
-        "log_px": mean_of(subject.joined(first), NATS, measure=measure),
-        "kl": mean_of(torch.stack(list(joined.values())).sum(0), NATS),
+        "elbo": mean_of(subject.join_pieces(values), NATS, measure=measure),
+        "log_px": mean_of(subject.join_pieces(first), NATS, measure=measure),
+        "kl": mean_of(torch.stack(list(by_latent.values())).sum(0), NATS),
     }
-    if len(joined) > 1:
-        out |= {f"kl.{name}": mean_of(value, NATS) for name, value in joined.items()}
+    if len(by_latent) > 1:
+        out |= {f"kl.{name}": mean_of(value, NATS) for name, value in by_latent.items()}
     return out
 
 
@@ -69,49 +70,44 @@ def elbo(subject: Subject) -> dict[str, Result]:
     shared=True,
 )
 def iw_bound(subject: Subject) -> dict[str, Result]:
-    """The importance-weighted bound with K samples, and the bits per dimension it stands for."""
-    found = importance_bounds(subject)
-    if isinstance(found, str):
-        out = {"iw_bound": refused(found, NATS, k=subject.k)}
-        bits = refused(found, "bits per dimension", k=subject.k)
+    """The importance-weighted bound with K samples, in nats and in bits per dimension."""
+    estimate = importance_bounds(subject)
+    if isinstance(estimate, str):
+        out = {"iw_bound": refused(estimate, NATS, k=subject.k)}
+        bits = refused(estimate, "bits per dimension", k=subject.k)
     else:
-        facts = {"ess": float(found.ess.mean()), "mc_stderr": noise_of_mean(found.noise)}
-        out = {"iw_bound": mean_of(found.values, NATS, k=subject.k, measure=found.measure, **facts)}
-        bits = bits_per_dim(found.values, subject.info, found.measure, k=subject.k)
+        facts = {"ess": float(estimate.ess.mean()), "mc_stderr": noise_of_mean(estimate.noise)}
+        out = {"iw_bound": mean_of(estimate.values, NATS, k=subject.k, measure=estimate.measure, **facts)}
+        bits = bits_per_dim(estimate.values, subject.info, estimate.measure, k=subject.k)
     return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
 
 
 def importance_bounds(subject: Subject) -> bounds.Estimate | str:
     """Return the importance-weighted bound of every test example, computed once, or why there is none.
 
-    Its noise is its own, so that it is the same whichever metric asks first.
+    Its noise has its own seed, so that it is the same whichever metric asks first.
     """
     return subject.once("importance_bounds", lambda: _importance_bounds(subject))
 
 
-@torch.no_grad()
 def _importance_bounds(subject: Subject) -> bounds.Estimate | str:
     parts: list[bounds.Estimate] = []
     reason = None
-    with torch.random.fork_rng(devices=[]):
-        for x, y in subject.shares("iw_bound"):
+    with seeded(subject.seed, device_of(subject.model)):
+        for x, y in subject.pieces("iw_bound"):
             try:
-                parts.append(bounds.log_likelihood(subject.model, x, subject.label(y), k=subject.k))
+                parts.append(bounds.log_likelihood(subject.model, x, y, k=subject.k))
             except bounds.NotALikelihood as error:
                 reason = error.reason
                 break
     reason = subject.agreed(reason)
     if reason is not None:
         return reason
-    values, sizes = subject.joined([part.values for part in parts]), subject.joined([part.ess for part in parts])
-    said = [parts[-1].estimator, str(parts[-1].k), parts[-1].measure] if parts else None
-    estimator, k, measure = (subject.agreed(None if said is None else "\n".join(said)) or "").split("\n")
-    return bounds.Estimate(values, estimator, int(k), measure_named(measure), sizes)
-
-
-def measure_named(name: str) -> Measure:
-    """Return the measure of that name."""
-    return "mass" if name == "mass" else "density" if name == "density" else "none"
+    values, sizes = (subject.join_pieces([getattr(part, name) for part in parts]) for name in ("values", "ess"))
+    last = parts[-1] if parts else None
+    facts = subject.agreed(None if last is None else f"{last.estimator}\n{last.k}\n{last.measure}") or ""
+    estimator, k, measure = facts.split("\n")
+    return bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes)
 
 
 def noise_of_mean(noise: Tensor) -> float:

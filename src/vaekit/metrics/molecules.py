@@ -1,4 +1,4 @@
-"""How good sampled molecules are, as MOSES defines it, and how many are reconstructed.
+"""Metrics of sampled molecules as MOSES defines them, and the share of molecules that are reconstructed.
 
 Source: Polykovskiy et al. 2020, "Molecular Sets (MOSES)", arXiv:1811.12823.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ import torch
 from vaekit.data.modality import MODALITIES
 from vaekit.data.molecules.chemistry import canonical, fingerprints, properties
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
-from vaekit.metrics.errors import share
+from vaekit.metrics.uncertainty import share
+from vaekit.models.base import Model
 from vaekit.tokens import UNKNOWN
 
 SAMPLES = 10_000
@@ -25,7 +26,7 @@ UNIT = "share"
 
 
 def validity(samples: Sequence[str]) -> Result:
-    """Return the share of samples that rdkit reads as a molecule; the empty one is none.
+    """Return the share of samples that rdkit reads as a molecule; an empty string is not one.
 
     >>> validity(["CCO", "C1CC", ""]).value
     0.333...
@@ -83,7 +84,7 @@ def internal_diversity(valid: Sequence[str]) -> Result:
 def mean_similarities(bits: np.ndarray, block: int = 1000) -> np.ndarray:
     """Return each fingerprint's mean Tanimoto similarity |a ∧ b| / |a ∨ b| to all of them, itself included: (N,).
 
-    Two without any bit are alike.
+    Two fingerprints without any bit have similarity 1.
 
     >>> mean_similarities(np.array([[True, False], [True, True]])).tolist()
     [0.75, 0.75]
@@ -101,9 +102,8 @@ def mean_similarities(bits: np.ndarray, block: int = 1000) -> np.ndarray:
 
 def _share(hits: np.ndarray) -> Result:
     """Return a share with its interval and its standard error, √(p(1 − p)/n)."""
-    found = share(hits, UNIT)
-    p = found.value or 0.0
-    return Result(p, UNIT, found.n, math.sqrt(p * (1 - p) / found.n), found.interval)
+    p = float(hits.mean())
+    return replace(share(hits, UNIT), stderr=math.sqrt(p * (1 - p) / len(hits)))
 
 
 @metric(
@@ -123,7 +123,7 @@ def molecules(subject: Subject) -> dict[str, Result]:
     """Validity, uniqueness, novelty and internal diversity of samples, as MOSES defines them."""
     assert subject.train is not None
     shown = MODALITIES["molecules"].part.lines
-    samples = [text for ids in _drawn(subject) for text in shown(ids, subject.info)]
+    samples = shown(subject.samples(int(subject.options.get("samples", SAMPLES))), subject.info)
     valid = [text for text in map(canonical, samples) if text is not None]
     known = {canonical(text) for text in shown(subject.train()[0], subject.info)} - {None}
     return {
@@ -135,25 +135,14 @@ def molecules(subject: Subject) -> dict[str, Result]:
     }
 
 
-@torch.no_grad()
-def _drawn(subject: Subject) -> list[torch.Tensor]:
-    n = int(subject.options.get("samples", SAMPLES))
-    out = []
-    for start in range(0, n, subject.batch_size):
-        out.append(subject.model.sample(min(subject.batch_size, n - start)))
-        subject.progress("sample", min(start + subject.batch_size, n), n)
-    return out
-
-
 @metric(
     "molecule_reconstruction",
     group="reconstruction",
     gives={"same_molecule": ("share of test molecules whose greedy reconstruction is the same molecule", True)},
     needs=("modality:molecules",),
 )
-@torch.no_grad()
 def reconstruction(subject: Subject) -> dict[str, Result]:
-    """Share of test molecules that the decoder gives back from the posterior mean, by canonical SMILES."""
+    """Share of test molecules that are reconstructed from the posterior mean, by canonical SMILES."""
     shown = MODALITIES["molecules"].part.lines
     hits: list[bool] = []
     for x, _ in subject.batches("reconstruct"):
@@ -172,18 +161,16 @@ def reconstruction(subject: Subject) -> dict[str, Result]:
     needs=("modality:molecules",),
     quiet=True,
 )
-@torch.no_grad()
 def predicted(subject: Subject) -> dict[str, Result]:
     """How well the property head predicts the test molecules' property from their posterior means.
 
     The truth is computed by rdkit; molecules with tokens that training did not have are left out.
     """
-    model: Any = subject.model
-    fact = subject.info.facts.get("property")
-    if fact is None or not hasattr(model, "predict"):
+    model, fact = subject.model, subject.info.facts.get("property")
+    if fact is None or not model.offers(Model.predict):
         reason = "the model predicts no property; train with data.property"
         return {"property_error": refused(reason, "units"), "property_r2": refused(reason, UNIT)}
-    guesses = torch.cat([model.predict(model.posterior_mean(x)) for x, _ in subject.batches("property")])
+    guesses = subject.per_example("property", lambda x, _: model.predict(model.posterior_mean(x)))
     real = properties(MODALITIES["molecules"].part.lines(subject.x, subject.info), fact["name"])
     usable = torch.from_numpy(np.isfinite(real)) & ~(subject.x == UNKNOWN).any(1)
     truth = ((torch.from_numpy(real) - fact["mean"]) / fact["sd"])[usable]

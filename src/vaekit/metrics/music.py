@@ -1,4 +1,4 @@
-"""How well music is reconstructed: the pitches that sound, and the notes."""
+"""Reconstruction of music: the pitches that sound, and the notes."""
 
 from __future__ import annotations
 
@@ -34,15 +34,13 @@ def note_f1(truth: np.ndarray, guess: np.ndarray) -> float:
     >>> note_f1(np.array([[60, 1, 62, 0]]), np.array([[60, 60, 62, 1]]))
     0.8
     """
-    real, found = notes_of(truth), notes_of(guess)
-    total = sum(map(len, real)) + sum(map(len, found))
-    if not total:
-        return 1.0
-    return 2 * sum(_right(a, b) for a, b in zip(real, found)) / total
+    real, guessed = notes_of(truth), notes_of(guess)
+    total = sum(map(len, real)) + sum(map(len, guessed))
+    return 2 * sum(_right(a, b) for a, b in zip(real, guessed)) / total if total else 1.0
 
 
-def _right(real: list[Note], found: list[Note]) -> int:
-    by_onset = {note.onset: note for note in found}
+def _right(real: list[Note], guessed: list[Note]) -> int:
+    by_onset = {note.onset: note for note in guessed}
     count = 0
     for note in real:
         other = by_onset.get(note.onset)
@@ -61,16 +59,15 @@ def _right(real: list[Note], found: list[Note]) -> int:
     needs=("modality:music",),
     reference="Bay, Ehmann & Downie 2009",
 )
-@torch.no_grad()
 def music(subject: Subject) -> dict[str, Result]:
-    """Frames and notes that the decoder gives back from the posterior mean, token after token by itself.
+    """Frames and notes of the greedy reconstruction from the posterior mean.
 
     Rows of one piece are not independent: the standard errors, over rows, are somewhat too small.
     """
     frames, notes = [], []
     for x, _ in subject.batches("music"):
-        pairs = zip(grids_of(x, subject.info), grids_of(subject.model.reconstruct(x), subject.info))
-        for truth, guess in pairs:
+        again = subject.model.reconstruct(x)
+        for truth, guess in zip(grids_of(x, subject.info), grids_of(again, subject.info)):
             frames.append(frame_accuracy(truth, guess))
             notes.append(note_f1(truth, guess))
     return {

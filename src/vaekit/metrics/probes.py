@@ -1,4 +1,4 @@
-"""What the latents know: probes on labels, clusters, and the prior's holes."""
+"""Probes of the latents: label classifiers, clusters, and holes of the prior."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.inference import batched, joined
 from vaekit.metrics.base import Result, Subject, metric, refused
-from vaekit.metrics.errors import bootstrap, share
+from vaekit.metrics.uncertainty import bootstrap, share
+from vaekit.models.base import Model
 
 MOST = 10_000
 """Training examples that probes are fitted on, at most: the first ones of a seeded order."""
@@ -25,13 +27,9 @@ def train_features(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
         assert y is not None
         rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
         x, y = x[rows], y[rows]
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(x), subject.batch_size):
-                stop = start + subject.batch_size
-                parts.append(subject.model.features(x[start:stop], subject.label(y[start:stop])))
-                subject.progress("encode training examples", min(stop, len(x)), len(x))
-        return torch.cat(parts).numpy(), y.numpy()
+        model, told = subject.model, subject.told("encode training examples")
+        z = batched(model, model.features, x, y, size=subject.batch_size, seed=subject.seed, progress=told)
+        return z.numpy(), y.numpy()
 
     return subject.once("train features", make)
 
@@ -121,8 +119,7 @@ def clustering(subject: Subject) -> dict[str, Result]:
     labels = subject.y.numpy()
     count = len(np.unique(labels))
     tries: Any = 10
-    found = KMeans(count, n_init=tries, random_state=subject.seed).fit(subject.features.numpy()).labels_
-    clusters = np.asarray(found)
+    clusters = np.asarray(KMeans(count, n_init=tries, random_state=subject.seed).fit(subject.features.numpy()).labels_)
 
     def scores(rows: np.ndarray) -> dict[str, float]:
         a, b = clusters[rows], labels[rows]
@@ -175,25 +172,21 @@ def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np
     },
     reference="after Rosca et al. 2018, arXiv:1802.06847 (prior and aggregate posterior disagree)",
 )
-@torch.no_grad()
-def holes(subject: Subject) -> dict[str, Result]:
+def prior_holes(subject: Subject) -> dict[str, Result]:
     """Share of prior samples in holes: far from the aggregate posterior, where the decoder was never trained."""
-    model: Any = subject.model
+    model = subject.model
     codes: list[Tensor] = []
-    for x, y in subject.batches("holes"):
-        trace = model.trace(x, subject.label(y), hard=True)
-        if len(trace.latents) != 1 or getattr(model, "sample_latent", None) is None:
-            return {
-                "holes": refused("holes are looked for in one latent variable, and this model has several", "share")
-            }
+    for x, y in subject.pieces("holes"):
+        trace = model.trace(x, y, hard=True)
+        if len(trace.latents) != 1 or not model.offers(Model.sample_latent):
+            return {"holes": refused("holes need a model with one latent variable whose prior can be sampled", "share")}
         (latent,) = trace.latents.values()
         if latent.z is not latent.code or not latent.z.dtype.is_floating_point:
-            return {"holes": refused("the latent is discrete: distances mean nothing there", "share")}
+            return {"holes": refused("the latent is discrete, and holes are defined by distances", "share")}
         codes.append(latent.z[0].flatten(1))
-    every = torch.cat(codes)[:MOST]
+    every = joined(codes)[:MOST]
     if len(every) < 20:
-        return {"holes": refused("fewer than 20 examples show no aggregate posterior", "share")}
-    y = None if subject.y is None else subject.y[torch.arange(len(every)) % len(subject.y)]
-    prior = model.sample_latent(len(every), subject.label(y)).flatten(1)
-    found, limit = hole_share(prior, every)
-    return {"holes": share(found, "share", expected=0.01, distance=limit)}
+        return {"holes": refused("fewer than 20 examples are too few for an aggregate posterior", "share")}
+    prior = model.sample_latent(len(every), subject.labels(len(every))).flatten(1).cpu()
+    holes, limit = hole_share(prior, every)
+    return {"holes": share(holes, "share", expected=0.01, distance=limit)}

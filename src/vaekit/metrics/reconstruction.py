@@ -1,11 +1,10 @@
-"""Reconstruction metrics: how near the decoded posterior mean comes to its input."""
+"""Reconstruction metrics: how close the decoded posterior mean is to its input."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
@@ -21,15 +20,13 @@ from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim, window
     },
     needs=("array",),
 )
-@torch.no_grad()
 def mse(subject: Subject) -> dict[str, Result]:
     """Mean squared error, and for data in [0, 1] the peak signal-to-noise ratio."""
-    errors = torch.cat(
-        [
-            (subject.model.reconstruct(x, subject.label(y)) - x).square().flatten(1).mean(1)
-            for x, y in subject.batches("mse")
-        ]
-    )
+
+    def error(x: Tensor, y: Tensor | None) -> Tensor:
+        return (subject.model.reconstruct(x, y) - x).square().flatten(1).mean(1)
+
+    errors = subject.per_example("mse", error)
     out = {"mse": mean_of(errors, "squared units a dimension")}
     if subject.info.kind in ("binary", "unit", "levels"):
         out["psnr"] = mean_of(-10 / math.log(10) * errors.clamp(min=1e-12).log(), "dB")
@@ -49,7 +46,7 @@ def structural(subject: Subject) -> dict[str, Result]:
     if min(height, width) < 3:
         reason = f"structural similarity needs images of at least 3 × 3 pixels, not {height} × {width}"
         return {"ssim": refused(reason, "of 1")}
-    return {"ssim": mean_of(_similar(subject, "ssim", ssim), "of 1", window=window_for(height, width))}
+    return {"ssim": mean_of(_similarity(subject, "ssim", ssim), "of 1", window=window_for(height, width))}
 
 
 @metric(
@@ -66,13 +63,10 @@ def multiscale(subject: Subject) -> dict[str, Result]:
     if min(height, width) < least:
         reason = f"images of {height} × {width} are too small for five scales: {least} × {least} at least"
         return {"ms_ssim": refused(reason, "of 1")}
-    return {"ms_ssim": mean_of(_similar(subject, "ms_ssim", ms_ssim), "of 1")}
+    return {"ms_ssim": mean_of(_similarity(subject, "ms_ssim", ms_ssim), "of 1")}
 
 
-@torch.no_grad()
-def _similar(subject: Subject, name: str, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _similarity(subject: Subject, name: str, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Return a similarity of each image with its reconstruction, both as shown: (N,)."""
-    parts = []
-    for x, y in subject.batches(name):
-        parts.append(measure(subject.show(x), subject.show(subject.model.reconstruct(x, subject.label(y)))))
-    return torch.cat(parts)
+    show, model = subject.show, subject.model
+    return subject.per_example(name, lambda x, y: measure(show(x), show(model.reconstruct(x, y))))

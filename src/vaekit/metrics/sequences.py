@@ -1,4 +1,4 @@
-"""Metrics of sequences of tokens: perplexity by the bounds, and how near reconstructions come."""
+"""Metrics of sequences of tokens: perplexity by the bounds, and errors of reconstructions."""
 
 from __future__ import annotations
 
@@ -27,19 +27,17 @@ UNIT = "a token"
     reference="Bowman et al. 2016, arXiv:1511.06349",
     shared=True,
 )
-@torch.no_grad()
 def perplexity(subject: Subject) -> dict[str, Result]:
     """exp of minus the bound on log p(x) a token: Σ over sequences of the bound, divided by all their tokens."""
-    found = importance_bounds(subject)
-    if isinstance(found, str):
-        return {name: refused(found, UNIT) for name in ("perplexity", "perplexity_elbo")}
-    plain: list[Tensor] = []
-    for x, y in subject.batches("perplexity"):
-        plain.append(bounds.elbo(subject.model.trace(x, subject.label(y), hard=True)))
+    estimate = importance_bounds(subject)
+    if isinstance(estimate, str):
+        return {name: refused(estimate, UNIT) for name in ("perplexity", "perplexity_elbo")}
+    each = [bounds.elbo(subject.model.trace(x, y, hard=True)) for x, y in subject.pieces("perplexity")]
+    plain = subject.join_pieces(each)
     counts = scored(subject.x, subject.info)
     return {
-        "perplexity": per_token(found.values, counts, k=found.k),
-        "perplexity_elbo": per_token(torch.cat(plain), counts),
+        "perplexity": per_token(estimate.values, counts, k=estimate.k),
+        "perplexity_elbo": per_token(plain, counts),
     }
 
 
@@ -85,18 +83,16 @@ def per_token(values: Tensor, counts: Tensor, **facts: object) -> Result:
     },
     needs=("tokens",),
 )
-@torch.no_grad()
 def token_reconstruction(subject: Subject) -> dict[str, Result]:
     """Greedy reconstructions from the posterior mean against the sequences themselves."""
-    right: list[Tensor] = []
-    edits: list[Tensor] = []
-    for x, y in subject.batches("token_reconstruction"):
-        again = subject.model.reconstruct(x, subject.label(y))
-        right.append(accuracy(x, again))
-        edits.append(edit_distance(x, again))
-    errors = torch.cat(edits)
+
+    def compared(x: Tensor, y: Tensor | None) -> Tensor:
+        again = subject.model.reconstruct(x, y)
+        return torch.stack([accuracy(x, again), edit_distance(x, again)], 1)
+
+    right, errors = subject.per_example("token_reconstruction", compared).unbind(1)
     return {
-        "token_accuracy": mean_of(torch.cat(right), "of 1"),
+        "token_accuracy": mean_of(right, "of 1"),
         "edit_distance": mean_of(errors, "tokens a sequence", of=float(lengths(subject.x).double().mean()) - 1),
         "exact_reconstruction": mean_of((errors == 0).double(), "of 1"),
     }

@@ -1,4 +1,4 @@
-"""Metrics of tables: how well hidden cells are foretold and imputed, beside filling in each column's mean."""
+"""Metrics of tables: log-probability and imputation of hidden cells, beside filling in each column's mean."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaekit import bounds
 from vaekit.distributions.mixed import CHOICE
+from vaekit.inference import batches, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
 HIDDEN = 0.2
@@ -37,36 +38,35 @@ def hide(x: Tensor, seed: int, share: float = HIDDEN) -> Tensor:
     False
     """
     draws = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
-    return (draws.to(x.device) < share) & ~torch.isnan(x)
+    return (draws < share) & ~torch.isnan(x)
 
 
-def foretold(subject: Subject) -> Hidden | str:
-    """Hide cells and ask the model for them; its reason where it bounds nothing.
+def predicted(subject: Subject) -> Hidden | str:
+    """Hide cells and predict them by the model; its reason where it bounds no log p(x).
 
     With normalised importance weights w̃ of the cells that stay, log p(x_j | rest) ≈ log Σ_k w̃_k p(x_j|z_k), and the
-    imputed value is what Σ_k w̃_k E[x_j|z_k] stands for.
+    imputed value is decided from Σ_k w̃_k E[x_j|z_k] (for levels, the likeliest).
     """
     cells = hide(subject.x, subject.seed)
-    kept = torch.where(cells, torch.nan, subject.x)
-    log_p: list[Tensor] = []
-    imputed: list[Tensor] = []
+    parts: list[tuple[Tensor, Tensor]] = []
     k = min(subject.k, MOST)
-    width = max(1, MOST // k)
-    for start in range(0, len(kept), width):
-        rows = slice(start, start + width)
-        trace = subject.model.trace(kept[rows], k=k, hard=True)
+    both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
+    for pair, _ in batches(subject.model, both, size=max(1, MOST // k), progress=subject.told("hidden cells")):
+        kept, whole = pair.unbind(1)
+        trace = subject.model.trace(kept, k=k, hard=True)
         reason = bounds.refusal(trace)
         if reason is not None:
             return reason
         px: Any = trace.px
         log_w = trace.log_w.log_softmax(0).unsqueeze(-1)
-        log_p.append(torch.logsumexp(log_w + px.log_prob_elements(subject.x[rows]), 0))
-        imputed.append(px.decide((log_w.exp() * px.expectation).sum(0)))
-    return Hidden(cells, torch.cat(log_p), torch.cat(imputed))
+        log_p = torch.logsumexp(log_w + px.log_prob_elements(whole), 0)
+        parts.append((log_p, px.decide((log_w.exp() * px.expectation).sum(0))))
+    log_p, imputed = (joined(list(part)) for part in zip(*parts))
+    return Hidden(cells, log_p, imputed)
 
 
 def _hidden(subject: Subject) -> Hidden | str:
-    return subject.once("hidden cells", lambda: foretold(subject))
+    return subject.once("hidden cells", lambda: predicted(subject))
 
 
 @metric(
@@ -82,32 +82,31 @@ def _hidden(subject: Subject) -> Hidden | str:
     needs=("table",),
     reference=REFERENCE,
 )
-@torch.no_grad()
 def imputation(subject: Subject) -> dict[str, Result]:
     """A fifth of the observed cells, hidden with the seed: their nats, and how well they are imputed."""
-    found = _hidden(subject)
-    if isinstance(found, str):
-        return {"cell_nll": refused(found, CELL)}
+    hidden = _hidden(subject)
+    if isinstance(hidden, str):
+        return {"cell_nll": refused(hidden, CELL)}
     columns = _columns(subject)
     choice = torch.tensor([column["type"] in CHOICE for column in columns])
-    out = {"cell_nll": _over(-found.log_p, found.cells, CELL, k=subject.k)}
-    out |= _numbers(subject, found, found.cells & ~choice)
-    levels = found.cells & choice
+    out = {"cell_nll": _over(-hidden.log_p, hidden.cells, CELL, k=subject.k)}
+    out |= _numbers(subject, hidden, hidden.cells & ~choice)
+    levels = hidden.cells & choice
     if bool(levels.any()):
         commonest = torch.tensor([_centre(column) for column in columns])
-        out["impute_accuracy"] = _over((found.imputed == subject.x).double(), levels, "of 1", k=subject.k)
+        out["impute_accuracy"] = _over((hidden.imputed == subject.x).double(), levels, "of 1", k=subject.k)
         out["impute_accuracy_mode"] = _over((commonest == subject.x).double(), levels, "of 1")
     return out
 
 
-def _numbers(subject: Subject, found: Hidden, cells: Tensor) -> dict[str, Result]:
+def _numbers(subject: Subject, hidden: Hidden, cells: Tensor) -> dict[str, Result]:
     if not bool(cells.any()):
         return {}
     columns = _columns(subject)
     scale = torch.tensor([float(c["sd"]) if c["type"] == "count" else 1.0 for c in columns])
     centre = torch.tensor([_centre(column) for column in columns])
     return {
-        "impute_rmse": _root((found.imputed - subject.x) / scale, cells, k=subject.k),
+        "impute_rmse": _root((hidden.imputed - subject.x) / scale, cells, k=subject.k),
         "impute_rmse_mean": _root((centre - subject.x) / scale, cells),
     }
 
@@ -124,25 +123,24 @@ def _numbers(subject: Subject, found: Hidden, cells: Tensor) -> dict[str, Result
     reference=REFERENCE,
     slow=True,
 )
-@torch.no_grad()
 def columns(subject: Subject) -> dict[str, Result]:
     """The same for each column by itself: compare models by a column, never columns with each other."""
-    found = _hidden(subject)
-    if isinstance(found, str):
-        return {"column_nll": refused(found, CELL)}
+    hidden = _hidden(subject)
+    if isinstance(hidden, str):
+        return {"column_nll": refused(hidden, CELL)}
     out: dict[str, Result] = {}
     for j, column in enumerate(_columns(subject)):
-        cells = found.cells[:, j]
+        cells = hidden.cells[:, j]
         name = column["name"]
         if not bool(cells.any()):
             continue
-        out[f"column_nll.{name}"] = mean_of(-found.log_p[:, j][cells], CELL, k=subject.k)
+        out[f"column_nll.{name}"] = mean_of(-hidden.log_p[:, j][cells], CELL, k=subject.k)
         if column["type"] in CHOICE:
-            right = (found.imputed == subject.x)[:, j][cells]
+            right = (hidden.imputed == subject.x)[:, j][cells]
             out[f"column_accuracy.{name}"] = mean_of(right.double(), "of 1", k=subject.k)
         else:
-            only = found.cells & (torch.arange(found.cells.shape[1]) == j)
-            out[f"column_rmse.{name}"] = _numbers(subject, found, only)["impute_rmse"]
+            only = hidden.cells & (torch.arange(hidden.cells.shape[1]) == j)
+            out[f"column_rmse.{name}"] = _numbers(subject, hidden, only)["impute_rmse"]
     return out
 
 
@@ -162,11 +160,13 @@ def _over(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
     mean = values[cells].double().mean()
     off = torch.where(cells, values.double() - mean, 0.0).sum(1)
     n = int(cells.sum())
-    return Result(float(mean), unit, n, float(off.square().sum().sqrt()) / n, facts=facts)
+    stderr = float(off.square().sum().sqrt()) / n if int(cells.any(1).sum()) > 1 else None
+    return Result(float(mean), unit, n, stderr, facts=facts)
 
 
 def _root(errors: Tensor, cells: Tensor, **facts: Any) -> Result:
     """Return the root mean square over chosen cells; its standard error by the delta method."""
     square = _over(errors.square(), cells, "standard deviations", **facts)
     root = float(square.value or 0.0) ** 0.5
-    return Result(root, square.unit, square.n, (square.stderr or 0.0) / max(2 * root, 1e-12), facts=facts)
+    stderr = None if square.stderr is None else square.stderr / max(2 * root, 1e-12)
+    return Result(root, square.unit, square.n, stderr, facts=facts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.errors import Unsupported
 from vaekit.trace import Trace
 
 
@@ -18,8 +19,13 @@ def point(px: Distribution) -> Tensor:
     >>> point(torch.distributions.Normal(torch.ones(2), 1.0))
     tensor([1., 1.])
     """
-    found = getattr(px, "point", None)
-    return px.mean if found is None else found
+    own = getattr(px, "point", None)
+    return px.mean if own is None else own
+
+
+def shown(px: Distribution, draw: bool = False) -> Tensor:
+    """Return the `point` of p(x|z), or a draw from it if `draw`, or if it is a family of which only draws are data."""
+    return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
 
 
 class Model(nn.Module):
@@ -28,22 +34,34 @@ class Model(nn.Module):
     Shapes: x (B, ...), labels y (B,) class numbers or (B, C) vectors, K samples an example lead: (K, B, ...).
     `takes_label`: the model is conditioned on y. `gives_label`: y is a latent of it, so samples may be asked for by
     label and `class_log_probs(x)` gives log q(y|x), (B, C); nothing else needs y.
+
+    A method that a model does not define raises `Unsupported`; `offers` says beforehand which it defines.
     """
 
     takes_label: bool = False
     gives_label: bool = False
-    label_size: int = 0
+
+    def offers(self, method: Callable[..., Any]) -> bool:
+        """Return whether this model defines a method of `Model`, given as e.g. `Model.sample_latent`.
+
+        >>> Model().offers(Model.sample_latent)
+        False
+        """
+        return getattr(type(self), method.__name__) is not method
+
+    def _lacks(self, what: str) -> NoReturn:
+        raise Unsupported(f"{type(self).__name__} {what}")
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example.
 
         `hard` scores samples of the posterior itself where training uses a relaxation of it.
         """
-        raise TypeError(f"{type(self).__name__} makes no traces")
+        self._lacks("makes no traces")
 
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z|x), batch shape (B,)."""
-        raise TypeError(f"{type(self).__name__} does not encode")
+        self._lacks("does not encode")
 
     def features(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Return the mean of q(z|x), one flat row an example: (B, F)."""
@@ -51,22 +69,55 @@ class Model(nn.Module):
 
     def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Return the mean of q(z|x) as the decoder takes it, (B, ...)."""
-        raise TypeError(f"{type(self).__name__} has no posterior mean")
+        self._lacks("has no posterior mean")
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
         """Return p(x|z), for z (B, ...) or (K, B, ...)."""
-        raise TypeError(f"{type(self).__name__} does not decode")
+        self._lacks("does not decode")
 
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
         """Return the `point` of p(x|z), its mean, at the posterior mean, or at a posterior sample if `sample`."""
-        raise TypeError(f"{type(self).__name__} does not reconstruct")
+        self._lacks("does not reconstruct")
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
 
         `temperature` multiplies the prior's standard deviation.
         """
-        raise TypeError(f"{type(self).__name__} does not sample")
+        self._lacks("does not sample")
+
+    def prior_of(self, y: Tensor | None = None) -> Distribution:
+        """Return p(z), or p(z|y) where the prior is conditional, of a code as q scores it."""
+        self._lacks("has no single prior of its codes")
+
+    def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """Draw `n` latents from the prior, as the decoder takes them, (n, ...)."""
+        self._lacks("has no prior samples apart from its examples")
+
+    def prior_to_latent(self, code: Tensor) -> Tensor:
+        """Turn a code drawn from the prior into the decoder's input: the code itself unless codes are discrete."""
+        return code
+
+    def log_joint(self, x: Any, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x, z) for z (K, B, ...) of one continuous latent, (K, B) nats."""
+        self._lacks("has no joint density of one latent")
+
+    def class_log_probs(self, x: Any) -> Tensor:
+        """Return log q(y|x), (B, C)."""
+        self._lacks("does not classify")
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Return the mean of p(t|z) of targets t, (..., F), for z (..., D)."""
+        self._lacks("predicts no property")
+
+    def codes(self, x: Any, y: Tensor | None = None) -> Tensor | Mapping[str, Tensor]:
+        """Return the quantised codes of examples, int64: (B, *places), or one tensor a level by name."""
+        self._lacks("has no quantised codes")
+
+    @property
+    def code_count(self) -> int:
+        """How many values a quantised code can take."""
+        self._lacks("has no quantised codes")
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Prior, apply_net
+from vaekit.distributions.base import tempered
 from vaekit.distributions.codes import Quantised
 from vaekit.errors import UserError
-from vaekit.models.base import Model
-from vaekit.models.vae import VAE, tempered
+from vaekit.models.base import Model, point, shown
+from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.posteriors.quantised import CodePosterior
 from vaekit.priors.codes import UniformCodesPrior
@@ -53,7 +54,7 @@ class CodeVAE(VAE):
         q = self.encode(x)
         draw = self.posterior.draw(q, k, hard)
         latent = Latent(q, self.uniform(), draw.z, draw.code)
-        return Trace(x, y, {"z": latent}, self.decode(draw.z), draw.extras)
+        return Trace(x, y, {"z": latent}, self.decode(draw.z), costs=draw.costs)
 
     def trace_prior(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace the prior as a model of the codes: its x are the codes of x, which take no gradient."""
@@ -170,8 +171,8 @@ class TwoLevelCodes(Model):
         for name, q, p in (("top", top, p_top), ("bottom", bottom, p_bottom)):
             latents[name] = Latent(q, p, q.z.expand(k, *q.z.shape), q.value.expand(k, *q.value.shape))
         z = torch.cat([above, bottom.z], 1)
-        extras = {name: top.extras[name] + bottom.extras[name] for name in top.extras}
-        return Trace(x, y, latents, self.likelihood(z.expand(k, *z.shape)), extras)
+        costs = {name: top.costs[name] + bottom.costs[name] for name in top.costs}
+        return Trace(x, y, latents, self.likelihood(z.expand(k, *z.shape)), costs=costs)
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with the fitted priors."""
@@ -186,7 +187,7 @@ class TwoLevelCodes(Model):
         with torch.no_grad():
             top, bottom, above = self.quantise(x)
         fine = self.prior["bottom"](above.detach()).log_prob(bottom.value)
-        return Trace(top.value[None], y, {}, self.prior["top"](), {"fine": -fine, "log_w": fine})
+        return Trace(top.value[None], y, {}, self.prior["top"](), log_w_extra=fine, costs={"fine": -fine})
 
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(b|x), the fine codes' point mass."""
@@ -214,16 +215,14 @@ class TwoLevelCodes(Model):
 
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
         """Return the mean of p(x|t, b)."""
-        return self.decode(self.posterior_mean(x)).mean
+        return point(self.decode(self.posterior_mean(x)))
 
     def sample_codes(self, n: int, temperature: float = 1.0) -> dict[str, Tensor]:
         """Draw codes from the priors, the coarse first."""
-        p = self.prior["top"]()
-        top = (p if temperature == 1.0 else tempered(p, temperature)).sample(torch.Size((n,)))
+        top = tempered(self.prior["top"](), temperature).sample(torch.Size((n,)))
         part = self.posterior["top"]
         assert isinstance(part, CodePosterior)
-        p = self.prior["bottom"](self._up(part.embed(top)))
-        bottom = (p if temperature == 1.0 else tempered(p, temperature)).sample()
+        bottom = tempered(self.prior["bottom"](self._up(part.embed(top))), temperature).sample()
         return {"top": top, "bottom": bottom}
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
@@ -234,8 +233,7 @@ class TwoLevelCodes(Model):
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: codes from the priors, then the mean of p(x|t, b), or a draw from it."""
-        px = self.decode(self.sample_latent(n, y, temperature))
-        return px.sample() if draw else px.mean
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""

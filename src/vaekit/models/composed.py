@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit import distributed
-from vaekit.models.base import Model
+from vaekit.models.base import Model, shown
 from vaekit.models.vae import VAE
 from vaekit.trace import Latent, Trace
 
@@ -143,8 +143,7 @@ class TwoStage(Model):
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples through both: z from `sample_latent`, then the mean of p(x|z), or a draw from it."""
-        px = self.decode(self.sample_latent(n, y, temperature))
-        return px.sample() if draw else px.mean
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first model's predictions at the training data's mean."""
@@ -182,8 +181,7 @@ class Stacked(TwoStage):
 
     def class_log_probs(self, x: Any) -> Tensor:
         """Return log q(y|z) at the mean of q(z|x), (B, C)."""
-        second: Any = self.second
-        return second.class_log_probs(self.first.posterior_mean(x))
+        return self.second.class_log_probs(self.first.posterior_mean(x))
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> ComposedTrace:
         """Run one forward pass through both models, the label being summed over."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.conditional import Posterior
-from vaekit.distributions.base import is_point_mass
+from vaekit.distributions.base import is_point_mass, tempered
 from vaekit.distributions.edges import EdgesFamily
 from vaekit.distributions.nodes import NodeNormal, standard_nodes
 from vaekit.distributions.normal import DiagonalNormalFamily
@@ -63,8 +63,8 @@ class GraphVAE(Model):
         if is_point_mass(q):
             return q
         raise UserError(
-            f"a model of graphs has a latent for each node, and {type(self.posterior).__name__} none that "
-            "factorises over them; set model.posterior to diagonal-normal or delta"
+            f"a model of graphs needs a posterior that factorises over the nodes, and {type(self.posterior).__name__} "
+            "does not; set model.posterior to diagonal-normal or delta"
         )
 
     def posterior_mean(self, x: Graphs, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
@@ -100,8 +100,7 @@ class GraphVAE(Model):
         chosen = torch.multinomial(counts, n, replacement=True)
         sizes = torch.tensor(self.size_values)[chosen].to(device)
         blank = Graphs(sizes, torch.empty(0, 2, dtype=torch.int64, device=device))
-        prior = standard_nodes(blank.mask, self.dims)
-        prior = prior if temperature == 1.0 else prior.tempered(temperature)
+        prior = tempered(standard_nodes(blank.mask, self.dims), temperature)
         return self.decode(prior.sample(), sizes=sizes).sample()
 
 

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 from vaekit.conditional import Likelihood
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.models.base import Model
+from vaekit.models.base import Model, point, shown
 from vaekit.nets.base import size
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal, StandardNormal
@@ -116,14 +116,14 @@ class Hierarchy(Model):
 
     def _placed(self, u: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         parts = u.split([size(shape) for shape in self.shapes], -1)
-        found: dict[str, Tensor] = {}
+        placed: dict[str, Tensor] = {}
 
         def choose(level: int, p: DiagonalNormalFamily) -> Tensor:
             z = p.at(parts[level].unflatten(-1, self.shapes[level]))
-            found[self.names[level]] = z
+            placed[self.names[level]] = z
             return z
 
-        return found, self.descend(choose)
+        return placed, self.descend(choose)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
         """Return p(x|z) for a code in the prior's units, (..., F)."""
@@ -141,7 +141,7 @@ class Hierarchy(Model):
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
         """Return the mean of p(x|z) along the posterior means, or along a posterior sample if `sample`."""
         _, at = self.visits(x, lambda q: q.rsample() if sample else q.mean)
-        return self.likelihood(at).mean
+        return point(self.likelihood(at))
 
     def temperatures(self, temperature: float | Sequence[float]) -> list[float]:
         """Return one temperature a level, the top first; a single number goes for all."""
@@ -178,7 +178,7 @@ class Hierarchy(Model):
 
         `temperature` multiplies the priors' standard deviations: one number, or one for each level, the top first.
         """
-        return _shown(self.decode(self.sample_latent(n, None, temperature)), draw)
+        return shown(self.decode(self.sample_latent(n, None, temperature)), draw)
 
     def sample_given_top(
         self,
@@ -200,15 +200,11 @@ class Hierarchy(Model):
         kept = self._units(visits)
         drawn = torch.randn(n, *kept.shape, device=kept.device, dtype=kept.dtype) * self._spread(temperature)
         width = sum(size(shape) for shape in self.shapes[:k])
-        return _shown(self.decode(torch.cat([kept[:, :width].expand(n, -1, -1), drawn[..., width:]], -1)), draw)
+        return shown(self.decode(torch.cat([kept[:, :width].expand(n, -1, -1), drawn[..., width:]], -1)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
         self.likelihood.start_from(mean)
-
-
-def _shown(px: Distribution, draw: bool) -> Tensor:
-    return px.sample() if draw or getattr(px, "draws_only", False) else px.mean
 
 
 def level_names(count: int) -> list[str]:
@@ -281,7 +277,7 @@ class BottomUp(Hierarchy):
         return z
 
     def latent(self, level: int, visit: Visit) -> Latent:
-        """Return what a trace keeps of a level: below the top, p(z_l | z_{l+1}) hangs on z_l through z_{l+1}."""
+        """Return what a trace keeps of a level: below the top, p(z_l | z_{l+1}) depends on z_l through z_{l+1}."""
         return (SampledLatent if level else Latent)(visit.q, visit.p, visit.z, visit.z)
 
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
+from vaekit.distributions.base import tempered
 from vaekit.errors import UserError
-from vaekit.models.base import Model
-from vaekit.models.vae import tempered
+from vaekit.models.base import Model, point, shown
 from vaekit.nets.base import Net, size
 from vaekit.trace import Latent, Trace
 
@@ -124,24 +124,21 @@ class JointVAE(Model):
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
         """Return the mean of p(x|z) at the posterior means, or at posterior samples if `sample`."""
         if not sample:
-            return self.decode(self.posterior_mean(x)).mean
+            return point(self.decode(self.posterior_mean(x)))
         draws = [self.posterior(name).draw(q, 1, hard=True).z[0] for name, q in self.encode_all(x).items()]
-        return self.decode(torch.cat([z.flatten(1) for z in draws], -1)).mean
+        return point(self.decode(torch.cat([z.flatten(1) for z in draws], -1)))
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        """Draw `n` latents from the priors, side by side: (n, F). `temperature` leaves discrete ones as they are."""
+        """Draw `n` latents from the priors, side by side: (n, F)."""
         rows = []
         for name in self.names:
-            p = self.prior(name)()
-            discrete = self.prior(name).measure == "mass"
-            p = p if temperature == 1.0 or discrete else tempered(p, temperature)
+            p = tempered(self.prior(name)(), temperature)
             rows.append(p.sample(torch.Size((n,))).flatten(1))
         return torch.cat(rows, -1)
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: latents from the priors, then the mean of p(x|z), or a draw from it if `draw`."""
-        px = self.decode(self.sample_latent(n, y, temperature))
-        return px.sample() if draw else px.mean
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from vaekit.conditional import Likelihood, Posterior, Prior
 from vaekit.models.vae import VAE
-from vaekit.trace import Trace
+from vaekit.trace import PredictiveTrace, extended
 
 
 class PredictiveVAE(VAE):
     """p(z) p(x|z) p(t|z): `target` is p(t|z), t being the labels y (B, F) of training, real numbers.
 
-    Given labels, traces hold `extras["log_pt"]` = log p(t|z), (K, B) nats. Every bound stays that of log p(x).
+    Traces are `PredictiveTrace`: given labels, `log_pt` is log p(t|z), (K, B) nats. Every bound stays that of log p(x).
 
     Source: Gómez-Bombarelli et al. 2018, arXiv:1610.02415, §2.3.
     """
@@ -24,12 +23,11 @@ class PredictiveVAE(VAE):
         super().__init__(posterior, prior, likelihood)
         self.target = target
 
-    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> PredictiveTrace:
         """Run one forward pass with `k` posterior samples an example."""
         trace = super().trace(x, None, k, hard)
-        if y is None:
-            return trace
-        return replace(trace, y=y, extras={**trace.extras, "log_pt": self.target(trace.latents["z"].z).log_prob(y)})
+        log_pt = None if y is None else self.target(trace.latents["z"].z).log_prob(y)
+        return extended(trace, PredictiveTrace, y=y, log_pt=log_pt)
 
     def predict(self, z: Tensor) -> Tensor:
         """Return the mean of p(t|z), (..., F), for z (..., D)."""

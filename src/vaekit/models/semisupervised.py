@@ -13,13 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit import distributed
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
-from vaekit.distributions.base import Family
-from vaekit.models.base import Model
-from vaekit.models.vae import tempered
+from vaekit.distributions.base import Family, tempered
+from vaekit.models.base import Model, point, shown
 from vaekit.nets.base import Net
-from vaekit.trace import Latent, Trace
+from vaekit.trace import Latent, SemiSupervisedTrace
 
 
 class LabelAveraged(Family):
@@ -63,10 +61,10 @@ class AveragedLatent(Latent):
 
 
 @dataclass(frozen=True)
-class EnumeratedTrace(Trace):
+class EnumeratedTrace(SemiSupervisedTrace):
     """A trace of x with the label summed over where it is hidden (y < 0) and given where it is shown.
 
-    `extras`: "hidden" (B,) bool; "log_qy" (B, C) = log q(y|x). `weights` (B, C) is q(y|x), one-hot where y is shown.
+    `weights` (B, C) is q(y|x), one-hot where y is shown.
     The tables by class hold log p(x|y,z) and log p(z) - log q(z|x,y) at the samples, (K, B, C); where y is shown, its
     column alone is not 0. What is read of it:
 
@@ -88,14 +86,14 @@ class EnumeratedTrace(Trace):
     def kl(self) -> dict[str, Tensor]:
         """The KL of z, averaged over the label, and that of the label, (B,) nats each; -log p(y) where y is shown."""
         # By log q(y|x) and not by log w: a weight that underflows to 0 must not give the gradient 0 · ∞.
-        entropy = -(self.weights * self.extras["log_qy"]).sum(-1) * self.extras["hidden"]
+        entropy = -(self.weights * self.log_qy).sum(-1) * self.hidden
         return {"z": self.latents["z"].kl, "y": -self.log_py - entropy}
 
     @cached_property
     def log_w(self) -> Tensor:
         """The importance weights with the label summed over exactly, (K, B)."""
         each = self.log_px_by_class + self.log_ratio_by_class + self.log_py
-        seen = F.one_hot(self.weights.argmax(-1), self.weights.shape[-1]).bool() | self.extras["hidden"].unsqueeze(-1)
+        seen = F.one_hot(self.weights.argmax(-1), self.weights.shape[-1]).bool() | self.hidden.unsqueeze(-1)
         return torch.logsumexp(each.masked_fill(~seen, -torch.inf), -1)
 
 
@@ -168,15 +166,14 @@ class SemiSupervised(Model):
         """Return log q(y|x), (B, C)."""
         return F.log_softmax(apply_net(self.classifier, x).flatten(1), -1)
 
-    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> EnumeratedTrace:
         """Run one forward pass: every class for the examples whose label is hidden, the label alone for the others."""
         log_qy = self.class_log_probs(x)
         hidden = torch.ones(len(x), dtype=torch.bool, device=log_qy.device) if y is None else y < 0
         rows, classes = self._pairs(hidden, y)
         h = apply_net(self.trunk, x).flatten(1)[rows]
         q = self.posterior(h, classes)
-        with distributed.pairs_of(len(rows), lambda: self._examples_of_pairs(distributed.gather(hidden))):
-            draw = self.posterior.draw(q, k, hard)
+        draw = self.posterior.draw(q, k, hard)
         p = self.prior()
         pair = Latent(q, p, draw.z, draw.code, draw.log_q)
         px = self.likelihood(draw.z, self._one_hot(classes, h))
@@ -184,15 +181,15 @@ class SemiSupervised(Model):
         given = F.one_hot(classes.new_zeros(len(x)) if y is None else y.clamp(min=0), self.n_classes)
         weights = torch.where(hidden.unsqueeze(-1), log_qy.exp(), given.to(log_qy.dtype))
         table = _Table(rows, classes, (len(x), self.n_classes))
-        extras: dict[str, Any] = {"hidden": hidden, "log_qy": log_qy}
-        if y is not None and not bool(hidden.all()):
-            extras["refusal"] = "the labels of some examples are given, so the bound is on log p(x, y)"
+        shown = y is not None and not bool(hidden.all())
         return EnumeratedTrace(
             x,
             y,
             {"z": _averaged(pair, table, weights)},
             px,
-            extras,
+            refusal="the labels of some examples are given, so the bound is on log p(x, y)" if shown else None,
+            hidden=hidden,
+            log_qy=log_qy,
             weights=weights,
             log_px_by_class=table(px.log_prob(x[rows])),
             log_ratio_by_class=table(pair.log_p_code - pair.log_q_code),
@@ -208,9 +205,6 @@ class SemiSupervised(Model):
             return rows, classes
         known = (~hidden).nonzero().squeeze(1)
         return torch.cat([rows, known]), torch.cat([classes, y[known]])
-
-    def _examples_of_pairs(self, hidden: Tensor) -> Tensor:
-        return self._pairs(hidden, torch.zeros_like(hidden, dtype=torch.int64))[0]
 
     def _one_hot(self, y: Tensor, like: Tensor) -> Tensor:
         if y.dtype.is_floating_point:
@@ -238,21 +232,19 @@ class SemiSupervised(Model):
     def reconstruct(self, x: Any, y: Tensor | None = None, sample: bool = False) -> Tensor:
         """Return the mean of p(x|y,z) at the mean of q(z|x,y) and the likeliest label, or at a draw of both."""
         if not sample:
-            return self.decode(self.posterior_mean(x, y)).mean
+            return point(self.decode(self.posterior_mean(x, y)))
         y = torch.multinomial(self.class_log_probs(x).exp(), 1).squeeze(1) if y is None else y
-        return self.decode(self.posterior.draw(self.encode(x, y), 1, hard=True).z[0], y).mean
+        return point(self.decode(self.posterior.draw(self.encode(x, y), 1, hard=True).z[0], y))
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` codes (z, y) side by side, (n, D + C): z from p(z), y as given or from p(y)."""
-        p = self.prior()
-        z = (p if temperature == 1.0 else tempered(p, temperature)).sample(torch.Size((n,)))
+        z = tempered(self.prior(), temperature).sample(torch.Size((n,)))
         y = torch.randint(self.n_classes, (n,), device=z.device) if y is None else y
         return torch.cat([z, self._one_hot(y, z)], -1)
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples of the given labels, or of labels drawn from p(y)."""
-        px = self.decode(self.sample_latent(n, y, temperature))
-        return px.sample() if draw else px.mean
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""

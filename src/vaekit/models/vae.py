@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior
+from vaekit.distributions.base import tempered
 from vaekit.errors import UserError
-from vaekit.models.base import Model, point
+from vaekit.models.base import Model, point, shown
 from vaekit.trace import Latent, Trace
 
 
@@ -32,6 +33,8 @@ class VAE(Model):
     torch.Size([4, 784])
     """
 
+    bf16_measured = ("mlp", "conv")
+
     def __init__(self, posterior: Posterior, prior: Prior, likelihood: Likelihood) -> None:
         super().__init__()
         if posterior.space != prior.space:
@@ -43,14 +46,13 @@ class VAE(Model):
         self.prior = prior
         self.likelihood = likelihood
         self.takes_label = any(part.takes_label for part in (posterior, prior, likelihood))
-        self.label_size = max((part.net.context for part in (posterior, likelihood) if part.net is not None), default=0)
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
         q = self.encode(x, y)
         draw = self.posterior.draw(q, k, hard)
         latent = Latent(q if draw.q is None else draw.q, self.prior_of(y), draw.z, draw.code, draw.log_q)
-        return Trace(x, y, {"z": latent}, self.decode(draw.z, y), draw.extras)
+        return Trace(x, y, {"z": latent}, self.decode(draw.z, y), costs=draw.costs)
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return p(z), or p(z|y) where the prior is conditional."""
@@ -83,14 +85,11 @@ class VAE(Model):
 
         A p(x|z) whose mean is no expectation (an autoregressive one) is drawn from.
         """
-        px = self.decode(self.sample_latent(n, y, temperature), y)
-        return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
+        return shown(self.decode(self.sample_latent(n, y, temperature), y), draw)
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` latents from the prior, (n, ...)."""
-        p = self.prior_of(y)
-        if temperature != 1.0:
-            p = tempered(p, temperature)
+        p = tempered(self.prior_of(y), temperature)
         return self.prior_to_latent(p.sample() if p.batch_shape else p.sample((n,)))
 
     def prior_to_latent(self, code: Tensor) -> Tensor:
@@ -116,11 +115,3 @@ class VAE(Model):
         if y is None:
             raise ValueError("this model is conditioned on a label: pass y")
         return (y,)
-
-
-def tempered(p: Distribution, temperature: float) -> Distribution:
-    """Return `p` with its spread multiplied by `temperature`; ValueError for a family without that notion."""
-    method = getattr(p, "tempered", None)
-    if method is None:
-        raise ValueError(f"{type(p).__name__} has no temperature")
-    return method(temperature)

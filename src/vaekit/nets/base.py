@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Activation = Literal["relu", "silu", "gelu", "tanh", "elu", "softplus"]
 HALF = (torch.bfloat16, torch.float16)
 NARROW = 128
 """A layer with at most so many inputs or outputs computes in float32 always."""

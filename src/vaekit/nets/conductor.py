@@ -20,15 +20,14 @@ class ConductorDecoder(TokenDecoder):
     Source: Roberts et al. 2018, "A hierarchical latent vector model for learning long-term structure in music",
     arXiv:1803.05428, §3.2.
 
-    >>> net = ConductorDecoder(tokens=30, length=9, latent=8, bar=4, width=16)
+    >>> net = ConductorDecoder((9, 30), latent=8, bar=4, width=16)
     >>> net(torch.tensor([[5, 6, 7, 8, 9, 2], [4, 2, 0, 0, 0, 0]]), torch.zeros(2, 8)).shape
     torch.Size([2, 6, 30])
     """
 
     def __init__(
         self,
-        tokens: int,
-        length: int,
+        rows: tuple[int, int],
         latent: int,
         *,
         bar: int,
@@ -38,17 +37,17 @@ class ConductorDecoder(TokenDecoder):
         dropout: float = 0.0,
         word_dropout: float = 0.0,
     ) -> None:
-        super().__init__(tokens, length, latent, word_dropout)
+        super().__init__(rows, latent, word_dropout)
         if bar < 1:
             raise ValueError(f"a bar of {bar} tokens is none")
-        self.bar, self.bars = bar, -(-length // bar)
+        self.bar, self.bars = bar, -(-self.length // bar)
         self.opening = nn.Linear(latent, conductor)
         self.conductor = nn.GRU(latent, conductor, batch_first=True)
         self.beginning = nn.Linear(conductor, width)
-        self.embedding = nn.Embedding(tokens, embedding)
+        self.embedding = nn.Embedding(self.tokens, embedding)
         self.lower = nn.GRU(embedding + conductor, width, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.head = small_head(width, tokens)
+        self.head = small_head(width, self.tokens)
 
     def conduct(self, context: Tensor, bars: int) -> Tensor:
         """Return c_1 … c_bars, (N, bars, conductor)."""

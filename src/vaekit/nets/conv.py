@@ -236,19 +236,17 @@ class ImageDecoder(Net):
 
     With `skip`, a linear map of z is added to every channel after every stage and before the head (generative skip
     connections, Dieng et al. 2019), which keeps a deep decoder from ignoring z. If the latent is a map on the grid
-    itself, a 3 × 3 convolution takes the place of the dense layers.
+    itself, a 3 × 3 convolution takes the place of the dense layers. The last of `stages` doubles nothing. Subclasses
+    call `end` when all else is made.
     """
 
     def __init__(
         self,
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
-        stages: Sequence[nn.Module],
-        last: nn.Module,
         channels: Sequence[int],
-        grid: tuple[int, int],
+        stages: Sequence[nn.Module],
         *,
-        upsample: Upsample,
         dense: Sequence[int],
         context: int,
         act: str,
@@ -256,6 +254,7 @@ class ImageDecoder(Net):
     ) -> None:
         super().__init__(in_shape, out_shape, context)
         self.act = activation(act)
+        grid = grids(out_shape, len(channels))[-1]
         self.map = is_map(in_shape, grid)
         self.grid = (channels[0], *grid)
         start = size(in_shape) + context
@@ -263,12 +262,15 @@ class ImageDecoder(Net):
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
         self.stem = nn.Conv2d(in_shape[0], channels[0], 3, padding=1) if self.map else None
         self.label = Dense(context, channels[0], bias=False) if self.map and context else None
-        self.stages = nn.ModuleList(stages)
-        self.last = last
+        self.stages = nn.ModuleList(stages[:-1])
+        self.last = stages[-1]
         ends = [*channels[1:], channels[-1]]
         self.skips = nn.ModuleList(Dense(start, c, bias=False) for c in ends) if skip else None
-        self.upsample: Upsample = upsample
         self.channels = channels[-1]
+
+    def end(self, upsample: Upsample) -> None:
+        """Make the head, which doubles as the stages do."""
+        self.upsample: Upsample = upsample
         self.head = self.make_head(1)
 
     def make_head(self, values: int) -> nn.Module:
@@ -300,6 +302,8 @@ class ImageDecoder(Net):
 class ConvEncoder(ImageEncoder):
     """Strided convolutions; see `conv_encoder`."""
 
+    bf16_measured = ("conv",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -323,6 +327,8 @@ class ConvEncoder(ImageEncoder):
 class ConvDecoder(ImageDecoder):
     """Convolutions that double; see `conv_decoder`."""
 
+    bf16_measured = ("conv",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -336,23 +342,15 @@ class ConvDecoder(ImageDecoder):
         skip: bool = False,
     ) -> None:
         sizes = grids(out_shape, len(channels))[::-1]
-        stages = [
+        stages: list[nn.Module] = [
             nn.Sequential(activation(act), Up(a, b, target, upsample))
             for (a, b), target in zip(pairwise(channels), sizes[1:])
         ]
+        stages.append(activation(act))
         super().__init__(
-            in_shape,
-            out_shape,
-            stages,
-            activation(act),
-            tuple(channels),
-            sizes[0],
-            upsample=upsample,
-            dense=tuple(dense),
-            context=context,
-            act=act,
-            skip=skip,
+            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
         )
+        self.end(upsample)
 
 
 def conv_encoder(

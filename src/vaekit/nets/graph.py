@@ -55,7 +55,7 @@ class GraphNet(Net):
     """Graph convolutions from a batch of graphs to values of each node, (G, values, pad, out); zero where no node is.
 
     `inputs` is the number of features a node has; where graphs have none, the number of nodes of the one graph, which
-    then are told apart by an indicator each. Equivariant: reordering the nodes reorders what comes out.
+    are then distinguished by an indicator each. Equivariant: reordering the nodes reorders what comes out.
 
     >>> x = Graphs(torch.tensor([3, 2]), torch.tensor([[0, 1], [3, 4]]), features=torch.ones(5, 4))
     >>> GraphNet(4, (32,), 16).widen(2)(x).shape

@@ -25,6 +25,8 @@ class MLP(Net):
     layer adds a linear map of z, which keeps a decoder from ignoring it.
     """
 
+    bf16_measured = ("mlp",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],

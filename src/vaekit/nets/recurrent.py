@@ -46,14 +46,13 @@ class GRUDecoder(TokenDecoder):
 
     Source: Bowman et al. 2016, arXiv:1511.06349; the skips: Dieng et al. 2019, arXiv:1807.04863.
 
-    >>> GRUDecoder(tokens=30, length=12, latent=8)(torch.tensor([[5, 6, 2], [4, 2, 0]]), torch.zeros(2, 8)).shape
+    >>> GRUDecoder((12, 30), latent=8)(torch.tensor([[5, 6, 2], [4, 2, 0]]), torch.zeros(2, 8)).shape
     torch.Size([2, 3, 30])
     """
 
     def __init__(
         self,
-        tokens: int,
-        length: int,
+        rows: tuple[int, int],
         latent: int,
         *,
         width: int = 256,
@@ -63,16 +62,16 @@ class GRUDecoder(TokenDecoder):
         dropout: float = 0.0,
         word_dropout: float = 0.0,
     ) -> None:
-        super().__init__(tokens, length, latent, word_dropout)
+        super().__init__(rows, latent, word_dropout)
         self.skip = skip
-        self.embedding = nn.Embedding(tokens, embedding)
+        self.embedding = nn.Embedding(self.tokens, embedding)
         self.first = nn.Linear(latent, layers * width)
         self.layers = nn.ModuleList(
             nn.GRU((width if i else embedding) + (latent if skip else 0), width, batch_first=True)
             for i in range(layers)
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = small_head(width, tokens)
+        self.head = small_head(width, self.tokens)
 
     def start(self, context: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return each layer's first state, (1, N, width), and z."""

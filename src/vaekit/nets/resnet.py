@@ -6,8 +6,9 @@ Group normalisation works within one example (Wu & He 2018), so that an example'
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -77,8 +78,31 @@ class PoolDown(nn.Module):
         return F.avg_pool2d(self.conv(x), 2, ceil_mode=True, count_include_pad=False)
 
 
-def _blocks(channels: int, count: int, *, act: str, norm: Norm, depth: int, init: Init) -> list[nn.Module]:
-    return [ResidualBlock(channels, act=act, norm=norm, depth=depth, init=init) for _ in range(count)]
+@dataclass(frozen=True)
+class Residual:
+    """How the stages of a residual network are made: `blocks` blocks each, with `norm` and `init` as in a block.
+
+    `down` halves by a strided convolution ("conv") or a convolution and a mean ("pool"), `upsample` doubles as in `Up`.
+
+    Raises:
+        UserError: a name that is none of these.
+    """
+
+    blocks: int = 1
+    norm: Norm = "group"
+    init: Init = "scaled"
+    down: Literal["conv", "pool"] = "conv"
+    upsample: Upsample = "nearest"
+
+    def __post_init__(self) -> None:
+        if self.down not in ("conv", "pool"):
+            raise UserError(f"down is one of conv, pool, not '{self.down}'")
+
+    def stage(self, channels: int, stages: int, act: str) -> list[nn.Module]:
+        """Return the blocks of one of `stages` stages."""
+        depth = max(1, self.blocks * stages)
+        more: dict[str, Any] = {"act": act, "norm": self.norm, "depth": depth, "init": self.init}
+        return [ResidualBlock(channels, **more) for _ in range(self.blocks)]
 
 
 def he_start(net: nn.Module) -> None:
@@ -109,24 +133,18 @@ class ResNetEncoder(ImageEncoder):
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
         channels: Sequence[int] = (32, 64),
+        residual: Residual = Residual(),
         *,
-        blocks: int = 1,
-        down: Literal["conv", "pool"] = "conv",
-        norm: Norm = "group",
-        init: Init = "scaled",
         dense: Sequence[int] = (256,),
         context: int = 0,
         act: str = "relu",
     ) -> None:
-        if down not in ("conv", "pool"):
-            raise UserError(f"down is one of conv, pool, not '{down}'")
         grid = grids(in_shape, len(channels))[-1]
-        depth = max(1, blocks * len(channels))
         layers: list[nn.Module] = []
         for a, b in pairwise([in_shape[0], *channels]):
-            layers.append(Down(a, b) if down == "conv" else PoolDown(a, b))
-            layers += _blocks(b, blocks, act=act, norm=norm, depth=depth, init=init)
-        layers.append(group_norm(channels[-1], norm))
+            layers.append(Down(a, b) if residual.down == "conv" else PoolDown(a, b))
+            layers += residual.stage(b, len(channels), act)
+        layers.append(group_norm(channels[-1], residual.norm))
         trunk = nn.Sequential(*layers)
         super().__init__(
             in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
@@ -142,43 +160,24 @@ class ResNetDecoder(ImageDecoder):
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
         channels: Sequence[int] = (64, 32),
+        residual: Residual = Residual(),
         *,
-        blocks: int = 1,
-        upsample: Upsample = "nearest",
-        norm: Norm = "group",
-        init: Init = "scaled",
         dense: Sequence[int] = (256,),
         context: int = 0,
         act: str = "relu",
         skip: bool = False,
     ) -> None:
         sizes = grids(out_shape, len(channels))[::-1]
-        depth = max(1, blocks * len(channels))
         stages = [
-            nn.Sequential(
-                *_blocks(a, blocks, act=act, norm=norm, depth=depth, init=init),
-                Up(a, b, target, upsample),
-            )
+            nn.Sequential(*residual.stage(a, len(channels), act), Up(a, b, target, residual.upsample))
             for (a, b), target in zip(pairwise(channels), sizes[1:])
         ]
-        last = nn.Sequential(
-            *_blocks(channels[-1], blocks, act=act, norm=norm, depth=depth, init=init),
-            group_norm(channels[-1], norm),
-            activation(act),
-        )
+        last = residual.stage(channels[-1], len(channels), act)
+        stages.append(nn.Sequential(*last, group_norm(channels[-1], residual.norm), activation(act)))
         super().__init__(
-            in_shape,
-            out_shape,
-            stages,
-            last,
-            tuple(channels),
-            sizes[0],
-            upsample=upsample,
-            dense=tuple(dense),
-            context=context,
-            act=act,
-            skip=skip,
+            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
         )
+        self.end(residual.upsample)
         he_start(self)
 
 
@@ -186,36 +185,22 @@ def resnet_encoder(
     in_shape: Sequence[int],
     out_shape: Shape,
     channels: Sequence[int] = (32, 64),
+    residual: Residual = Residual(),
     *,
-    blocks: int = 1,
-    down: Literal["conv", "pool"] = "conv",
-    norm: Norm = "group",
-    init: Init = "scaled",
     dense: Sequence[int] = (256,),
     context: int = 0,
     act: str = "relu",
 ) -> ResNetEncoder:
-    """Return halvings with `blocks` residual blocks after each, then dense layers and a head.
-
-    `down` halves by a strided convolution or by a convolution and a mean; `norm` is "group" or "none".
+    """Return halvings with residual blocks after each, then dense layers and a head.
 
     Raises:
         UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
 
-    >>> resnet_encoder((3, 32, 32), 20, down="pool").widen(2)(torch.zeros(4, 3, 32, 32)).shape
+    >>> resnet_encoder((3, 32, 32), 20, residual=Residual(down="pool")).widen(2)(torch.zeros(4, 3, 32, 32)).shape
     torch.Size([4, 2, 20])
     """
     return ResNetEncoder(
-        tuple(in_shape),
-        as_shape(out_shape),
-        channels,
-        blocks=blocks,
-        down=down,
-        norm=norm,
-        init=init,
-        dense=dense,
-        context=context,
-        act=act,
+        tuple(in_shape), as_shape(out_shape), channels, residual, dense=dense, context=context, act=act
     )
 
 
@@ -223,11 +208,8 @@ def resnet_decoder(
     latent_shape: Shape,
     out_shape: Sequence[int],
     channels: Sequence[int] = (64, 32),
+    residual: Residual = Residual(),
     *,
-    blocks: int = 1,
-    upsample: Upsample = "nearest",
-    norm: Norm = "group",
-    init: Init = "scaled",
     dense: Sequence[int] = (256,),
     context: int = 0,
     act: str = "relu",
@@ -238,17 +220,14 @@ def resnet_decoder(
     Raises:
         UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
 
-    >>> resnet_decoder(20, (1, 45, 37), blocks=2, skip=True)(torch.zeros(4, 20)).shape
+    >>> resnet_decoder(20, (1, 45, 37), residual=Residual(blocks=2), skip=True)(torch.zeros(4, 20)).shape
     torch.Size([4, 1, 1, 45, 37])
     """
     return ResNetDecoder(
         as_shape(latent_shape),
         tuple(out_shape),
         channels,
-        blocks=blocks,
-        upsample=upsample,
-        norm=norm,
-        init=init,
+        residual,
         dense=dense,
         context=context,
         act=act,

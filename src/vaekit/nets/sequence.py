@@ -41,14 +41,15 @@ class TokenEncoder(Net):
 class TokenDecoder(Net):
     """z (N, latent) and tokens (N, T) → logits of each token given those before it in its row, and z.
 
+    `rows` is (length, tokens): rows of up to `length` places, each one of `tokens` tokens.
     Subclasses implement `hidden` and `advance`, and make `head` last. With `word_dropout` p, in training alone, each
     token that the network is shown is UNKNOWN with probability p, so that it leans on z (Bowman et al. 2016,
     arXiv:1511.06349, §3.1); what is scored stays whole.
     """
 
-    def __init__(self, tokens: int, length: int, latent: int, word_dropout: float = 0.0) -> None:
-        super().__init__((latent,), (length,))
-        self.tokens, self.length, self.word_dropout = tokens, length, word_dropout
+    def __init__(self, rows: tuple[int, int], latent: int, word_dropout: float = 0.0) -> None:
+        super().__init__((latent,), rows[:1])
+        (self.length, self.tokens), self.word_dropout = rows, word_dropout
 
     def hidden(self, previous: Tensor, keep: Tensor, context: Tensor) -> Tensor:
         """Return (N, T, W): what comes before the head at each place, given the tokens before each (N, T)."""
@@ -133,15 +134,14 @@ class TransformerEncoder(TokenEncoder):
 class TransformerDecoder(TokenDecoder):
     """The causal transformer with z added at its input at every place, and with `skip` before every block.
 
-    >>> net = TransformerDecoder(tokens=30, length=12, latent=8, width=16, layers=2, heads=2)
+    >>> net = TransformerDecoder((12, 30), latent=8, width=16, layers=2, heads=2)
     >>> net(torch.tensor([[5, 6, 2], [4, 2, 0]]), torch.zeros(2, 8)).shape
     torch.Size([2, 3, 30])
     """
 
     def __init__(
         self,
-        tokens: int,
-        length: int,
+        rows: tuple[int, int],
         latent: int,
         *,
         width: int = 128,
@@ -151,9 +151,16 @@ class TransformerDecoder(TokenDecoder):
         dropout: float = 0.0,
         word_dropout: float = 0.0,
     ) -> None:
-        super().__init__(tokens, length, latent, word_dropout)
+        super().__init__(rows, latent, word_dropout)
         self.body = CausalTransformer(
-            tokens, length, width=width, layers=layers, heads=heads, context=latent, dropout=dropout, skip=skip
+            self.tokens,
+            self.length,
+            width=width,
+            layers=layers,
+            heads=heads,
+            context=latent,
+            dropout=dropout,
+            skip=skip,
         )
         self.head = self.body.head
         del self.body.head  # one name for it

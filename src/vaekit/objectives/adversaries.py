@@ -7,7 +7,7 @@ may pass through the critic without moving it.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from vaekit import distributed
 from vaekit.objectives.base import Term
 from vaekit.objectives.mmd import prior_sample
 from vaekit.schedules import Schedule
-from vaekit.trace import Trace
+from vaekit.trace import GeneratingTrace, Trace, require_trace
 
 CRITIC = "critic"
 
@@ -39,7 +39,7 @@ def permute_dimensions(z: Tensor) -> Tensor:
 
 
 def two_sided(first: Tensor, second: Tensor) -> Tensor:
-    """½ E[-log D(first)] + ½ E[-log(1 - D(second))] of log-odds: log 2 for a critic that cannot tell; a scalar."""
+    """½ E[-log D(first)] + ½ E[-log(1 - D(second))] of log-odds: log 2 for a critic that gives even odds; a scalar."""
     return 0.5 * (distributed.mean(F.softplus(-first)) + distributed.mean(F.softplus(second)))
 
 
@@ -57,7 +57,7 @@ class _Played(Term):
 
 
 class DensityRatioTC(_Played):
-    """Total correlation by density ratio, E_q(z)[log D(z) - log(1 - D(z))], (B,) nats, D told apart by `Permuted`.
+    """Total correlation by density ratio, E_q(z)[log D(z) - log(1 - D(z))], (B,) nats, D trained by `Permuted`.
 
     It is the TC when D is optimal: then D/(1 - D) = q(z) / Π_d q(z_d).
     Source: Kim & Mnih 2018, arXiv:1802.05983, eq. 3.
@@ -84,7 +84,7 @@ class Permuted(_Played):
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
         every = distributed.gather(z)
-        with distributed.whole():
+        with distributed.alike():
             shuffled = permute_dimensions(every)
         both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
@@ -116,14 +116,6 @@ class JudgeCode(_Played):
         return two_sided(both[: len(real)], both[len(real) :])
 
 
-class Discriminating(Protocol):
-    """What VAE-GAN needs of a discriminator: its last hidden layer, and the rest of it."""
-
-    def features(self, x: Any, context: Any) -> Tensor:
-        """Everything before the last layer."""
-        ...
-
-
 class SimilarityFeatures(nn.Module):
     """A discriminator's last hidden layer as a network of features."""
 
@@ -136,14 +128,9 @@ class SimilarityFeatures(nn.Module):
         return self.discriminator.features(x, None)
 
 
-def generated(trace: Trace) -> Tensor:
-    """Return what the decoder made without the encoder hearing of it, (N, *event).
-
-    `extras["generated"]` holds the means of p(x|z) at prior draws and at detached codes (see models.generating).
-    """
-    if "generated" not in trace.extras:
-        raise ValueError("this trace has no generated examples: train the model `Generating`")
-    return trace.extras["generated"]
+def generated(trace: Trace, term: Term) -> Tensor:
+    """Return what the decoder made with no gradient to the encoder, (N, *event)."""
+    return require_trace(trace, GeneratingTrace, f"the term '{term.name}'").generated
 
 
 class FoolData(_Played):
@@ -156,7 +143,7 @@ class FoolData(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of -log D."""
-        return distributed.mean(F.softplus(-logits(self.critic, generated(trace))))
+        return distributed.mean(F.softplus(-logits(self.critic, generated(trace, self))))
 
 
 class JudgeData(_Played):
@@ -167,6 +154,6 @@ class JudgeData(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the two-sided cross-entropy."""
-        fake = generated(trace).detach()
+        fake = generated(trace, self).detach()
         both = logits(self.critic, torch.cat([trace.x, fake]))
         return two_sided(both[: len(trace.x)], both[len(trace.x) :])

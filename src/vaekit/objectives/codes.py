@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vaekit.errors import UserError
 from vaekit.objectives.base import Objective, Term
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
 
-class FromExtras(Term):
-    """A cost that the posterior left in the trace, (B,): summed over places and dimensions, of no other example."""
+class Cost(Term):
+    """A cost of the quantiser by its name in the trace's `costs`, (B,): summed over places and dimensions."""
 
     def __init__(self, name: str, weight: Schedule | float | str = 1.0) -> None:
         super().__init__(weight)
@@ -19,7 +20,11 @@ class FromExtras(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the cost of each example."""
-        return trace.extras[self.name]
+        if self.name not in trace.costs:
+            raise UserError(
+                f"the term '{self.name}' needs a model whose quantiser has that cost, and this one's has none"
+            )
+        return trace.costs[self.name]
 
 
 def quantised(commitment: Schedule | float | str = 0.25, codebook: bool = False, commits: bool = True) -> Objective:
@@ -32,7 +37,7 @@ def quantised(commitment: Schedule | float | str = 0.25, codebook: bool = False,
     """
     terms: list[Term] = [Reconstruction(), Rate()]
     if commits:
-        terms.append(FromExtras("commitment", commitment))
+        terms.append(Cost("commitment", commitment))
     if codebook:
-        terms.append(FromExtras("codebook"))
+        terms.append(Cost("codebook"))
     return Objective(*terms)

@@ -112,8 +112,8 @@ class ImportanceWeighted(Term):
 def _by_path(trace: Trace, latent: Latent, squared: bool) -> Tensor:
     """Return the bound, with gradients that reach φ along the samples only."""
     log_w = trace.log_px + latent.log_p_code - detached(latent.q).log_prob(latent.code)
-    if "log_w" in trace.extras:
-        log_w = log_w + trace.extras["log_w"]
+    if trace.log_w_extra is not None:
+        log_w = log_w + trace.log_w_extra
     weights = log_w.detach().softmax(0)
     surrogate = (weights * log_w).sum(0)
     if squared and len(log_w) > 1 and latent.code.requires_grad:

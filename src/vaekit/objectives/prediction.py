@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaekit.objectives.base import Term
-from vaekit.trace import Trace
+from vaekit.trace import PredictiveTrace, Trace, require_trace
 
 
 class Prediction(Term):
@@ -18,6 +18,5 @@ class Prediction(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return -E_q[log p(t|z)]; 0 where no labels were given."""
-        if "log_pt" not in trace.extras:
-            return 0 * trace.log_px.mean(0)
-        return -trace.extras["log_pt"].mean(0)
+        log_pt = require_trace(trace, PredictiveTrace, "the term 'prediction'").log_pt
+        return 0 * trace.log_px.mean(0) if log_pt is None else -log_pt.mean(0)

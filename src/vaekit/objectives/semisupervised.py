@@ -1,6 +1,6 @@
 """The terms of M2: bounds for hidden and for shown labels, and the classifier's own loss on the shown ones.
 
-They read `extras["hidden"]` (B,) and `extras["log_qy"]` (B, C) of the trace. Source: Kingma et al. 2014,
+They read `hidden` (B,) and `log_qy` (B, C) of a `SemiSupervisedTrace`. Source: Kingma et al. 2014,
 arXiv:1406.5298, eqs. 6-9.
 """
 
@@ -12,13 +12,17 @@ from torch import Tensor
 from vaekit import distributed
 from vaekit.bounds import elbo
 from vaekit.objectives.base import Term
-from vaekit.trace import Trace
+from vaekit.trace import SemiSupervisedTrace, Trace, require_trace
 
 
 def _mean_where(value: Tensor, mask: Tensor) -> Tensor:
     """Mean of `value` (B,) over the rows in `mask`; 0 where there are none."""
     total = torch.where(mask, value, torch.zeros_like(value)).sum()
     return distributed.all_sum(total) / distributed.all_sum(mask.sum().to(total.dtype)).clamp(min=1)
+
+
+def _labelled(trace: Trace, term: Term) -> SemiSupervisedTrace:
+    return require_trace(trace, SemiSupervisedTrace, f"the term '{term.name}'")
 
 
 class HiddenLabels(Term):
@@ -28,7 +32,7 @@ class HiddenLabels(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of U."""
-        return _mean_where(-elbo(trace), trace.extras["hidden"])
+        return _mean_where(-elbo(trace), _labelled(trace, self).hidden)
 
 
 class ShownLabels(Term):
@@ -41,7 +45,7 @@ class ShownLabels(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of L."""
-        return _mean_where(-elbo(trace), ~trace.extras["hidden"])
+        return _mean_where(-elbo(trace), ~_labelled(trace, self).hidden)
 
 
 class Classification(Term):
@@ -55,6 +59,7 @@ class Classification(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean cross-entropy."""
-        hidden = trace.extras["hidden"]
+        labelled = _labelled(trace, self)
+        hidden = labelled.hidden
         y = torch.zeros_like(hidden, dtype=torch.int64) if trace.y is None else trace.y.clamp(min=0)
-        return _mean_where(-trace.extras["log_qy"].gather(1, y.unsqueeze(1)).squeeze(1), ~hidden)
+        return _mean_where(-labelled.log_qy.gather(1, y.unsqueeze(1)).squeeze(1), ~hidden)

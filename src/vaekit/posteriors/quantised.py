@@ -74,10 +74,10 @@ class CodePosterior(Posterior):
             self.seen = ([one.detach() for one in given], codes)
         index = codes.view(*shape, self.quantisers).movedim(-1, len(shape) - len(self.grid))
         lead = shape[: len(shape) - len(self.grid)]
-        extras = {name: one.reshape(*lead, -1).sum(-1) for name, one in self.costs(rows, codes, z, given).items()}
+        costs = {name: one.reshape(*lead, -1).sum(-1) for name, one in self.costs(rows, codes, z, given).items()}
         straight = self._places(self.straight(rows, z), shape)
         index = index.reshape(*lead, *self.code_shape)
-        return Quantised(index, straight, self.codes, len(self.code_shape), extras)
+        return Quantised(index, straight, self.codes, len(self.code_shape), costs)
 
     def straight(self, rows: Tensor, z: Tensor) -> Tensor:
         """Return z with the gradient of the rows: straight through."""
@@ -88,10 +88,10 @@ class CodePosterior(Posterior):
         return {}
 
     def draw(self, q: Distribution, k: int, hard: bool = False) -> Draw:
-        """Return the one code `k` times; costs an example, (B,), are the draw's extras."""
+        """Return the one code `k` times; the draw has the quantiser's costs, (B,)."""
         assert isinstance(q, Quantised)
         z = q.z.expand(k, *q.z.shape)
-        return Draw(z, q.value.expand(k, *q.value.shape), None, q.extras)
+        return Draw(z, q.value.expand(k, *q.value.shape), None, q.costs)
 
     def embed(self, code: Tensor) -> Tensor:
         """Return the decoder's input (..., D, *grid) for codes (..., *code_shape)."""
@@ -160,7 +160,7 @@ class VectorQuantised(CodePosterior):
 
     >>> q = VectorQuantised(mlp(9, (4, 3, 3)), codes=16)
     >>> draw = q.draw(q(torch.zeros(5, 9)), k=2)
-    >>> draw.code.shape, draw.z.shape, draw.extras["commitment"].shape
+    >>> draw.code.shape, draw.z.shape, draw.costs["commitment"].shape
     (torch.Size([2, 5, 3, 3]), torch.Size([2, 5, 4, 3, 3]), torch.Size([5]))
     """
 

@@ -15,7 +15,7 @@ from vaekit.nets.build import encoder as build_encoder
 from vaekit.nets.conv import grids
 from vaekit.nets.grid import GridNet
 from vaekit.objectives.base import Objective
-from vaekit.objectives.codes import FromExtras, quantised
+from vaekit.objectives.codes import Cost, quantised
 from vaekit.objectives.elbo import Reconstruction
 from vaekit.posteriors.base import POSTERIORS
 from vaekit.posteriors.quantised import CodePosterior
@@ -114,8 +114,10 @@ def code_prior(m: CodeSettings, q: CodePosterior, context: int = 0) -> Prior:
     return part(q.code_shape, **(options(entry, m) | {"codes": q.codes} | ({"context": context} if context else {})))
 
 
-def code_stages(settings: Settings, prior: Prior, *more: FromExtras) -> tuple[Stage, ...]:
-    """Return the stages: quantiser and decoder against the uniform prior, then the prior on the codes."""
+def code_stages(
+    settings: Settings, kind: type[CodeVAE] | type[TwoLevelCodes], prior: Prior, *more: Cost
+) -> tuple[Stage, ...]:
+    """Return the stages of a model of `kind`: quantiser and decoder against the uniform prior, then the prior."""
     m, o = settings.model, settings.objective
     assert isinstance(m, CodeSettings)
     learned = m.posterior == "vector-quantised"
@@ -124,8 +126,8 @@ def code_stages(settings: Settings, prior: Prior, *more: FromExtras) -> tuple[St
     if not list(prior.parameters()):
         return (Stage(objective, trainable=("posterior", "likelihood")),)
     return (
-        Stage(objective, "codes", ("posterior", "likelihood"), "trace_uniform", 1 - m.prior_share, bounded=True),
-        Stage(Objective(Reconstruction(), *more), "prior", ("prior",), "trace_prior", m.prior_share),
+        Stage(objective, "codes", ("posterior", "likelihood"), kind.trace_uniform, 1 - m.prior_share, bounded=True),
+        Stage(Objective(Reconstruction(), *more), "prior", ("prior",), kind.trace_prior, m.prior_share),
     )
 
 
@@ -143,7 +145,7 @@ def vq_vae(settings: Settings, data: DataInfo) -> Built:
     net = build_encoder(m.net, data.shape, shape, hidden=m.hidden, channels=m.channels, act=m.act)
     q = quantiser(m, net)
     prior = code_prior(m, q)
-    return Built(CodeVAE(q, prior, likelihood(m, data, latent=shape)), code_stages(settings, prior))
+    return Built(CodeVAE(q, prior, likelihood(m, data, latent=shape)), code_stages(settings, CodeVAE, prior))
 
 
 @recipe("fsq", reference="Mentzer et al. 2023, arXiv:2309.15505", model_settings=ScalarSettings)
@@ -163,7 +165,7 @@ def vq_vae_2(settings: Settings, data: DataInfo) -> Built:
     m = settings.model
     assert isinstance(m, CodeSettings)
     model = two_levels(m, data)
-    return Built(model, code_stages(settings, model.coarse_prior, FromExtras("fine")))
+    return Built(model, code_stages(settings, TwoLevelCodes, model.coarse_prior, Cost("fine")))
 
 
 def two_levels(m: CodeSettings, data: DataInfo) -> TwoLevelCodes:

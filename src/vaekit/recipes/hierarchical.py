@@ -69,7 +69,7 @@ def own(settings: Settings, kind: type[S], *without: str) -> S:
     assert isinstance(m, kind)
     for name in without:
         if getattr(m, name) != kind.model_fields[name].default:
-            raise UserError(f"model.{name}={getattr(m, name)} means nothing to this recipe; leave it out")
+            raise UserError(f"model.{name}={getattr(m, name)} is not used by this recipe")
     return m
 
 

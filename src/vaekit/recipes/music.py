@@ -30,8 +30,7 @@ def conducted(flat: VAE, settings: Settings, data: DataInfo) -> VAE:
     m = settings.model
     assert isinstance(m, MusicModel)
     net = ConductorDecoder(
-        data.levels or 0,
-        data.shape[0],
+        (data.shape[0], data.levels or 0),
         m.latent,
         bar=data.facts["bar"],
         width=m.width,

@@ -84,5 +84,5 @@ def semi_supervised_vae(settings: Settings, data: DataInfo) -> Built:
     first, codes = flat_vae(settings, data), (m.latent,)
     px = Gaussian(mlp(m.latent, codes, (256, 256), context=classes, act=m.act), scale="dimension")
     model = Stacked(first, m2(settings, codes, classes, px))
-    one = Stage(negative_elbo(settings.objective.beta), "m1", ("first",), "trace_first")
-    return Built(model, (one, Stage(objective, "m2", ("second",), "trace_second")), m.labelled)
+    one = Stage(negative_elbo(settings.objective.beta), "m1", ("first",), Stacked.trace_first)
+    return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), m.labelled)

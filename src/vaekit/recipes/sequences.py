@@ -55,8 +55,8 @@ def token_decoder(m: SequenceSettings, tokens: int, length: int) -> TokenDecoder
     """Return the decoder network that the settings name."""
     more: dict[str, Any] = {"skip": m.skip, "dropout": m.dropout, "word_dropout": m.word_dropout}
     if m.net == "gru":
-        return GRUDecoder(tokens, length, m.latent, width=m.width, embedding=m.embedding, layers=m.layers, **more)
-    return TransformerDecoder(tokens, length, m.latent, width=m.width, layers=m.layers, heads=m.heads, **more)
+        return GRUDecoder((length, tokens), m.latent, width=m.width, embedding=m.embedding, layers=m.layers, **more)
+    return TransformerDecoder((length, tokens), m.latent, width=m.width, layers=m.layers, heads=m.heads, **more)
 
 
 def token_vae(settings: Settings, data: DataInfo) -> VAE:
@@ -69,7 +69,7 @@ def token_vae(settings: Settings, data: DataInfo) -> VAE:
     if likelihood_name(m, data) != "tokens":
         raise UserError(f"model.likelihood={m.likelihood} is not of sequences; leave it out, or set it to tokens")
     if PRIORS[m.prior].facts.get("of_posterior"):
-        raise UserError(f"the prior '{m.prior}' makes up inputs, and tokens cannot be made up so; choose another")
+        raise UserError(f"the prior '{m.prior}' needs continuous pseudo-inputs; tokens are discrete; choose another")
     if m.net == "transformer" and m.width % m.heads:
         raise UserError(f"model.width={m.width} cannot be split among model.heads={m.heads}; make it a multiple")
     tokens, (length,) = data.levels or 0, data.shape

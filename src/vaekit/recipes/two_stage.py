@@ -40,7 +40,7 @@ def two_stage_vae(settings: Settings, data: DataInfo) -> Built:
     second = VAE(DiagonalNormal(q), StandardNormal(u), Gaussian(px, scale="dimension"))
     objective = negative_elbo(o.beta, o.free_bits, o.free_per, o.k)
     stages = (
-        Stage(objective, "first", ("first",), "trace_first"),
-        Stage(negative_elbo(), "second", ("second",), "trace_second"),
+        Stage(objective, "first", ("first",), TwoStage.trace_first),
+        Stage(negative_elbo(), "second", ("second",), TwoStage.trace_second),
     )
     return Built(TwoStage(first, second), stages)

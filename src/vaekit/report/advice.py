@@ -1,105 +1,91 @@
-"""What to warn of, and what to try: pure rules from a run's plain numbers to `Warning_`s.
-
-`advise` runs them all; each rule can be called alone. A rule that lacks its facts says nothing.
-"""
+"""Warnings on a run and what to try: rules from plain `Facts` to `Warning_`s. `advise` applies all of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaekit.report.content import Warning_
 from vaekit.report.numbers import format_number
 
-#: A latent dimension whose mean KL is below this many nats tells the decoder next to nothing.
-INACTIVE = 0.01
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules need to know of a run; a rule that lacks its facts gives no warning.
+
+    Attributes:
+        kl: mean KL of each latent by name, nats per example.
+        collapsed: the latents that have collapsed, by the rule of `vaekit.collapse`.
+        active: how many latent dimensions are active; None where it is not known.
+        units: how many latent dimensions there are.
+        train_elbo: the last ELBO on training data, nats per example.
+        valid_elbo: that on held-out data, with its standard error `valid_stderr`.
+        history: log records; those with `valid.elbo` (and `step` or `epoch`) count.
+        likelihood: its name, e.g. `bernoulli-soft`.
+        measure: "mass", "density" or "none", the kind of its values.
+        data_values: what it is given: "binary", "grey" (in [0, 1]), "quantised" (8-bit levels), "count" or "real".
+        dequantised: uniform noise was added to quantised data.
+        fixed_scale: the scale (σ) was set by hand rather than fitted.
+        refused: why log p(x) is not bounded, where it is not.
+        skipped: training steps that were left out, of `steps`.
+    """
+
+    kl: Mapping[str, float] = field(default_factory=dict)
+    collapsed: Sequence[str] = ()
+    active: int | None = None
+    units: int = 0
+    train_elbo: float | None = None
+    valid_elbo: float | None = None
+    valid_stderr: float | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    likelihood: str | None = None
+    measure: str | None = None
+    data_values: str | None = None
+    dequantised: bool = False
+    fixed_scale: bool = False
+    refused: str | None = None
+    skipped: int = 0
+    steps: int | None = None
 
 
-def advise(
-    *,
-    kl_per_dimension: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
-    kl: float | None = None,
-    active_units: int | None = None,
-    latent_dimensions: int | None = None,
-    train_elbo: float | None = None,
-    train_stderr: float | None = None,
-    valid_elbo: float | None = None,
-    valid_stderr: float | None = None,
-    history: Sequence[Mapping[str, Any]] = (),
-    likelihood: str | None = None,
-    measure: str | None = None,
-    data_values: str | None = None,
-    dequantised: bool = False,
-    fixed_scale: bool = False,
-    refused: str | None = None,
-    unfinished: Mapping[str, float] | None = None,
-    skipped: int = 0,
-    steps: int | None = None,
-) -> list[Warning_]:
-    """All warnings that a run's facts call for, the gravest first; see the rules for the arguments.
+def advise(facts: Facts) -> list[Warning_]:
+    """All warnings for a run, the gravest first.
 
-    >>> [w.title for w in advise(kl=0.02, kl_per_dimension=[0.01, 0.01], skipped=3, steps=100)]
+    >>> [w.title for w in advise(Facts(kl={"z": 0.02}, collapsed=["z"], skipped=3, steps=100))]
     ['The posterior has collapsed', '3 training steps were skipped']
     """
-    found = [
-        unsuitable_likelihood(likelihood, measure, data_values, dequantised, fixed_scale, refused),
-        collapse(kl_per_dimension, kl, active_units, latent_dimensions),
-        over_fitting(train_elbo, valid_elbo, train_stderr, valid_stderr),
-        falling(history),
-        unfinished_schedules(unfinished or {}),
-        skipped_steps(skipped, steps),
-    ]
-    return [w for w in found if w is not None]
+    rules = (unsuitable_likelihood, collapse, over_fitting, falling, skipped_steps)
+    return [warning for rule in rules if (warning := rule(facts)) is not None]
 
 
-def collapse(
-    kl_per_dimension: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
-    kl: float | None = None,
-    active_units: int | None = None,
-    latent_dimensions: int | None = None,
-) -> Warning_ | None:
-    """Posterior collapse: the total KL below 0.1 nats, no active dimension, or fewer than half of them active.
+def collapse(facts: Facts) -> Warning_ | None:
+    """Posterior collapse of all latents or some, or fewer than half of the dimensions active.
 
-    Args:
-        kl_per_dimension: mean KL of each latent dimension, or of each latent's dimensions by name (nats).
-        kl: total mean KL; by default the sum of `kl_per_dimension`.
-        active_units: how many dimensions are active; by default those with a KL above 0.01 nats.
-        latent_dimensions: how many there are; by default the length of `kl_per_dimension`.
-
-    >>> collapse([2.0, 1.5, 1.0]) is None
+    >>> collapse(Facts(kl={"z": 4.5}, active=3, units=4)) is None
     True
     """
-    groups = (
-        kl_per_dimension
-        if isinstance(kl_per_dimension, Mapping)
-        else {"": () if kl_per_dimension is None else kl_per_dimension}
-    )
-    flat = [float(v) for values in groups.values() for v in values]
-    total = sum(flat) if kl is None and flat else kl
-    dimensions = len(flat) if latent_dimensions is None and flat else latent_dimensions
-    active = sum(v > INACTIVE for v in flat) if active_units is None and flat else active_units
-    if (total is not None and total < 0.1) or (active == 0 and dimensions):
-        told = "" if total is None else f" The mean KL is {format_number(float(f'{total:.2g}'))} nats an example."
+    if facts.collapsed and len(facts.collapsed) == len(facts.kl):
         return Warning_(
             "The posterior has collapsed",
-            f"q(z|x) is almost the prior for every x, so the decoder ignores the latents.{told} Samples may look fine, "
-            "but codes say nothing about their examples.",
+            "q(z|x) is almost the prior for every x, so the decoder ignores the latents. The mean KL is "
+            f"{format_number(float(f'{sum(facts.kl.values()):.2g}'))} nats an example. Samples may look fine, but "
+            "codes carry no information on their examples.",
             _COLLAPSE,
         )
-    dead = [name for name, values in groups.items() if name and len(values) and max(values) <= INACTIVE]
-    if dead:
+    if facts.collapsed:
         return Warning_(
             "Some latents have collapsed",
-            f"No dimension of {', '.join(dead)} is active: the other latents carry all the information.",
+            f"q is almost the prior for {', '.join(facts.collapsed)}: the other latents carry all the information.",
             _COLLAPSE,
         )
-    if active is not None and dimensions and active < dimensions / 2:
+    if facts.active is not None and facts.active < facts.units / 2:
         return Warning_(
-            f"{active} of {dimensions} latent dimensions are active",
-            "The rest have a KL near zero: they cost nothing but carry nothing. That is the model choosing its own "
-            "size; it is a fault only where you expected more from the latents.",
-            (f"set the latent dimension nearer {max(active, 1)}, for a smaller model", *_COLLAPSE),
+            f"{facts.active} of {facts.units} latent dimensions are active",
+            "The rest have a posterior mean that hardly varies: they cost nothing but carry nothing. That is the model "
+            "choosing its own size; it is a fault only where you expected more from the latents.",
+            (f"set the latent dimension nearer {max(facts.active, 1)}, for a smaller model", *_COLLAPSE),
         )
     return None
 
@@ -113,29 +99,24 @@ _COLLAPSE = (
 )
 
 
-def over_fitting(
-    train_elbo: float | None,
-    valid_elbo: float | None,
-    train_stderr: float | None = None,
-    valid_stderr: float | None = None,
-) -> Warning_ | None:
+def over_fitting(facts: Facts) -> Warning_ | None:
     """Over-fitting: the training ELBO is above the held-out one by over 5% of it, 1 nat, and two standard errors.
 
-    >>> over_fitting(-80.0, -95.0, 0.2, 0.3).title
+    >>> over_fitting(Facts(train_elbo=-80.0, valid_elbo=-95.0, valid_stderr=0.3)).title
     'The model fits its training data better than new data'
-    >>> over_fitting(-94.0, -95.0) is None
+    >>> over_fitting(Facts(train_elbo=-94.0, valid_elbo=-95.0)) is None
     True
     """
+    train_elbo, valid_elbo, error = facts.train_elbo, facts.valid_elbo, facts.valid_stderr
     if train_elbo is None or valid_elbo is None or not math.isfinite(train_elbo + valid_elbo):
         return None
     gap = train_elbo - valid_elbo
-    error = math.hypot(train_stderr or 0.0, valid_stderr or 0.0)
-    if gap <= max(1.0, 0.05 * abs(valid_elbo), 2 * error):
+    if gap <= max(1.0, 0.05 * abs(valid_elbo), 2 * (error or 0.0)):
         return None
     return Warning_(
         "The model fits its training data better than new data",
-        f"The ELBO is {format_number(train_elbo, train_stderr)} nats an example on training data and "
-        f"{format_number(valid_elbo, valid_stderr)} on held-out data, a gap of {format_number(gap, error or None)}.",
+        f"The ELBO is {format_number(train_elbo)} nats an example on training data and "
+        f"{format_number(valid_elbo, error)} on held-out data, a gap of {format_number(gap, error)}.",
         _OVER_FITTING,
     )
 
@@ -148,16 +129,15 @@ _OVER_FITTING = (
 )
 
 
-def falling(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
+def falling(facts: Facts) -> Warning_ | None:
     """The held-out ELBO has fallen since its best: by over 1% and 0.5 nats, for three checks or more.
 
-    Args:
-        history: log records; those with `valid.elbo` (and `step` or `epoch`) count.
-
-    >>> falling([{"step": i, "valid.elbo": v} for i, v in enumerate([-99, -90, -91, -92, -93])]).title
+    >>> history = [{"step": i, "valid.elbo": v} for i, v in enumerate([-99, -90, -91, -92, -93])]
+    >>> falling(Facts(history=history)).title
     'The held-out ELBO fell in the later part of the run'
     """
-    kept = [r for r in history if isinstance(r.get("valid.elbo"), int | float) and math.isfinite(r["valid.elbo"])]
+    numbers = [(record, record.get("valid.elbo")) for record in facts.history]
+    kept = [record for record, value in numbers if isinstance(value, int | float) and math.isfinite(value)]
     if len(kept) < 4:
         return None
     values = [float(r["valid.elbo"]) for r in kept]
@@ -174,34 +154,20 @@ def falling(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
     )
 
 
-def unsuitable_likelihood(
-    likelihood: str | None = None,
-    measure: str | None = None,
-    data_values: str | None = None,
-    dequantised: bool = False,
-    fixed_scale: bool = False,
-    refused: str | None = None,
-) -> Warning_ | None:
-    """A likelihood that is none, or that does not suit the data.
+def unsuitable_likelihood(facts: Facts) -> Warning_ | None:
+    """A likelihood that is not normalised, or that does not suit the data.
 
-    Args:
-        likelihood: its name, e.g. `bernoulli-soft`.
-        measure: "mass", "density" or "none", what its value is.
-        data_values: what it is given: "binary", "grey" (in [0, 1]), "quantised" (8-bit levels), "count" or "real".
-        dequantised: uniform noise was added to quantised data.
-        fixed_scale: the scale (σ) was set by hand rather than fitted.
-        refused: why log p(x) is not bounded, where it is not.
-
-    >>> unsuitable_likelihood("bernoulli-soft", "none", "grey").title
+    >>> unsuitable_likelihood(Facts(likelihood="bernoulli-soft", measure="none", data_values="grey")).title
     'bernoulli-soft is not a likelihood'
-    >>> unsuitable_likelihood("bernoulli", "mass", "binary") is None
+    >>> unsuitable_likelihood(Facts(likelihood="bernoulli", measure="mass", data_values="binary")) is None
     True
     """
+    likelihood, measure, data_values = facts.likelihood, facts.measure, facts.data_values
     name = likelihood or "The likelihood"
     if likelihood == "bernoulli-soft" or (likelihood == "bernoulli" and data_values in ("grey", "quantised")):
         return Warning_(
             f"{name} is not a likelihood" + ("" if likelihood == "bernoulli-soft" else " of these data"),
-            "Cross-entropy on grey values is no normalised density of them, so its sum bounds no log p(x) and cannot "
+            "Cross-entropy on grey values is not a normalised density, so its sum bounds no log p(x) and cannot "
             "be compared with other models' bounds.",
             (
                 "binarise the data (stochastically, or once) and use bernoulli",
@@ -209,21 +175,21 @@ def unsuitable_likelihood(
                 "use discretised-logistic for 8-bit values",
             ),
         )
-    if measure == "none" or refused:
-        because = f": {refused}" if refused else ""
+    if measure == "none" or facts.refused:
+        because = f": {facts.refused}" if facts.refused else ""
         return Warning_(
             "The model does not bound log p(x)",
             f"Its numbers can't be compared with other models' bounds{because}.",
             ("train a variant with a density posterior and a normalised likelihood, if you need log p(x)",),
         )
-    if measure == "density" and data_values == "quantised" and not dequantised:
+    if measure == "density" and data_values == "quantised" and not facts.dequantised:
         return Warning_(
             "A density is fitted to quantised data",
             f"{name} is a density, but the data take few levels: the density can grow without limit on them, so its "
             "value says little about the fit.",
             ("add uniform noise of one level's width (dequantise)", "use discretised-logistic"),
         )
-    if fixed_scale and measure == "density" and data_values in ("grey", "quantised", "real"):
+    if facts.fixed_scale and measure == "density" and data_values in ("grey", "quantised", "real"):
         return Warning_(
             f"The scale of {name} is fixed",
             "A σ set by hand weighs reconstruction against KL just as β does: too large blurs, too small spends nats "
@@ -233,29 +199,13 @@ def unsuitable_likelihood(
     return None
 
 
-def unfinished_schedules(done: Mapping[str, float]) -> Warning_ | None:
-    """Schedules that the run ended before: name → the fraction of the schedule that was done.
-
-    >>> unfinished_schedules({"beta": 0.4, "lr": 1.0}).detail
-    'The run ended with beta at 40% of its schedule, so the model was never trained at the values asked for.'
-    """
-    open_ = {k: v for k, v in done.items() if v < 1 - 1e-9}
-    if not open_:
-        return None
-    told = ", ".join(f"{k} at {v:.0%} of its schedule" for k, v in open_.items())
-    return Warning_(
-        "A schedule did not finish",
-        f"The run ended with {told}, so the model was never trained at the values asked for.",
-        ("train for longer", "give the schedule's length as a fraction of the run"),
-    )
-
-
-def skipped_steps(skipped: int, steps: int | None = None) -> Warning_ | None:
+def skipped_steps(facts: Facts) -> Warning_ | None:
     """Steps left out because the loss or a gradient was not finite.
 
-    >>> skipped_steps(1, 1000).title
+    >>> skipped_steps(Facts(skipped=1, steps=1000)).title
     '1 training step was skipped'
     """
+    skipped, steps = facts.skipped, facts.steps
     if skipped <= 0:
         return None
     share = f" of {steps:,} ({skipped / steps:.2%})" if steps else ""

@@ -1,4 +1,4 @@
-"""What a report holds: plain values, filled in by whoever knows the run."""
+"""The content of a report, as plain values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Number:
         unit: e.g. "nats an example".
         n: how many examples it comes from.
         meaning: one sentence for a reader who has not met it.
-        note: anything to mind, e.g. the reason for a refusal.
+        note: a remark, e.g. the reason for a refusal.
         higher_is_better: None where neither direction is better.
     """
 
@@ -89,7 +89,7 @@ class RunReport:
         `compare`.
         headline: the few numbers to read first.
         tables: further numbers, by title.
-        warnings: what to mind.
+        warnings: problems of the run.
         figures: pictures, in order.
         lines: examples as text, in order.
         command: the exact command that repeats the run.
@@ -114,7 +114,7 @@ class RunReport:
     def numbers(self) -> dict[str, Number]:
         """All numbers by name, the headline first; a name that comes twice keeps its first."""
         every = [*self.headline, *(n for _, numbers in self.tables for n in numbers)]
-        found: dict[str, Number] = {}
+        by_name: dict[str, Number] = {}
         for number in every:
-            found.setdefault(number.name, number)
-        return found
+            by_name.setdefault(number.name, number)
+        return by_name

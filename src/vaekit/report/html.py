@@ -1,4 +1,4 @@
-"""`render` a run, `compare` several: each one self-contained HTML file that opens offline and prints well."""
+"""`render` one run or `compare` several, as one self-contained HTML file that opens offline and prints well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def render(report: RunReport) -> str:
     """`report` as one HTML document: no script, pictures inside, light and dark, every text escaped.
 
     Raises:
-        UserError: when a figure's file is missing or is no PNG.
+        UserError: when a figure's file is missing or is not a PNG.
 
     >>> document = render(RunReport("vae on <digits>", headline=[Number("elbo", -98.1, 0.2, unit="nats an example")]))
     >>> "vae on &lt;digits&gt;" in document, "−98.10 ± 0.20" in document
@@ -33,7 +33,7 @@ def render(report: RunReport) -> str:
     if report.figures:
         sections.append(("Figures", [page.picture(f, heading=f.title) for f in report.figures]))
     if report.lines:
-        sections.append(("Examples", [page.lines(found) for found in report.lines]))
+        sections.append(("Examples", [page.lines(examples) for examples in report.lines]))
     if any(numbers for _, numbers in report.tables):
         parts = [f"<h3>{text(t)}</h3>{page.number_table(ns, t)}" for t, ns in report.tables if ns]
         sections.append(("All numbers", parts))
@@ -62,7 +62,7 @@ def compare(reports: Sequence[RunReport]) -> str:
     A number is marked as the best when its direction is known and it is ahead of every other run's by more than two
     standard errors of the difference, √(s₁² + s₂²). (Runs scored on the same examples have errors that rise and fall
     together, so this rule is on the cautious side.) Nothing is marked where the runs' `data` differ, and nothing in
-    nats or bits where their `measure` differs: such numbers are of different things.
+    nats or bits where their `measure` differs: such numbers are not comparable.
 
     Raises:
         UserError: with fewer than two reports, or a figure that cannot be read.
@@ -188,11 +188,11 @@ def _warned(name: str, report: RunReport) -> str:
 
 
 def _side_by_side(title: str, reports: Sequence[RunReport], names: Sequence[str]) -> str:
-    found = [(n, next((f for f in r.figures if f.title == title), None)) for n, r in zip(names, reports, strict=True)]
+    figures = [(n, next((f for f in r.figures if f.title == title), None)) for n, r in zip(names, reports, strict=True)]
     drawn = "".join(
         f'<p class="note">{text(n)} has no such figure.</p>'
         if f is None
         else page.picture(Figure(f.file, f"{title}: {n}", f"{n}. {f.caption}" if f.caption else n))
-        for n, f in found
+        for n, f in figures
     )
     return f'<h3>{text(title)}</h3><div class="side">{drawn}</div>'

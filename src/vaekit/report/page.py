@@ -8,7 +8,6 @@ import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from vaekit.errors import UserError
 from vaekit.report.content import Figure, Lines, Number, Warning_
@@ -128,20 +127,20 @@ def contents(titles: Sequence[str]) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def facts(pairs: Mapping[str, Any]) -> str:
+def facts(pairs: Mapping[str, object]) -> str:
     """Short facts in columns."""
     rows = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in pairs.items())
     return f'<dl class="facts">{rows}</dl>' if rows else ""
 
 
-def lines(found: Lines) -> str:
+def lines(examples: Lines) -> str:
     """Examples as text under a heading, one a line."""
-    caption = f'<p class="note">{text(found.caption)}</p>' if found.caption else ""
-    shown = text("\n".join(found.lines))
-    return f"<h3>{text(found.title)}</h3>{caption}<pre>{shown}</pre>"
+    caption = f'<p class="note">{text(examples.caption)}</p>' if examples.caption else ""
+    shown = text("\n".join(examples.lines))
+    return f"<h3>{text(examples.title)}</h3>{caption}<pre>{shown}</pre>"
 
 
-def pairs(values: Mapping[str, Any], caption: str) -> str:
+def pairs(values: Mapping[str, object], caption: str) -> str:
     """A two-column table."""
     rows = "".join(f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in values.items())
     return scroll(f'<table class="pairs"><tbody>{rows}</tbody></table>', caption)
@@ -204,7 +203,7 @@ def picture(figure: Figure, heading: str | None = None) -> str:
     """A figure with its picture inside the page, at two thirds of its pixels so that it is sharp on dense screens.
 
     Raises:
-        UserError: when the file is missing or is no PNG.
+        UserError: when the file is missing or is not a PNG.
     """
     data, (width, height) = _png(figure)
     shown_width, shown_height = round(width / 1.5), round(height / 1.5)
@@ -234,7 +233,7 @@ def _png(figure: Figure) -> tuple[bytes, tuple[int, int]]:
     return data, (width, height)
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted names.
 
     >>> flatten({"objective": {"beta": 4.0}, "seed": 0, "layers": [2, 3]})

@@ -19,9 +19,10 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
-from vaekit.inference import batched, check_seed, device_of, inference, joined, label_for, seeded
+from vaekit.inference import batched, inference, joined, label_for
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import Subject
@@ -31,7 +32,6 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
 from vaekit.runs.folder import EVALUATION
-from vaekit.training.state import choose_device
 
 TEST_SEED = 777
 AT_ONCE = 1000

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaekit import figures
 from vaekit.atomic import write_text
-from vaekit.collapse import ACTIVE, LatentWatch
+from vaekit.collapse import LatentWatch
 from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
@@ -152,7 +152,7 @@ def kl(run: LatentRun) -> Any:
     if not each:
         return None
     values: Any = each if len(each) > 1 else next(iter(each.values()))
-    return figures.kl_per_dimension(values, ACTIVE)
+    return figures.kl_per_dimension(values)
 
 
 def kl_layers(run: LatentRun) -> Any:

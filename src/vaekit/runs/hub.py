@@ -87,7 +87,8 @@ def card(run: Run) -> str:
         else f"The model bounds no likelihood: {result.get('refused', 'not evaluated')}."
     )
     shape = " × ".join(map(str, run.info.shape))
-    return f"""---
+    return f"""\
+---
 library_name: vaekit
 tags: [variational-autoencoder, {run.recipe}]
 ---

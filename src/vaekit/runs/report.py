@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from vaekit import report
+from vaekit.collapse import Usage
 from vaekit.distributions.base import Measure
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import meanings
@@ -110,9 +110,9 @@ def _measure(run: RunBase) -> Measure:
 
 
 def _command(run: RunBase) -> str:
-    pairs = [(f"{s}.{n}", v) for s, values in run.record["given"].items() for n, v in values.items()]
-    given = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in pairs]
-    return " ".join(["vaekit", "train", run.recipe, "--data", shlex.quote(run.record["data"]["source"]), *given])
+    """Return the Python call that trains the run again, for one that was not trained from the command line."""
+    given = {f"{section}.{name}": v for section, values in run.record["given"].items() for name, v in values.items()}
+    return f"vaekit.train({run.recipe!r}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
 def _held_out(result: dict[str, Any]) -> report.Number:
@@ -158,11 +158,16 @@ def _warnings(run: RunBase) -> list[report.Warning_]:
     result, records = run.record.get("result", {}), read(run.path / files.LOG)
     last = next((r for r in reversed(records) if "valid.loss" in r), {})
     train = next((r for r in reversed(records) if "elbo" in r), {})
-    kl = {key.removeprefix("kl_elements."): value for key, value in last.items() if key.startswith("kl_elements.")}
-    active = [int(value) for key, value in last.items() if key.startswith("active.")]
-    return report.advise(
-        kl_per_dimension=kl or None,
-        active_units=sum(active) if active else None,
+    names = [key.removeprefix("kl_elements.") for key in last if key.startswith("kl_elements.")]
+    latents = [
+        Usage(n, sum(kl or 0.0 for kl in last[f"kl_elements.{n}"]), last[f"active.{n}"], last[f"units.{n}"])
+        for n in names
+    ]
+    facts = report.Facts(
+        kl={latent.name: latent.kl for latent in latents},
+        collapsed=[latent.name for latent in latents if latent.collapsed],
+        active=sum(latent.active for latent in latents) if latents else None,
+        units=sum(latent.units for latent in latents),
         train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
         valid_elbo=result.get("elbo"),
         valid_stderr=result.get("elbo_stderr"),
@@ -176,3 +181,4 @@ def _warnings(run: RunBase) -> list[report.Warning_]:
         skipped=result.get("skipped_steps", 0),
         steps=result.get("steps"),
     )
+    return report.advise(facts)

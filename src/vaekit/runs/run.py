@@ -315,8 +315,7 @@ class Run(LatentRun):
         climb = {"steps": steps, "rate": rate, "keep": keep, "minimise": minimise}
         z = self.encode(split).to(self.device)
         with inference(self.model):
-            model: Any = self.model
-            code, value = optimisation.ascend(model.predict, z, **climb)
+            code, value = optimisation.ascend(self.model.predict, z, **climb)
         again, end = (self.lines(self.decode(codes.cpu())) for codes in (z, code))
         predicted = value.double().cpu().numpy() * fact["sd"] + fact["mean"]
         return optimisation.columns(self.lines(split.inputs), again, end, predicted, fact["name"])

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
+from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
@@ -30,7 +32,7 @@ from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
 from vaekit.training.progress import Silent, for_terminal
-from vaekit.training.state import FitResult, choose_device
+from vaekit.training.state import FitResult
 
 START_SEED = 774
 SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
@@ -59,8 +61,9 @@ def train(
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
-    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would
+    for the same noise, and the first alone writes. Raises UserError before anything is written when data or settings
+    are wrong.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
@@ -150,15 +153,15 @@ def _check_target(target: Path | None, overwrite: bool) -> None:
     above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
     if above != target:
         if not above.is_dir():
-            raise UserError(f"--out {target}: {above} is a file, so no folder can be made below it; name another")
+            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
         return
     if not target.is_dir():
-        raise UserError(f"--out {target} is a file; name a folder")
+        raise UserError(f"{target} is a file; name a folder")
     if (target / files.RECORD).exists():
         if not overwrite:
-            raise UserError(f"{target} holds a run already; add --resume to go on with it, --overwrite to replace it")
+            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
     elif any(not path.name.startswith(".run.") for path in target.iterdir()):
-        raise UserError(f"--out {target} is not empty and is no run folder; name another")
+        raise UserError(f"{target} is not empty and is not a run folder; name another")
 
 
 def _check_loggers(names: Sequence[str]) -> None:
@@ -283,7 +286,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
     if found.elbo is None:
         out["refused"] = found.refused
         out["held_out_loss"] = found.loss
-    return out
+    return finite(out)
 
 
 def _resume(
@@ -296,7 +299,7 @@ def _resume(
     pictures: bool,
 ) -> Run:
     if target is None:
-        raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+        raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
     settings = chosen.settings(record["settings"])
@@ -308,10 +311,14 @@ def _resume(
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
+            if (section, name) == ("train", "device"):
+                continue  # a run goes on wherever there is a device
             if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
+    if "device" in given.get("train", {}):
+        settings = chosen.settings(merge(record["settings"], {"train": {"device": given["train"]["device"]}}))
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")

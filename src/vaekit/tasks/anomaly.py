@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,10 +17,9 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
+from vaekit.inference import Progress, batched
 from vaekit.models.base import Model
 from vaekit.tasks.noise import shared_noise, traces
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -47,30 +47,20 @@ class Scorer:
         """
         if name not in SCORES:
             raise UserError(f"there is no anomaly score '{name}'; there are {', '.join(SCORES)}")
-        parts: list[Tensor] = []
-        self.model.eval()
-        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
-        for start in range(0, len(x), self.batch):
-            rows = slice(start, start + self.batch)
-            label = y[rows] if self.model.takes_label and y is not None else None
-            parts.append(SCORES[name](self, x[rows].to(kind), label).detach().double().cpu())
-            self.progress(min(start + self.batch, len(x)), len(x))
-        return torch.cat(parts)
+        call = partial(SCORES[name], self)
+        return batched(self.model, call, x, y, size=self.batch, seed=self.seed, progress=self.progress).double()
 
 
-@torch.no_grad()
 def reconstruction(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """-log p(x|z) at z = E q(z|x): what the decoder cannot say of x. Needs no bound, so it serves any autoencoder."""
     return -to.model.decode(to.model.posterior_mean(x, y), y).log_prob(x)
 
 
-@torch.no_grad()
 def negative_elbo(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """-ELBO(x), with the mean of k posterior samples."""
     return torch.cat([-bounds.elbo(trace) for trace in traces(to.model, x, y, max(1, min(to.k, 16)), to.seed)])
 
 
-@torch.no_grad()
 def importance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """-log p(x), from below with k importance samples."""
     return torch.cat([-bounds.importance_weighted(trace) for trace in traces(to.model, x, y, to.k, to.seed)])
@@ -83,10 +73,9 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     little to gain. Both ends are scored with the same noise. Source: Xiao et al. 2020, arXiv:2003.02977, §4 (who let
     the encoder's weights go free instead; here q's own parameters, which can only gain more).
     """
-    with torch.no_grad():
-        trace = to.model.trace(x, y, hard=True)
-        bounds.require(trace)
-        latent = next(iter(trace.latents.values()))
+    trace = to.model.trace(x, y, hard=True)
+    bounds.require(trace)
+    latent = next(iter(trace.latents.values()))
     if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormalFamily):
         raise UserError("regret refits one diagonal normal posterior, which this model does not have; use elbo or iw")
     loc, log_scale = latent.q.loc.clone(), latent.q.log_scale.expand_as(latent.q.loc).clone()
@@ -98,21 +87,19 @@ def regret(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
         z = mean + eps * log_sd.exp()
         return (to.model.decode(z, y).log_prob(x) + latent.p.log_prob(z) - q.log_prob(z)).mean(0)
 
-    with torch.no_grad():
-        before = bound(loc, log_scale, noise)
+    before = bound(loc, log_scale, noise)
     free = [loc.requires_grad_(True), log_scale.requires_grad_(True)]
     moments = [(torch.zeros_like(v), torch.zeros_like(v)) for v in free]
     for step in range(1, to.steps + 1):
-        gradients = torch.autograd.grad(bound(free[0], free[1], drawn[step - 1]).sum(), free)
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(bound(free[0], free[1], drawn[step - 1]).sum(), free)
         rate = to.lr * 0.5 * (1 + math.cos(math.pi * step / (to.steps + 1)))
-        with torch.no_grad():
-            for value, gradient, (first, second) in zip(free, gradients, moments):
-                first.lerp_(gradient, 0.1)
-                second.lerp_(gradient.square(), 0.01)
-                unbiased = (second / (1 - 0.99**step)).sqrt() + 1e-8
-                value.add_(rate * first / (1 - 0.9**step) / unbiased)  # up the bound, by Adam's rule
-    with torch.no_grad():
-        return (bound(free[0], free[1], noise) - before).clamp(min=0)
+        for value, gradient, (first, second) in zip(free, gradients, moments):
+            first.lerp_(gradient, 0.1)
+            second.lerp_(gradient.square(), 0.01)
+            unbiased = (second / (1 - 0.99**step)).sqrt() + 1e-8
+            value.add_(rate * first / (1 - 0.9**step) / unbiased)  # up the bound, by Adam's rule
+    return (bound(free[0], free[1], noise) - before).clamp(min=0)
 
 
 def matched(noise: Tensor) -> Tensor:
@@ -134,12 +121,11 @@ def complexity(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     return importance(to, x, y).double().cpu() - math.log(2) * bits
 
 
-@torch.no_grad()
 def distance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """Squared Mahalanobis distance of the code from the training codes' mean, in units of their covariance."""
     if to.normal is None:
-        raise UserError("the latent distance needs the training data, which are not at hand")
-    codes = to.normal.double()
+        raise UserError("the latent distance needs the training data, which were not found")
+    codes = to.normal.to(x.device).double()
     mean, centred = codes.mean(0), codes - codes.mean(0)
     covariance = centred.T @ centred / len(codes)
     covariance = covariance + 1e-6 * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(mean)).to(covariance)

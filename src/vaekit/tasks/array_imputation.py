@@ -17,6 +17,8 @@ def with_gaps(info: DataInfo, prepare: Prepare, x: NDArray[np.float64], where: s
 
     `where` names the array in errors.
     """
+    if not info.is_array:
+        raise UserError(f"impute fills arrays and tables, and {info.name} holds examples of kind '{info.kind}'")
     if np.isinf(x).any():
         row = int(np.argwhere(np.isinf(x))[0][0])
         raise UserError(f"{where}: example {row} holds an infinite value; replace it")

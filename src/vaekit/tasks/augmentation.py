@@ -24,7 +24,7 @@ def near(z: Tensor, n: int, radius: float, generator: torch.Generator) -> tuple[
     (torch.Size([5, 3]), [0, 1, 0, 1, 0])
     """
     of = torch.arange(n) % len(z)
-    return z[of] + radius * torch.randn(n, *z.shape[1:], generator=generator), of
+    return z[of] + radius * torch.randn(n, *z.shape[1:], generator=generator).to(z), of
 
 
 def by_class(z: Tensor, y: Tensor, n: int, generator: torch.Generator, shrink: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -34,11 +34,11 @@ def by_class(z: Tensor, y: Tensor, n: int, generator: torch.Generator, shrink: f
     """
     classes = y.unique()
     labels = classes[torch.arange(n) % len(classes)]
-    out = torch.empty(n, z.shape[1])
+    out = z.new_empty(n, z.shape[1])
     for label in classes.tolist():
         own = z[y == label].double()
         rows = labels == label
-        out[rows] = _normal(own, int(rows.sum()), shrink, generator).float()
+        out[rows] = _normal(own, int(rows.sum()), shrink, generator).to(out)
     return out, labels
 
 
@@ -47,8 +47,8 @@ def _normal(z: Tensor, n: int, shrink: float, generator: torch.Generator) -> Ten
     off = z - mean
     covariance = off.T @ off / max(len(z) - 1, 1)
     spread = covariance.diagonal().mean().clamp(min=1e-8)
-    covariance = (1 - shrink) * covariance + shrink * spread * torch.eye(len(mean), dtype=z.dtype)
-    noise = torch.randn(n, len(mean), generator=generator, dtype=z.dtype)
+    covariance = (1 - shrink) * covariance + shrink * spread * torch.eye(len(mean)).to(z)
+    noise = torch.randn(n, len(mean), generator=generator, dtype=z.dtype).to(z)
     return mean + noise @ torch.linalg.cholesky(covariance).T
 
 
@@ -63,7 +63,7 @@ def between(z: Tensor, y: Tensor | None, n: int, generator: torch.Generator) -> 
         mates = torch.arange(len(z)) if y is None else (y == y[a]).nonzero().flatten()
         mates = mates[mates != a]
         other[i] = a if not len(mates) else mates[torch.randint(len(mates), (), generator=generator)]
-    t = torch.rand(n, 1, generator=generator)
+    t = torch.rand(n, 1, generator=generator).to(z)
     return torch.lerp(z[of], z[other], t), of
 
 

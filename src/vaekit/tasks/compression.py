@@ -12,7 +12,7 @@ on the stack allow, so that these initial bits are paid for once. The blocks' le
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,13 +25,13 @@ from vaekit import bounds
 from vaekit.distributions.base import measure_of
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
+from vaekit.inference import Progress, inference
 from vaekit.models.base import Model
 from vaekit.tasks.ans import BitStack
 from vaekit.tasks.quantised import LatentGrid, PixelCoder
 
 BLOCK = 128
 MARGIN_WORDS = 3
-Progress = Callable[[int, int], None]
 
 
 class Damaged(UserError):
@@ -69,7 +69,7 @@ class Codec:
         own = copy.deepcopy(model).cpu().double().eval()
         if own.takes_label:
             raise UserError("compress needs a model of x alone, and this one is conditioned on labels")
-        with one_thread():
+        with one_thread(), inference(own):
             trace = own.trace(torch.zeros(1, *shape, dtype=torch.float64), hard=True)
         bounds.require(trace)
         if measure_of(trace.px) != "mass":

@@ -71,6 +71,8 @@ def mean_of(px: Distribution) -> Tensor:
 
 def parts(model: Model, info: DataInfo) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """Return the encoder and decoder modules, each with example inputs of a batch of three."""
+    if info.kind == "graph":
+        raise UserError(f"programs take tensors, and {info.name} holds graphs; use the model from Python")
     model = model.eval()
     x = torch.zeros(3, *info.shape)
     x[1] += 1.0

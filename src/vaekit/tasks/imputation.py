@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit import bounds
-from vaekit.distributions.base import in_support
+from vaekit.devices import device_of, seeded
 from vaekit.distributions.normal import DiagonalNormalFamily
-from vaekit.errors import NotALikelihood, UserError
+from vaekit.errors import UserError
+from vaekit.inference import batches, inference, joined
 from vaekit.models.base import Model
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
 
@@ -51,7 +52,6 @@ def fill(x: Tensor, start: Tensor | None) -> Tensor:
     return x if start is None else torch.where(torch.isnan(x), start.to(x), x)
 
 
-@torch.no_grad()
 def impute(
     model: Model,
     x: Tensor,
@@ -79,31 +79,28 @@ def impute(
     """
     if draws < 1 or k < 2 or sweeps < 0:
         raise UserError("draws must be at least 1, k at least 2, and sweeps not negative")
-    model.eval()
-    batch = max(1, min(batch, MOST_ROWS // k))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        first = fill(x[:1], start)
-        trace = model.trace(first, None if y is None else y[:1], hard=True)
-        reason = bounds.refusal(trace)
-        if reason is not None and bool(in_support(trace.px, first).all()):
-            raise NotALikelihood(reason)  # a filling need not be in the support: it is only coded
-        if len(trace.latents) != 1:
-            raise UserError("impute needs a model with one latent")
-        parts: list[Imputed] = []
-        for at in range(0, len(x), batch):
-            rows = slice(at, at + batch)
-            label = y[rows] if model.takes_label and y is not None else None
+    parts: list[Imputed] = []
+    with inference(model, seed):
+        for rows, label in batches(model, x, y, size=max(1, min(batch, MOST_ROWS // k))):
+            if not parts:
+                _check(model, fill(rows[:1], start), None if label is None else label[:1])
             if method == "gibbs":
-                parts.append(_gibbs(model, x[rows], start, label, draws, k, sweeps))
+                parts.append(_gibbs(model, rows, start, label, draws, k, sweeps))
             else:
-                parts.append(_resampled(model, x[rows], start, label, draws, k, sweeps, seed))
+                parts.append(_resampled(model, rows, start, label, draws, k, sweeps, seed))
     ess = [part.ess for part in parts if part.ess is not None]
-    return Imputed(
-        torch.cat([part.mean for part in parts]),
-        torch.cat([part.draws for part in parts], 1),
-        torch.cat(ess) if ess else None,
-    )
+    drawn = joined([part.draws.transpose(0, 1) for part in parts]).transpose(0, 1)
+    return Imputed(joined([part.mean for part in parts]), drawn, joined(ess) if ess else None)
+
+
+def _check(model: Model, first: Tensor, y: Tensor | None) -> None:
+    """Refuse a model that bounds nothing, or has several latents, by its trace of one filled example."""
+    trace = model.trace(first, y, hard=True)
+    with seeded(0, device_of(model)):
+        # A filling is only coded: it need not be in the likelihood's support, as a sample is.
+        bounds.require(replace(trace, x=trace.px.sample()[0]))
+    if len(trace.latents) != 1:
+        raise UserError("impute needs a model with one latent")
 
 
 def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draws: int, k: int, sweeps: int) -> Imputed:

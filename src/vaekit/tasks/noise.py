@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit import bounds
+from vaekit.devices import device_of, seeded
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.models.base import Model
 from vaekit.trace import Latent, Trace
@@ -59,17 +61,14 @@ def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iter
 
 
 def _shared(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
-    with torch.random.fork_rng(devices=[]):
-        # The trace itself is asked for its posterior and prior; its own sample is not used.
-        plain = model.trace(x, y, hard=True)
+    plain = _seeded(model, x, y, 1, seed)  # asked for its posterior and prior; its own sample is not used
     name, latent = next(iter(plain.latents.items()))
     q: Distribution = latent.q
     assert isinstance(q, DiagonalNormalFamily)
     z = reparameterised(q, k, seed)
-    return Trace(x, y, {name: Latent(q, latent.p, z, z)}, model.decode(z, y), plain.extras)
+    return replace(plain, latents={name: Latent(q, latent.p, z, z)}, px=model.decode(z, y))
 
 
 def _seeded(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Trace:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, device_of(model)):
         return model.trace(x, y, k=k, hard=True)

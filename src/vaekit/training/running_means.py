@@ -60,9 +60,9 @@ class Sums:
         for name, value in named_kl(trace).items():
             self._bound[name] = -1.0
             self.add_mean(name, value)
-        if "log_w" in trace.extras:
+        if trace.log_w_extra is not None:
             self._bound["log_w"] = 1.0
-            self.add_mean("log_w", trace.extras["log_w"])
+            self.add_mean("log_w", trace.log_w_extra)
 
     def means(self, n: int) -> dict[str, float]:
         """Return the sums over `n`: the one place that waits for the device."""

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from vaekit.errors import UserError
+from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
+from vaekit.trace import Trace
 from vaekit.training.optimiser import Adam
 from vaekit.training.settings import TrainSettings
+
+
+class Tracer(Protocol):
+    """Makes a trace of examples."""
+
+    def __call__(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Run one forward pass with `k` posterior samples an example."""
+        ...
+
+
+class TraceMethod(Protocol):
+    """A method of a model's class that makes traces, e.g. `TwoStage.trace_first`."""
+
+    def __call__(self, model: Any, /, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Run one forward pass of `model`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stretch of training: its objective, the parts it trains (dotted prefixes; all if None), and its length.
 
-    `trace` names the model's method that makes this stage's traces (a second stage may model the first one's codes).
+    `trace` is a method of the model's class that makes this stage's traces in place of `Model.trace` (a second stage
+    may model the first one's codes). It is not bound to a model, so that a copy of the stage trains the model it meets.
     `share` is the stage's share of the run's epochs. `bounded` says whether its traces are of the data, so that their
     ELBO is one of log p(x); by default those of the model's own `trace` are, and no others.
     """
@@ -25,14 +46,18 @@ class Stage:
     objective: Objective
     name: str = "train"
     trainable: tuple[str, ...] | None = None
-    trace: str = "trace"
+    trace: TraceMethod | None = None
     share: float = 1.0
     bounded: bool | None = None
 
     @property
     def of_data(self) -> bool:
         """Whether its traces are of the data."""
-        return self.trace == "trace" if self.bounded is None else self.bounded
+        return self.trace is None if self.bounded is None else self.bounded
+
+    def tracer(self, model: Model) -> Tracer:
+        """Return what makes this stage's traces with `model`."""
+        return model.trace if self.trace is None else partial(self.trace, model)
 
 
 def _chosen(name: str, trainable: tuple[str, ...] | None) -> bool:

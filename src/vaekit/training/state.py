@@ -1,20 +1,16 @@
-"""Where a run stands, what it comes to, and the device it runs on."""
+"""Training state and result."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-import torch
-
-from vaekit import distributed
-from vaekit.errors import UserError
 from vaekit.training.validation import HeldOut
 
 
 @dataclass
 class Position:
-    """Where a run stands; all of it goes into the checkpoint's header."""
+    """How far a run is; all of it goes into the checkpoint's header."""
 
     stage: int = 0
     epoch: int = 0
@@ -32,27 +28,10 @@ class Position:
 
 @dataclass
 class FitResult:
-    """What a run came to: its length, the last held-out evaluation, skipped steps, warnings, its arithmetic."""
+    """The result of a run: its length, the last held-out evaluation, skipped steps, warnings, precision."""
 
     position: Position
     held_out: HeldOut
     skipped: int
     warnings: list[str] = field(default_factory=list)
     precision: str = "fp32"
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; auto takes CUDA, then Apple's, then the CPU.
-
-    Several processes on one machine take a CUDA device each, by their number there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda" and distributed.world() > 1:
-        name = f"cuda:{distributed.local_rank()}"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(f"there is no device '{name}' here; use --device auto or cpu") from None
-    return device

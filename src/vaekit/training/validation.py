@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaekit import bounds, distributed
 from vaekit.collapse import LatentWatch
+from vaekit.devices import seeded
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
 from vaekit.training.source import Batch, examples_in
@@ -20,20 +20,28 @@ from vaekit.training.source import Batch, examples_in
 
 @dataclass
 class HeldOut:
-    """What a held-out pass found. `elbo` is None where the model bounds nothing, and `refused` says why."""
+    """The result of a held-out pass. `elbo` is None where there is none or it is not finite, and `refused` says why.
+
+    `loss` is None without an objective or examples; `bounded` says whether the traces bound log p(x).
+    """
 
     elbo: float | None
     stderr: float | None
     refused: str | None
-    loss: float
+    loss: float | None
     n: int
     terms: dict[str, float] = field(default_factory=dict)
     watch: LatentWatch = field(default_factory=LatentWatch)
 
+    bounded: bool = False
+
     @property
     def score(self) -> float:
-        """The number that early stopping maximises."""
-        return -self.loss if self.elbo is None else self.elbo
+        """What early stopping maximises: the ELBO, or minus the loss of what has none; -inf if not finite."""
+        value = self.elbo
+        if value is None and not self.bounded and self.loss is not None:
+            value = -self.loss
+        return -math.inf if value is None or not math.isfinite(value) else value
 
 
 @contextmanager
@@ -60,23 +68,23 @@ def held_out(
     batches: Iterable[Batch],
     seed: int,
     bounded: bool = True,
+    device: torch.device | None = None,
 ) -> HeldOut:
     """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
 
-    The model must be in eval mode. Without an objective there is no loss (NaN). `bounded` False skips the ELBO (a stage
-    whose trace is not of the data).
+    The model must be in eval mode. Without an objective there is no loss. `bounded` False skips the ELBO (a stage
+    whose trace is not of the data). `device` is the model's, whose noise is seeded.
     """
     watch = LatentWatch()
     values: list[Tensor] = []
     terms: dict[str, float] = {}
     refused: str | None = None
     loss, n = 0.0, 0
-    with torch.random.fork_rng(devices=_cuda()):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         for x, y in batches:
             size = examples_in(x)
-            with distributed.sharing(size):
-                x, y = distributed.take(x), distributed.take(y)
+            with distributed.sharing(size, seed, n):
+                x, y = distributed.deal(x), distributed.deal(y)
                 trace = make_trace(x, y, k=1, hard=True)
                 refused = refused or distributed.first_text(bounds.refusal(trace))
                 if bounded and refused is None:
@@ -84,20 +92,24 @@ def held_out(
                     values.append(elbos if distributed.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                         terms[name] = terms.get(name, 0.0) + float(distributed.share_of_mean(value.double())) * size
-            if objective is not None:
-                with distributed.sharing(size, objective.k):
+                if objective is not None:
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
-                watch.add(trace)
+                    watch.add(trace)
             n += size
     if n == 0:
-        return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
+        return HeldOut(None, None, "there are no held-out examples", None, 0)
     watch.join()
     loss, *joined = distributed.sums([loss, *terms.values()])
     terms = dict(zip(terms, joined))
-    elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
-    loss = math.nan if objective is None else loss / n
-    return HeldOut(elbo, stderr, refused, loss, n, {k: v / n for k, v in terms.items()}, watch)
+    terms = {name: value / n for name, value in terms.items()}
+    bounded = bounded and refused is None
+    elbo, stderr = _mean(values) if bounded else (None, None)
+    if elbo is not None and not math.isfinite(elbo):
+        parts = [f"{name} is {value}" for name, value in terms.items() if not math.isfinite(value)]
+        refused = f"the held-out ELBO is {elbo}: {', '.join(parts)}"
+        elbo = stderr = None
+    return HeldOut(elbo, stderr, refused, None if objective is None else loss / n, n, terms, watch, bounded)
 
 
 def named_kl(trace: Trace) -> dict[str, Tensor]:
@@ -108,26 +120,3 @@ def named_kl(trace: Trace) -> dict[str, Tensor]:
 def _mean(values: list[Tensor]) -> tuple[float, float | None]:
     every = distributed.join_rows(torch.cat(values))
     return float(every.mean()), float(every.std()) / math.sqrt(len(every)) if len(every) > 1 else None
-
-
-def _cuda() -> list[int]:
-    if not torch.cuda.is_available():
-        return []
-    # One of several processes draws on its own device alone, whatever the device's number.
-    return [torch.cuda.current_device()] if distributed.world() > 1 else list(range(torch.cuda.device_count()))
-
-
-def rng_state() -> dict[str, Any]:
-    """Return the random state of every device as tensors."""
-    states = {"cpu": torch.get_rng_state()}
-    for i, device in enumerate(_cuda()):
-        states[f"cuda{i}"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def set_rng_state(states: dict[str, Tensor]) -> None:
-    """Put a random state back."""
-    torch.set_rng_state(states["cpu"])
-    for i, device in enumerate(_cuda()):
-        if f"cuda{i}" in states:
-            torch.cuda.set_rng_state(states[f"cuda{i}"], device)

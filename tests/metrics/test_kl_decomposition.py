@@ -13,9 +13,9 @@ from linear_gaussian import LinearGaussian
 from vaekit.data.info import DataInfo
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.likelihoods.gaussian import Gaussian
-from vaekit.metrics.aggregate import Mixture, decompose
 from vaekit.metrics.base import Subject, evaluate
 from vaekit.metrics.gaps import fit_posteriors
+from vaekit.metrics.kl_decomposition import AggregatePosterior, decompose
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
@@ -35,7 +35,7 @@ def test_closed_forms_of_a_linear_gaussian_encoder() -> None:
     a, s = torch.tensor([[0.9, 0.2, 0.0], [0.3, 0.8, 0.1]]), torch.tensor([0.6, 0.9])
     x = MultivariateNormal(torch.zeros(3), c).sample((8000,))
     cov = a @ c @ a.T + torch.diag(s.square())
-    mixture = Mixture(x @ a.T, s.log().expand(8000, 2))
+    mixture = AggregatePosterior(x @ a.T, s.log().expand(8000, 2))
     pieces = decompose(mixture, StandardNormalFamily(torch.zeros(2)), samples=4000)
     mutual = 0.5 * float(cov.logdet()) - float(s.log().sum())
     correlation = 0.5 * float(cov.diagonal().log().sum() - cov.logdet())
@@ -52,7 +52,7 @@ def test_closed_forms_of_a_linear_gaussian_encoder() -> None:
 def test_the_pieces_add_up_to_the_kl() -> None:
     q = DiagonalNormalFamily(torch.randn(30, 4), 0.5 * torch.randn(30, 4))
     p = StandardNormalFamily(torch.zeros(4))
-    pieces = decompose(Mixture(q.loc, q.log_scale), p, samples=3000)
+    pieces = decompose(AggregatePosterior(q.loc, q.log_scale), p, samples=3000)
     assert pieces.dimension_wise is not None
     total = pieces.index_code + pieces.total_correlation + pieces.dimension_wise
     torch.testing.assert_close(
@@ -68,8 +68,8 @@ def test_the_mixture_against_torch_whatever_the_block(monkeypatch: pytest.Monkey
     joint = MixtureSameFamily(Categorical(torch.ones(11)), Independent(Normal(loc, log_scale.exp()), 1))
     every = [MixtureSameFamily(Categorical(torch.ones(11)), Normal(loc[:, j], log_scale[:, j].exp())) for j in range(3)]
     for block in (1, 100, 1 << 22):
-        monkeypatch.setattr("vaekit.metrics.aggregate.BLOCK", block)
-        found, marginal, own, _ = Mixture(loc, log_scale).log_probs(z, torch.arange(50) % 11)
+        monkeypatch.setattr("vaekit.metrics.kl_decomposition.BLOCK", block)
+        found, marginal, own, _ = AggregatePosterior(loc, log_scale).log_probs(z, torch.arange(50) % 11)
         torch.testing.assert_close(found, joint.log_prob(z))
         torch.testing.assert_close(marginal, torch.stack([m.log_prob(z[:, j]) for j, m in enumerate(every)], 1))
         torch.testing.assert_close(
@@ -81,7 +81,7 @@ def test_the_mixture_against_torch_whatever_the_block(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("width", "mutual"), [(0.01, math.log(6)), (1e3, 0.0)])
 def test_mutual_information_at_its_ends(width: float, mutual: float) -> None:
     """Posteriors far apart tell the example; posteriors all alike tell nothing."""
-    mixture = Mixture(torch.arange(6.0).unsqueeze(1), torch.full((6, 1), width).log())
+    mixture = AggregatePosterior(torch.arange(6.0).unsqueeze(1), torch.full((6, 1), width).log())
     pieces = decompose(mixture, StandardNormalFamily(torch.zeros(1)), samples=500)
     near(pieces.index_code, mutual, 1e-3)
     # the bound from above stays finite in single precision, where one component's density is all there is
@@ -90,7 +90,7 @@ def test_mutual_information_at_its_ends(width: float, mutual: float) -> None:
 
 def test_leaving_out_equals_the_mixture_of_the_others() -> None:
     loc, log_scale = torch.randn(5, 2).double(), 0.2 * torch.randn(5, 2).double()
-    pieces = decompose(Mixture(loc, log_scale), StandardNormalFamily(torch.zeros(2).double()), samples=400)
+    pieces = decompose(AggregatePosterior(loc, log_scale), StandardNormalFamily(torch.zeros(2).double()), samples=400)
     above = pieces.left_out.mean() >= pieces.index_code.mean()
     assert above
     # log q(z|n) - log q(z) = a and the left-out b obey: N e^(-a) = (N-1) e^(-b) + 1
@@ -101,8 +101,8 @@ def test_duplicated_and_independent_dimensions() -> None:
     """Independent marginals have no total correlation; a dimension and its copy have that of a Gaussian pair."""
     torch.manual_seed(0)
     mu = torch.randn(4000, 1)
-    same = Mixture(mu.expand(4000, 2), torch.full((4000, 2), math.log(0.5)))
-    apart = Mixture(torch.randn(4000, 2), torch.full((4000, 2), math.log(0.5)))
+    same = AggregatePosterior(mu.expand(4000, 2), torch.full((4000, 2), math.log(0.5)))
+    apart = AggregatePosterior(torch.randn(4000, 2), torch.full((4000, 2), math.log(0.5)))
     p = StandardNormalFamily(torch.zeros(2))
     rho = 1 / 1.25
     near(decompose(same, p, 3000).total_correlation, -0.5 * math.log(1 - rho**2), 0.02)

@@ -1,14 +1,14 @@
-"""Metrics of quantised codes: how much of the codebook is used, and what the prior says of the codes."""
+"""Metrics of quantised codes: how much of the codebook is used, and what the prior gains over a uniform one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from vaekit.inference import joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric
 
 
@@ -23,30 +23,28 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric
     needs=("codes",),
     reference="van den Oord et al. 2017, arXiv:1711.00937",
 )
-@torch.no_grad()
 def codebook(subject: Subject) -> dict[str, Result]:
     """Perplexity and use of the codebook over the test examples (mean of the levels), and the prior's gain."""
-    model: Any = subject.model
+    model = subject.model
+    size = model.code_count
     counts: dict[str, Tensor] = {}
     gains: list[Tensor] = []
     for x, y in subject.batches("codebook"):
-        found = model.codes(x)
-        levels: Mapping[str, Tensor] = found if isinstance(found, Mapping) else {"z": found}
-        places = 0
-        for name, codes in levels.items():
-            add = torch.bincount(codes.flatten(), minlength=model.code_count)
-            counts[name] = counts[name] + add if name in counts else add
-            places += codes[0].numel()
-        rate = torch.stack([kl.mean(0) for kl in model.trace(x, subject.label(y), hard=True).kl.values()]).sum(0)
-        gains.append(places * math.log(model.code_count) - rate)
-    by_level = {name: perplexity(one) for name, one in counts.items()}
-    used = {name: float((one > 0).double().mean()) for name, one in counts.items()}
-    facts = {"of": model.code_count, "by_level": by_level} if len(by_level) > 1 else {"of": model.code_count}
+        codes = model.codes(x)
+        levels: Mapping[str, Tensor] = codes if isinstance(codes, Mapping) else {"z": codes}
+        for name, level in levels.items():
+            batch = torch.bincount(level.flatten(), minlength=size)
+            counts[name] = counts[name] + batch if name in counts else batch
+        rate = torch.stack([kl.mean(0) for kl in model.trace(x, y, hard=True).kl.values()]).sum(0)
+        gains.append(sum(level[0].numel() for level in levels.values()) * math.log(size) - rate)
+    by_level = {name: perplexity(level) for name, level in counts.items()}
+    used = {name: float((level > 0).double().mean()) for name, level in counts.items()}
+    facts = {"of": size, "by_level": by_level} if len(by_level) > 1 else {"of": size}
     n = len(subject.x)
     return {
         "codebook_perplexity": Result(sum(by_level.values()) / len(by_level), "codes", n, facts=facts),
         "codebook_used": Result(sum(used.values()) / len(used), "share", n),
-        "code_gain": mean_of(torch.cat(gains), "nats an example"),
+        "code_gain": mean_of(joined(gains), "nats an example"),
     }
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from vaekit.metrics.base import evaluate
-from vaekit.metrics.identification import mean_correlation
+from vaekit.metrics.mcc import mean_correlation
 from vaekit.runs.train import train
 
 

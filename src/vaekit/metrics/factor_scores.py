@@ -21,13 +21,13 @@ BINS = 20
 
 
 def checked(codes: Array, factors: Array) -> tuple[Array, Array]:
-    """Return codes as float64 and factors as integers; refuse what does not fit together."""
+    """Return codes as float64 and the varied factors as integers from 0; a UserError where they do not fit together."""
     codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise UserError(f"codes {codes.shape} and factors {factors.shape} must be (N, D) and (N, F) of the same N")
     if not np.isfinite(codes).all():
         raise UserError("codes hold values that are not finite")
-    varied = [j for j in range(factors.shape[1]) if len(np.unique(factors[:, j])) > 1]
+    varied = varied_factors(factors)
     if not varied:
         raise UserError("no factor takes more than one value among these examples")
     return codes, np.stack([np.unique(factors[:, j], return_inverse=True)[1] for j in varied], 1)
@@ -96,7 +96,7 @@ def mig(codes: Array, factors: Array, bins: int = BINS) -> Array:
 def modularity(table: Array) -> float:
     """Modularity from mutual informations (D, F): the mean over codes of 1 - Σ_(j≠best) I_j² / (I_best² (F - 1)).
 
-    A code that knows nothing of any factor counts 0. Source: Ridgeway & Mozer 2018, arXiv:1802.05312.
+    A code without information on any factor counts 0. Source: Ridgeway & Mozer 2018, arXiv:1802.05312.
 
     >>> round(modularity(np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])), 4)
     0.6667
@@ -110,7 +110,7 @@ def modularity(table: Array) -> float:
 
 
 def explicitness(codes: Array, factors: Array, seed: int = 0, swap: bool = False) -> Array:
-    """How well a logistic regression tells each value of each factor from the others, (F,) in about [0, 1].
+    """How well a logistic regression separates each value of each factor from the others, (F,) in about [0, 1].
 
     Per factor, the mean over its values of 2 (AUC - ½), one against the rest, on the half of the samples that the
     regression was not fitted on (`swap` exchanges the halves). Source: Ridgeway & Mozer 2018, arXiv:1802.05312, who
@@ -238,7 +238,7 @@ def dci(codes: Array, factors: Array, trees: int = 30, seed: int = 0, swap: bool
     """Disentanglement, completeness and informativeness by random forests, one a factor.
 
     Importances are the forest's mean decreases of impurity with every code a candidate at every split (a random part of
-    them would spread importance to codes that know nothing); informativeness is the mean accuracy on the half of the
+    them would spread importance to uninformative codes); informativeness is the mean accuracy on the half of the
     samples the forests were not grown on (`swap` exchanges the halves). Source: Eastwood & Williams 2018,
     openreview:By-7dz-AZ.
     """

@@ -1,4 +1,4 @@
-"""The aggregate posterior q(z) = (1/N) Σ_n q(z|x_n), exactly, and how the KL divides over it."""
+"""The KL divided into mutual information, total correlation and more, over the exact aggregate posterior."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.distributions.base import measure_of
+from vaekit.distributions.base import measure_of, name_of
 from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 from vaekit.errors import UserError
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused, refuses
 
 BLOCK = 1 << 22
 """Numbers held at once, (samples × components × dimensions)."""
@@ -22,8 +22,8 @@ NATS = "nats"
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """(1/N) Σ_n N(loc_n, diag exp(2 log_scale_n)), loc and log_scale (N, D)."""
+class AggregatePosterior:
+    """q(z) = (1/N) Σ_n N(loc_n, diag exp(2 log_scale_n)), loc and log_scale (N, D)."""
 
     loc: Tensor
     log_scale: Tensor
@@ -66,7 +66,10 @@ class Pieces:
 
 
 def decompose(
-    mixture: Mixture, p: Distribution, samples: int = 2000, progress: Callable[[int, int], None] | None = None
+    mixture: AggregatePosterior,
+    p: Distribution,
+    samples: int = 2000,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pieces:
     """Divide E_n[KL(q(z|x_n) ‖ p(z))] = I_q(n; z) + TC + Σ_j KL(q(z_j) ‖ p(z_j)), sample by sample, z ~ q(z).
 
@@ -78,30 +81,31 @@ def decompose(
     Source: Hoffman & Johnson 2016, "ELBO surgery"; Chen et al. 2018, arXiv:1802.04942; Poole et al. 2019,
     arXiv:1905.06922 (the two bounds).
 
-    >>> mixture = Mixture(torch.tensor([[-50.0], [50.0]]), torch.zeros(2, 1))
+    >>> mixture = AggregatePosterior(torch.tensor([[-50.0], [50.0]]), torch.zeros(2, 1))
     >>> pieces = decompose(mixture, torch.distributions.Normal(torch.zeros(1), 1.0), samples=100)
     >>> round(float(pieces.index_code.mean()), 4) == round(math.log(2), 4)
     True
     """
-    n, d = mixture.loc.shape
+    n = len(mixture.loc)
     which = (torch.randperm(n * -(-samples // n)) % n)[:samples] if samples < n else torch.arange(samples) % n
-    z = mixture.loc[which] + mixture.log_scale[which].exp() * torch.randn(len(which), d, dtype=mixture.loc.dtype)
+    which = which.to(mixture.loc.device)
+    z = mixture.loc[which] + mixture.log_scale[which].exp() * torch.randn_like(mixture.loc[which])
     parts = []
     for start in range(0, len(z), 200):
         rows = slice(start, start + 200)
         parts.append(mixture.log_probs(z[rows], which[rows]))
         if progress is not None:
             progress(min(start + 200, len(z)), len(z))
-    joint, marginal, own, others = (torch.cat(found) for found in zip(*parts))
+    joint, marginal, own, others = (torch.cat(batch) for batch in zip(*parts))
     elements = _factorised(p, z)
     log_p = p.log_prob(z) if p.event_shape else p.log_prob(z).sum(-1)
     return Pieces(
-        which,
-        own - joint,
-        joint - marginal.sum(-1),
-        None if elements is None else (marginal - elements).sum(-1),
-        joint - log_p,
-        own - others,
+        which.cpu(),
+        (own - joint).cpu(),
+        (joint - marginal.sum(-1)).cpu(),
+        None if elements is None else (marginal - elements).sum(-1).cpu(),
+        (joint - log_p).cpu(),
+        (own - others).cpu(),
     )
 
 
@@ -114,22 +118,21 @@ def _factorised(p: Distribution, z: Tensor) -> Tensor | None:
     return p.log_prob(z) if not p.event_shape else None
 
 
-def mixture_of(subject: Subject) -> tuple[Mixture, Distribution]:
+def mixture_of(subject: Subject) -> tuple[AggregatePosterior, Distribution]:
     """Return the aggregate posterior over the subject's examples, and the prior.
 
     Raises:
-        UserError: the model has not one continuous latent with a diagonal normal posterior and one prior for all.
+        UserError: there are several latents, q(z|x) is not a diagonal normal, or the prior differs between examples.
     """
     loc, log_scale, p = [], [], None
     for x, y in subject.batches("encode"):
-        with torch.no_grad():
-            trace = subject.model.trace(x, subject.label(y), hard=True)
+        trace = subject.model.trace(x, y, hard=True)
         if len(trace.latents) != 1:
             raise UserError(f"the model has {len(trace.latents)} latent variables, and an exact q(z) is over one")
         (latent,) = trace.latents.values()
         q, p = latent.q, latent.p
         if not isinstance(q, DiagonalNormalFamily) or q.loc.dim() - len(q.event_shape) != 1:
-            raise UserError(f"q(z|x) is {type(q).__name__}, not a diagonal normal")
+            raise UserError(f"q(z|x) is {name_of(q)}, not a diagonal normal")
         if p.batch_shape and len(p.event_shape):
             raise UserError("the prior differs between examples")
         if measure_of(p) != "density":
@@ -139,7 +142,7 @@ def mixture_of(subject: Subject) -> tuple[Mixture, Distribution]:
     assert p is not None
     if len(p.event_shape) > 1:
         raise UserError("the latent is a map, not a vector")
-    return Mixture(torch.cat(loc), torch.cat(log_scale)), p
+    return AggregatePosterior(torch.cat(loc), torch.cat(log_scale)), p
 
 
 MEANINGS: dict[str, tuple[str, bool | None]] = {
@@ -157,19 +160,17 @@ MEANINGS: dict[str, tuple[str, bool | None]] = {
     gives=MEANINGS,
     reference="Hoffman & Johnson 2016; Chen et al. 2018, arXiv:1802.04942",
 )
-@torch.no_grad()
+@refuses(*MEANINGS, unit=NATS)
 def kl_decomposition(subject: Subject) -> dict[str, Result]:
     """The KL as mutual information, total correlation and dimension-wise KL, over the exact aggregate posterior."""
-    try:
-        mixture, p = mixture_of(subject)
-    except UserError as error:
-        return {name: refused(str(error), NATS) for name in MEANINGS}
+    mixture, p = mixture_of(subject)
     n = len(mixture.loc)
     # of few examples several samples each, of many one each from some
     samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))
-    pieces = decompose(mixture, p, samples, lambda i, of: subject.progress("kl_decomposition", i, of))
+    torch.manual_seed(subject.seed)  # whatever the traces above have drawn
+    pieces = decompose(mixture, p, samples, subject.told("kl_decomposition"))
     facts: dict[str, Any] = {"samples": samples}
-    out = {
+    return {
         "mutual_information": _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts),
         "mutual_information_upper": _result(pieces.left_out, pieces, n, **facts),
         "total_correlation": _result(pieces.total_correlation, pieces, n, **facts),
@@ -178,12 +179,11 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
         else _result(pieces.dimension_wise, pieces, n, **facts),
         "marginal_kl": _result(pieces.marginal_kl, pieces, n, **facts),
     }
-    return out
 
 
 def _result(values: Tensor, pieces: Pieces, n: int, **facts: Any) -> Result:
     """Average over the samples of each example first, so that the standard error is one over examples."""
     counts = torch.bincount(pieces.which, minlength=n)
     sums = torch.zeros(n, dtype=torch.float64).index_add_(0, pieces.which, values.double())
-    found = mean_of(sums[counts > 0] / counts[counts > 0], NATS)
-    return Result(found.value, NATS, n, found.stderr, facts=facts)
+    mean = mean_of(sums[counts > 0] / counts[counts > 0], NATS)
+    return Result(mean.value, NATS, n, mean.stderr, facts=facts)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from vaekit.errors import UserError
 from vaekit.latents.interpolate import Kind, interpolate
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.features import extractor
-from vaekit.metrics.samples import by_features
+from vaekit.models.base import Model
 
 STEPS = 100
 """A path is cut into this many steps. Karras et al. take 10,000, where float32 features are all rounding."""
@@ -26,7 +25,8 @@ def neighbours(start: Tensor, stop: Tensor, kind: Kind, steps: int = STEPS) -> t
     True
     """
     path = interpolate(start, stop, steps + 1, kind)
-    at, rows = torch.randint(steps, (len(start),)), torch.arange(len(start))
+    rows = torch.arange(len(start), device=start.device)
+    at = torch.randint(steps, (len(start),), device=start.device)
     return path[at, rows], path[at + 1, rows]
 
 
@@ -40,17 +40,13 @@ def neighbours(start: Tensor, stop: Tensor, kind: Kind, steps: int = STEPS) -> t
     needs=("images",),
     reference="Karras et al. 2019, arXiv:1812.04948",
 )
-@by_features("path_length_linear", "path_length_spherical", unit=UNIT)
-@torch.no_grad()
+@refuses("path_length_linear", "path_length_spherical", unit=UNIT)
 def path_length(subject: Subject) -> dict[str, Result]:
     """Perceptual path length: E ‖f(x(t + ε)) - f(x(t))‖² / ε² over random paths, f the named features, ε = 1/100."""
-    found, model = extractor(subject), _model(subject)
-    if model is None:
-        reason = "paths lead between samples of one continuous latent variable, which this model has not"
-        return {name: refused(reason, UNIT) for name in ("path_length_linear", "path_length_spherical")}
+    extract, model = extractor(subject), subject.model
+    _check(subject)
     n = int(subject.options.get("path_pairs", PAIRS))
-    y = None if subject.y is None else subject.y[torch.arange(n) % len(subject.y)]
-    y = subject.label(y)
+    y = subject.labels(n)
     first, last = model.sample_latent(n, y), model.sample_latent(n, y)
     out: dict[str, Result] = {}
     kinds: tuple[Kind, ...] = ("linear", "spherical")
@@ -60,22 +56,19 @@ def path_length(subject: Subject) -> dict[str, Result]:
         for start in range(0, n, subject.batch_size):
             rows = slice(start, start + subject.batch_size)
             label = None if y is None else y[rows]
-            near, far = (found(subject.show(model.decode(z[rows], label).mean))[0] for z in (a, b))
+            near, far = (extract(subject.show(model.decode(z[rows], label).mean))[0] for z in (a, b))
             lengths.append((near - far).double().square().sum(1) * STEPS**2)
             subject.progress(f"path_length_{kind}", min(start + subject.batch_size, n), n)
-        facts = {"features": found.name, "step": 1 / STEPS, **found.facts}
+        facts = {"features": extract.name, "step": 1 / STEPS, **extract.facts}
         out[f"path_length_{kind}"] = mean_of(torch.cat(lengths), UNIT, **facts)
     return out
 
 
-def _model(subject: Subject) -> Any:
-    """Return the model if its prior gives flat continuous latents that can be joined by a path."""
-    model: Any = subject.model
-    if getattr(model, "sample_latent", None) is None:
-        return None
-    x, y = subject.x[:1], None if subject.y is None else subject.y[:1]
-    latents = model.trace(x, subject.label(y), hard=True).latents
-    (latent,) = latents.values() if len(latents) == 1 else (None,)
-    if latent is None or latent.z is not latent.code or latent.z.dim() != 3 or not latent.z.dtype.is_floating_point:
-        return None
-    return model
+def _check(subject: Subject) -> None:
+    """Raise a UserError unless the prior gives flat continuous latents that can be joined by a path."""
+    if subject.model.offers(Model.sample_latent):
+        latents = list(subject.model.trace(*subject.first(1), hard=True).latents.values())
+        z = latents[0].z
+        if len(latents) == 1 and z is latents[0].code and z.dim() == 3 and z.dtype.is_floating_point:
+            return
+    raise UserError("path lengths need a model with one continuous latent vector")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from vaekit.collapse import ACTIVE, LatentWatch
 from vaekit.metrics.base import Result, Subject, metric, refused
 
@@ -16,14 +14,13 @@ from vaekit.metrics.base import Result, Subject, metric, refused
     },
     reference="Burda et al. 2016, arXiv:1509.00519, §5.3",
 )
-@torch.no_grad()
 def active_units(subject: Subject) -> dict[str, Result]:
     """Active units: Var_x(E_q[z_j|x]) > 0.01, over the test examples, with the KL of each dimension beside them."""
     if len(subject.x) < 2:
-        return {"active_units": refused("over one example nothing varies", "units")}
+        return {"active_units": refused("a variance over the data needs at least two examples", "units")}
     variance = subject.features.double().var(0, correction=0)
     watch = LatentWatch()
     for x, y in subject.batches("active_units"):
-        watch.add(subject.model.trace(x, subject.label(y), hard=True))
+        watch.add(subject.model.trace(x, y, hard=True))
     facts = {"of": variance.numel(), "threshold": ACTIVE, "kl_elements": watch.kl_elements()}
     return {"active_units": Result(float((variance > ACTIVE).sum()), "units", len(subject.x), facts=facts)}

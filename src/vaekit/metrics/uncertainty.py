@@ -1,4 +1,4 @@
-"""How sure a number is: intervals of shares, bootstrap standard errors."""
+"""Standard errors and intervals: of shares, by the bootstrap, over folds."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def share(hits: Any, unit: str = "share", **facts: Any) -> Result:
     >>> share(np.array([True, True, False, True])).value
     0.75
     """
-    found = np.asarray(hits, dtype=float)
-    return Result(float(found.mean()), unit, len(found), interval=wilson(float(found.sum()), len(found)), facts=facts)
+    hits = np.asarray(hits, dtype=float)
+    return Result(float(hits.mean()), unit, len(hits), interval=wilson(float(hits.sum()), len(hits)), facts=facts)
 
 
 def bootstrap(
     statistic: Callable[[np.ndarray], Mapping[str, float]], n: int, *, times: int = 50, seed: int = 0
 ) -> dict[str, float]:
-    """Return the standard error of each number that `statistic` gives for the rows it is handed, by resampling rows.
+    """Return the standard error of each number that `statistic` gives for row numbers, by resampling rows.
 
     Source: Efron 1979, Ann. Statist. 7.
 
@@ -49,11 +49,8 @@ def bootstrap(
     0.05
     """
     generator = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {}
-    for _ in range(times):
-        for name, value in statistic(generator.integers(0, n, n)).items():
-            found.setdefault(name, []).append(value)
-    return {name: float(np.std(values, ddof=1)) for name, values in found.items()}
+    draws = [statistic(generator.integers(0, n, n)) for _ in range(times)]
+    return {name: float(np.std([draw[name] for draw in draws], ddof=1)) for name in draws[0]}
 
 
 def folds(n: int, count: int, seed: int = 0) -> list[np.ndarray]:

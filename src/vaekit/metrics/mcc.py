@@ -53,7 +53,6 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
     needs=("factors",),
     reference="Khemakhem et al. 2020, arXiv:1907.04809",
 )
-@torch.no_grad()
 def mcc(subject: Subject) -> dict[str, Result]:
     """Mean correlation coefficient, with a bootstrap interval of 95%."""
     assert subject.factors is not None
