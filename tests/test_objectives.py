@@ -15,7 +15,7 @@ from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.errors import UserError
 from vaekit.objectives.adversaries import FoolData, JudgeData
-from vaekit.objectives.base import MODEL, Objective, Term
+from vaekit.objectives.base import MODEL, OBJECTIVES, Objective, Term
 from vaekit.objectives.codes import Cost
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
@@ -272,3 +272,12 @@ def test_a_player_without_a_network_and_two_terms_of_a_name_are_refused() -> Non
         Objective(Reconstruction(), toys.Critic(toys.critic()))
     with pytest.raises(ValueError, match="share a name"):
         Objective(Rate(), Rate())
+
+
+def test_every_term_is_registered_with_its_source() -> None:
+    registered = {entry.part: entry for entry in OBJECTIVES}
+    terms = [Term]
+    for term in terms:
+        terms += term.__subclasses__()
+        if term.__module__.startswith("vaekit.objectives") and term is not Term and not term.__name__.startswith("_"):
+            assert term in registered and registered[term].summary and registered[term].reference, term

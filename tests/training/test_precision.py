@@ -140,9 +140,9 @@ def test_bf16_trains_as_float32_does_and_resumes_to_the_bit(tmp_path: Any, monke
         settings = TrainSettings(  # bits are the CPU's
             steps=60,
             batch_size=20,
-            precision=kind,
+            precision=kind,  # type: ignore[arg-type]
             checkpoint_steps=7,
-            device="cpu",  # type: ignore[arg-type]
+            device="cpu",
         )
         found = fit(model, [Stage(negative_elbo())], ToySource(), settings, folder=folder, resume=resume)
         elbo = found.held_out.elbo

@@ -89,7 +89,7 @@ class Fitted:
         """Go on training with these rows, `passes` times over, at the settings' learning rate."""
         recipe = RECIPES[self.record["recipe"]].part
         own = {"epochs": passes, "steps": None, "warmup": 0, "decay": "none", "device": "cpu"}
-        settings = recipe.settings(merge(self.record["settings"], {"train": own}))
+        settings = recipe.settings({"train": own}, self.record["settings"])
         info = DataInfo.from_dict(self.record["info"])
         built = build(recipe, settings, info)
         built.model.load_state_dict(self.model.float().state_dict())
@@ -114,7 +114,8 @@ class Fitted:
         """Rebuild from `state`."""
         record = json.loads(state[RECORD].tobytes())
         recipe = RECIPES[record["recipe"]].part
-        model = build(recipe, recipe.settings(record["settings"]), DataInfo.from_dict(record["info"])).model.double()
+        settings = recipe.settings(under=record["settings"])
+        model = build(recipe, settings, DataInfo.from_dict(record["info"])).model.double()
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items() if name != RECORD}
         model.load_state_dict(tensors)
         return Fitted(record, model.eval())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaekit import distributed
 from vaekit.nets.mlp import MLP, Shape, as_shape
 
 
-class BatchNorm(nn.BatchNorm1d):
+class BatchNorm(distributed.BatchNorm1d):
     """Batch normalisation that takes a batch of one, while training too: by the running averages, as in evaluation.
 
     In training the output for an example depends on the others of its batch; in evaluation it does not.
@@ -25,7 +26,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (N, F) feature by feature."""
-        if not self.training or len(input) > 1:
+        if not self.training or distributed.total_rows(len(input)) > 1:
             return super().forward(input)
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 

@@ -28,7 +28,7 @@ def load(path: str | Path, device: str | torch.device = "auto") -> Run:
             f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
         )
     recipe = RECIPES[record["recipe"]].part
-    settings = recipe.settings(record["settings"])
+    settings = recipe.settings(under=record["settings"])
     built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
     tensors, _ = checkpoint.load(folder / files.WEIGHTS)
     checkpoint.load_model(built.model, tensors, folder / files.WEIGHTS)

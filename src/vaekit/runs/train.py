@@ -61,8 +61,9 @@ def train(
 
     With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
     one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
-    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would
+    for the same noise, and the first alone writes. Raises UserError before anything is written when data or settings
+    are wrong.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
@@ -171,12 +172,14 @@ def _check_loggers(names: Sequence[str]) -> None:
             raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
 
 
-def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
+def _load(
+    recipe: Recipe, settings: Settings, given: Nested, source: Any, under: Nested | None = None
+) -> tuple[DataSet, Settings]:
     """Load the data as the recipe wants them, and settle what "auto" stands for."""
     dataset, name = load_for(recipe, settings, source)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
-    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))
+    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
 def _start(built: Built, dataset: DataSet) -> None:
@@ -301,18 +304,18 @@ def _resume(
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
-    settings = chosen.settings(record["settings"])
+    settings = chosen.settings(under=record["settings"])
     if recipe is not None and recipe != record["recipe"]:
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )
-    asked = chosen.settings(merge(record["settings"], given)).model_dump(mode="json")
+    asked = chosen.settings(given, record["settings"]).model_dump(mode="json")
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
             if (section, name) == ("train", "device"):
                 continue  # a run goes on wherever there is a device
-            if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
+            if asked[section].get(name) != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
@@ -321,7 +324,7 @@ def _resume(
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, record["settings"], source)
+    dataset, settings = _load(chosen, settings, {}, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)

@@ -26,7 +26,7 @@ from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
-from vaekit.training.gradient_sync import APART, keep_in_step, take_gradients
+from vaekit.training.gradient_sync import take_gradients
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
@@ -58,6 +58,9 @@ class Fit:
         progress: Progress | None = None,
     ) -> None:
         self.device = choose_device(settings.device)
+        if distributed.world() > 1:
+            for module in (model, *(stage.objective for stage in stages)):
+                distributed.share_batch_norms(module)
         self.sharded = settings.shard and distributed.world() > 1
         if self.sharded:
             sharding.shard(model, self.device)
@@ -182,8 +185,8 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with distributed.sharing(examples_in(x), self.stage.objective.k):
-                self._step(distributed.take(x), distributed.take(y))
+            with distributed.sharing(examples_in(x), settings.seed, self.at.step):
+                self._step(distributed.deal(x), distributed.deal(y))
             self.at.examples += examples_in(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
@@ -281,8 +284,6 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        if not keep_in_step(self.device) and APART not in self.warnings:
-            self.warnings.append(APART)
         self._check_bad_steps()
 
     def _emit(self, record: Mapping[str, Any]) -> None:

@@ -83,8 +83,8 @@ def held_out(
     with seeded(seed, device):
         for x, y in batches:
             size = examples_in(x)
-            with distributed.sharing(size):
-                x, y = distributed.take(x), distributed.take(y)
+            with distributed.sharing(size, seed, n):
+                x, y = distributed.deal(x), distributed.deal(y)
                 trace = make_trace(x, y, k=1, hard=True)
                 refused = refused or distributed.first_text(bounds.refusal(trace))
                 if bounded and refused is None:
@@ -92,11 +92,10 @@ def held_out(
                     values.append(elbos if distributed.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                         terms[name] = terms.get(name, 0.0) + float(distributed.share_of_mean(value.double())) * size
-            if objective is not None:
-                with distributed.sharing(size, objective.k):
+                if objective is not None:
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
-                watch.add(trace)
+                    watch.add(trace)
             n += size
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", None, 0)
