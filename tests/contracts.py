@@ -8,17 +8,19 @@
   cannot take is refused with `ValueError` or `UserError`, and the checks that need that shape are skipped;
 - `no_contract="why"`: no checks at all, for the reason given.
 
-The checks take a case and raise AssertionError; `pytest.skip` says why one does not apply.
+The checks take a case and raise AssertionError. A check that does not apply says so by `skip` with one of `Skip`'s
+reasons, which follow from what the part is; test_contracts.py lists the parts to which the serious ones apply.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, NoReturn
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ from torch.distributions import Distribution, constraints
 from vaekit.conditional import Conditional, Likelihood, Posterior, Prior
 from vaekit.distributions.base import in_support, is_point_mass, is_relaxed, measure_of
 from vaekit.distributions.kl import closed_form_kl
+from vaekit.distributions.von_mises_fisher import unit_sphere
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.nets.mlp import mlp
@@ -37,6 +40,24 @@ from vaekit.registry import Entry, Registry
 B, K, INPUT = 5, 3, 3
 SHAPE = (4,)
 Built = tuple[Conditional, tuple[Any, ...]]
+
+
+class Skip(Enum):
+    """Why a check does not apply to a part."""
+
+    NO_CONTRACT = "its registration gives a reason to be checked elsewhere"
+    NO_DENSITY = "a point mass has no density"
+    NO_LOG_PROB = "not normalised by its own account: a score, a relaxation or a point mass"
+    NO_NETWORK = "no network over a tensor"
+    NO_PARAMETERS = "no parameters"
+    NO_ELEMENTS = "no elementwise log-probability"
+    NO_MOMENTS = "no mean or variance in closed form"
+    NO_CLOSED_FORM = "no closed-form KL"
+
+
+def skip(why: Skip) -> NoReturn:
+    """Skip a check."""
+    pytest.skip(why.value)
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ class Case:
     def build(self, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> Built:
         """Return the part with an event of `shape`, and a context of B examples (or none)."""
         if "no_contract" in self.entry.facts:
-            pytest.skip(self.entry.facts["no_contract"])
+            skip(Skip.NO_CONTRACT)
         torch.manual_seed(seed)
         if "example" in self.entry.facts:
             module, context = self.entry.facts["example"](shape)
@@ -94,7 +115,7 @@ def scored(case: Case) -> Built:
     with torch.no_grad():
         d = module.eval()(*context)
     if is_point_mass(d):
-        pytest.skip("a point mass has no density")
+        skip(Skip.NO_DENSITY)
     return module, context
 
 
@@ -116,55 +137,103 @@ def data_for(module: Conditional, context: tuple[Any, ...]) -> Tensor:
 # --- normalisation -----------------------------------------------------------------------------------------------
 
 
+def element_support(d: Distribution) -> Any:
+    """Return the support of one element: of `Independent` and of vectors, that of what they are made of."""
+    support = d.support
+    while isinstance(support, type(constraints.real_vector)):
+        support = support.base_constraint
+    return support
+
+
 def support_points(d: Distribution) -> Tensor | None:
     """Return all values of a one-element discrete event, (N, 1, *event), or None if they cannot be listed."""
-    ones = [1] * len(d.event_shape)
+    support, ones = element_support(d), [1] * len(d.event_shape)
+    if support is constraints.one_hot:
+        assert d.event_shape[:-1].numel() == 1, "one label"
+        return torch.eye(d.event_shape[-1], dtype=torch.float64).view(-1, 1, *d.event_shape)
     codes = getattr(d, "codes", getattr(d, "tokens", None))
     if codes is not None:
         return torch.arange(codes).view(-1, 1, *ones)
-    levels = getattr(d, "levels", 2 if d.support is constraints.boolean else None)
+    levels = getattr(d, "levels", 2 if support is constraints.boolean else None)
     if levels is not None:
         return torch.linspace(0, 1, levels, dtype=torch.float64).view(-1, 1, *ones)
-    if d.support is constraints.nonnegative_integer:
+    if isinstance(support, type(constraints.nonnegative_integer)) and support.lower_bound == 0:
         top = int((d.mean + 60 * d.variance.sqrt()).max()) + 50
         return torch.arange(top, dtype=torch.float64).view(-1, 1, 1)
     return None
 
 
 def quadrature(d: Distribution) -> tuple[Tensor, Tensor] | None:
-    """Return nodes (N, 1, 1) and weights (N, 1) for a one-element event in [0, 1] or on the line, or None."""
-    if d.support is constraints.unit_interval:
-        x, w = np.polynomial.legendre.leggauss(400)
-        nodes, weights = torch.from_numpy((x + 1) / 2), torch.from_numpy(w / 2)
-    elif d.support in (constraints.real, constraints.real_vector):
+    """Return nodes (N, 1, *event) and weights (N, 1) for a density, or None where its support is not known here.
+
+    The event has one element, on the line, above a bound or between two; on the unit sphere it has two. Nodes crowd at
+    ends (tanh-sinh, exp), so that a density may be singular there.
+    """
+    support = element_support(d)
+    if support is unit_sphere:
+        angle = torch.arange(1000, dtype=torch.float64) * (2 * math.pi / 1000)
+        return torch.stack([angle.cos(), angle.sin()], -1).unsqueeze(1), torch.full((1000, 1), 2 * math.pi / 1000)
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if support is constraints.real:
         t = torch.linspace(-25, 25, 200_001, dtype=torch.float64)
-        nodes, weights = 0.3 * torch.sinh(t), 0.3 * torch.cosh(t) * (t[1] - t[0])
+        nodes, slope = 0.3 * torch.sinh(t), 0.3 * torch.cosh(t)
+    elif low is not None and high is not None:
+        t = torch.linspace(-3, 3, 20_001, dtype=torch.float64)
+        inner = math.pi / 2 * torch.sinh(t)
+        nodes = low + (high - low) * torch.sigmoid(2 * inner)
+        slope = (high - low) * math.pi / 4 * torch.cosh(t) / torch.cosh(inner).square()
+    elif low is not None:
+        t = torch.linspace(-40, 40, 200_001, dtype=torch.float64)
+        nodes, slope = low + t.exp(), t.exp()
     else:
         return None
-    return nodes.view(-1, 1, 1), weights.view(-1, 1)
+    return nodes.view(-1, 1, 1), (slope * (t[1] - t[0])).view(-1, 1)
+
+
+def total_mass(d: Distribution) -> Tensor:
+    """Return the sum of the masses, or the integral of the density, of an event as small as `smallest` gives."""
+    with torch.no_grad():
+        if measure_of(d) == "mass":
+            points = support_points(d)
+            assert points is not None, f"say here how the values of {d.support} are listed"
+            return torch.logsumexp(d.log_prob(points), 0).exp()
+        rule = quadrature(d)
+        assert rule is not None, f"say here how a density on {d.support} is integrated"
+        return (d.log_prob(rule[0]).exp() * rule[1]).sum(0)
+
+
+def smallest(case: Case) -> Distribution:
+    """Return the distribution of one element, or of two where it takes no fewer (a direction)."""
+    try:
+        return case.distribution((1,))
+    except (ValueError, UserError):
+        return case.distribution((2,))
 
 
 def check_normalised(case: Case) -> None:
-    """The masses of a one-element event sum to 1, or its density integrates to 1."""
-    try:
-        d = case.distribution((1,))
-    except (ValueError, UserError) as refusal:
-        pytest.skip(f"takes no event of one element: {refusal}")
-    measure = measure_of(d)
-    if measure == "none" or is_point_mass(d) or is_relaxed(d):
-        pytest.skip("not a normalised density by its own account")
-    with torch.no_grad():
-        if measure == "mass":
-            points = support_points(d)
-            if points is None:
-                pytest.skip("its values cannot be listed")
-            total = torch.logsumexp(d.log_prob(points), 0).exp()
-        else:
-            rule = quadrature(d)
-            if rule is None:
-                pytest.skip(f"no quadrature for {d.support}")
-            total = (d.log_prob(rule[0]).exp() * rule[1]).sum(0)
+    """The masses of a small event sum to 1, or its density integrates to 1."""
+    d = smallest(case)
+    if measure_of(d) == "none" or is_point_mass(d) or is_relaxed(d):
+        skip(Skip.NO_LOG_PROB)
+    total = total_mass(d)
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
+
+
+def check_ends(case: Case) -> None:
+    """A likelihood's log-probability is finite wherever its support says so: at 0 and 1, where data often lie, too.
+
+    An example with -inf there would make the bound of all data -inf; outside the support, it is refused and counted.
+    """
+    module, context = scored(case)
+    if not isinstance(module, Likelihood):
+        return
+    with torch.no_grad():
+        d, x = module(*context), data_for(module, context)
+        for value in (-2.0, 0.0, 0.5, 1.0, 3.0):
+            some = torch.full_like(x, value)
+            if bool(in_support(d, some).all()):
+                log_p = d.log_prob(some)
+                assert bool(torch.isfinite(log_p).all()), f"log p is {log_p.tolist()} at {value}, in its support"
 
 
 # --- shapes and values -------------------------------------------------------------------------------------------
@@ -187,7 +256,7 @@ def check_sample_axis(case: Case) -> None:
     """A context of (K, B, ...) gives (K, B) log-probabilities of x (B, ...), each as if asked for alone."""
     module, context = scored(case)
     if module.net is None or not context or not is_float(context[0]):
-        pytest.skip("no network over a tensor")
+        skip(Skip.NO_NETWORK)
     x = data_for(module, context)
     first = torch.randn(K, *context[0].shape)
     with torch.no_grad():
@@ -203,7 +272,7 @@ def check_elements(case: Case) -> None:
     with torch.no_grad():
         d: Any = module(*context)
         if not hasattr(d, "log_prob_elements"):
-            pytest.skip("no elementwise log-probability")
+            skip(Skip.NO_ELEMENTS)
         x = data_for(module, context)
         elements = d.log_prob_elements(x)
     assert elements.shape == (B, *d.event_shape)
@@ -231,7 +300,7 @@ def check_moments(case: Case, n: int = 20_000) -> None:
     try:
         mean, variance = d.mean.detach(), d.variance.detach()
     except (NotImplementedError, AttributeError):
-        pytest.skip("no mean or variance in closed form")
+        skip(Skip.NO_MOMENTS)
     assert mean.shape == variance.shape == d.batch_shape + d.event_shape
     x = draw(d, n)
     off = (x - mean).square()
@@ -260,7 +329,7 @@ def check_gradients(case: Case) -> None:
     """Every parameter gets a finite gradient that is not all zero."""
     module, context = case.build()
     if not list(module.parameters()):
-        pytest.skip("no parameters")
+        skip(Skip.NO_PARAMETERS)
     module.eval()
     x = None if isinstance(module, Posterior) else data_for(module, context)
     module.train()
@@ -276,7 +345,7 @@ def check_extremes(case: Case) -> None:
     """Network outputs of ±10⁴ give finite losses and finite gradients; so do the closed-form KLs, never negative."""
     module, context = case.build()
     if module.net is None:
-        pytest.skip("no network")
+        skip(Skip.NO_NETWORK)
     x = None if isinstance(module, Posterior) else data_for(module.eval(), context)
     module.train()
     bias = [p for name, p in module.net.named_parameters() if name.endswith("bias")][-1]
@@ -319,14 +388,14 @@ def check_kl(case: Case, n: int = 20_000) -> None:
     """Closed-form KLs equal log q - log p averaged over samples, within 4 standard errors, and are not negative."""
     q = case.distribution()
     if is_point_mass(q):
-        pytest.skip("a point mass has no density")
+        skip(Skip.NO_DENSITY)
     found = False
     with torch.no_grad():
         for p, exact in closed_forms(q):
             found = True
             compare_kl(q, p, exact, n)
     if not found:
-        pytest.skip("no closed form")
+        skip(Skip.NO_CLOSED_FORM)
 
 
 def compare_kl(q: Distribution, p: Distribution, exact: Tensor, n: int = 20_000) -> None:
@@ -411,6 +480,7 @@ def check_kind(case: Case) -> None:
 CHECKS = (
     check_kind,
     check_normalised,
+    check_ends,
     check_shapes,
     check_sample_axis,
     check_elements,

@@ -107,7 +107,20 @@ def parameters(function: Any) -> dict[str, str]:
         name: "" if one.default is one.empty else repr(one.default)
         for name, one in inspect.signature(function).parameters.items()
         if one.kind is one.KEYWORD_ONLY
-    }
+    } | dict.fromkeys(typed_keywords(function), ANY)
+
+
+ANY = "any"
+"""The default of a keyword that a TypedDict types: leaving it out is what it always was."""
+
+
+def typed_keywords(function: Any) -> list[str]:
+    """Return the names in the TypedDict that types a function's `**options`; none without one."""
+    for one in inspect.signature(function).parameters.values():
+        if one.kind is one.VAR_KEYWORD and str(one.annotation).startswith("Unpack["):
+            kind = eval(str(one.annotation), function.__globals__)
+            return list(typing.get_type_hints(typing.get_args(kind)[0]))
+    return []
 
 
 # -- parts and settings -----------------------------------------------------------------------------------------------
@@ -533,7 +546,7 @@ def missing(listed: Any, now: Any, where: str = "") -> Iterator[str]:
         else:
             yield from (f"{place}: lacks {one!r}" for one in listed if one not in now)
     elif isinstance(listed, str) and isinstance(now, str):  # "null or number" may have become "number"
-        if listed != "null" and not {*now.split(" or ")} <= {*listed.split(" or ")}:
+        if now != ANY and listed != "null" and not {*now.split(" or ")} <= {*listed.split(" or ")}:
             yield f"{place}: was {listed!r}, is {now!r}"
     elif listed not in (now, "null"):
         yield f"{place}: was {listed!r}, is {now!r}"

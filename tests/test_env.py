@@ -48,37 +48,6 @@ def test_garbage_is_looked_for_less_often_unless_it_was_set(before: str, kept: s
     assert run(code, VAEKIT_KEEP_ENV=kept).stdout.split() == [after]
 
 
-LEAVE = "import atexit, sys, threading, time, vaekit._env as e; atexit.register(print, 'handled'); "
-
-
-def test_leaving_runs_the_exit_handlers_and_flushes() -> None:
-    done = run(LEAVE + "sys.stdout.write('first\\n'); e.leave(); print('not reached')")
-    assert done.stdout == "first\nhandled\n" and done.stderr == ""
-
-
-def test_leaving_waits_for_threads_that_are_to_be_waited_for() -> None:
-    late = "threading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start(); "
-    assert run(LEAVE + late + "e.leave(); print('returned')").stdout == "returned\nlate\nhandled\n"
-    daemon = "threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); "
-    assert run(LEAVE + daemon + "e.leave()").stdout == "handled\n"
-
-
-def test_leaving_a_shared_run_is_left_to_python() -> None:
-    assert run(LEAVE + "e.leave(); print('returned')", RANK="0").stdout == "returned\nhandled\n"
-
-
-def test_leaving_when_nobody_reads_any_more_is_no_traceback() -> None:
-    code = "import sys, vaekit._env as e; sys.stdin.read(); sys.stdout.write('x'); e.leave()"
-    pipe, environ = subprocess.PIPE, {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        process.stdin.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 1
-
-
 def test_a_command_ends_with_its_output_whole() -> None:
     done = subprocess.run([sys.executable, "-m", "vaekit", "recipes"], capture_output=True, text=True, check=True)
     assert "beta-vae" in done.stdout and done.stderr == ""

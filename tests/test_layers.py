@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
-    "distributed": {"errors", "_env"},
+    "distributed": {"errors"},
     "schedules": {"errors"},
     "tokens": set(),
     "graphs": set(),
@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "latents": _READERS | {"inference"},
     "tasks": _READERS | {"inference"},
     "recipes": _RECIPES,
+    "recipes.catalogue": _RECIPES | {"recipes", "metrics"},
     # what is shown: numbers and arrays in, pictures and pages out
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
@@ -74,7 +75,18 @@ ALLOWED: dict[str, set[str]] = {
     "runs.folder": {"errors", "atomic", "distributed"},
     "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
-    "commands": {"errors", "atomic", "_env", "data", "distributions", "tasks", "recipes", "figures", "explorer", "runs"}
+    "commands": {
+        "errors",
+        "atomic",
+        "_env",
+        "data",
+        "distributed",
+        "distributions",
+        "tasks",
+        "recipes.catalogue",
+        "figures",
+    }
+    | {"explorer", "runs"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }

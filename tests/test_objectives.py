@@ -13,9 +13,14 @@ import toys
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
-from vaekit.objectives.base import MODEL, Objective
+from vaekit.errors import UserError
+from vaekit.objectives.adversaries import FoolData, JudgeData
+from vaekit.objectives.base import MODEL, OBJECTIVES, Objective, Term
+from vaekit.objectives.codes import Cost
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.objectives.prediction import Prediction
+from vaekit.objectives.semisupervised import Classification, HiddenLabels, ShownLabels
 from vaekit.trace import Latent, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
@@ -34,6 +39,28 @@ def _trace(loc: Tensor, log_scale: Tensor, x: Tensor | None = None, k: int = 1) 
 
 def _loss(objective: Objective, trace: Trace) -> Tensor:
     return objective(trace)[MODEL].total
+
+
+# -- what a term needs of a trace -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("term", "needs"),
+    [
+        (HiddenLabels(), "SemiSupervisedTrace"),
+        (ShownLabels(), "SemiSupervisedTrace"),
+        (Classification(), "SemiSupervisedTrace"),
+        (Prediction(), "PredictiveTrace"),
+        (FoolData(nn.Linear(toys.FEATURES, 1)), "GeneratingTrace"),
+        (JudgeData(nn.Linear(toys.FEATURES, 1)), "GeneratingTrace"),
+        (Cost("commitment"), "a model whose quantiser has that cost"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Term) else "",
+)
+def test_a_term_that_a_model_cannot_serve_is_refused_at_the_first_step(term: Term, needs: str) -> None:
+    term.player = MODEL
+    with pytest.raises(UserError, match=f"^the term '{term.name}' needs .*{needs}"):
+        _train(Objective(term))
 
 
 # -- values and signs -------------------------------------------------------------------------------------------------
@@ -245,3 +272,12 @@ def test_a_player_without_a_network_and_two_terms_of_a_name_are_refused() -> Non
         Objective(Reconstruction(), toys.Critic(toys.critic()))
     with pytest.raises(ValueError, match="share a name"):
         Objective(Rate(), Rate())
+
+
+def test_every_term_is_registered_with_its_source() -> None:
+    registered = {entry.part: entry for entry in OBJECTIVES}
+    terms = [Term]
+    for term in terms:
+        terms += term.__subclasses__()
+        if term.__module__.startswith("vaekit.objectives") and term is not Term and not term.__name__.startswith("_"):
+            assert term in registered and registered[term].summary and registered[term].reference, term

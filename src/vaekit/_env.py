@@ -8,9 +8,8 @@ Three defaults cost time, two of them when many small steps follow one another:
 - glibc hands every freed buffer over 128 KB back to the system and asks for it again at the next step. Keeping
   buffers up to 32 MiB (the most that every glibc takes) in the heap saved 5 to 14% of the processor time of a step.
   The price is memory: up to 256 MiB that are free stay with the process.
-- Python looks for garbage cycles after every 700 new objects, which torch's import makes by the hundred thousand, and
-  at the end takes torch apart object by object. Looking after 10,000, and leaving at once when a command is done, saved
-  0.6 of 1.9 seconds of the processor time of importing vaekit and leaving again.
+- Python looks for garbage cycles after every 700 new objects, which torch's import makes by the hundred thousand;
+  here, after 10,000.
 
 What the user has set stays: `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` keep the threads as they are,
 `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_` or `GLIBC_TUNABLES` keep the heap as it is, and `VAEKIT_KEEP_ENV=1`
@@ -19,12 +18,9 @@ keeps all. The library never calls this by itself: importing vaekit changes no s
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
-import sys
-import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 
 SPIN_COUNT = 500
 NEW_OBJECTS = 10_000
@@ -57,48 +53,9 @@ def prepare(environ: MutableMapping[str, str] | None = None) -> list[str]:
     return changed
 
 
-def leave() -> None:
-    """End this process as `sys.exit(0)` would, exit handlers and all, but let the system take its memory as a whole.
-
-    Half a second of taking torch apart is saved. Where other threads are to be waited for, or other processes share the
-    run, it returns and leaves the end to Python, only without a last search for garbage.
-    """
-    gc.freeze()
-    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
-    if others or "RANK" in os.environ:
-        return
-    atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads any more
-        os._exit(1)
-    os._exit(0)
-
-
 def is_first() -> bool:
     """Return whether this process prints results: it is the first of those that torchrun started, or alone."""
     return os.environ.get("RANK", "0") == "0"
-
-
-arguments: list[str] = []
-"""The words of this command line."""
-
-speaker: Callable[[], bool] = is_first
-"""Whether this process is the one to tell the user of an error; one that joins others sets its own."""
-
-
-def heed_parent() -> None:
-    """End this process when the launcher that started it has gone: its end of a pipe closes."""
-    pipe = os.environ.get("VAEKIT_PARENT")
-    if pipe is None:
-        return
-
-    def wait() -> None:
-        os.read(int(pipe), 1)
-        os._exit(70)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def on_glibc() -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,32 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         part.write_bytes(data)
 
 
+def finite(value: Any) -> Any:
+    """Return a JSON value with null for each number that is not finite, which JSON has no word for.
+
+    What such a number was stands beside it, by its name, under "not_finite".
+
+    >>> finite({"elbo": float("-inf"), "kl": [1.0, float("nan")], "n": 3})
+    {'elbo': None, 'kl': [1.0, None], 'n': 3, 'not_finite': {'elbo': '-inf', 'kl': 'nan'}}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if not isinstance(value, Mapping):
+        return value
+    out = {key: finite(v) for key, v in value.items()}
+    lost = {key: str(bad) for key, v in value.items() if (bad := _not_finite(v)) is not None}
+    return out | ({"not_finite": lost} if lost else {})
+
+
+def _not_finite(value: Any) -> float | None:
+    """Return a number that is not finite: the value itself, or the first in a list."""
+    if isinstance(value, list | tuple):
+        return next((bad for v in value if (bad := _not_finite(v)) is not None), None)
+    return value if isinstance(value, float) and not math.isfinite(value) else None
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON to `path`, whole or not at all; NaN and infinities are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `value` as indented JSON to `path`, whole or not at all; what is not finite as `finite` says."""
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -9,8 +9,10 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from vaekit.errors import UserError
 
@@ -18,14 +20,37 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Option:
+    """A setting of one part: its type and default as the part's constructor has them, and what it means."""
+
+    type: Any
+    default: Any
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered part: its name, the part itself, a summary line, where it comes from, and further facts."""
+    """One registered part: its name, the part itself, a summary line, where it comes from, and further facts.
+
+    The fact `options`, {name: what it means}, says which of the constructor's parameters are settings of the part.
+    """
 
     name: str
     part: T
     summary: str = ""
     reference: str = ""
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def options(self) -> Mapping[str, Option]:
+        """The part's own settings by name, typed by its constructor."""
+        described: Mapping[str, str] = self.facts.get("options", {})
+        if not described:
+            return {}
+        part: Any = self.part
+        types = get_type_hints(part.__init__, include_extras=True)
+        parameters = signature(part).parameters
+        return {name: Option(types[name], parameters[name].default, text) for name, text in described.items()}
 
 
 class Registry(Generic[T]):

@@ -12,9 +12,10 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from vaekit.errors import UserError
@@ -147,9 +148,13 @@ def annealed_in(module: nn.Module) -> Iterator[tuple[str, Annealed]]:
             yield name, part
 
 
-def schedule_field(value: Any) -> str | float:
-    """Check a setting that holds a schedule and return it in the form it was given (for pydantic's validators)."""
+def schedule_field(value: float | str) -> float | str:
+    """Check a setting that holds a schedule and return it in the form it was given."""
     schedule = Schedule.parse(value)
     if min(schedule.first, schedule.last) < 0:
         raise UserError(f"'{value}' goes below 0; give values of at least 0")
     return value
+
+
+ScheduleSetting = Annotated[float | str, AfterValidator(schedule_field)]
+"""The type of a setting that holds a schedule of values of at least 0, kept in the form it was given."""

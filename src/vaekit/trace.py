@@ -116,7 +116,7 @@ class SemiSupervisedTrace(Trace):
 
 @dataclass(frozen=True)
 class GeneratingTrace(Trace):
-    """A trace that holds what the decoder made without the encoder hearing of it, for a discriminator to judge.
+    """A trace that holds what the decoder made with no gradient to the encoder, for a discriminator to judge.
 
     `generated` (2B, *event) are means of p(x|z) at prior draws and at detached codes.
     """

@@ -12,15 +12,22 @@ import torch
 from torch import Tensor, nn
 
 import vaekit
-from training.toys import toy_vae
-from vaekit import _env, distributed
+from training.toys import LATENT, Critic, Judge, ToySource, toy_vae
+from vaekit import distributed
 from vaekit.errors import UserError
+from vaekit.nets.mlp import MLP, BatchNorm
+from vaekit.objectives.base import Objective, Term
+from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.training import loop, sharding
 from vaekit.training.dtensor import local
 from vaekit.training.gradient_sync import sum_gradients
 from vaekit.training.log import read
+from vaekit.training.settings import TrainSettings
+from vaekit.training.stages import Stage
 
 ROWS = 78
+EPS = 1e-3
+"""Adam's ε: with the usual one a gradient that is 0 but for rounding makes whole steps, as rounding happens to fall."""
 
 
 def rows(n: int = ROWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +47,7 @@ def train(recipe: str, settings: dict[str, Any], out: str | None = None, **kwarg
         "train.batch_size": 11,
         "train.log_every": 1,
         "train.lr": 2e-3,
+        "train.eps": EPS,
         "train.precision": "fp32",
         "data.valid": 17,
         "data.test": 11,
@@ -50,48 +58,21 @@ def train(recipe: str, settings: dict[str, Any], out: str | None = None, **kwarg
     return {"weights": weights, "result": run.record["result"], "log": log, "kept": run.path is not None}
 
 
-def draws(total: int, k: int = 3) -> dict[str, np.ndarray]:
-    """Draw in every way that models do, for this process's share of `total` rows; also what is drawn afterwards."""
-    p = torch.linspace(0.05, 0.95, total * 4).view(total, 4)
-    p.requires_grad_()
-    dropout = torch.nn.Dropout(0.3)
-    out: dict[str, Tensor] = {}
+def draws(total: int) -> dict[str, Any]:
+    """Draw in a shared batch and around it."""
+    out: dict[str, Any] = {}
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        with distributed.sharing(total, k):
-            mine = distributed.take(p)
-            b = len(mine)
-            out["rows"] = torch.randn(b, 5)
-            out["samples"] = torch.randn(k, b, 5).movedim(1, 0)
-            out["two_of_samples"] = torch.empty(2, k, b, 5).exponential_().movedim(2, 0)
-            out["transposed"] = torch.empty(5, b).T.uniform_(-1, 1)
-            out["flat"] = torch.randn(k * b, 2).view(k, b, 2).movedim(1, 0)
-            out["uniform"] = torch.rand(size=(b, 2))
-            out["integers"] = torch.randint(0, 1000, (b,))
-            out["like"] = torch.randn_like(mine)
-            out["bits"] = torch.bernoulli(mine.expand(k, b, 4)).movedim(1, 0)
-            out["chosen"] = torch.multinomial(mine, 2)
-            out["components"] = torch.multinomial(torch.tensor([0.2, 0.3, 0.5]), b, replacement=True)
-            out["gamma"] = torch.distributions.Gamma(mine + 0.5, 1.0).rsample()
-            (out["slope"],) = torch.autograd.grad(out["gamma"].sum(), mine)
-            out["beta"] = torch.distributions.Beta(mine + 0.5, 2.0).sample()
-            out["dropped"] = dropout(mine)
-            own = torch.Generator().manual_seed(5)
-            out["given"] = distributed.take(torch.randn(total, 2, generator=own))
-            with distributed.whole():
-                order = torch.rand(total, 3)
-            out["order"] = distributed.take(order)
-        after = torch.randn(4)
-    arrays = {name: value.detach().numpy() for name, value in out.items()}
-    return arrays | {"after": after.numpy()}
-
-
-def in_law(total: int) -> dict[str, Any]:
-    """Draw with a function that cannot be cut to rows: other numbers on each process, the same state afterwards."""
-    with torch.random.fork_rng(), distributed.sharing(total):
-        torch.manual_seed(3)
-        mine = len(distributed.take(torch.zeros(total)))
-        return {"drawn": torch.normal(torch.zeros(mine), 1.0).numpy(), "after": torch.initial_seed(), "next": state()}
+        for name, position in (("first", (5, 0)), ("second", (5, 1)), ("first again", (5, 0))):
+            with distributed.sharing(total, *position):
+                out[name] = torch.randn(4).tolist()
+                with distributed.alike():
+                    out[f"{name}, alike"] = torch.randn(4).tolist()
+                with distributed.alike():
+                    out[f"{name}, alike once more"] = torch.randn(4).tolist()
+                out[f"{name}, after"] = torch.randn(4).tolist()
+        out["outside"] = torch.randn(4).tolist()
+    return out
 
 
 def state() -> bytes:
@@ -102,8 +83,8 @@ def state() -> bytes:
 def batchwise(total: int) -> dict[str, Any]:
     """Compute a function of the whole batch from this process's rows, and its gradient for them."""
     x = torch.sin(torch.arange(total * 3.0)).view(total, 3)
-    with distributed.sharing(total):
-        mine = distributed.take(x).clone().requires_grad_()
+    with distributed.sharing(total, 0):
+        mine = distributed.deal(x).clone().requires_grad_()
         every = distributed.gather(mine)
         mean = distributed.mean_rows(mine)
         spread = distributed.all_sum((mine - mean).square().sum(0)) / distributed.total_rows(len(mine))
@@ -111,8 +92,8 @@ def batchwise(total: int) -> dict[str, Any]:
         scalar = (spread * mean).sum() + distributed.logsumexp(each).square().mean() + distributed.mean(mine.exp())
         loss = distributed.share_of_mean(scalar) + distributed.share_of_mean(mine.pow(3).sum(1))
         (slope,) = torch.autograd.grad(loss, mine)
-        flags = distributed.any_of(bool(mine[0, 0] > 0.5)), bool(distributed.gather(mine[:, 0] > 0)[-1])
-        torch.manual_seed(0)
+        torch.testing.assert_close(distributed.take(every), mine)
+        flags = distributed.any_of(bool(mine[0, 0] > 0.5))
         some = distributed.some(mine.detach().repeat_interleave(2, 0), 4, 2)
     share = distributed.sums([loss.item()])[0]
     return {
@@ -161,6 +142,27 @@ def evaluate(metrics: list[str]) -> dict[str, Any]:
         set={"train.steps": 1, "train.precision": "fp32", "model.hidden": [8], "data.test": 230, "data.valid": 10},
     )
     return {name: result.to_dict() for name, result in run.evaluate(metrics, k=7).items()}
+
+
+def own_network(of: str, batch: int) -> dict[str, Any]:
+    """Fit a model whose encoder, or critic, normalises with torch's own layer; return every tensor and the loss."""
+    model, terms, players = toy_vae(), list[Term]([Reconstruction(), Rate()]), {}
+    if of == "encoder":
+        assert isinstance(model.posterior.net, MLP)
+        model.posterior.net.act = nn.Sequential(nn.BatchNorm1d(8), nn.ReLU())
+    else:
+        layers = nn.Linear(LATENT, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)
+        critic = nn.Sequential(nn.Flatten(0, 1), *layers, nn.Unflatten(0, (1, -1)))  # of one sample an example
+        with torch.no_grad():
+            for weight in critic.parameters():
+                weight.copy_(torch.linspace(-1, 1, weight.numel()).view(weight.shape))
+        terms += [Judge(critic), Critic(critic)]
+        players["critic"] = critic
+    objective = Objective(*terms, players=players)
+    settings = TrainSettings(steps=6, batch_size=batch, precision="fp32", lr=1e-2, eps=EPS, device="cpu")
+    result = loop.fit(model, [Stage(objective)], ToySource(), settings)
+    tensors = {**model.state_dict(), **{f"objective.{name}": value for name, value in objective.state_dict().items()}}
+    return {name: value.numpy() for name, value in tensors.items()} | {"loss": np.float64(result.held_out.loss)}
 
 
 def part_of_weights() -> tuple[int, int]:
@@ -220,12 +222,20 @@ def error(out: str) -> str:
 def normed(total: int) -> dict[str, np.ndarray]:
     """Pass this process's rows through batch normalisation, and return what it gives, its slopes and its averages."""
     out: dict[str, Tensor] = {}
-    for name, shape in (("rows", (total, 3)), ("maps", (total, 3, 2, 2))):
-        layer = nn.BatchNorm1d(3) if name == "rows" else nn.BatchNorm2d(3, affine=False, momentum=0.3)
-        x = torch.cos(torch.arange(float(np.prod(shape)))).view(shape)
-        with distributed.sharing(total):
-            mine = distributed.take(x).clone().requires_grad_()
-            out[name] = layer(mine)
+    layers = {
+        "rows": ((3,), BatchNorm(3)),
+        "maps": ((3, 2, 2), nn.BatchNorm2d(3, affine=False, momentum=0.3)),
+        "averaged": ((3, 2), nn.BatchNorm1d(3, momentum=None)),
+        "without averages": ((3, 2), nn.BatchNorm1d(3, track_running_stats=False)),
+    }
+    for name, (shape, layer) in layers.items():
+        layer.train(name != "without averages")
+        distributed.share_batch_norms(layer)
+        x = torch.cos(torch.arange(float(np.prod(shape)) * total)).view(total, *shape)
+        with distributed.sharing(total, 0):
+            mine = distributed.deal(x).clone().requires_grad_()
+            for _ in range(2):
+                out[name] = layer(mine)
             (out[f"{name}.slope"],) = torch.autograd.grad(
                 distributed.share_of_mean(out[name].pow(3).flatten(1).sum(1)), mine
             )
@@ -233,41 +243,23 @@ def normed(total: int) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in out.items()}
 
 
-def draws_out_of_step() -> dict[str, Any]:
-    """Train where the second process draws a number more than the first at every step."""
-    true = loop.Fit._step
-
-    def stepping(self: loop.Fit, x: Any, y: Tensor | None) -> None:
-        true(self, x, y)
-        if not distributed.is_main():
-            torch.rand(())
-
-    with stepping_so(stepping):
-        return train("vae", {"model.hidden": [8], "train.steps": 3})["result"] | {"state": state()}
-
-
-def speaks() -> bool:
-    """Return whether this process is the one to tell of an error."""
-    return _env.speaker()
-
-
 def narrowed(total: int) -> dict[str, Any]:
-    """Keep some rows of a batch (those of the first process more often), and take means, gather and draw for these."""
+    """Keep some rows of a batch (those of the first process more often), and take means and gather for these."""
     x = torch.sin(torch.arange(total * 1.0))
     keep = (torch.arange(total) % 4) != 3
-    with torch.random.fork_rng(), distributed.sharing(total):
-        torch.manual_seed(1)
-        mine, kept = distributed.take(x), distributed.take(keep)
+    with distributed.sharing(total, 0):
+        mine, kept = distributed.deal(x), distributed.deal(keep)
         distributed.narrow(kept)
         mine = mine[kept]
-        out = {"every": distributed.gather(mine).numpy(), "drawn": torch.randn(len(mine)).numpy()}
+        out: dict[str, Any] = {"every": distributed.gather(mine).numpy(), "total": distributed.total_rows(len(mine))}
+        torch.testing.assert_close(distributed.take(distributed.gather(mine)), mine)
         loss = distributed.share_of_mean(mine) + distributed.share_of_mean(distributed.mean_rows(mine).square())
     return out | {"loss": distributed.sums([loss.item()])[0]}
 
 
 def train_on(recipe: str, source: str, settings: dict[str, Any], out: str) -> dict[str, Any]:
     """Train on a file or known data for a few steps with every step logged."""
-    facts = {"train.steps": 5, "train.log_every": 1, "train.precision": "fp32"}
+    facts: dict[str, Any] = {"train.steps": 5, "train.log_every": 1, "train.precision": "fp32", "train.eps": EPS}
     run = vaekit.train(recipe, source, out=out, set=facts | settings, pictures=False)
     weights = {name: value.numpy() for name, value in run.model.state_dict().items()}
     return {"weights": weights, "log": read(Path(out) / "log.jsonl") if run.path is not None else []}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import jobs
+from distributed.same_noise import drawing_as
 
 WAIT = 300.0
 
@@ -37,11 +38,18 @@ class Pair:
         self._send(name, args, kwargs)
         return self._answers(name)
 
-    def beside(self, name: str, args: tuple[Any, ...], one: Any, two: Any) -> tuple[Any, list[Any]]:
-        """Return what this process alone gives (with the last argument `one`) and what the two give (with `two`)."""
+    def beside(self, name: str, args: tuple[Any, ...], one: Any, two: Any, k: int = 1) -> tuple[Any, list[Any]]:
+        """Return what this process alone gives (with the last argument `one`) and what the two give (with `two`).
+
+        This one draws the noise of the two.
+        """
         self._send(name, (*args, two), {})
-        alone = getattr(jobs, name)(*args, one)
-        return alone, self._answers(name)
+        try:
+            with drawing_as(len(self._ends), k):
+                alone = getattr(jobs, name)(*args, one)
+        finally:  # what the two answer is not left for the next test
+            two = self._answers(name)
+        return alone, two
 
     def _send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.broken:
@@ -73,10 +81,12 @@ class Pair:
 
 
 def _serve(rank: int, size: int, meeting: str, end: Connection) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "VAEKIT_MEETING": meeting}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
     import torch
+    import torch.distributed as dist
 
     torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
     from vaekit import distributed
 
     distributed.start()
@@ -87,6 +97,4 @@ def _serve(rank: int, size: int, meeting: str, end: Connection) -> None:
         except BaseException:
             answer = (False, traceback.format_exc())
         end.send(answer)
-    import torch.distributed as dist
-
     dist.destroy_process_group()

@@ -11,7 +11,9 @@ import pytest
 
 from distributed import jobs
 from distributed.pair import Pair
+from distributed.same_noise import drawing_as
 from recipes import examples
+from vaekit.recipes.base import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -22,48 +24,36 @@ def pair() -> Iterator[Pair]:
     two.close()
 
 
-def interleaved(parts: list[np.ndarray]) -> np.ndarray:
-    """Return rows 0, W, … of the first part and 1, 1 + W, … of the second as one batch."""
-    out = np.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), parts[0].dtype)
-    for rank, part in enumerate(parts):
-        out[rank :: len(parts)] = part
-    return out
+def in_order(parts: list[np.ndarray]) -> np.ndarray:
+    """Return the processes' rows as one batch, the first one's first."""
+    return np.concatenate(parts)
 
 
 # -- the seam -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("total", [12, 7, 1])
-def test_a_process_draws_its_rows_of_what_one_would_draw(pair: Pair, total: int) -> None:
-    one = jobs.draws(total)
-    two = pair("draws", total)
-    if total < len(two):  # not dealt out: all compute it
-        for part in two:
-            for name in one:
-                np.testing.assert_array_equal(part[name], one[name])
-        return
-    for name in one:
-        if name == "after":
-            for part in two:
-                np.testing.assert_array_equal(part[name], one[name])
-        elif name == "slope":
-            np.testing.assert_allclose(interleaved([part[name] for part in two]), one[name], rtol=1e-5)
-        else:
-            np.testing.assert_array_equal(interleaved([part[name] for part in two]), one[name], err_msg=name)
-
-
-def test_draws_that_cannot_be_cut_differ_and_leave_one_state(pair: Pair) -> None:
-    first, second = pair("in_law", 6)
-    assert not np.array_equal(first["drawn"], second["drawn"])
-    assert first["next"] == second["next"]
+def test_noise_is_by_position_and_rank(pair: Pair) -> None:
+    first, second = pair("draws", 6)
+    for name in first:
+        same = first[name] == second[name]
+        assert same == ("alike" in name or name == "outside"), name
+    for one in (first, second):
+        assert one["first"] == one["first again"] != one["second"]
+        assert one["first, alike"] not in (one["first, alike once more"], one["second, alike"])
+        assert one["first, after"] != one["first"]
+    assert pair("draws", 6) == [first, second]
+    # A batch of fewer rows than processes is computed by both, with the same noise.
+    first, second = pair("draws", 1)
+    assert first == second
+    # Nothing of this reaches one process, or what is drawn outside.
+    assert jobs.draws(6)["first"] != jobs.draws(6)["first again"]
 
 
 @pytest.mark.parametrize("total", [8, 5, 1])
 def test_functions_of_the_whole_batch_have_one_value_and_one_gradient(pair: Pair, total: int) -> None:
-    one = jobs.batchwise(total)
-    two = pair("batchwise", total)
+    one, two = pair.beside("batchwise", (), total, total)
     slopes = [part["slope"] for part in two]
-    slope = interleaved(slopes) if total >= len(two) else sum(slopes)
+    slope = in_order(slopes) if total >= len(two) else sum(slopes)
     np.testing.assert_allclose(slope, one["slope"], rtol=1e-5, atol=1e-6)
     for part in two:
         assert part["loss"] == pytest.approx(one["loss"], rel=1e-5)
@@ -74,13 +64,11 @@ def test_functions_of_the_whole_batch_have_one_value_and_one_gradient(pair: Pair
 
 @pytest.mark.parametrize("total", [9, 4, 1])
 def test_a_batch_narrowed_to_some_rows_is_a_batch(pair: Pair, total: int) -> None:
-    one = jobs.narrowed(total)
-    two = pair("narrowed", total)
+    one, two = pair.beside("narrowed", (), total, total)
     for part in two:
         assert part["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert part["total"] == one["total"]
         np.testing.assert_array_equal(part["every"], one["every"])
-    drawn = np.concatenate([part["drawn"] for part in two]) if total > 1 else two[0]["drawn"]
-    assert sorted(drawn.tolist()) == sorted(one["drawn"].tolist())
 
 
 def test_values_come_from_the_first_process(pair: Pair) -> None:
@@ -93,11 +81,6 @@ def test_values_come_from_the_first_process(pair: Pair) -> None:
         np.testing.assert_array_equal(found["rows"], [[0, 0], [1, 1], [1, 1]])
 
 
-def test_the_first_to_meet_an_error_says_it(pair: Pair) -> None:
-    assert sorted(pair("speaks")) == [False, True]
-    assert pair("speaks") == [False, False]
-
-
 def test_a_missing_gradient_counts_as_zeros_unless_nobody_has_one(pair: Pair) -> None:
     for first, second, third, said in pair("one_lacks_a_gradient"):
         np.testing.assert_array_equal(first[0], np.full((2, 3), 2.0))
@@ -105,23 +88,17 @@ def test_a_missing_gradient_counts_as_zeros_unless_nobody_has_one(pair: Pair) ->
         assert first[1] and third is None and said == [1.0, 0.0]
 
 
-def test_batch_normalisation_sees_the_whole_batch(pair: Pair) -> None:
-    one = jobs.normed(7)
-    two = pair("normed", 7)
+@pytest.mark.parametrize("total", [7, 3, 2, 1])
+def test_batch_normalisation_sees_the_whole_batch(pair: Pair, total: int) -> None:
+    one, two = pair.beside("normed", (), total, total)
     for name, value in one.items():
-        if ".running" in name:
+        if ".running" in name or total == 1:
             for part in two:
-                np.testing.assert_allclose(part[name], value, rtol=1e-5, err_msg=name)
+                share = 1 / len(two) if ".slope" in name else 1.0
+                np.testing.assert_allclose(part[name], value * share, rtol=1e-4, atol=1e-6, err_msg=name)
         else:
-            found = interleaved([part[name] for part in two])
-            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-6, err_msg=name)
-
-
-def test_random_numbers_that_come_apart_are_seen_and_mended(pair: Pair) -> None:
-    for found in pair("draws_out_of_step"):
-        assert any("came apart" in warning for warning in found["warnings"])
-    for found in pair("train", "vae", SMALL):
-        assert not any("came apart" in warning for warning in found["result"]["warnings"])
+            found = in_order([part[name] for part in two])
+            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 # -- training -----------------------------------------------------------------------------------------------------
@@ -131,6 +108,15 @@ SMALL = {"model.hidden": [16]}
 DEEP = {"model.finest": "half", "model.width": 16, "model.groups": [1, 2, 2], "train.steps": 3}
 ONE_LEFT = {"data.valid": 21, "data.test": 12}  # 45 training examples: with 11 a batch, the last has one
 
+RECIPE_SETTINGS: dict[str, dict[str, Any]] = {
+    "vq-vae": CODES | {"model.revive": 0.9},
+    "very-deep-vae": DEEP,
+    "pixel-vae": {"train.steps": 3},
+    "semi-supervised-vae": {"model.labelled": 12},
+    "music-vae": {"model.dropout": 0.0},  # it draws for the places in use, which one process cannot divide by rows
+}
+"""What makes a recipe quick, or makes more of it happen, beside what the recipes' own contract sets."""
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae, last batch of one": ("vae", SMALL | ONE_LEFT),
     "one held-out example": ("vae", SMALL | {"data.valid": 1, "train.ema": 0.9}),
@@ -138,28 +124,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "free bits": ("vae", SMALL | {"objective.free_bits": 0.1}),
     "skipped steps": ("vae", SMALL | {"train.skip_above": 8.0}),
     "a player, clipped": ("factor-vae", SMALL | ONE_LEFT | {"train.clip": 1.0}),
-    "total correlation": ("beta-tc-vae", SMALL | ONE_LEFT),
-    "mmd": ("wae-mmd", SMALL | ONE_LEFT),
-    "covariance": ("dip-vae", SMALL),
-    "capacity": ("capacity-vae", SMALL),
-    "fitted scale": ("sigma-vae", SMALL),
-    "importance weights": ("iwae", SMALL | {"objective.k": 5}),
-    "doubly reparameterised": ("dreg", SMALL),
+    "total correlation, last batch of one": ("beta-tc-vae", SMALL | ONE_LEFT),
+    "mmd, last batch of one": ("wae-mmd", SMALL | ONE_LEFT),
     "hidden labels": ("semi-supervised-vae", SMALL | {"model.labelled": 12, "model.stack": False}),
     "hidden labels, on another model": ("semi-supervised-vae", SMALL | {"model.labelled": 12, "model.stack": True}),
-    "labels": ("cvae", SMALL),
-    "sphere": ("spherical-vae", SMALL),
-    "relaxed classes": ("categorical-vae", SMALL),
-    "flow": ("flow-vae", SMALL),
-    "mixture prior": ("gmm-vae", SMALL),
-    "gradient steps in the encoder": ("semi-amortised-vae", SMALL),
-    "critic of codes": ("wae-gan", SMALL),
-    "discriminator of data": ("vae-gan", SMALL),
-    "two layers": ("hierarchical-vae", SMALL),
-    "very deep": ("very-deep-vae", DEEP),
-    "codebook and revival, two stages": ("vq-vae", CODES | {"model.revive": 0.9}),
-    "rounded codes": ("fsq", CODES),
-    "two models": ("two-stage-vae", SMALL),
     "sharded, averaged, clipped": ("vae", SMALL | {"train.shard": True, "train.ema": 0.9, "train.clip": 0.5}),
     "sharded, best kept": ("vae", SMALL | {"train.shard": True, "train.keep": "best"}),
     "sharded with a player": ("factor-vae", SMALL | {"train.shard": True}),
@@ -176,27 +144,41 @@ def check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
             if isinstance(value, int | float) and name != "examples_per_second":
                 assert theirs[name] == pytest.approx(value, rel=2e-4, abs=1e-4), (name, mine["step"])
     for name, value in one["weights"].items():
-        # Where a gradient is 0 but for rounding (the bias of attention's keys), Adam makes whole steps of it.
-        loose = 2e-2 if "qkv.bias" in name else 5e-5
-        np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=loose, err_msg=name)
+        np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=5e-5, err_msg=name)
+
+
+def train_both(pair: Pair, recipe: str, settings: dict[str, Any], folder: Path) -> None:
+    """Train on two processes and, with their noise, on one; what is logged and the weights are the same."""
+    arrays = recipe not in examples.DATA
+    job, asked = (
+        ("train", (recipe, settings)) if arrays else ("train_on", (recipe, str(examples.source(recipe)), settings))
+    )
+    k = int(settings.get("objective.k") or RECIPES[recipe].part.settings({}).objective.k)
+    one, two = pair.beside(job, asked, str(folder / "one"), str(folder / "two"), k=k)
+    check_same(one, two[0])
+    for weight, value in two[0]["weights"].items():
+        np.testing.assert_array_equal(two[1]["weights"][weight], value)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.names)
+def test_two_processes_train_every_recipe_as_one_does(pair: Pair, tmp_path: Path, recipe: str) -> None:
+    settings = {**examples.SETTINGS.get(recipe, {}), "train.batch_size": 11, "train.steps": 6}
+    settings |= RECIPE_SETTINGS.get(recipe, {})
+    train_both(pair, recipe, settings, tmp_path)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one_does(pair: Pair, tmp_path: Path, name: str) -> None:
     recipe, settings = CASES[name]
-    one, two = pair.beside("train", (recipe, settings), str(tmp_path / "one"), str(tmp_path / "two"))
-    check_same(one, two[0])
-    assert two[0]["kept"] and not two[1]["kept"]
-    for weight, value in two[0]["weights"].items():
-        np.testing.assert_array_equal(two[1]["weights"][weight], value)
+    train_both(pair, recipe, settings, tmp_path)
 
 
-@pytest.mark.parametrize(("recipe", "batch"), [("graph-vae", 5), ("sequence-vae", 21), ("tabular-vae", 21)])
-def test_data_other_than_arrays_are_dealt_out_too(pair: Pair, tmp_path: Path, recipe: str, batch: int) -> None:
-    settings = {**examples.SETTINGS.get(recipe, {}), "train.batch_size": batch}
-    asked = (recipe, str(examples.source(recipe)), settings)
-    one, two = pair.beside("train_on", asked, str(tmp_path / "one"), str(tmp_path / "two"))
-    check_same(one | {"weights": {}}, two[0])
+@pytest.mark.parametrize("of", ["encoder", "critic"])
+def test_batch_normalisation_of_ones_own_sees_the_whole_batch(pair: Pair, of: str) -> None:
+    one, two = pair.beside("own_network", (of,), 15, 15)
+    for part in two:
+        for name, value in one.items():
+            np.testing.assert_allclose(part[name], value, rtol=1e-3, atol=5e-5, err_msg=name)
 
 
 def test_sharding_leaves_a_part_of_the_weights_on_each_process(pair: Pair) -> None:
@@ -214,12 +196,12 @@ def test_resuming_ends_at_the_same_weights(pair: Pair, tmp_path: Path, shard: bo
     again = pair("train", "factor-vae", {}, str(tmp_path / "again"), resume=True)[0]
     for name, value in whole["weights"].items():
         np.testing.assert_array_equal(again["weights"][name], value, err_msg=name)
-    check_same(jobs.train("factor-vae", {}, str(tmp_path / "alone"), resume=True), whole)
+    with drawing_as(2):
+        check_same(jobs.train("factor-vae", {}, str(tmp_path / "alone"), resume=True), whole)
 
 
 def test_evaluation_shares_the_examples_and_keeps_the_numbers(pair: Pair) -> None:
-    one = jobs.evaluate(["likelihood", "mse"])
-    first, second = pair("evaluate", ["likelihood", "mse"])
+    one, (first, second) = pair.beside("evaluate", (), ["likelihood", "mse"], ["likelihood", "mse"])
     assert first.keys() == one.keys() and "mse" not in second
     for name, entry in one.items():
         for fact, value in entry.items():

@@ -23,9 +23,9 @@ kept = part.mean_square.clone()
 part.mean_square.fill_(1.0); part.steps.zero_()
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 group.join()
-mine = distributed.my_rows()
-with distributed.sharing(6):
-    torch.testing.assert_close(part(z[mine]).log_prob(x[mine]).detach(), whole[mine])
+with distributed.sharing(6, 0):
+    mine = distributed.deal
+    torch.testing.assert_close(part(mine(z)).log_prob(mine(x)).detach(), mine(whole))
 torch.testing.assert_close(part.mean_square, kept)
 dist.destroy_process_group()
 """

@@ -15,7 +15,9 @@ from vaekit.runs.train import train
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return train("semi-amortised-vae", "digits", steps=60, seed=0, device="cpu", set={"model.hidden": 32, "model.latent": 4})
+    return train(
+        "semi-amortised-vae", "digits", steps=60, seed=0, device="cpu", set={"model.hidden": 32, "model.latent": 4}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import copy
 import hashlib
 import inspect
 import math
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ import pytest
 import torch
 
 from recipes import examples
+from vaekit.errors import Unsupported
 from vaekit.graphs import Graphs
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
@@ -175,6 +177,18 @@ def test_its_samples_look_like_the_data(name: str, trained: Callable[[str], Run]
     assert torch.equal(x, run.sample(11, seed=3))
     if run.model.takes_label:
         assert run.sample(2, run.info.classes[-1]).shape == (2, *run.info.shape)
+
+
+def test_its_samples_have_a_temperature_or_are_refused_one(name: str, trained: Callable[[str], Run]) -> None:
+    run = trained(name)
+    for temperature in (0.5, 1.0, 2.0):
+        try:
+            x: Any = run.sample(3, temperature=temperature, seed=3)
+        except Unsupported as refusal:
+            assert temperature != 1 and re.fullmatch(r"\w+ has no temperature; sample at temperature 1", str(refusal))
+        else:
+            assert len(x) == 3
+            assert same(x, run.sample(3, temperature=temperature, seed=3))
 
 
 def test_a_run_loaded_gives_the_same_outputs(name: str, trained: Callable[[str], Run]) -> None:

@@ -48,9 +48,9 @@ def test_reconstructions_and_paths_are_rows_of_tokens_that_end() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"model.prior": "vamp"}, "cannot be made up"),
+        ({"model.prior": "vamp"}, "needs continuous pseudo-inputs; tokens are discrete"),
         ({"model.net": "transformer", "model.width": 30}, "cannot be split among model.heads=4"),
-        ({"model.likelihood": "bernoulli"}, "not of sequences"),
+        ({"model.likelihood": "bernoulli"}, "use one of auto, tokens"),
         ({"model.channels": "8,8"}, "model.channels"),
     ],
 )

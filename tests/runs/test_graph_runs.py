@@ -77,10 +77,11 @@ def test_many_graphs_are_trained_and_compared_with_drawn_ones() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model.posterior": "full-normal"}, "diagonal-normal or delta"),
-        ({"model.prior": "vamp"}, "standard-normal"),
-        ({"model.likelihood": "bernoulli"}, "not of graphs"),
-        ({"model.channels": 3}, "means nothing to this recipe"),
+        ({"model.posterior": "full-normal"}, "use one of diagonal-normal, delta"),
+        ({"model.prior": "vamp"}, "not used by this recipe"),
+        ({"model.likelihood": "bernoulli"}, "use one of auto, edges"),
+        ({"model.channels": 3}, "there is no setting"),
+        ({"model.skip": True}, "not used by this recipe"),
         ({"objective.pos_weight": 0}, "pos_weight"),
         ({"data.test": 39, "data.valid": 1}, "leaves none to train on"),
     ],

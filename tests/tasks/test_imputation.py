@@ -19,6 +19,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal, FullNormal
 from vaekit.priors.normal import StandardNormal
+from vaekit.tasks import imputation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.imputation import impute, observed_log_prob
 
@@ -100,11 +101,13 @@ def test_gibbs_gives_the_conditional_where_q_is_exact() -> None:
         assert torch.allclose(found.draws[:, i][:, gap].var(0), covariance_.diagonal(), rtol=0.4)
 
 
-def test_the_mean_depends_on_its_row_alone() -> None:
+def test_the_mean_depends_on_its_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = linear()
     x = rows(model, 10)
     whole = impute(model, x, torch.zeros(5), k=64).mean
-    assert torch.allclose(impute(model, x, torch.zeros(5), k=64, batch=3).mean, whole, atol=1e-9)
+    with monkeypatch.context() as patch:
+        patch.setattr(imputation, "BATCH", 3)
+        assert torch.allclose(impute(model, x, torch.zeros(5), k=64).mean, whole, atol=1e-9)
     assert torch.allclose(impute(model, x[[4]], torch.zeros(5), k=64).mean, whole[[4]], atol=1e-9)
 
 

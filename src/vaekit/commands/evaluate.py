@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from vaekit import _env
 from vaekit.commands.common import ANSWER, USE, Answer, Use, Whole, at_least
-from vaekit.commands.launch import launch, launched
+from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import UserError
 
@@ -52,8 +52,7 @@ def evaluate(
     devices
         Share the test examples out over as many processes, for the likelihood's metrics; the numbers are the same.
     """
-    if devices is not None and not launched():
-        sys.exit(launch(devices, _env.arguments, restarts=0))
+    on_devices(devices, restarts=0)
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
     at_least("--k", k)
     at_least("--limit", 1 if limit is None else limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -46,6 +47,7 @@ for _name, _where, _help in (
     ("explore", "explore:explore", "Explore a run's latent space in the browser."),
     ("recipes", "lists:recipes", "List the recipes."),
     ("datasets", "lists:datasets", "List the known data sets."),
+    ("parts", "parts:parts", "List the parts and their options."),
     ("show", "lists:show", "Show a recipe's settings and defaults."),
 ):
     app.command(f"vaekit.commands.{_where}", name=_name, help=_help)
@@ -53,41 +55,46 @@ for _name, _where, _help in (
 
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 bad arguments or data (one sentence), 1 failure, 130 interrupted."""
+    try:
+        code, sentence = outcome(arguments)
+    except PeerLost:
+        code, sentence = 1, None  # the one that was lost is the news
+    if sentence is not None:
+        _say(sentence)
+    if arguments is None:
+        gc.freeze()  # a last search for garbage among all that torch has made takes 0.4 s
+    sys.exit(code)
+
+
+def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
+    """Run the command line and return its exit code with the sentence that says why it is not 0, if one does."""
     _env.prepare()
-    _env.heed_parent()
-    _env.arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except (UserError, CycloptsError) as error:
-        _say(error)
-        sys.exit(2)
+        return 2, " ".join(str(error).split())
     except TrainingFailed as error:
-        _say(error)
-        sys.exit(3 if "VAEKIT_PARENT" in os.environ else 1)  # a launcher starts again after a 1
-    except PeerLost:
-        sys.exit(71)  # the one that was lost is the news
+        return 1, " ".join(str(error).split())
     except KeyboardInterrupt:
-        _say("interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'")
-        sys.exit(130)
+        return 130, "interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'"
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except Exception:
-        if "RANK" not in os.environ or _env.speaker():
-            raise
-        sys.exit(1)  # another process of this run has said it
-    if arguments is None:
-        _env.leave()
-    sys.exit(0)
+        # Python flushes once more at the end, which must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1, None
+    return 0, None
 
 
 def _warn(message: Any, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
     """Say what data or settings gave rise to in one sentence; other warnings with their place in the code."""
-    _say(f"warning: {message}" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}: {message}")
+    place = "warning" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}"
+    if _env.is_first():
+        _say(f"{place}: {message}")
 
 
-def _say(message: object) -> None:
-    if _env.speaker():
-        print(f"vaekit: {' '.join(str(message).split())}", file=sys.stderr)
+def _say(sentence: str) -> None:
+    """Say something on standard error; of several processes, all but the first say which they are."""
+    name = "vaekit" if _env.is_first() else f"vaekit, process {os.environ['RANK']}"
+    print(f"{name}: {sentence}", file=sys.stderr)

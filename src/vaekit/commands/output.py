@@ -7,10 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vaekit.atomic import finite
+
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on one line of standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    """Print one JSON object on one line of standard output; what is not finite as `atomic.finite` says."""
+    print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def note(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from vaekit import _env
 from vaekit.commands.common import Flag, Whole
-from vaekit.commands.launch import launch, launched
+from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
 from vaekit.errors import UserError
 
@@ -82,8 +81,7 @@ def train(
     json
         Print one JSON object on the last line of standard output.
     """
-    if devices is not None and not launched():
-        sys.exit(launch(devices, _env.arguments))
+    on_devices(devices)
     if resume and out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     from vaekit.runs.data import default_name

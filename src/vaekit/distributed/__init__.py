@@ -1,10 +1,11 @@
 """The processes ("ranks") that train or evaluate one run together, as one process with the whole batch would.
 
-`group` starts and ends them and moves plain values; `rows` deals a batch out and puts together what needs all of it;
-`draws` makes the random numbers of a rank's rows those that one process would have drawn for them. With one process
-nothing here does anything, and `rows` costs an attribute look-up.
+`group` joins and leaves them and moves plain values; `rows` deals a batch out, computes what needs all of it, and
+seeds each process's noise; `batch_norm` normalises over all rows. With one process nothing here does anything, and
+`rows` costs an attribute look-up.
 """
 
+from vaekit.distributed.batch_norm import BatchNorm1d, share_batch_norms
 from vaekit.distributed.group import (
     broadcast_tensors,
     first_text,
@@ -22,29 +23,31 @@ from vaekit.distributed.group import (
     world,
 )
 from vaekit.distributed.rows import (
+    alike,
     all_sum,
     any_of,
     counts,
+    deal,
     gather,
     logsumexp,
     mean,
     mean_rows,
-    my_rows,
     narrow,
-    pairs_of,
     share_of_mean,
     sharing,
     some,
     take,
     total_rows,
-    whole,
 )
 
 __all__ = [
+    "BatchNorm1d",
+    "alike",
     "all_sum",
     "any_of",
     "broadcast_tensors",
     "counts",
+    "deal",
     "first_text",
     "from_main",
     "gather",
@@ -55,12 +58,11 @@ __all__ = [
     "logsumexp",
     "mean",
     "mean_rows",
-    "my_rows",
     "narrow",
-    "pairs_of",
     "rank",
     "restarted",
     "same_start",
+    "share_batch_norms",
     "share_of_mean",
     "sharing",
     "some",
@@ -69,6 +71,5 @@ __all__ = [
     "sums",
     "take",
     "total_rows",
-    "whole",
     "world",
 ]

@@ -13,11 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vaekit import _env
 from vaekit.errors import PeerLost, UserError
-
-MEETING = "VAEKIT_MEETING"
-"""Where the processes that `vaekit train --devices N` starts find one another: a file's path."""
 
 TIMEOUT = timedelta(minutes=30)
 
@@ -51,40 +47,31 @@ def start() -> None:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
-    if dist.is_initialized():  # by the host's own code
-        join()
-        return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    meeting = os.environ.get(MEETING)
-    place = (
-        {"init_method": f"file://{meeting}", "rank": int(os.environ["RANK"]), "world_size": _asked()} if meeting else {}
-    )
-    try:
-        dist.init_process_group(backend, timeout=TIMEOUT, **place)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"the {_asked()} processes of this run could not meet: {error}") from None
+    if not dist.is_initialized():  # by the host's own code
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        try:
+            call(dist.init_process_group, backend, None, TIMEOUT)
+            call(dist.all_reduce, torch.zeros(1))  # whoever leaves after this is missed by the others
+        except PeerLost:
+            raise
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"the {os.environ['WORLD_SIZE']} processes of this run could not meet: {error}") from None
+        atexit.register(leave)
     join()
-    atexit.register(_leave)
 
 
 def join() -> None:
     """Take rank and world from the process group that this process is in."""
     global _rank, _world
     _rank, _world = dist.get_rank(), dist.get_world_size()
-    store = dist.distributed_c10d._get_default_store()
-    # Errors mostly strike every process alike, and sometimes one that is not the first: whoever is first says it.
-    _env.speaker = lambda: store.add("vaekit/said", 1) == 1
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Leave the group, if this process is in one: whoever waits for it hears of that."""
     global _rank, _world
     _rank, _world = 0, 1
-    if dist.is_initialized():
+    if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _asked() -> int:
-    return int(os.environ["WORLD_SIZE"])
 
 
 def local_rank() -> int:

@@ -3,20 +3,23 @@
 Process r of W takes rows r, r + W, r + 2W, …: batches of any length and mixed kinds come out even. Within `sharing`
 
 - a term's (B,) values are those of the process's own rows, and `share_of_mean` is their part of the batch's mean;
-- a scalar is one of the whole batch, the same on every process, put together by the functions here; each process
-  takes 1/W of it into its loss.
+- a scalar is one of the whole batch, the same on every process, computed by the functions here; each process takes
+  1/W of it into its loss;
+- random numbers are the process's own, from a seed of the run, the step and its rank; within `alike` they are the same
+  on every process.
 
-The losses so add up to one process's loss, and, since the functions here pass gradients between processes (a sum's
-backward is a sum over processes), the processes' gradients to its gradient. Outside `sharing`, or with one process,
-every function is its plain counterpart on the rows at hand.
+The losses so add up to one process's loss for the same noise, and, since the functions here pass gradients between
+processes (a sum's backward is a sum over processes), the processes' gradients to its gradient. Outside `sharing`, or
+with one process, every function is its plain counterpart on the rows it is given.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,137 +29,100 @@ from vaekit.distributed import group
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the rows at hand lie in the batch of all processes: their number, all rows' number, and their places.
+class Batch:
+    """The batch that the processes share: how many of its rows each has, and the seeds of what all draw alike."""
 
-    `k` is the number of samples an example, which lead in what is drawn. `of_all` has every process's places where
-    they are not every W-th.
-    """
+    sizes: tuple[int, ...]
+    seeds: random.Random
+    copied: bool = False
+    """Whether every process has all the rows, there being fewer of them than processes."""
 
-    local: int
-    total: int
-    places: slice | Tensor
-    k: int = 1
-    of_all: tuple[Tensor, ...] | None = None
+    @property
+    def total(self) -> int:
+        """The number of rows of all processes."""
+        return sum(self.sizes)
 
-
-_layout: Layout | None = None
-_paused = False
-_copies = 1
-
-
-def layout() -> Layout | None:
-    """Return the layout in force, None outside `sharing`."""
-    return None if _paused else _layout
+    @property
+    def mine(self) -> slice:
+        """This process's rows in what `gather` returns."""
+        start = sum(self.sizes[: group.rank()])
+        return slice(start, start + self.sizes[group.rank()])
 
 
-def my_rows() -> slice:
-    """Return this process's rows of a batch.
-
-    >>> list(range(5))[my_rows()]  # of one process: all of them
-    [0, 1, 2, 3, 4]
-    """
-    return slice(group.rank(), None, group.world())
+_batch: Batch | None = None
 
 
-def take(x: Any) -> Any:
-    """Return this process's rows of what the whole batch has; None stays None. `x.share(rows)`, if any, gives them."""
-    now = layout()
-    if x is None or now is None:
+def dealt_out() -> Batch | None:
+    """Return the batch of which each process has a part; None outside `sharing` and with one process."""
+    return None if _batch is None or _batch.copied else _batch
+
+
+def deal(x: Any) -> Any:
+    """Return this process's rows r, r + W, … of a whole batch; None stays None. `x.share(rows)`, if any, gives them."""
+    if x is None or dealt_out() is None:
         return x
+    rows = slice(group.rank(), None, group.world())
     share = getattr(x, "share", None)
-    return x[now.places] if share is None else share(now.places)
+    return x[rows] if share is None else share(rows)
 
 
-def sharing(total: int, k: int = 1) -> AbstractContextManager[None]:
-    """Within the block, what is computed is this process's share of a batch of `total` examples, `k` samples each.
+def sharing(total: int, *position: int) -> AbstractContextManager[None]:
+    """Within the block, what is computed is this process's share of a batch of `total` examples.
 
-    A batch with fewer examples than there are processes is not dealt out: all compute it, and each share is 1/W of it.
+    `position`, such as the run's seed and the step, decides with the rank what this process draws in the block; the
+    random state outside is left as it was. A batch with fewer examples than there are processes is not dealt out: all
+    compute it with the same noise, and each share is 1/W of it.
     """
-    if group.world() == 1:
-        return nullcontext()
-    return _sharing(total, k) if total >= group.world() else _copying()
+    return nullcontext() if group.world() == 1 else _sharing(total, position)
 
 
 @contextmanager
-def _sharing(total: int, k: int) -> Iterator[None]:
-    from vaekit.distributed.draws import SharedDraws
-
-    global _layout
-    before = _layout
-    _layout = Layout(len(range(total)[my_rows()]), total, my_rows(), k)
+def _sharing(total: int, position: tuple[int, ...]) -> Iterator[None]:
+    global _batch
+    size = group.world()
+    seeds = random.Random(repr(position))
+    noise = seeds.getrandbits(62)
+    if total < size:
+        new = Batch((total,) * size, seeds, copied=True)
+    else:
+        new = Batch(tuple(len(range(rank, total, size)) for rank in range(size)), seeds)
+        noise += 1 + group.rank()
+    before, _batch = _batch, new
     try:
-        with SharedDraws():
+        with _seeded(noise):
             yield
     finally:
-        _layout = before
+        _batch = before
 
 
 @contextmanager
-def _copying() -> Iterator[None]:
-    global _copies
-    _copies = group.world()
-    try:
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        torch.manual_seed(seed)
         yield
-    finally:
-        _copies = 1
 
 
-def counts() -> bool:
-    """Return whether what this process finds of its rows is to be counted: of a batch that all compute, one's is."""
-    return _copies == 1 or group.is_main()
-
-
-@contextmanager
-def whole() -> Iterator[None]:
-    """Within the block, every process computes on the whole batch and draws the same numbers."""
-    global _paused
-    before, _paused = _paused, True
-    try:
-        yield
-    finally:
-        _paused = before
-
-
-@contextmanager
-def _laid_out(new: Layout) -> Iterator[None]:
-    global _layout
-    before, _layout = _layout, new
-    try:
-        yield
-    finally:
-        _layout = before
-
-
-def pairs_of(local: int, examples: Callable[[], Tensor]) -> AbstractContextManager[None]:
-    """Within the block, what is drawn is drawn for `local` rows that are pairs of an example and something else.
-
-    `examples` gives the example (P,) of every pair of the whole batch, in the order one process would have them.
-    """
-    now = layout()
-    if now is None:
-        return nullcontext()
-    every = examples()
-    mine = (every % group.world() == group.rank()).nonzero().squeeze(1)
-    return _laid_out(Layout(local, len(every), mine, now.k))
+def alike() -> AbstractContextManager[None]:
+    """Within the block, all processes that share the batch draw the same random numbers."""
+    return nullcontext() if _batch is None else _seeded(_batch.seeds.getrandbits(62))
 
 
 def narrow(keep: Tensor) -> None:
     """From here to the end of `sharing`, let the batch be the rows that `keep` (B,) is true of, on all processes."""
-    global _layout
-    now = layout()
-    if now is None:
-        return
-    every = gather(keep)
-    number, size = every.cumsum(0) - 1, group.world()
-    places = tuple(number[rank::size][every[rank::size]] for rank in range(size))
-    mine = places[group.rank()]
-    _layout = Layout(len(mine), int(every.sum()), mine, now.k, places)
+    global _batch
+    now = dealt_out()
+    if now is not None:
+        _batch = replace(now, sizes=tuple(group.join_rows(keep.sum().reshape(1)).tolist()))
+
+
+def counts() -> bool:
+    """Return whether what this process finds of its rows is to be counted: of a batch that all compute, one's is."""
+    return _batch is None or not _batch.copied or group.is_main()
 
 
 def total_rows(local: int) -> int:
     """Return the number of examples in the batch of all processes; `local` outside `sharing`."""
-    now = layout()
+    now = dealt_out()
     return local if now is None else now.total
 
 
@@ -199,25 +165,22 @@ def _stack(x: Tensor) -> Tensor:
 
 def all_sum(x: Tensor) -> Tensor:
     """Return the sum of `x` over the processes that share the batch, with its gradient."""
-    return x if layout() is None else _all_sum(x)
+    return x if dealt_out() is None else _all_sum(x)
 
 
 def gather(x: Tensor) -> Tensor:
-    """Return the rows (B, ...) of the whole batch in its order, from each process's own, with their gradient."""
-    now = layout()
+    """Return the rows (B, ...) of the whole batch, the first process's first, from each one's own, with gradient."""
+    now = dealt_out()
     if now is None:
         return x
-    most = -(-now.total // group.world()) if now.of_all is None else max(len(own) for own in now.of_all)
-    if len(x) < most:
-        x = torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])])
-    flags = x.dtype == torch.bool
-    parts = _stack(x.to(torch.uint8) if flags else x)
-    if now.of_all is None:
-        out = parts.transpose(0, 1).flatten(0, 1)[: now.total]
-    else:
-        order = torch.cat(now.of_all).argsort()
-        out = torch.cat([part[: len(own)] for part, own in zip(parts, now.of_all)])[order]
-    return out.bool() if flags else out
+    parts = _stack(torch.cat([x, x.new_zeros(max(now.sizes) - len(x), *x.shape[1:])]))
+    return torch.cat([part[:size] for part, size in zip(parts, now.sizes)])
+
+
+def take(x: Tensor) -> Tensor:
+    """Return this process's rows of what has the rows that `gather` returns."""
+    now = dealt_out()
+    return x if now is None else x[now.mine]
 
 
 def mean_rows(x: Tensor) -> Tensor:
@@ -226,13 +189,13 @@ def mean_rows(x: Tensor) -> Tensor:
     >>> mean_rows(torch.tensor([1.0, 3.0]))
     tensor(2.)
     """
-    now = layout()
+    now = dealt_out()
     return x.mean(0) if now is None else _all_sum(x.sum(0)) / now.total
 
 
 def mean(x: Tensor) -> Tensor:
     """Return the mean over all elements of all processes, however many each has, with its gradient."""
-    if layout() is None:
+    if dealt_out() is None:
         return x.mean()
     sums = _all_sum(torch.stack([x.sum(), x.new_full((), x.numel())]))
     return sums[0] / sums[1]
@@ -240,7 +203,7 @@ def mean(x: Tensor) -> Tensor:
 
 def logsumexp(x: Tensor) -> Tensor:
     """Return log Σ exp over the processes of a tensor that has one shape on all, with its gradient."""
-    return x if layout() is None else torch.logsumexp(_stack(x), 0)
+    return x if dealt_out() is None else torch.logsumexp(_stack(x), 0)
 
 
 def share_of_mean(value: Tensor) -> Tensor:
@@ -251,32 +214,29 @@ def share_of_mean(value: Tensor) -> Tensor:
     >>> share_of_mean(torch.tensor([1.0, 3.0])), share_of_mean(torch.tensor(5.0))
     (tensor(2.), tensor(5.))
     """
-    now = layout()
-    if now is None:
-        value = value.mean() if value.dim() else value
-        return value if _copies == 1 else value / _copies
-    if not value.dim():
-        return value / group.world()
-    return value.sum() / (now.total * math.prod(value.shape[:-1]))
+    now = dealt_out()
+    if now is not None and value.dim():
+        return value.sum() / (now.total * math.prod(value.shape[:-1]))
+    value = value.mean() if value.dim() else value
+    return value if _batch is None else value / group.world()
 
 
 def some(rows: Tensor, n: int, each: int = 1) -> Tensor:
     """Return `n` of the whole batch's rows (N, D), drawn with replacement, the same for all; `each` rows an example."""
-    now = layout()
+    now = dealt_out()
+    with alike():
+        index = torch.randint(len(rows) if now is None else now.total * each, (n,), device=rows.device)
     if now is None:
-        return rows[torch.randint(len(rows), (n,), device=rows.device)]
-    with whole():
-        index = torch.randint(now.total * each, (n,), device=rows.device)
-    example = index // each
-    mine = example % group.world() == group.rank()
-    at = (example // group.world() * each + index % each)[mine]
+        return rows[index]
+    index = index - now.mine.start * each
+    mine = (index >= 0) & (index < len(rows))
     out = rows.new_zeros(n, *rows.shape[1:])
-    out[mine] = rows[at]
+    out[mine] = rows[index[mine]]
     return _all_sum(out)
 
 
 def any_of(flag: bool | Tensor) -> bool:
     """Return whether the flag holds on any process that shares the batch."""
-    if layout() is None:
+    if dealt_out() is None:
         return bool(flag)
     return bool(group.sum_in_place(torch.tensor([float(bool(flag))])))

@@ -8,14 +8,9 @@ import torch
 from torch import Tensor
 from torch.types import _size
 
-from vaekit import distributed
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.kl import register_kl
 from vaekit.distributions.normal import LOG_2PI
-
-
-def _graph_of_node(sizes: Tensor) -> Tensor:
-    return torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
 
 
 class NodeNormal(Family):
@@ -60,10 +55,8 @@ class NodeNormal(Family):
     def rsample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw μ + σ ε, ε ~ N(0, I) for each node."""
         shape = self._extended_shape(sample_shape)
-        sizes = self.mask.sum(-1)
-        n = int(sizes.sum())
-        with distributed.pairs_of(n, lambda: _graph_of_node(distributed.gather(sizes))):
-            drawn = torch.randn(*shape[:-3], n, shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+        n = int(self.mask.sum())
+        drawn = torch.randn(*shape[:-3], n, shape[-1], dtype=self.loc.dtype, device=self.loc.device)
         noise = drawn.new_zeros(shape)
         noise[..., self.mask, :] = drawn
         return self.at(noise)

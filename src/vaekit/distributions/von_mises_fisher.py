@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.distributions import Beta, constraints
 from torch.types import _size
 
-from vaekit import distributed
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.bessel import iv_ratio, log_iv_scaled
 from vaekit.distributions.kl import register_kl
@@ -181,7 +180,7 @@ def _angles(kappa: Tensor, dimension: int) -> Tensor:
     beta = Beta(torch.tensor(0.5 * m, dtype=kappa.dtype, device=kappa.device), 0.5 * m, validate_args=False)
     out = torch.zeros_like(kappa)
     todo = torch.ones_like(kappa, dtype=torch.bool)
-    while distributed.any_of(todo.any()):  # all go on while one must: their random numbers stay in step
+    while todo.any():
         z = beta.sample(kappa.shape)
         # 1 - w = 2 b z / (…): the angle is taken from it, since w itself rounds to 1.
         under = 1 - (1 - b) * z

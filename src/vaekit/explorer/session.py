@@ -21,7 +21,7 @@ from vaekit.bounds import refusal
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
 from vaekit.distributions.base import is_point_mass
-from vaekit.errors import UserError
+from vaekit.errors import Unsupported, UserError
 from vaekit.explorer.scores import Scorer
 from vaekit.inference import batches, inference
 from vaekit.latents.arithmetic import combine
@@ -29,7 +29,7 @@ from vaekit.latents.information import Information, information, is_discrete, is
 from vaekit.latents.interpolate import Kind, interpolate
 from vaekit.latents.manifold import Plane, principal_plane
 from vaekit.latents.traverse import traverse
-from vaekit.models.base import point
+from vaekit.models.base import Model, point
 from vaekit.runs.base import TEST_SEED, RunBase
 from vaekit.trace import Latent
 
@@ -94,7 +94,7 @@ class Session:
             with self._drawn():
                 trace = self.model.trace(x, label, hard=True)
                 self.latent_shape = tuple(self.model.posterior_mean(x, label).shape[1:])
-        except TypeError as error:
+        except Unsupported as error:
             raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
         self.refused = refusal(trace)
         latents = list(trace.latents.values())
@@ -210,13 +210,13 @@ class Session:
     def random(self, label: int | None, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
         with self._drawn(seed):
-            model: Any = self.model
+            model = self.model
             y = self._label(label, 1)
             if self.discrete:
                 p = model.prior_of(y)
                 code = p.sample() if p.batch_shape else p.sample(torch.Size((1,)))
                 return (code.argmax(-1) if self.one_hot else code).flatten().float().tolist()
-            fitted = (self.point_mass and self.refused is not None) or not hasattr(model, "sample_latent")
+            fitted = (self.point_mass and self.refused is not None) or not self.model.offers(Model.sample_latent)
             if not fitted:
                 return model.sample_latent(1, y).flatten().tolist()
             return (self._studied.mean + self._studied.sd * torch.randn(self.size)).tolist()
@@ -413,8 +413,7 @@ class Session:
         return next(batches(self.model, x, y))
 
     def _embedded(self, code: Tensor) -> Tensor:
-        model: Any = self.model
-        return model.prior_to_latent(code)
+        return self.model.prior_to_latent(code)
 
     def _label(self, label: int | None, n: int) -> Tensor | None:
         if not self.model.takes_label:

@@ -19,6 +19,7 @@ class Bernoulli(Likelihood):
     torch.Size([3])
     """
 
+    bf16_measured = ("mlp", "conv")
     wants = "binary"
     measure = "mass"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
@@ -58,7 +59,7 @@ class Poisson(Likelihood):
 @LIKELIHOODS.register(
     "negative-binomial",
     reference="Lopez et al. 2018, doi:10.1038/s41592-018-0229-2",
-    options=("dispersion",),
+    options={"dispersion": "α of the variance m + α m²: a number, or how it is learned"},
     examples=tuple({"dispersion": s} for s in (0.5, "shared", "dimension", "pixel")),
 )
 class NegativeBinomial(Likelihood):
@@ -75,7 +76,7 @@ class NegativeBinomial(Likelihood):
     wants = "counts"
     measure = "mass"
 
-    def __init__(self, net: Net, *, dispersion: float | ScaleKind = "dimension") -> None:
+    def __init__(self, net: Net, *, dispersion: PositiveFloat | ScaleKind = "dimension") -> None:
         source = Scale(dispersion, net.out_shape, name="dispersion")
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
@@ -14,7 +15,7 @@ from vaekit.nets.base import Net
 @LIKELIHOODS.register(
     "discretised-logistic",
     reference="Salimans et al. 2017, arXiv:1701.05517",
-    options=("scale",),
+    options={"scale": "s of the logistic: a number, or how it is learned"},
     needs_levels=True,
     examples=({"levels": 2}, {"levels": 7, "scale": "pixel"}, {"levels": 256, "scale": "channel"}),
 )
@@ -32,7 +33,7 @@ class DiscretisedLogistic(Likelihood):
     wants = "levels"
     measure = "mass"
 
-    def __init__(self, net: Net, *, levels: int, scale: float | ScaleKind = "channel") -> None:
+    def __init__(self, net: Net, *, levels: int, scale: PositiveFloat | ScaleKind = "channel") -> None:
         source = Scale(scale, net.out_shape, centre=-3.0)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

@@ -13,6 +13,7 @@ from vaekit.nets.base import activation
 @LIKELIHOODS.register(
     "edges",
     reference="Kipf & Welling 2016, arXiv:1611.07308",
+    of="graphs",
     no_contract="its events are graphs: tests/distributions/test_edges.py sums it over all of them",
 )
 class Edges(Likelihood):

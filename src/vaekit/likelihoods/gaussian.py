@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaekit.distributions.normal import DiagonalNormalFamily
@@ -19,7 +20,7 @@ _LONGEST = 100
 @LIKELIHOODS.register(
     "gaussian",
     reference="Kingma & Welling 2014, arXiv:1312.6114; optimal σ: Rybkin et al. 2021, arXiv:2006.13202",
-    options=("scale",),
+    options={"scale": "σ: a number, or how it is learned"},
     examples=tuple({"scale": s} for s in (0.5, "shared", "channel", "dimension", "pixel", "optimal")),
 )
 class Gaussian(Likelihood):
@@ -43,7 +44,7 @@ class Gaussian(Likelihood):
     mean_square: Tensor
     steps: Tensor
 
-    def __init__(self, net: Net, *, scale: float | ScaleKind | Literal["optimal"] = "shared") -> None:
+    def __init__(self, net: Net, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
         event_dims = len(net.out_shape)
         source = None if scale == "optimal" else Scale(scale, net.out_shape)
         super().__init__(net, params=1 + (source.params if source is not None else 0))

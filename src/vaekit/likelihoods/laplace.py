@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaekit.distributions.laplace import LaplaceFamily
@@ -13,7 +14,7 @@ from vaekit.nets.base import Net
 @LIKELIHOODS.register(
     "laplace",
     reference="Laplace 1774; absolute error as a likelihood, Bishop 2006, §1.5.5",
-    options=("scale",),
+    options={"scale": "b: a number, or how it is learned"},
     examples=tuple({"scale": s} for s in (0.5, "shared", "pixel")),
 )
 class Laplace(Likelihood):
@@ -29,7 +30,7 @@ class Laplace(Likelihood):
 
     wants = "real"
 
-    def __init__(self, net: Net, *, scale: float | ScaleKind = "shared") -> None:
+    def __init__(self, net: Net, *, scale: PositiveFloat | ScaleKind = "shared") -> None:
         source = Scale(scale, net.out_shape)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaekit.distributions.autoregressive import AutoregressivePixels
@@ -17,6 +18,7 @@ from vaekit.nets.base import Net
 from vaekit.nets.mlp import mlp
 from vaekit.nets.pixelcnn import PixelCNN
 
+MIXTURES = "logistics in each pixel's mixture"
 CENTRE = -2.0
 """log s at the start: scales of 0.14 of the range."""
 
@@ -62,7 +64,7 @@ def spread(mixtures: int) -> Tensor:
 @LIKELIHOODS.register(
     "logistic-mixture",
     reference="Salimans et al. 2017, arXiv:1701.05517, §2.1-2.2",
-    options=("mixtures",),
+    options={"mixtures": MIXTURES},
     needs_levels=True,
     examples=({"levels": 2}, {"levels": 7, "mixtures": 1}, {"levels": 256}),
 )
@@ -78,7 +80,7 @@ class LogisticMixture(Likelihood):
     wants = "levels"
     measure = "mass"
 
-    def __init__(self, net: Net, *, levels: int, mixtures: int = 5) -> None:
+    def __init__(self, net: Net, *, levels: int, mixtures: PositiveInt = 5) -> None:
         self_dims = len(net.out_shape)
         if self_dims not in (1, 3):
             raise UserError(f"the likelihood 'logistic-mixture' takes vectors or images, not shape {net.out_shape}")
@@ -156,7 +158,13 @@ def _example(shape: tuple[int, ...]) -> tuple[Likelihood, tuple[Tensor]]:
 @LIKELIHOODS.register(
     "pixelcnn",
     reference="Gulrajani et al. 2017, arXiv:1611.05013; Chen et al. 2017, arXiv:1611.02731",
-    options=("mixtures", "pixel_width", "pixel_layers", "pixel_radius", "pixel_context"),
+    options={
+        "mixtures": MIXTURES,
+        "pixel_width": "width of the pixelcnn",
+        "pixel_layers": "layers of the pixelcnn",
+        "pixel_radius": "how far a layer sees: the sight is layers × radius",
+        "pixel_context": "maps that z gives the pixelcnn",
+    },
     needs_levels=True,
     example=_example,
 )
@@ -180,11 +188,11 @@ class PixelCNNLikelihood(Likelihood):
         net: Net,
         *,
         levels: int,
-        mixtures: int = 5,
-        pixel_width: int = 32,
-        pixel_layers: int = 3,
-        pixel_radius: int = 1,
-        pixel_context: int = 8,
+        mixtures: PositiveInt = 5,
+        pixel_width: PositiveInt = 32,
+        pixel_layers: PositiveInt = 3,
+        pixel_radius: PositiveInt = 1,
+        pixel_context: PositiveInt = 8,
     ) -> None:
         if len(net.out_shape) != 3:
             raise UserError(f"the likelihood 'pixelcnn' needs images, not data of shape {net.out_shape}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from vaekit.distributions.base import Family
@@ -35,6 +36,12 @@ def _example(shape: tuple[int, ...]) -> Any:
 @LIKELIHOODS.register(
     "mixed",
     reference="Nazábal et al. 2020, arXiv:1807.03653; missing cells: Mattei & Frellsen 2019, arXiv:1812.02633",
+    options={
+        "real": "family of numeric columns and dates",
+        "counts": "family of counts",
+        "scale": "σ of numeric columns: a number, learned for all or each, or from the network",
+    },
+    of="tables",
     no_contract="to it NaN is a missing cell, not an impossible value: tests/likelihoods/test_mixed.py holds it",
     example=_example,
 )
@@ -64,7 +71,7 @@ class Mixed(Likelihood):
         columns: Columns,
         real: Literal["gaussian", "student-t"] = "gaussian",
         counts: Literal["negative-binomial", "poisson"] = "negative-binomial",
-        scale: float | ScaleKind = "dimension",
+        scale: PositiveFloat | ScaleKind = "dimension",
     ) -> None:
         layout = Layout.of(columns)
         if not len(layout):

@@ -41,15 +41,12 @@ class Scale(nn.Module):
         shapes = {"shared": (), "channel": (*shape[:1], *[1] * (len(shape) - 1)), "dimension": shape}
         if isinstance(kind, str):
             if kind not in (*shapes, "pixel"):
-                raise UserError(
-                    f"the setting likelihood.{name} is '{kind}'; use a positive number, shared, channel, dimension "
-                    "or pixel"
-                )
+                raise UserError(f"model.{name} is '{kind}'; use a positive number, shared, channel, dimension or pixel")
             if kind != "pixel":
                 self.raw = nn.Parameter(torch.zeros(shapes[kind]))
         else:
             if not (math.isfinite(kind) and kind > 0):
-                raise UserError(f"the setting likelihood.{name} is {kind}; a fixed one must be a positive number")
+                raise UserError(f"model.{name} is {kind}; a fixed one must be a positive number")
             self.register_buffer("log_value", torch.tensor(math.log(kind)), persistent=False)
 
     def forward(self, raw: Tensor | None) -> Tensor:

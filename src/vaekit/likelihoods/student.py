@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaekit.distributions.student import StudentTFamily
@@ -16,7 +17,10 @@ from vaekit.nets.base import Net
 @LIKELIHOODS.register(
     "student-t",
     reference="Takahashi et al. 2018, 'Student-t variational autoencoder for robust density estimation'",
-    options=("scale", "df"),
+    options={
+        "scale": "σ: a number, or how it is learned",
+        "df": "ν, degrees of freedom: a number, or how they are learned",
+    },
     examples=({"scale": 0.5, "df": 3.0}, {"scale": "shared"}, {"scale": "pixel", "df": "dimension"}),
 )
 class StudentT(Likelihood):
@@ -37,11 +41,11 @@ class StudentT(Likelihood):
         self,
         net: Net,
         *,
-        scale: float | ScaleKind = "shared",
-        df: float | Literal["shared", "channel", "dimension"] = "shared",
+        scale: PositiveFloat | ScaleKind = "shared",
+        df: PositiveFloat | Literal["shared", "channel", "dimension"] = "shared",
     ) -> None:
         if df == "pixel" or (not isinstance(df, str) and not df > 1):
-            raise UserError(f"the setting likelihood.df is {df}; use a number above 1, shared, channel or dimension")
+            raise UserError(f"model.df is {df}; use a number above 1, shared, channel or dimension")
         source = Scale(scale, net.out_shape)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

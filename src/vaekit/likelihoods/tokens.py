@@ -18,7 +18,7 @@ def _example(shape: tuple[int, ...]) -> tuple[Likelihood, tuple[Tensor]]:
     return Tokens(net, truncated=True), (torch.randn(5, 3),)
 
 
-@LIKELIHOODS.register("tokens", reference="Bowman et al. 2016, arXiv:1511.06349", example=_example)
+@LIKELIHOODS.register("tokens", reference="Bowman et al. 2016, arXiv:1511.06349", of="tokens", example=_example)
 class Tokens(Likelihood):
     """p(x|z) = Π_t p(x_t | x_<t, z) up to and including END: `net` sees the tokens before and z.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix
 from vaekit.devices import device_of
@@ -35,17 +36,15 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; numbers that are not finite become null."""
-        out: dict[str, Any] = {"value": _finite(self.value), "unit": self.unit, "n": self.n}
+        """Return plain JSON; what is not finite becomes null, with the reason."""
+        out: dict[str, Any] = {"value": self.value, "unit": self.unit, "n": self.n}
         if self.stderr is not None:
-            out["stderr"] = _finite(self.stderr)
+            out["stderr"] = self.stderr
         if self.interval is not None:
-            out["interval"] = [_finite(end) for end in self.interval]
-        return out | dict(self.facts)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+            out["interval"] = list(self.interval)
+        if self.value is not None and not math.isfinite(self.value):
+            out["refused"] = f"its value is {self.value}"
+        return finite(out | dict(self.facts))
 
 
 def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
@@ -55,6 +54,10 @@ def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
     {'value': 2.0, 'unit': 'nats', 'n': 2, 'stderr': 1.0}
     """
     values = values.cpu().double()
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        reason = f"{bad} of {len(values)} examples have a value that is not finite"
+        return Result(float(values.mean()), unit, len(values), facts={"refused": reason} | facts)
     stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
     return Result(float(values.mean()), unit, len(values), stderr, facts=facts)
 
@@ -164,10 +167,14 @@ class Subject:
         return distributed.first_text(text) if self.sharing else text
 
     def samples(self, n: int, draw: bool = False) -> Any:
-        """Return `n` samples on the CPU, (n, ...); a conditional model is given the test examples' labels in turn."""
+        """Return `n` samples on the CPU, (n, ...); a conditional model is given the test examples' labels in turn.
+
+        They are drawn in pieces, each seeded by its place, so that they do not depend on the batch size.
+        """
         y, parts = self.labels(n), []
-        for start in range(0, n, self.batch_size):
-            rows = slice(start, min(start + self.batch_size, n))
+        for number, start in enumerate(range(0, n, PIECE)):
+            torch.manual_seed(mix(self.seed, number, 1))
+            rows = slice(start, min(start + PIECE, n))
             label = None if y is None else y[rows]
             parts.append(self.model.sample(rows.stop - start, label, draw=draw).to("cpu"))
             self.progress("sample", rows.stop, n)
@@ -187,7 +194,7 @@ class Subject:
 
 
 PIECE = 100
-"""Examples in one of `Subject.pieces`."""
+"""Examples in one of `Subject.pieces`, and samples drawn at once."""
 
 METRICS: Registry[Metric] = Registry("metric", "vaekit.metrics")
 

@@ -167,6 +167,7 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
     n = len(mixture.loc)
     # of few examples several samples each, of many one each from some
     samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))
+    torch.manual_seed(subject.seed)  # whatever the traces above have drawn
     pieces = decompose(mixture, p, samples, subject.told("kl_decomposition"))
     facts: dict[str, Any] = {"samples": samples}
     return {

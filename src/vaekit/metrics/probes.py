@@ -176,7 +176,7 @@ def prior_holes(subject: Subject) -> dict[str, Result]:
     """Share of prior samples in holes: far from the aggregate posterior, where the decoder was never trained."""
     model = subject.model
     codes: list[Tensor] = []
-    for x, y in subject.batches("holes"):
+    for x, y in subject.pieces("holes"):
         trace = model.trace(x, y, hard=True)
         if len(trace.latents) != 1 or not model.offers(Model.sample_latent):
             return {"holes": refused("holes need a model with one latent variable whose prior can be sampled", "share")}

@@ -32,7 +32,8 @@ def perplexity(subject: Subject) -> dict[str, Result]:
     estimate = importance_bounds(subject)
     if isinstance(estimate, str):
         return {name: refused(estimate, UNIT) for name in ("perplexity", "perplexity_elbo")}
-    plain = subject.per_example("perplexity", lambda x, y: bounds.elbo(subject.model.trace(x, y, hard=True)))
+    each = [bounds.elbo(subject.model.trace(x, y, hard=True)) for x, y in subject.pieces("perplexity")]
+    plain = subject.join_pieces(each)
     counts = scored(subject.x, subject.info)
     return {
         "perplexity": per_token(estimate.values, counts, k=estimate.k),

@@ -160,11 +160,13 @@ def _over(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
     mean = values[cells].double().mean()
     off = torch.where(cells, values.double() - mean, 0.0).sum(1)
     n = int(cells.sum())
-    return Result(float(mean), unit, n, float(off.square().sum().sqrt()) / n, facts=facts)
+    stderr = float(off.square().sum().sqrt()) / n if int(cells.any(1).sum()) > 1 else None
+    return Result(float(mean), unit, n, stderr, facts=facts)
 
 
 def _root(errors: Tensor, cells: Tensor, **facts: Any) -> Result:
     """Return the root mean square over chosen cells; its standard error by the delta method."""
     square = _over(errors.square(), cells, "standard deviations", **facts)
     root = float(square.value or 0.0) ** 0.5
-    return Result(root, square.unit, square.n, (square.stderr or 0.0) / max(2 * root, 1e-12), facts=facts)
+    stderr = None if square.stderr is None else square.stderr / max(2 * root, 1e-12)
+    return Result(root, square.unit, square.n, stderr, facts=facts)

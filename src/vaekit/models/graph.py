@@ -63,8 +63,8 @@ class GraphVAE(Model):
         if is_point_mass(q):
             return q
         raise UserError(
-            f"a model of graphs has a latent for each node, and {type(self.posterior).__name__} none that "
-            "factorises over them; set model.posterior to diagonal-normal or delta"
+            f"a model of graphs needs a posterior that factorises over the nodes, and {type(self.posterior).__name__} "
+            "does not; set model.posterior to diagonal-normal or delta"
         )
 
     def posterior_mean(self, x: Graphs, y: Tensor | None = None) -> Tensor:  # type: ignore[override]

@@ -116,14 +116,14 @@ class Hierarchy(Model):
 
     def _placed(self, u: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         parts = u.split([size(shape) for shape in self.shapes], -1)
-        found: dict[str, Tensor] = {}
+        placed: dict[str, Tensor] = {}
 
         def choose(level: int, p: DiagonalNormalFamily) -> Tensor:
             z = p.at(parts[level].unflatten(-1, self.shapes[level]))
-            found[self.names[level]] = z
+            placed[self.names[level]] = z
             return z
 
-        return found, self.descend(choose)
+        return placed, self.descend(choose)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
         """Return p(x|z) for a code in the prior's units, (..., F)."""

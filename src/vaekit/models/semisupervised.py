@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit import distributed
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
 from vaekit.distributions.base import Family, tempered
 from vaekit.models.base import Model, point, shown
@@ -174,8 +173,7 @@ class SemiSupervised(Model):
         rows, classes = self._pairs(hidden, y)
         h = apply_net(self.trunk, x).flatten(1)[rows]
         q = self.posterior(h, classes)
-        with distributed.pairs_of(len(rows), lambda: self._examples_of_pairs(distributed.gather(hidden))):
-            draw = self.posterior.draw(q, k, hard)
+        draw = self.posterior.draw(q, k, hard)
         p = self.prior()
         pair = Latent(q, p, draw.z, draw.code, draw.log_q)
         px = self.likelihood(draw.z, self._one_hot(classes, h))
@@ -207,9 +205,6 @@ class SemiSupervised(Model):
             return rows, classes
         known = (~hidden).nonzero().squeeze(1)
         return torch.cat([rows, known]), torch.cat([classes, y[known]])
-
-    def _examples_of_pairs(self, hidden: Tensor) -> Tensor:
-        return self._pairs(hidden, torch.zeros_like(hidden, dtype=torch.int64))[0]
 
     def _one_hot(self, y: Tensor, like: Tensor) -> Tensor:
         if y.dtype.is_floating_point:

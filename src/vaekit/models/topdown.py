@@ -15,7 +15,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFami
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import Choose, Hierarchy, Visit, level_names
 from vaekit.nets.base import Net, activation, size
-from vaekit.nets.normalised import BatchNorm
+from vaekit.nets.mlp import BatchNorm
 from vaekit.nets.stream import Bottleneck, Grid, start, unpool
 
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 class Block(nn.Module):
     """One level: its prior p(z_l | z_>l), its posterior q(z_l | z_>l, x), and how its z changes the state below it.
 
-    The state is what the levels above have come to; None before the top. `level` is the evidence's number it reads.
+    The state is what the levels above computed; None before the top. `level` is the index of the evidence it reads.
     """
 
     shape: tuple[int, ...]
@@ -70,14 +70,14 @@ class TopDown(Hierarchy):
     def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up for the evidence, then down taking z from each q."""
         evidence = self.up(x)
-        found: list[Visit] = []
+        visits: list[Visit] = []
         state: Tensor | None = None
         for block in self.each():
             p, q, state = block(state, evidence[block.level])
-            found.append(Visit(q, p, take(q)))
-            state = block.update(state, found[-1].z)
+            visits.append(Visit(q, p, take(q)))
+            state = block.update(state, visits[-1].z)
         assert state is not None
-        return found, state
+        return visits, state
 
     def descend(self, choose: Choose) -> Tensor:
         """Go down the priors."""

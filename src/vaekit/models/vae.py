@@ -33,6 +33,8 @@ class VAE(Model):
     torch.Size([4, 784])
     """
 
+    bf16_measured = ("mlp", "conv")
+
     def __init__(self, posterior: Posterior, prior: Prior, likelihood: Likelihood) -> None:
         super().__init__()
         if posterior.space != prior.space:

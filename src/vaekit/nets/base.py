@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator, BeforeValidator, PositiveInt
 from torch import Tensor, nn
 
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+}
 HALF = (torch.bfloat16, torch.float16)
 NARROW = 128
 """A layer with at most so many inputs or outputs computes in float32 always."""
@@ -17,15 +26,27 @@ NARROW = 128
 
 def activation(name: str) -> nn.Module:
     """Return a fresh activation module."""
-    table: dict[str, Callable[[], nn.Module]] = {
-        "relu": nn.ReLU,
-        "silu": nn.SiLU,
-        "gelu": nn.GELU,
-        "tanh": nn.Tanh,
-        "elu": nn.ELU,
-        "softplus": nn.Softplus,
-    }
-    return table[name]()
+    return ACTIVATIONS[name]()
+
+
+def _known(name: str) -> str:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"use one of {', '.join(ACTIVATIONS)}")
+    return name
+
+
+Activation = Annotated[str, AfterValidator(_known)]
+"""The type of a setting that names an activation."""
+
+
+def _widths(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(int(word) for word in value.replace(",", " ").split())
+    return (value,) if isinstance(value, int) else value
+
+
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)]
+"""The type of a setting that holds sizes of layers; "512,256" and 512 are read too."""
 
 
 class Dense(nn.Linear):

@@ -1,4 +1,4 @@
-"""Encoders and decoders by name, their sizes chosen from the data's shape.
+"""Kinds of networks by name, an encoder and its mirror each, their sizes chosen from the data's shape.
 
 Sizes are given in the encoder's order; the decoder mirrors them. The kinds are in `NETS`; "auto" takes "conv" for
 images of more than 28 × 28 = 784 numbers and for latents that are maps (D, h, w), and "mlp" for everything else.
@@ -7,42 +7,65 @@ images of more than 28 × 28 = 784 numbers and for latents that are maps (D, h, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from vaekit.errors import UserError
-from vaekit.nets.base import Net, activation, size
-from vaekit.nets.conv import conv_decoder, conv_encoder, grids, image_shape
+from vaekit.nets.base import ACTIVATIONS, Activation, Net, Widths, size
+from vaekit.nets.conv import ConvDecoder, ConvEncoder, grids, image_shape
 from vaekit.nets.mlp import Shape, as_shape, mlp
-from vaekit.nets.resnet import resnet_decoder, resnet_encoder
+from vaekit.nets.resnet import ResNetDecoder, ResNetEncoder
 from vaekit.registry import Registry
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What the user may set: `hidden` (dense layers) and `channels` in the encoder's order, None for the default."""
+class Network(Protocol):
+    """A kind of network with its options: it makes an encoder, and a decoder that mirrors it.
 
-    hidden: tuple[int, ...] | None = None
-    channels: tuple[int, ...] | None = None
-    context: int = 0
-    act: str = "relu"
-    skip: bool = False
+    Both take a label of `context` numbers beside their input, 0 for none.
+    """
 
-
-class Kind(Protocol):
-    """A kind of network: how to make its encoder and its decoder."""
-
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return the network from data to latent."""
+    def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return a network from data to a latent."""
         ...
 
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return the network from latent to data."""
+    def decoder(self, latent_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return a network from a latent to data."""
         ...
 
 
-NETS: Registry[type[Kind]] = Registry("network", "vaekit.nets")
+NETS: Registry[type[Network]] = Registry("network", "vaekit.nets")
+
+ACT = {"act": "activation"}
+LAYERS = {"hidden": "hidden widths of the encoder; the decoder mirrors them"}
+DENSE = LAYERS | ACT | {"skip": "feed z to every decoder layer, against collapse"}
+STAGES = DENSE | {"channels": "channels of the convolutional encoder's stages"}
+
+
+def network(kind: str, **options: Any) -> Network:
+    """Return the kind of network with these options; None leaves an option to the network.
+
+    Raises:
+        UserError: an unknown kind, or an option that it does not have or that cannot be.
+
+    >>> net = network("conv", channels=(32, 64), skip=True)
+    >>> net.encoder((3, 32, 32), 20).out_shape, net.decoder(20, (3, 32, 32)).out_shape
+    ((20,), (3, 32, 32))
+    >>> network("conv").encoder(13, 2)
+    Traceback (most recent call last):
+    vaekit.errors.UserError: model.net is 'conv', which needs images (channels, height, width), but the data have shape
+    (13,); set model.net to 'mlp'
+    """
+    entry: Any = NETS[kind]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in entry.options:
+            raise UserError(f"model.{name} is not an option of model.net={kind}; leave it out")
+        if name in ("hidden", "channels") and any(n < 1 for n in value):
+            raise UserError(f"model.{name} takes sizes of at least 1, not {list(value)}")
+    if given.get("act", "relu") not in ACTIVATIONS:
+        raise UserError(f"model.act is '{given['act']}'; use one of {', '.join(ACTIVATIONS)}")
+    return entry.part(**given)
 
 
 def default_hidden(data_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -83,7 +106,9 @@ def default_channels(data_shape: tuple[int, ...], latent_shape: tuple[int, ...])
     return tuple(min(32 * 2**i, 128) for i in range(stages))
 
 
-def _need_images(kind: str, shape: tuple[int, ...]) -> None:
+def _images(kind: str, shape: Shape) -> tuple[int, ...]:
+    """Return the shape of images of at least 4 × 4, or refuse it."""
+    shape = as_shape(shape)
     if len(shape) != 3:
         raise UserError(
             f"model.net is '{kind}', which needs images (channels, height, width), but the data have shape {shape}; "
@@ -94,181 +119,100 @@ def _need_images(kind: str, shape: tuple[int, ...]) -> None:
             f"model.net is '{kind}', which needs images of at least 4 × 4, but the data have {shape[1]} × {shape[2]}; "
             "set model.net to 'mlp'"
         )
+    return shape
 
 
-def _no_channels(kind: str, sizes: Sizes) -> None:
-    if sizes.channels is not None:
-        raise UserError(
-            f"model.channels means nothing to model.net '{kind}'; leave it out, or set model.net to 'conv' or 'resnet'"
-        )
-
-
-def _check(sizes: Sizes) -> None:
-    for name, numbers in (("hidden", sizes.hidden), ("channels", sizes.channels)):
-        if numbers is not None and any(n < 1 for n in numbers):
-            raise UserError(f"model.{name} takes sizes of at least 1, not {list(numbers)}")
-    try:
-        activation(sizes.act)
-    except KeyError:
-        raise UserError(f"model.act is '{sizes.act}'; use one of relu, silu, gelu, tanh, elu, softplus") from None
-
-
-@NETS.register("mlp")
+@NETS.register("mlp", reference="Rumelhart et al. 1986, doi:10.1038/323533a0", options=DENSE)
+@dataclass(frozen=True)
 class Mlp:
-    """Dense layers: any shape, flattened."""
+    """Dense layers: any shape, flattened; by default as many as the data's size asks for."""
 
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return dense layers, by default as many as the data's size asks for."""
-        _no_channels("mlp", sizes)
-        hidden = default_hidden(in_shape) if sizes.hidden is None else sizes.hidden
-        return mlp(in_shape, out_shape, hidden, context=sizes.context, act=sizes.act, skip=sizes.skip)
+    hidden: Widths | None = None
+    act: Activation = "relu"
+    skip: bool = False
 
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
+    def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return dense layers."""
+        hidden = default_hidden(as_shape(in_shape)) if self.hidden is None else self.hidden
+        return mlp(in_shape, out_shape, hidden, context=context, act=self.act)
+
+    def decoder(self, latent_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
         """Return the encoder's layers in reverse."""
-        _no_channels("mlp", sizes)
-        hidden = (default_hidden(out_shape) if sizes.hidden is None else sizes.hidden)[::-1]
-        return mlp(latent_shape, out_shape, hidden, context=sizes.context, act=sizes.act, skip=sizes.skip)
+        hidden = default_hidden(as_shape(out_shape)) if self.hidden is None else self.hidden
+        return mlp(latent_shape, out_shape, hidden[::-1], context=context, act=self.act, skip=self.skip)
 
 
-@NETS.register("linear")
+@NETS.register("linear", reference="Lucas et al. 2019, arXiv:1911.02469")
 class Linear:
     """One linear layer, as in probabilistic principal components."""
 
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
+    def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
         """Return one linear layer."""
-        _no_channels("linear", sizes)
-        if sizes.hidden:
-            raise UserError("model.hidden means nothing to model.net 'linear'; leave it out, or set model.net to 'mlp'")
-        return mlp(in_shape, out_shape, (), context=sizes.context)
+        return mlp(in_shape, out_shape, (), context=context)
 
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return one linear layer."""
-        return self.encoder(latent_shape, out_shape, sizes)
+    decoder = encoder
 
 
-@NETS.register("conv")
+@NETS.register("conv", reference="LeCun et al. 1998, doi:10.1109/5.726791", options=STAGES)
+@dataclass(frozen=True)
 class Conv:
-    """Strided and transposed convolutions: images from 4 × 4."""
+    """Strided and transposed convolutions, and dense layers between them and the latent: images from 4 × 4."""
 
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return strided convolutions, then dense layers."""
-        _need_images("conv", in_shape)
-        channels = sizes.channels or default_channels(in_shape, out_shape)
-        dense = (256,) if sizes.hidden is None else sizes.hidden
-        return conv_encoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
+    hidden: Widths | None = None
+    channels: Widths | None = None
+    act: Activation = "relu"
+    skip: bool = False
 
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return dense layers, then transposed convolutions."""
-        _need_images("conv", out_shape)
-        channels = (sizes.channels or default_channels(out_shape, latent_shape))[::-1]
-        dense = ((256,) if sizes.hidden is None else sizes.hidden)[::-1]
-        return conv_decoder(
-            latent_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act, skip=sizes.skip
-        )
+    kind: ClassVar[str] = "conv"
+    halving: ClassVar[Callable[..., Net]] = ConvEncoder
+    doubling: ClassVar[Callable[..., Net]] = ConvDecoder
 
+    def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return stages that halve the image, then dense layers."""
+        shape = _images(self.kind, in_shape)
+        channels = self.channels or default_channels(shape, as_shape(out_shape))
+        return self.halving(shape, out_shape, channels, dense=self._dense, context=context, act=self.act)
 
-@NETS.register("resnet", reference="He et al. 2016, arXiv:1603.05027")
-class ResNet:
-    """Residual blocks between halvings: images from 4 × 4."""
+    def decoder(self, latent_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return dense layers, then stages that double the image."""
+        shape = _images(self.kind, out_shape)
+        channels = (self.channels or default_channels(shape, as_shape(latent_shape)))[::-1]
+        more: dict[str, Any] = {"context": context, "act": self.act, "skip": self.skip}
+        return self.doubling(latent_shape, shape, channels, dense=self._dense[::-1], **more)
 
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return halvings with a residual block after each, then dense layers."""
-        _need_images("resnet", in_shape)
-        channels = sizes.channels or default_channels(in_shape, out_shape)
-        dense = (256,) if sizes.hidden is None else sizes.hidden
-        return resnet_encoder(in_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act)
-
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return dense layers, then residual blocks with a doubling after each."""
-        _need_images("resnet", out_shape)
-        channels = (sizes.channels or default_channels(out_shape, latent_shape))[::-1]
-        dense = ((256,) if sizes.hidden is None else sizes.hidden)[::-1]
-        return resnet_decoder(
-            latent_shape, out_shape, channels, dense=dense, context=sizes.context, act=sizes.act, skip=sizes.skip
-        )
+    @property
+    def _dense(self) -> tuple[int, ...]:
+        return (256,) if self.hidden is None else self.hidden
 
 
-def resolve(kind: str, data_shape: Shape, latent_shape: Shape) -> str:
-    """Return the kind that "auto" stands for; other kinds stay.
+@NETS.register("resnet", reference="He et al. 2016, arXiv:1603.05027", options=STAGES)
+class ResNet(Conv):
+    """Residual blocks between halvings and doublings: images from 4 × 4."""
 
-    >>> resolve("auto", (1, 28, 28), 20), resolve("auto", (3, 32, 32), 20), resolve("auto", 13, 2)
+    kind = "resnet"
+    halving = ResNetEncoder
+    doubling = ResNetDecoder
+
+
+@NETS.register("auto", options=STAGES)
+class Auto(Conv):
+    """Convolutions for images of more than 28 × 28 numbers and for latent maps, dense layers for the rest."""
+
+    def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return the encoder of the kind that suits the data."""
+        return network(resolve(in_shape, out_shape), **vars(self)).encoder(in_shape, out_shape, context)
+
+    def decoder(self, latent_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
+        """Return the decoder of the kind that suits the data."""
+        return network(resolve(out_shape, latent_shape), **vars(self)).decoder(latent_shape, out_shape, context)
+
+
+def resolve(data_shape: Shape, latent_shape: Shape) -> str:
+    """Return the kind that "auto" stands for.
+
+    >>> resolve((1, 28, 28), 20), resolve((3, 32, 32), 20), resolve(13, 2)
     ('mlp', 'conv', 'mlp')
     """
-    if kind != "auto":
-        return kind
     data, latent = as_shape(data_shape), as_shape(latent_shape)
     image = len(data) == 3 and min(data[1:]) >= 4
     return "conv" if image and (size(data) > 28 * 28 or len(latent) == 3) else "mlp"
-
-
-@NETS.register("auto")
-class Auto:
-    """Convolutions for images of more than 28 × 28 numbers and for latent maps, dense layers for the rest."""
-
-    def encoder(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return the encoder of the kind that fits."""
-        return NETS[resolve("auto", in_shape, out_shape)].part().encoder(in_shape, out_shape, sizes)
-
-    def decoder(self, latent_shape: tuple[int, ...], out_shape: tuple[int, ...], sizes: Sizes) -> Net:
-        """Return the decoder of the kind that fits."""
-        return NETS[resolve("auto", out_shape, latent_shape)].part().decoder(latent_shape, out_shape, sizes)
-
-
-def encoder(
-    kind: str,
-    in_shape: Shape,
-    out_shape: Shape,
-    *,
-    hidden: Sequence[int] | None = None,
-    channels: Sequence[int] | None = None,
-    context: int = 0,
-    act: str = "relu",
-) -> Net:
-    """Return a network from data of `in_shape` (and a label of `context` numbers) to a latent of `out_shape`.
-
-    `hidden` are the dense layers, `channels` the stages of convolutions; None takes sizes that suit the data.
-
-    Raises:
-        UserError: an unknown kind, or one that cannot take such data or settings.
-
-    >>> encoder("auto", (1, 28, 28), 20).out_shape
-    (20,)
-    >>> encoder("conv", 13, 2)
-    Traceback (most recent call last):
-    vaekit.errors.UserError: model.net is 'conv', which needs images (channels, height, width), but the data have shape
-    (13,); set model.net to 'mlp'
-    """
-    sizes = _sizes(hidden, channels, context, act)
-    return NETS[kind].part().encoder(as_shape(in_shape), as_shape(out_shape), sizes)
-
-
-def decoder(
-    kind: str,
-    latent_shape: Shape,
-    out_shape: Shape,
-    *,
-    hidden: Sequence[int] | None = None,
-    channels: Sequence[int] | None = None,
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> Net:
-    """Return the mirror of `encoder`: sizes are given in the encoder's order. `skip` feeds z to every layer.
-
-    Raises:
-        UserError: an unknown kind, or one that cannot make such data or has no use for such settings.
-
-    >>> import torch
-    >>> decoder("conv", 20, (3, 32, 32), channels=(32, 64), skip=True).widen(2)(torch.zeros(5, 20)).shape
-    torch.Size([5, 2, 3, 32, 32])
-    """
-    sizes = replace(_sizes(hidden, channels, context, act), skip=skip)
-    return NETS[kind].part().decoder(as_shape(latent_shape), as_shape(out_shape), sizes)
-
-
-def _sizes(hidden: Sequence[int] | None, channels: Sequence[int] | None, context: int, act: str) -> Sizes:
-    sizes = Sizes(
-        None if hidden is None else tuple(hidden), None if channels is None else tuple(channels), context, act
-    )
-    _check(sizes)
-    return sizes

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit import distributed
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.objectives.mmd import prior_sample
 from vaekit.schedules import Schedule
 from vaekit.trace import GeneratingTrace, Trace, require_trace
@@ -56,6 +56,7 @@ class _Played(Term):
         return trace.latents[self.latent].code[0]
 
 
+@OBJECTIVES.register("density-ratio-tc", reference="Kim & Mnih 2018, arXiv:1802.05983, eq. 3")
 class DensityRatioTC(_Played):
     """Total correlation by density ratio, E_q(z)[log D(z) - log(1 - D(z))], (B,) nats, D trained by `Permuted`.
 
@@ -70,6 +71,7 @@ class DensityRatioTC(_Played):
         return logits(self.critic, self.code(trace))
 
 
+@OBJECTIVES.register("permuted-codes", reference="Kim & Mnih 2018, arXiv:1802.05983, algorithm 2")
 class Permuted(_Played):
     """The critic's loss: codes against codes whose dimensions are shuffled over the batch, each by itself; a scalar.
 
@@ -84,16 +86,17 @@ class Permuted(_Played):
         """Return the two-sided cross-entropy."""
         z = self.code(trace).detach().flatten(1)
         every = distributed.gather(z)
-        with distributed.whole():
+        with distributed.alike():
             shuffled = permute_dimensions(every)
         both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
         return two_sided(both[: len(z)], both[len(z) :])
 
 
+@OBJECTIVES.register("fool-code-critic", reference="Makhzani et al. 2016, arXiv:1511.05644")
 class FoolCode(_Played):
     """The encoder's part, E_q(z)[-log D(z)], (B,), D being the critic's probability that z is from the prior.
 
-    Source: Makhzani et al. 2016, arXiv:1511.05644; Tolstikhin et al. 2018, arXiv:1711.01558, algorithm 1.
+    Source: Makhzani et al. 2016, arXiv:1511.05644, algorithm 1.
     """
 
     name = "fool"
@@ -103,6 +106,7 @@ class FoolCode(_Played):
         return F.softplus(-logits(self.critic, self.code(trace)))
 
 
+@OBJECTIVES.register("judge-codes", reference="Makhzani et al. 2016, arXiv:1511.05644")
 class JudgeCode(_Played):
     """The critic's loss: prior draws against codes; a scalar."""
 
@@ -129,10 +133,11 @@ class SimilarityFeatures(nn.Module):
 
 
 def generated(trace: Trace, term: Term) -> Tensor:
-    """Return what the decoder made without the encoder hearing of it, (N, *event)."""
+    """Return what the decoder made with no gradient to the encoder, (N, *event)."""
     return require_trace(trace, GeneratingTrace, f"the term '{term.name}'").generated
 
 
+@OBJECTIVES.register("fool-discriminator", reference="Larsen et al. 2016, arXiv:1512.09300, algorithm 1")
 class FoolData(_Played):
     """The decoder's part, E[-log D(x̃)] over generated x̃, a scalar; the encoder is not in it.
 
@@ -146,6 +151,7 @@ class FoolData(_Played):
         return distributed.mean(F.softplus(-logits(self.critic, generated(trace, self))))
 
 
+@OBJECTIVES.register("judge-data", reference="Larsen et al. 2016, arXiv:1512.09300, algorithm 1")
 class JudgeData(_Played):
     """The discriminator's loss: data against generated examples, each kind weighing one half; a scalar."""
 

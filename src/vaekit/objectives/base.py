@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vaekit import distributed
+from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
 MODEL = "model"
+OBJECTIVES: Registry[type[Term]] = Registry("objective", "vaekit.objectives")
 
 
 class Term(nn.Module):

@@ -7,11 +7,12 @@ from collections.abc import Collection
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import Term, mean_over_samples
+from vaekit.objectives.base import OBJECTIVES, Term, mean_over_samples
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
 
+@OBJECTIVES.register("capacity", reference="Burgess et al. 2018, arXiv:1804.03599, eq. 8")
 class Capacity(Term):
     """γ |KL(q ‖ p) - C(t)|, a scalar in nats: the batch's mean KL of the named latents (all, if None) beside C.
 

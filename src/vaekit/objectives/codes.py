@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaekit.errors import UserError
-from vaekit.objectives.base import Objective, Term
+from vaekit.objectives.base import OBJECTIVES, Objective, Term
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
 
+@OBJECTIVES.register("quantiser-cost", reference="van den Oord et al. 2017, arXiv:1711.00937, eq. 3")
 class Cost(Term):
     """A cost of the quantiser by its name in the trace's `costs`, (B,): summed over places and dimensions."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
@@ -26,6 +26,7 @@ def covariance(mean: Tensor) -> Tensor:
     return distributed.all_sum(centred.mT @ centred) / distributed.total_rows(len(mean))
 
 
+@OBJECTIVES.register("covariance", reference="Kumar et al. 2018, arXiv:1711.00848, eqs. 5-7")
 class Covariance(Term):
     """λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², a scalar.
 

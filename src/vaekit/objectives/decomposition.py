@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
@@ -103,6 +103,7 @@ class _Part(Term):
         self.parts = parts
 
 
+@OBJECTIVES.register("mutual-information", reference="Chen et al. 2018, arXiv:1802.04942")
 class MutualInformation(_Part):
     """I_q(n; z) = E[log q(z|x) - log q(z)], (B,) nats: what a code tells about which example it came from."""
 
@@ -113,6 +114,7 @@ class MutualInformation(_Part):
         return self.parts(trace).mutual_information
 
 
+@OBJECTIVES.register("total-correlation", reference="Chen et al. 2018, arXiv:1802.04942")
 class TotalCorrelation(_Part):
     """TC = E[log q(z) - Σ_d log q(z_d)], (B,) nats: how far the aggregate posterior is from independent dimensions."""
 
@@ -123,6 +125,7 @@ class TotalCorrelation(_Part):
         return self.parts(trace).total_correlation
 
 
+@OBJECTIVES.register("dimension-kl", reference="Chen et al. 2018, arXiv:1802.04942")
 class DimensionKL(_Part):
     """Σ_d KL(q(z_d) ‖ p(z_d)) = E[Σ_d log q(z_d) - log p(z_d)], (B,) nats: how far each marginal is from its prior."""
 

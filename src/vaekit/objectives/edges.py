@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from vaekit.objectives.base import Objective, Term
+from vaekit.objectives.base import OBJECTIVES, Objective, Term
 from vaekit.objectives.elbo import Rate
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
 
+@OBJECTIVES.register("edge-reconstruction", reference="Kipf & Welling 2016, arXiv:1611.07308")
 class EdgeReconstruction(Term):
     """-E_q[w Σ_edges log p(a_ij=1|Z) + Σ_others log p(a_ij=0|Z)], (G,) nats; w = 1 is the log-likelihood.
 

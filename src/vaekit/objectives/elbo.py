@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import Objective, Term, mean_over_samples
+from vaekit.objectives.base import OBJECTIVES, Objective, Term, mean_over_samples
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
 
 
+@OBJECTIVES.register("reconstruction", reference="Kingma & Welling 2014, arXiv:1312.6114")
 class Reconstruction(Term):
     """-E_q[log p(x|z)], (B,) nats: summed over the event's dimensions, averaged over the K samples."""
 
@@ -28,6 +29,10 @@ class Reconstruction(Term):
         return -mean_over_samples(trace.log_px)
 
 
+@OBJECTIVES.register(
+    "rate",
+    reference="Kingma & Welling 2014, arXiv:1312.6114; free bits: Kingma et al. 2016, arXiv:1606.04934",
+)
 class Rate(Term):
     """β Σ KL(q ‖ p), (B,) nats, over every latent or the named ones; with λ free bits, max(λ, KL) is charged.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit.bounds import importance_weighted, log_mean_exp
 from vaekit.distributions.base import detached, is_point_mass, is_relaxed, measure_of
 from vaekit.errors import UserError
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Latent, Trace
 
@@ -71,6 +71,10 @@ def path_refusal(trace: Trace) -> str | None:
     return None
 
 
+@OBJECTIVES.register(
+    "importance-weighted",
+    reference="Burda et al. 2016, arXiv:1509.00519; dreg: Tucker et al. 2019, arXiv:1810.04152",
+)
 class ImportanceWeighted(Term):
     """-log (1/K) Σ_k p(x, z_k) / q(z_k|x), (B,) nats; its value is the bound itself, whatever the gradient.
 
@@ -124,6 +128,7 @@ def _by_path(trace: Trace, latent: Latent, squared: bool) -> Tensor:
     return log_mean_exp(log_w.detach()) + (surrogate - surrogate.detach())
 
 
+@OBJECTIVES.register("multiple-importance-weighted", reference="Rainforth et al. 2018, arXiv:1802.04537, eq. 10")
 class MultipleImportanceWeighted(Term):
     """-(1/M) Σ_m log (1/L) Σ_l w_{m,l}, (B,) nats, of `m` bounds with `k` samples each; see the function.
 
@@ -145,6 +150,7 @@ class MultipleImportanceWeighted(Term):
         return -multiple_importance_weighted(trace, min(self.m, len(trace.log_w)))
 
 
+@OBJECTIVES.register("combined-importance-weighted", reference="Rainforth et al. 2018, arXiv:1802.04537, eq. 9")
 class CombinedImportanceWeighted(Term):
     """-(β ELBO + (1 - β) IWAE_K), (B,) nats; see the function."""
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
@@ -76,6 +76,7 @@ def prior_sample(trace: Trace, latent: str = "z") -> Tensor:
         return p.sample() if p.batch_shape else p.sample(torch.Size((n,)))
 
 
+@OBJECTIVES.register("mmd", reference="Gretton et al. 2012, JMLR 13; Tolstikhin et al. 2018, arXiv:1711.01558")
 class MMD(Term):
     """MMD²(q(z), p(z)) between one posterior sample of each example and as many prior draws; a scalar.
 

@@ -8,19 +8,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
 
+@OBJECTIVES.register(
+    "feature-reconstruction",
+    reference="Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8",
+)
 class FeatureReconstruction(Term):
     """½ Σ_l w_l ‖φ_l(x) - φ_l(x̂)‖², (B,): x̂ is the mean of p(x|z), φ_l the layers that `features` returns.
 
     Summed over features and averaged over the K samples: for one layer of weight 1 it is -log N(φ(x); φ(x̂), I) less
-    its constant. φ may be a discriminator in play (VAE-GAN); a network that is given is held still with `frozen`.
+    its constant. φ may be the discriminator being trained (VAE-GAN); a given network is kept fixed with `frozen`.
     This is no likelihood of x: what the model bounds depends on p(x|z), not on this term.
 
-    Source: Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8; Hou et al. 2017, arXiv:1610.00291 (given network).
+    Source: Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8 (given network).
 
     >>> from vaekit.distributions.normal import DiagonalNormalFamily
     >>> x = torch.zeros(3, 4)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.trace import PredictiveTrace, Trace, require_trace
 
 
+@OBJECTIVES.register("prediction", reference="Gómez-Bombarelli et al. 2018, arXiv:1610.02415, §2.3")
 class Prediction(Term):
     """-E_q[log p(t|z)], (B,) nats, of a `PredictiveVAE`: with the negative ELBO, a bound on -log p(x, t).
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaekit import distributed
 from vaekit.bounds import elbo
-from vaekit.objectives.base import Term
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.trace import SemiSupervisedTrace, Trace, require_trace
 
 
@@ -25,6 +25,7 @@ def _labelled(trace: Trace, term: Term) -> SemiSupervisedTrace:
     return require_trace(trace, SemiSupervisedTrace, f"the term '{term.name}'")
 
 
+@OBJECTIVES.register("hidden-labels", reference="Kingma et al. 2014, arXiv:1406.5298, eq. 7")
 class HiddenLabels(Term):
     """U(x), the negative bound on log p(x) with the label summed over: the mean over examples with hidden labels."""
 
@@ -35,6 +36,7 @@ class HiddenLabels(Term):
         return _mean_where(-elbo(trace), _labelled(trace, self).hidden)
 
 
+@OBJECTIVES.register("shown-labels", reference="Kingma et al. 2014, arXiv:1406.5298, eq. 6")
 class ShownLabels(Term):
     """L(x, y), the negative bound on log p(x, y): the mean over examples with shown labels.
 
@@ -48,6 +50,7 @@ class ShownLabels(Term):
         return _mean_where(-elbo(trace), ~_labelled(trace, self).hidden)
 
 
+@OBJECTIVES.register("classification", reference="Kingma et al. 2014, arXiv:1406.5298, eq. 9")
 class Classification(Term):
     """-log q(y|x), nats: the mean over examples with shown labels.
 

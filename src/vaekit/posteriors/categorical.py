@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import one_hot
@@ -11,13 +12,17 @@ from vaekit.distributions.relaxed import RelaxedOneHot
 from vaekit.errors import UserError
 from vaekit.nets.base import Net
 from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
-from vaekit.schedules import Annealed, Schedule
+from vaekit.schedules import Annealed, ScheduleSetting
 
 
 @POSTERIORS.register(
     "categorical",
     reference="Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712",
-    options=("classes", "temperature", "straight_through"),
+    options={
+        "classes": "values of each categorical latent",
+        "temperature": "temperature of the relaxation",
+        "straight_through": "decode one-hot codes while training too",
+    },
     examples=({}, {"straight_through": True}),
 )
 class CategoricalPosterior(Posterior):
@@ -39,8 +44,8 @@ class CategoricalPosterior(Posterior):
     def __init__(
         self,
         net: Net,
-        classes: int = 10,
-        temperature: Schedule | float | str = "linear 1 0.3 80%",
+        classes: PositiveInt = 10,
+        temperature: ScheduleSetting = "linear 1 0.3 80%",
         straight_through: bool = False,
     ) -> None:
         super().__init__(net, params=classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaekit.distributions.flow import Flow, Planar, autoregressive, coupling
@@ -18,7 +19,7 @@ CONTEXT = 2
 @POSTERIORS.register(
     "flow",
     reference="Rezende & Mohamed 2015, arXiv:1505.05770; Kingma et al. 2016, arXiv:1606.04934",
-    options=("flow", "transforms"),
+    options={"flow": "kind of the posterior's flow", "transforms": "steps of the posterior's flow"},
     examples=({"flow": "planar"}, {"flow": "iaf"}, {"flow": "nsf"}),
 )
 class FlowPosterior(Posterior):
@@ -34,7 +35,7 @@ class FlowPosterior(Posterior):
     (torch.Size([5, 3, 20]), torch.Size([5, 3]))
     """
 
-    def __init__(self, net: Net, flow: Literal["planar", "iaf", "nsf"] = "iaf", transforms: int = 4) -> None:
+    def __init__(self, net: Net, flow: Literal["planar", "iaf", "nsf"] = "iaf", transforms: PositiveInt = 4) -> None:
         if len(net.out_shape) != 1:
             raise ValueError(f"a flow needs a flat latent, not one of shape {net.out_shape}")
         (size,) = net.out_shape

@@ -18,6 +18,8 @@ class DiagonalNormal(Posterior):
     torch.Size([3, 20])
     """
 
+    bf16_measured = ("mlp", "conv")
+
     def __init__(self, net: Net) -> None:
         super().__init__(net, params=2)
 

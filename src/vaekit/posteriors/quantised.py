@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -15,12 +16,15 @@ from vaekit import distributed
 from vaekit.conditional import apply_net
 from vaekit.distributions.codes import Quantised, code_space
 from vaekit.errors import UserError
-from vaekit.nets.base import Net
+from vaekit.nets.base import Net, Widths
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
 
 CHUNK = 1 << 24
 """Distances at once: memory stays bounded for large batches and codebooks."""
+
+
+DECAY = "decay of the moving averages of the codebook and of its use"
 
 
 class CodePosterior(Posterior):
@@ -146,7 +150,13 @@ def _vq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
 @POSTERIORS.register(
     "vector-quantised",
     reference="van den Oord et al. 2017, arXiv:1711.00937; residual: Zeghidour et al. 2021, arXiv:2107.03312",
-    options=("codes", "update", "decay", "quantisers", "revive"),
+    options={
+        "codes": "codes of the codebook",
+        "quantisers": "quantisers in a row (residual quantisation)",
+        "update": "how the codebook learns",
+        "decay": DECAY,
+        "revive": "share of 1/K below which a code starts again; 0: never",
+    },
     example=_vq_example,
 )
 class VectorQuantised(CodePosterior):
@@ -170,11 +180,11 @@ class VectorQuantised(CodePosterior):
     def __init__(
         self,
         net: Net,
-        codes: int = 256,
+        codes: PositiveInt = 256,
         update: Literal["ema", "loss"] = "ema",
         decay: float = 0.99,
-        quantisers: int = 1,
-        revive: float = 0.1,
+        quantisers: PositiveInt = 1,
+        revive: NonNegativeFloat = 0.1,
     ) -> None:
         super().__init__(net, codes, quantisers, decay)
         self.update, self.revive = update, revive
@@ -295,7 +305,10 @@ def _fsq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
 
 
 @POSTERIORS.register(
-    "finite-scalar", reference="Mentzer et al. 2023, arXiv:2309.15505", options=("decay",), example=_fsq_example
+    "finite-scalar",
+    reference="Mentzer et al. 2023, arXiv:2309.15505",
+    options={"levels": "values of each number of a code", "decay": DECAY},
+    example=_fsq_example,
 )
 class FiniteScalar(CodePosterior):
     """Each of the D outputs at a place is squashed and rounded to L_d values: Π L_d codes and no codebook to learn.
@@ -312,7 +325,7 @@ class FiniteScalar(CodePosterior):
     steps: Tensor
     radix: Tensor
 
-    def __init__(self, net: Net, levels: Sequence[int] | None = None, decay: float = 0.99) -> None:
+    def __init__(self, net: Net, levels: Widths | None = None, decay: float = 0.99) -> None:
         levels = (8,) * net.out_shape[0] if levels is None else tuple(levels)
         if len(levels) != net.out_shape[0] or min(levels) < 2:
             raise UserError(f"model.levels={list(levels)}: give {net.out_shape[0]} numbers of at least 2")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaekit.distributions.autoregressive import AutoregressiveCodes
@@ -16,6 +17,8 @@ from vaekit.nets.pixelcnn import PixelCNN
 from vaekit.nets.transformer import CausalTransformer, draw_token
 from vaekit.priors.base import PRIORS, Prior
 
+WIDTH_AND_LAYERS = {"prior_width": "width of the prior's network", "prior_layers": "layers of the prior's network"}
+
 
 def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
     """The contract's shapes as a map: 4 places as 2 × 2."""
@@ -24,9 +27,7 @@ def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
     return math.isqrt(shape[0]), math.isqrt(shape[0])
 
 
-@PRIORS.register(
-    "uniform-codes", reference="van den Oord et al. 2017, arXiv:1711.00937, §3.1", options=("codes",), examples=({},)
-)
+@PRIORS.register("uniform-codes", reference="van den Oord et al. 2017, arXiv:1711.00937, §3.1", of_codes=True)
 class UniformCodesPrior(Prior):
     """p(c) = K^-n: each of n places takes each of K codes alike, log K nats a place.
 
@@ -136,7 +137,8 @@ def _pixelcnn_example(shape: tuple[int, ...]) -> tuple[AutoregressivePrior, tupl
 @PRIORS.register(
     "pixelcnn",
     reference="van den Oord et al. 2016, arXiv:1606.05328; 2017, arXiv:1711.00937, §3.3",
-    options=("codes", "prior_width", "prior_layers", "prior_radius"),
+    of_codes=True,
+    options=WIDTH_AND_LAYERS | {"prior_radius": "how far a layer of the prior's network sees"},
     example=_pixelcnn_example,
 )
 class PixelCNNPrior(AutoregressivePrior):
@@ -151,9 +153,9 @@ class PixelCNNPrior(AutoregressivePrior):
         self,
         shape: Shape,
         codes: int = 256,
-        prior_width: int = 64,
-        prior_layers: int = 5,
-        prior_radius: int = 1,
+        prior_width: PositiveInt = 64,
+        prior_layers: PositiveInt = 5,
+        prior_radius: PositiveInt = 1,
         context: int = 0,
     ) -> None:
         places = as_shape(shape)
@@ -177,7 +179,8 @@ def _transformer_example(shape: tuple[int, ...]) -> tuple[Any, tuple[()]]:
 @PRIORS.register(
     "causal-transformer",
     reference="Vaswani et al. 2017, arXiv:1706.03762; Esser et al. 2021, arXiv:2012.09841",
-    options=("codes", "prior_width", "prior_layers", "prior_heads"),
+    of_codes=True,
+    options=WIDTH_AND_LAYERS | {"prior_heads": "attention heads of the prior's network"},
     example=_transformer_example,
 )
 class TransformerPrior(AutoregressivePrior):
@@ -192,9 +195,9 @@ class TransformerPrior(AutoregressivePrior):
         self,
         shape: Shape,
         codes: int = 256,
-        prior_width: int = 64,
-        prior_layers: int = 4,
-        prior_heads: int = 4,
+        prior_width: PositiveInt = 64,
+        prior_layers: PositiveInt = 4,
+        prior_heads: PositiveInt = 4,
         context: int = 0,
     ) -> None:
         if prior_width % prior_heads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from vaekit.distributions.flow import Flow, coupling
@@ -16,7 +17,7 @@ from vaekit.priors.base import PRIORS, Prior
 @PRIORS.register(
     "flow",
     reference="Chen et al. 2017, arXiv:1611.02731; Dinh et al. 2017, arXiv:1605.08803",
-    options=("prior_flow", "prior_transforms"),
+    options={"prior_flow": "kind of the prior's flow", "prior_transforms": "steps of the prior's flow"},
     examples=({"prior_flow": "realnvp"}, {"prior_flow": "nsf"}),
 )
 class FlowPrior(Prior):
@@ -30,7 +31,7 @@ class FlowPrior(Prior):
     like: Tensor
 
     def __init__(
-        self, shape: Shape, prior_flow: Literal["realnvp", "nsf"] = "realnvp", prior_transforms: int = 6
+        self, shape: Shape, prior_flow: Literal["realnvp", "nsf"] = "realnvp", prior_transforms: PositiveInt = 6
     ) -> None:
         super().__init__()
         shape = as_shape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import nn
 
 from vaekit.distributions.mixture import Mixture
@@ -14,7 +15,7 @@ from vaekit.priors.base import PRIORS, Prior
 @PRIORS.register(
     "gaussian-mixture",
     reference="Dilokthanakul et al. 2016, arXiv:1611.02648; Jiang et al. 2017, arXiv:1611.05148",
-    options=("components",),
+    options={"components": "components of the mixture"},
 )
 class GaussianMixture(Prior):
     """p(z) = Σ_c π_c N(z; μ_c, diag σ_c²), with π, μ and σ learned; `responsibilities` of the distribution is p(c|z).
@@ -26,7 +27,7 @@ class GaussianMixture(Prior):
     torch.Size([3, 10])
     """
 
-    def __init__(self, shape: Shape, components: int = 10) -> None:
+    def __init__(self, shape: Shape, components: PositiveInt = 10) -> None:
         super().__init__()
         size = as_shape(shape)
         self.loc = nn.Parameter(torch.randn(components, *size))

@@ -20,6 +20,7 @@ class StandardNormal(Prior):
     """
 
     like: Tensor
+    bf16_measured = ("mlp", "conv")
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaekit.conditional import Posterior
@@ -35,7 +36,7 @@ def _example(shape: tuple[int, ...]) -> tuple[VampPrior, tuple[()]]:
 @PRIORS.register(
     "vamp",
     reference="Tomczak & Welling 2018, arXiv:1705.07120",
-    options=("components",),
+    options={"components": "pseudo-inputs of the prior"},
     of_posterior=True,
     example=_example,
 )
@@ -58,7 +59,7 @@ class VampPrior(Prior):
         self,
         posterior: Posterior,
         data_shape: tuple[int, ...],
-        components: int = 200,
+        components: PositiveInt = 200,
         limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from pydantic import Field
 from vaekit.data.info import DataInfo
 from vaekit.models.generating import Generating
 from vaekit.models.vae import VAE
-from vaekit.nets.build import encoder as build_encoder
+from vaekit.nets.base import Widths
 from vaekit.nets.mlp import MLP, mlp
 from vaekit.objectives.adversaries import (
     CRITIC,
@@ -23,8 +23,9 @@ from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.perceptual import FeatureReconstruction
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import flat_vae
-from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings, Widths
+from vaekit.recipes.parts import flat_vae, network
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
+from vaekit.schedules import ScheduleSetting
 
 
 class CriticSettings(ObjectiveSettings):
@@ -52,23 +53,20 @@ PACE = {"lr": 1e-3, "lr_players": 2e-4, "betas": (0.5, 0.999)}
 """Tolstikhin et al.'s momentum and a slow critic: codes run away from a quicker one (docs/gallery-regularised.md)."""
 
 
-def critic_of_codes(settings: Settings, model: VAE) -> MLP:
+def critic_of_codes(objective: CriticSettings, model: VAE) -> MLP:
     """Return a critic of codes: an MLP to one logit."""
-    assert isinstance(settings.objective, CriticSettings)
-    return mlp(model.posterior.latent_shape, 1, settings.objective.critic, act="silu")
+    return mlp(model.posterior.latent_shape, 1, objective.critic, act="silu")
 
 
 @recipe(
     "factor-vae",
     reference="Kim & Mnih 2018, arXiv:1802.05983",
-    objective_settings=FactorSettings,
     train={"lr_players": 1e-3},
 )
-def factor_vae(settings: Settings, data: DataInfo) -> Built:
+def factor_vae(settings: SettingsOf[ModelSettings, FactorSettings], data: DataInfo) -> Built:
     """A VAE with the total correlation of its aggregate posterior, by a critic's density ratio, as a penalty."""
     o, model = settings.objective, flat_vae(settings, data)
-    assert isinstance(o, CriticSettings)
-    critic = critic_of_codes(settings, model)
+    critic = critic_of_codes(o, model)
     terms = (Reconstruction(), Rate(o.beta, o.free_bits, o.free_per), DensityRatioTC(critic, o.weight))
     return Built.of(model, Objective(*terms, Permuted(critic), players={CRITIC: critic}))
 
@@ -76,15 +74,13 @@ def factor_vae(settings: Settings, data: DataInfo) -> Built:
 @recipe(
     "wae-gan",
     reference="Tolstikhin et al. 2018, arXiv:1711.01558",
-    objective_settings=CriticSettings,
     model={"posterior": "delta"},
     train=PACE,
 )
-def wae_gan(settings: Settings, data: DataInfo) -> Built:
+def wae_gan(settings: SettingsOf[ModelSettings, CriticSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder whose aggregate posterior is held to the prior by a critic of codes."""
     o, model = settings.objective, flat_vae(settings, data)
-    assert isinstance(o, CriticSettings)
-    critic = critic_of_codes(settings, model)
+    critic = critic_of_codes(o, model)
     terms = (Reconstruction(k=o.k), FoolCode(critic, o.weight), JudgeCode(critic))
     return Built.of(model, Objective(*terms, players={CRITIC: critic}))
 
@@ -92,12 +88,11 @@ def wae_gan(settings: Settings, data: DataInfo) -> Built:
 @recipe(
     "adversarial-ae",
     reference="Makhzani et al. 2016, arXiv:1511.05644",
-    objective_settings=CriticSettings,
     model={"posterior": "delta"},
     train=PACE,
     objective={"weight": 1.0},
 )
-def adversarial_ae(settings: Settings, data: DataInfo) -> Built:
+def adversarial_ae(settings: SettingsOf[ModelSettings, CriticSettings], data: DataInfo) -> Built:
     """An autoencoder and a critic of its codes: WAE-GAN with the critic's verdict weighing as much as one nat."""
     return wae_gan(settings, data)
 
@@ -105,14 +100,12 @@ def adversarial_ae(settings: Settings, data: DataInfo) -> Built:
 @recipe(
     "vae-gan",
     reference="Larsen et al. 2016, arXiv:1512.09300",
-    objective_settings=VaeGanSettings,
     model={"likelihood": "bernoulli-soft"},
 )
-def vae_gan(settings: Settings, data: DataInfo) -> Built:
+def vae_gan(settings: SettingsOf[ModelSettings, VaeGanSettings], data: DataInfo) -> Built:
     """A VAE that reconstructs the features of a discriminator, which tells its samples from data."""
-    m, o, flat = settings.model, settings.objective, flat_vae(settings, data)
-    assert isinstance(o, VaeGanSettings)
-    critic = build_encoder(m.net, data.shape, (1,), hidden=m.hidden, channels=m.channels, act=m.act)
+    o, flat = settings.objective, flat_vae(settings, data)
+    critic = network(settings.model).encoder(data.shape, 1)
     similar = FeatureReconstruction(SimilarityFeatures(critic), o.similarity, k=o.k)
     terms = (similar, Rate(o.beta, o.free_bits, o.free_per), FoolData(critic, o.adversarial), JudgeData(critic))
     model = Generating(flat.posterior, flat.prior, flat.likelihood)

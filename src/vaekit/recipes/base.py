@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, Generic, get_type_hints
 
 from pydantic import Field, create_model
 
@@ -13,7 +13,19 @@ from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES
 from vaekit.models.base import Model
 from vaekit.objectives.base import Objective
-from vaekit.recipes.settings import ModelSettings, Nested, ObjectiveSettings, Settings, check, merge
+from vaekit.recipes.settings import (
+    L,
+    M,
+    ModelSettings,
+    Nested,
+    ObjectiveSettings,
+    Settings,
+    SettingsOf,
+    check,
+    merge,
+    relevant,
+    with_options,
+)
 from vaekit.registry import Registry
 from vaekit.training.stages import Stage
 
@@ -36,7 +48,7 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[M, L]):
     """A variant: its name, where it comes from, its settings with their defaults, and how it is put together.
 
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays.
@@ -45,55 +57,60 @@ class Recipe:
     name: str
     reference: str
     summary: str
-    build: Callable[[Any, DataInfo], Built]
-    sections: tuple[type[ModelSettings], type[ObjectiveSettings]] = (ModelSettings, ObjectiveSettings)
+    build: Callable[[SettingsOf[M, L], DataInfo], Built]
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
     takes: str = "array"
 
     @cached_property
-    def kind(self) -> type[Settings]:
-        """The class of its settings, made when first asked for: of forty recipes a command needs one."""
-        model, objective = self.sections
-        data = {} if self.takes == "array" else _data_section(self.takes)
-        return create_model(
-            "Settings", __base__=Settings, model=(model, model()), objective=(objective, objective()), **data
-        )
+    def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:
+        """The kinds of its model's and objective's settings, as its builder's annotation says."""
+        fields = get_type_hints(self.build).get("settings", Settings).model_fields
+        return fields["model"].annotation, fields["objective"].annotation
 
-    def settings(self, given: Nested | None = None) -> Settings:
-        """Return checked settings: the recipe's defaults under what is given."""
-        return check(self.kind, merge(self.defaults, given or {}))
+    def settings(self, given: Nested | None = None, under: Nested | None = None) -> SettingsOf[M, L]:
+        """Return checked settings: what is given over the recipe's defaults, or over a run's recorded settings.
+
+        The options of the parts that are chosen are among the model's. One of any other part is a UserError where it
+        is given, and left out where it is recorded.
+        """
+        given, below = given or {}, merge(self.defaults, under or {})
+        own, objective = self.sections
+        section = with_options(own, merge(below, given).get("model", {}))
+        below["model"] = relevant(own, section, below.get("model", {}))
+        above = merge(given, {"model": {}})
+        above["model"] = relevant(own, section, above["model"], given=True)
+        return check(_kind(section, objective, self.takes), merge(below, above))
 
 
-RECIPES: Registry[Recipe] = Registry("recipe", "vaekit.recipes")
+@cache
+def _kind(model: type[M], objective: type[L], takes: str) -> type[SettingsOf[M, L]]:
+    """Return the class of all settings, made when first asked for: of forty recipes a command needs one."""
+    more: dict[str, Any] = {"model": (model, model()), "objective": (objective, objective())}
+    if takes != "array":
+        section = MODALITIES[takes].part.settings
+        more["data"] = (section, Field(default_factory=section))
+    return create_model("Settings", __base__=SettingsOf, **more)
+
+
+RECIPES: Registry[Recipe[Any, Any]] = Registry("recipe", "vaekit.recipes")
 
 
 def recipe(
-    name: str,
-    *,
-    reference: str,
-    model_settings: type[ModelSettings] = ModelSettings,
-    objective_settings: type[ObjectiveSettings] = ObjectiveSettings,
-    needs_labels: bool = False,
-    takes: str = "array",
-    **defaults: Mapping[str, Any],
-) -> Callable[[Callable[[Any, DataInfo], Built]], Callable[[Any, DataInfo], Built]]:
+    name: str, *, reference: str, needs_labels: bool = False, takes: str = "array", **defaults: Mapping[str, Any]
+) -> Callable[[Callable[[SettingsOf[M, L], DataInfo], Built]], Callable[[SettingsOf[M, L], DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
-    Variants with settings of their own pass a subclass for that section; `defaults` override by section. `takes` is
-    the modality of its data, which brings the data's settings with it.
+    The builder's annotation says which settings it takes: `Settings`, or `SettingsOf[M, L]` with kinds of its own.
+    `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it.
     """
 
-    def add(build: Callable[[Any, DataInfo], Built]) -> Callable[[Any, DataInfo], Built]:
+    def add(
+        build: Callable[[SettingsOf[M, L], DataInfo], Built],
+    ) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        sections = (model_settings, objective_settings)
-        made = Recipe(name, reference, summary, build, sections, defaults, needs_labels, takes)
+        made = Recipe(name, reference, summary, build, defaults, needs_labels, takes)
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 
     return add
-
-
-def _data_section(takes: str) -> dict[str, Any]:
-    section = MODALITIES[takes].part.settings
-    return {"data": (section, Field(default_factory=section))}

@@ -1,13 +1,21 @@
-"""What there is: recipes, data sets, and a recipe's settings, as plain values."""
+"""What there is: recipes, data sets, parts, and a recipe's settings, as plain values."""
 
 from __future__ import annotations
 
-from typing import Any
+from inspect import signature
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
 from vaekit.data.datasets import DATASETS, available
+from vaekit.metrics.base import METRICS
+from vaekit.objectives.base import OBJECTIVES
 from vaekit.recipes.base import RECIPES
+from vaekit.recipes.settings import PARTS
+from vaekit.registry import Entry, Option, Registry
+
+KINDS: dict[str, Registry[Any]] = {registry.kind: registry for registry in (*PARTS, OBJECTIVES, METRICS)}
 
 
 def recipes() -> dict[str, dict[str, str]]:
@@ -43,3 +51,49 @@ def show(name: str) -> dict[str, Any]:
             for field, facts in type(values).model_fields.items()
         ]
     return {"name": recipe.name, "summary": recipe.summary, "reference": recipe.reference, "settings": sections}
+
+
+def parts(kind: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return every part of a kind, or of all: {kind: {name: summary, reference, options}}.
+
+    An option has a name, a type, a default and a description. Those of an objective are its constructor's; which of
+    them are settings is for a recipe to say.
+
+    >>> parts("prior")["prior"]["vamp"]["options"]
+    [{'name': 'components', 'type': 'int', 'default': 200, 'description': 'pseudo-inputs of the prior'}]
+    """
+    kinds = KINDS if kind is None else {kind: KINDS[kind]}
+    return {one: {entry.name: _part(registry, entry) for entry in registry} for one, registry in kinds.items()}
+
+
+def _part(registry: Registry[Any], entry: Entry[Any]) -> dict[str, Any]:
+    options = _defaulted(entry.part) if registry is OBJECTIVES else entry.options
+    listed = [
+        {"name": name, "type": _words(one.type), "default": one.default, "description": one.description}
+        for name, one in options.items()
+    ]
+    return {"summary": entry.summary, "reference": entry.reference, "options": listed}
+
+
+def _defaulted(part: Any) -> dict[str, Option]:
+    """Return the parameters of a constructor that have a default."""
+    types, parameters = get_type_hints(part.__init__), signature(part).parameters
+    return {name: Option(types[name], one.default) for name, one in parameters.items() if one.default is not one.empty}
+
+
+def _words(kind: Any) -> str:
+    """Return a type as it is written.
+
+    >>> _words(float | Literal["shared", "pixel"]), _words(tuple[int, ...]), _words(Annotated[int, "> 0"] | None)
+    ('float | shared | pixel', 'int, …', 'int | None')
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_words, arguments))
+    if origin is Annotated:
+        return _words(arguments[0])
+    if origin is not None:
+        return f"{_words(arguments[0])}, …"
+    return "None" if kind is type(None) else kind.__name__

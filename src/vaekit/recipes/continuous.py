@@ -16,7 +16,8 @@ from vaekit.objectives.importance import (
 )
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import checked, flat_vae
-from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
+from vaekit.schedules import ScheduleSetting
 
 
 class CapacitySettings(ObjectiveSettings):
@@ -49,34 +50,30 @@ class CombinedSettings(ObjectiveSettings):
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of the ELBO; the rest is the bound of K samples")
 
 
-@recipe("capacity-vae", reference="Burgess et al. 2018, arXiv:1804.03599", objective_settings=CapacitySettings)
-def capacity_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("capacity-vae", reference="Burgess et al. 2018, arXiv:1804.03599")
+def capacity_vae(settings: SettingsOf[ModelSettings, CapacitySettings], data: DataInfo) -> Built:
     """A VAE whose KL is held at a capacity that grows while training: latents open one after another."""
     o = settings.objective
-    assert isinstance(o, CapacitySettings)
     capacity = f"linear 0 {min(25, data.dimensions / 12):.3g} 80%" if o.capacity is None else o.capacity
     return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), Capacity(o.gamma, capacity)))
 
 
-@recipe("dreg", reference="Tucker et al. 2019, arXiv:1810.04152", objective_settings=GradientSettings)
-def dreg(settings: Settings, data: DataInfo) -> Built:
+@recipe("dreg", reference="Tucker et al. 2019, arXiv:1810.04152")
+def dreg(settings: SettingsOf[ModelSettings, GradientSettings], data: DataInfo) -> Built:
     """The importance-weighted autoencoder trained with doubly reparameterised (or STL) gradients, which vary less."""
     o = settings.objective
-    assert isinstance(o, GradientSettings)
     return checked(flat_vae(settings, data), Objective(ImportanceWeighted(o.k, gradient=o.gradient)), data)
 
 
-@recipe("miwae", reference="Rainforth et al. 2018, arXiv:1802.04537", objective_settings=MultipleSettings)
-def miwae(settings: Settings, data: DataInfo) -> Built:
+@recipe("miwae", reference="Rainforth et al. 2018, arXiv:1802.04537")
+def miwae(settings: SettingsOf[ModelSettings, MultipleSettings], data: DataInfo) -> Built:
     """Maximises the mean of M importance-weighted bounds of K samples, whose gradients serve the encoder better."""
     o = settings.objective
-    assert isinstance(o, MultipleSettings)
     return checked(flat_vae(settings, data), Objective(MultipleImportanceWeighted(o.m, o.k)), data)
 
 
-@recipe("ciwae", reference="Rainforth et al. 2018, arXiv:1802.04537", objective_settings=CombinedSettings)
-def ciwae(settings: Settings, data: DataInfo) -> Built:
+@recipe("ciwae", reference="Rainforth et al. 2018, arXiv:1802.04537")
+def ciwae(settings: SettingsOf[ModelSettings, CombinedSettings], data: DataInfo) -> Built:
     """Maximises a mixture of the ELBO and the importance-weighted bound of K samples."""
     o = settings.objective
-    assert isinstance(o, CombinedSettings)
     return checked(flat_vae(settings, data), Objective(CombinedImportanceWeighted(o.k, o.mix)), data)

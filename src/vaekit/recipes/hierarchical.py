@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -11,9 +11,9 @@ from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import BottomUp
 from vaekit.models.topdown import Rung, TopDown, Upward, levels
+from vaekit.nets.base import Widths
 from vaekit.nets.conv import grids
 from vaekit.nets.mlp import mlp
-from vaekit.nets.normalised import normalised_mlp
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -21,13 +21,18 @@ from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import encoder, likelihood
-from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, Widths
-
-S = TypeVar("S", bound=ModelSettings)
+from vaekit.recipes.parts import likelihood, network
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
 
 
-class HierarchySettings(ModelSettings):
+class LayeredSettings(ModelSettings):
+    """Several stochastic layers, normal each."""
+
+    posterior: Annotated[str, one_of("diagonal-normal")] = Field(default="diagonal-normal", description="not used")
+    prior: Annotated[str, one_of("standard-normal")] = Field(default="standard-normal", description="not used")
+
+
+class HierarchySettings(LayeredSettings):
     """A chain of stochastic layers."""
 
     latent: PositiveInt = Field(default=32, description="dimensions of the bottom latent")
@@ -50,9 +55,11 @@ class HierarchyObjective(ObjectiveSettings):
     bound: Literal["elbo", "importance"] = Field(default="elbo", description="train the ELBO or the bound of k samples")
 
 
-class DeepSettings(ModelSettings):
+class DeepSettings(LayeredSettings):
     """Many groups of latents on maps."""
 
+    net: Annotated[str, one_of("auto")] = Field(default="auto", description="not used")
+    skip: Annotated[bool, one_of(False)] = Field(default=False, description="not used")
     latent: PositiveInt = Field(default=4, description="channels of each group of latents")
     groups: Widths = Field(default=(2, 3, 3), description="groups on 1 × 1, then on ever finer grids")
     finest: Literal["auto", "half", "full"] = Field(
@@ -63,19 +70,9 @@ class DeepSettings(ModelSettings):
     blocks: PositiveInt = Field(default=1, description="residual blocks of the encoder on every grid")
 
 
-def own(settings: Settings, kind: type[S], *without: str) -> S:
-    """Return the model's settings; one of those it is `without` that was given is a UserError."""
-    m = settings.model
-    assert isinstance(m, kind)
-    for name in without:
-        if getattr(m, name) != kind.model_fields[name].default:
-            raise UserError(f"model.{name}={getattr(m, name)} means nothing to this recipe; leave it out")
-    return m
-
-
-def objective(o: ObjectiveSettings) -> Objective:
+def objective(o: HierarchyObjective) -> Objective:
     """Return the negative ELBO or, where the settings say so, the importance-weighted bound."""
-    if isinstance(o, HierarchyObjective) and o.bound == "importance":
+    if o.bound == "importance":
         return Objective(ImportanceWeighted(o.k))
     return negative_elbo(o.beta, o.free_bits, o.free_per, o.k)
 
@@ -83,17 +80,15 @@ def objective(o: ObjectiveSettings) -> Objective:
 @recipe(
     "hierarchical-vae",
     reference="Burda et al. 2016, arXiv:1509.00519; Rezende et al. 2014, arXiv:1401.4082",
-    model_settings=HierarchySettings,
-    objective_settings=HierarchyObjective,
     objective={"beta": "linear 0 1 30%"},
 )
-def hierarchical_vae(settings: Settings, data: DataInfo) -> Built:
+def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective], data: DataInfo) -> Built:
     """Two or more stochastic layers: inferred bottom-up, generated top-down."""
-    m = own(settings, HierarchySettings, "posterior", "prior")
+    m = settings.model
     sizes = (m.latent, *m.upper)
     chain = list(zip(sizes, m.upper))
     posteriors = [
-        DiagonalNormal(encoder(m, data)),
+        DiagonalNormal(network(m).encoder(data.shape, m.latent)),
         *(DiagonalNormal(mlp(a, b, m.between, act=m.act)) for a, b in chain),
     ]
     priors = [ConditionalNormal(mlp(b, a, m.between[::-1], act=m.act)) for a, b in chain]
@@ -103,18 +98,16 @@ def hierarchical_vae(settings: Settings, data: DataInfo) -> Built:
 @recipe(
     "ladder-vae",
     reference="Sønderby et al. 2016, arXiv:1602.02282",
-    model_settings=LadderSettings,
-    objective_settings=HierarchyObjective,
     objective={"beta": "linear 0 1 30%"},
 )
-def ladder_vae(settings: Settings, data: DataInfo) -> Built:
+def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
-    m = own(settings, LadderSettings, "posterior", "prior")
+    m = settings.model
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
-    net = normalised_mlp if m.norm == "batch" else mlp
-    up = [encoder(m, data, latent=width), *(net(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
+    more: dict[str, Any] = {"act": m.act, "normalise": m.norm == "batch"}
+    up = [network(m).encoder(data.shape, width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
-    priors = [net(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
+    priors = [mlp(b, a, m.between[::-1], **more) for a, b in reversed(chain)]
     rungs = [top, *(Rung(p.out_shape[0], width, i, p) for i, p in enumerate(priors, 1))]
     return Built.of(TopDown(Upward(up, m.act, m.norm), rungs, likelihood(m, data)), objective(settings.objective))
 
@@ -140,14 +133,12 @@ the paper's numbers themselves two of three steps on 8-bit images were skipped."
 @recipe(
     "very-deep-vae",
     reference="Child 2021, arXiv:2011.10650",
-    model_settings=DeepSettings,
-    objective_settings=HierarchyObjective,
     objective={"beta": "linear 0 1 30%"},
     train={"ema": 0.999, **NORMS},
 )
-def very_deep_vae(settings: Settings, data: DataInfo) -> Built:
+def very_deep_vae(settings: SettingsOf[DeepSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Top-down residual blocks with many groups of latents on several grids, each block owning its p and q."""
-    m = own(settings, DeepSettings, "posterior", "prior", "net", "hidden", "channels", "skip")
+    m = settings.model
     sizes = stream_grids(m, data)
     up = EveryResolution(data.shape, sizes, m.width, m.middle, blocks=m.blocks, act=m.act)
     blocks = levels(m.groups, sizes, width=m.width, middle=m.middle, latent=m.latent, act=m.act)

@@ -10,7 +10,7 @@ from vaekit.models.vae import VAE
 from vaekit.objectives.elbo import negative_elbo
 from vaekit.recipes import parts
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.settings import ModelSettings, Settings
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, SettingsOf
 
 
 class RefinedSettings(ModelSettings):
@@ -20,12 +20,11 @@ class RefinedSettings(ModelSettings):
     rate: PositiveFloat = Field(default=0.05, description="step size at the start of training; it is learned")
 
 
-@recipe("semi-amortised-vae", reference="Kim et al. 2018, arXiv:1802.02550", model_settings=RefinedSettings)
-def semi_amortised_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("semi-amortised-vae", reference="Kim et al. 2018, arXiv:1802.02550")
+def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE whose encoder only starts inference: gradient steps on the ELBO refine each example's posterior."""
     m, o = settings.model, settings.objective
-    assert isinstance(m, RefinedSettings)
-    q = parts.posterior(m, data)
+    q = parts.posterior(m, parts.network(m).encoder(data.shape, m.latent))
     p, px = parts.prior(m, data, q), parts.likelihood(m, data, latent=q.latent_shape)
     model = SemiAmortisedVAE(q, p, px, m.steps, m.rate)
     return parts.checked(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k), data)
@@ -40,6 +39,7 @@ def semi_amortised_vae(settings: Settings, data: DataInfo) -> Built:
 def identifiable_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose prior depends on the label, p(z|u): sources are then identified up to order, scale and shift."""
     m, o = settings.model, settings.objective
-    q = parts.posterior(m, data, parts.label_count(data, "identifiable-vae"))
+    classes = parts.label_count(data, "identifiable-vae")
+    q = parts.posterior(m, parts.network(m).encoder(data.shape, m.latent, classes))
     p, px = parts.prior(m, data, q, labelled=True), parts.likelihood(m, data, latent=q.latent_shape)
     return Built.of(VAE(q, p, px), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))

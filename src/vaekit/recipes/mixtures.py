@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
-
 from vaekit.data.info import DataInfo
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.basic import vae
-from vaekit.recipes.settings import ModelSettings, Settings
+from vaekit.recipes.settings import Settings
 
 
-class MixtureSettings(ModelSettings):
-    """A model whose prior is a mixture of normals."""
-
-    components: PositiveInt = Field(default=10, description="components of the prior")
-
-
-class VampSettings(ModelSettings):
-    """A model whose prior is made of pseudo-inputs."""
-
-    components: PositiveInt = Field(default=200, description="pseudo-inputs of the prior")
-
-
-@recipe(
-    "vamp-vae",
-    reference="Tomczak & Welling 2018, arXiv:1705.07120",
-    model_settings=VampSettings,
-    model={"prior": "vamp"},
-)
+@recipe("vamp-vae", reference="Tomczak & Welling 2018, arXiv:1705.07120", model={"prior": "vamp"})
 def vamp_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose prior is the mixture of its own posteriors at learned pseudo-inputs."""
     return vae(settings, data)
 
 
-@recipe(
-    "gmm-vae",
-    reference="Jiang et al. 2017, arXiv:1611.05148",
-    model_settings=MixtureSettings,
-    model={"prior": "gaussian-mixture"},
-)
+@recipe("gmm-vae", reference="Jiang et al. 2017, arXiv:1611.05148", model={"prior": "gaussian-mixture"})
 def gmm_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose prior is a learned mixture of normals: p(c|z) assigns codes to clusters."""
     return vae(settings, data)

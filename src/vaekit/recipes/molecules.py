@@ -8,13 +8,15 @@ from vaekit.data.info import DataInfo
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.predictive import PredictiveVAE
 from vaekit.models.vae import VAE
+from vaekit.nets.base import Widths
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.prediction import Prediction
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.sequences import SequenceSettings, token_vae
-from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings, Widths
+from vaekit.recipes.settings import ObjectiveSettings, SettingsOf
+from vaekit.schedules import ScheduleSetting
 
 
 class MoleculeModel(SequenceSettings):
@@ -29,10 +31,8 @@ class MoleculeObjective(ObjectiveSettings):
     prediction: ScheduleSetting = Field(default=1.0, description="weight of the property's -log p(t|z)")
 
 
-def with_head(model: VAE, settings: Settings) -> PredictiveVAE:
+def with_head(model: VAE, m: MoleculeModel) -> PredictiveVAE:
     """Return the model with a Gaussian head on its latent, one σ for all."""
-    m = settings.model
-    assert isinstance(m, MoleculeModel)
     target = Gaussian(mlp(m.latent, 1, m.head, act=m.act), scale="shared")
     return PredictiveVAE(model.posterior, model.prior, model.likelihood, target)
 
@@ -40,19 +40,16 @@ def with_head(model: VAE, settings: Settings) -> PredictiveVAE:
 @recipe(
     "molecule-vae",
     reference="Gómez-Bombarelli et al. 2018, arXiv:1610.02415; SELFIES: Krenn et al. 2020, arXiv:1905.13741",
-    model_settings=MoleculeModel,
-    objective_settings=MoleculeObjective,
     takes="molecules",
     model={"latent": 64, "embedding": 64, "dropout": 0.0, "word_dropout": 0.0},
     # with β up to 1 the posterior collapses: 0.3 nats of KL on NCI; 0.05 is what MOSES's VAE ends at
     objective={"beta": "linear 0 0.05 30%"},
     train={"batch_size": 128, "lr": 2e-3, "clip": 5.0},
 )
-def molecule_vae(settings: Settings, data: DataInfo) -> Built:
+def molecule_vae(settings: SettingsOf[MoleculeModel, MoleculeObjective], data: DataInfo) -> Built:
     """A VAE of molecules as SELFIES or SMILES tokens; with data.property, its latent learns to predict it."""
-    model, o = token_vae(settings, data), settings.objective
-    assert isinstance(o, MoleculeObjective)
+    model, o = token_vae(settings.model, data), settings.objective
     terms = [Reconstruction(k=o.k), Rate(o.beta, o.free_bits, o.free_per)]
     if "property" not in data.facts:
         return Built.of(model, Objective(*terms))
-    return Built.of(with_head(model, settings), Objective(*terms, Prediction(o.prediction)))
+    return Built.of(with_head(model, settings.model), Objective(*terms, Prediction(o.prediction)))

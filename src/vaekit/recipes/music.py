@@ -13,7 +13,7 @@ from vaekit.nets.conductor import ConductorDecoder
 from vaekit.objectives.elbo import negative_elbo
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.sequences import SequenceSettings, token_vae
-from vaekit.recipes.settings import Settings
+from vaekit.recipes.settings import ObjectiveSettings, SettingsOf
 
 
 class MusicModel(SequenceSettings):
@@ -25,10 +25,8 @@ class MusicModel(SequenceSettings):
     conductor: PositiveInt = Field(default=128, description="units of the conductor")
 
 
-def conducted(flat: VAE, settings: Settings, data: DataInfo) -> VAE:
+def conducted(flat: VAE, m: MusicModel, data: DataInfo) -> VAE:
     """Return the model with its decoder replaced by one in two levels."""
-    m = settings.model
-    assert isinstance(m, MusicModel)
     net = ConductorDecoder(
         (data.shape[0], data.levels or 0),
         m.latent,
@@ -45,17 +43,15 @@ def conducted(flat: VAE, settings: Settings, data: DataInfo) -> VAE:
 @recipe(
     "music-vae",
     reference="Roberts et al. 2018, arXiv:1803.05428",
-    model_settings=MusicModel,
     takes="music",
     model={"latent": 64, "embedding": 64, "dropout": 0.1, "word_dropout": 0.0},
     objective={"beta": "linear 0 0.2 30%", "free_bits": 0.05},
     train={"batch_size": 128, "lr": 2e-3, "clip": 5.0},
     data={"transpose": 3},
 )
-def music_vae(settings: Settings, data: DataInfo) -> Built:
+def music_vae(settings: SettingsOf[MusicModel, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE of some bars of music, decoded in two levels: a conductor over bars, and each bar's notes under it."""
     m, o = settings.model, settings.objective
-    assert isinstance(m, MusicModel)
-    flat = token_vae(settings, data)
-    model = flat if m.decoder == "flat" else conducted(flat, settings, data)
+    flat = token_vae(m, data)
+    model = flat if m.decoder == "flat" else conducted(flat, m, data)
     return Built.of(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k))

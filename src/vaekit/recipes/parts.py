@@ -12,15 +12,14 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
-from vaekit.nets.build import decoder as build_decoder
-from vaekit.nets.build import encoder as build_encoder
+from vaekit.nets.build import NETS, Network
+from vaekit.nets.build import network as make_network
 from vaekit.nets.mlp import Shape, mlp
 from vaekit.objectives.base import Objective
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built
 from vaekit.recipes.settings import ModelSettings, Settings
-from vaekit.registry import Entry
 
 BY_KIND = {
     "binary": "bernoulli",
@@ -49,85 +48,57 @@ def likelihood_name(settings: ModelSettings, data: DataInfo) -> str:
     return BY_KIND[data.kind]
 
 
-def encoder(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Net:
-    """Return the encoder network from the data to the latent, whose shape is (model.latent,) if not given."""
-    return build_encoder(
-        settings.net,
-        data.shape,
-        settings.latent if latent is None else latent,
-        hidden=settings.hidden,
-        channels=settings.channels,
-        context=context,
-        act=settings.act,
-    )
+def network(m: ModelSettings) -> Network:
+    """Return the kind of network that the settings name; it makes encoders and decoders."""
+    return make_network(m.net, **m.options(NETS[m.net]))
 
 
-def decoder(settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None) -> Net:
-    """Return the decoder network, the encoder's mirror; `latent` is the shape of z if it is not (model.latent,)."""
-    return build_decoder(
-        settings.net,
-        settings.latent if latent is None else latent,
-        data.shape,
-        hidden=settings.hidden,
-        channels=settings.channels,
-        context=context,
-        act=settings.act,
-        skip=settings.skip,
-    )
-
-
-def options(entry: Entry[Any], settings: ModelSettings) -> dict[str, Any]:
-    """Return the settings that a part lists in its `options` fact, as far as the recipe has them."""
-    given = {name: getattr(settings, name, None) for name in entry.facts.get("options", ())}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def posterior(settings: ModelSettings, data: DataInfo, context: int = 0) -> Posterior:
-    """Return q(z|x) of the chosen family."""
-    entry = POSTERIORS[settings.posterior]
+def posterior(m: ModelSettings, net: Net) -> Posterior:
+    """Return q(z|x) of the chosen family around a network."""
+    entry = POSTERIORS[m.posterior]
     part: Any = entry.part
-    return part(encoder(settings, data, context), **options(entry, settings))
+    return part(net, **m.options(entry))
 
 
-def prior(settings: ModelSettings, data: DataInfo, q: Posterior, labelled: bool = False) -> Prior:
+def prior(m: ModelSettings, data: DataInfo, q: Posterior, labelled: bool = False) -> Prior:
     """Return p(z), or p(z|y) where the recipe says its data are `labelled`, for latents as the posterior has them."""
-    entry = PRIORS[settings.prior]
+    entry = PRIORS[m.prior]
     part: Any = entry.part
     if entry.facts.get("of_posterior"):
         if q.takes_label:
             raise UserError(f"the prior '{entry.name}' has no labels to give a posterior q(z|x, y); choose another")
-        return part(q, data.shape, limits=LIMITS.get(data.kind), **options(entry, settings))
+        return part(q, data.shape, limits=LIMITS.get(data.kind), **m.options(entry))
     if next(iter(signature(part).parameters)) == "net":
         if not labelled:
             raise UserError(f"the prior '{entry.name}' is conditional, and this recipe gives it no label")
-        return part(mlp(data.n_classes, q.latent_shape, settings.hidden or (64,), act=settings.act))
-    return part(q.latent_shape, **options(entry, settings))
+        hidden = m.options(NETS[m.net]).get("hidden") or (64,)
+        return part(mlp(data.n_classes, q.latent_shape, hidden, act=m.act), **m.options(entry))
+    return part(q.latent_shape, **m.options(entry))
 
 
 def likelihood(
-    settings: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None, net: Net | None = None
+    m: ModelSettings, data: DataInfo, context: int = 0, latent: Shape | None = None, net: Net | None = None
 ) -> Likelihood:
     """Return p(x|z) of the chosen family; `latent` is the shape of z if it is not (model.latent,).
 
     `net` is the network to put under it, where it is not the settings' decoder.
     """
-    entry = LIKELIHOODS[likelihood_name(settings, data)]
-    if settings.scale is not None and "scale" not in entry.facts.get("options", ()):
-        raise UserError(f"model.scale={settings.scale} does not apply to the likelihood '{entry.name}'; drop it")
-    given = options(entry, settings)
+    entry = LIKELIHOODS[likelihood_name(m, data)]
+    given = m.options(entry)
     if entry.facts.get("needs_levels"):
         if data.levels is None:
             raise UserError(f"the likelihood '{entry.name}' needs quantised data; {data.name} has real values")
         given["levels"] = data.levels
     part: Any = entry.part
-    return part(decoder(settings, data, context, latent) if net is None else net, **given)
+    z = m.latent if latent is None else latent
+    return part(network(m).decoder(z, data.shape, context) if net is None else net, **given)
 
 
 def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
-    model = settings.model
-    q = posterior(model, data, context)
-    return VAE(q, prior(model, data, q, context > 0), likelihood(model, data, context, q.latent_shape))
+    m = settings.model
+    q = posterior(m, network(m).encoder(data.shape, m.latent, context))
+    return VAE(q, prior(m, data, q, context > 0), likelihood(m, data, context, q.latent_shape))
 
 
 def checked(model: VAE, objective: Objective, data: DataInfo) -> Built:

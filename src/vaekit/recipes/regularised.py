@@ -15,7 +15,8 @@ from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.mmd import MMD
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import flat_vae
-from vaekit.recipes.settings import ObjectiveSettings, ScheduleSetting, Settings
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, SettingsOf
+from vaekit.schedules import ScheduleSetting
 
 
 class BetaTcSettings(ObjectiveSettings):
@@ -64,30 +65,27 @@ def needs_factors(settings: Settings, name: str) -> None:
             )
 
 
-@recipe("beta-tc-vae", reference="Chen et al. 2018, arXiv:1802.04942", objective_settings=BetaTcSettings)
-def beta_tc_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("beta-tc-vae", reference="Chen et al. 2018, arXiv:1802.04942")
+def beta_tc_vae(settings: SettingsOf[ModelSettings, BetaTcSettings], data: DataInfo) -> Built:
     """A VAE whose KL is split in three, with the total correlation of the aggregate posterior weighted by β."""
     needs_factors(settings, "beta-tc-vae")
     o = settings.objective
-    assert isinstance(o, BetaTcSettings)
     terms = decomposed_kl(data.n_train, o.alpha, o.beta, o.gamma, o.estimator)
     return Built.of(flat_vae(settings, data), Objective(Reconstruction(), *terms))
 
 
-@recipe("dip-vae", reference="Kumar et al. 2018, arXiv:1711.00848", objective_settings=DipSettings)
-def dip_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("dip-vae", reference="Kumar et al. 2018, arXiv:1711.00848")
+def dip_vae(settings: SettingsOf[ModelSettings, DipSettings], data: DataInfo) -> Built:
     """A VAE whose aggregate posterior is pulled towards identity covariance, of its means (I) or of itself (II)."""
     o = settings.objective
-    assert isinstance(o, DipSettings)
     terms = (Reconstruction(), Rate(o.beta, o.free_bits, o.free_per))
     return Built.of(flat_vae(settings, data), Objective(*terms, Covariance(o.kind, o.off_diagonal, o.diagonal)))
 
 
-@recipe("info-vae", reference="Zhao et al. 2019, arXiv:1706.02262", objective_settings=InfoSettings)
-def info_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("info-vae", reference="Zhao et al. 2019, arXiv:1706.02262")
+def info_vae(settings: SettingsOf[ModelSettings, InfoSettings], data: DataInfo) -> Built:
     """A VAE with KL weight 1 - α and an MMD of weight α + λ - 1 that holds the aggregate posterior to the prior."""
     o = settings.objective
-    assert isinstance(o, InfoSettings)
     alpha, weight = fixed(o.alpha, "alpha"), fixed(o.weight, "weight")
     terms = (Reconstruction(), Rate(1 - alpha, o.free_bits, o.free_per), MMD(alpha + weight - 1, o.kernel))
     return Built.of(flat_vae(settings, data), Objective(*terms))
@@ -104,11 +102,9 @@ def fixed(value: float | str, name: str) -> float:
 @recipe(
     "wae-mmd",
     reference="Tolstikhin et al. 2018, arXiv:1711.01558",
-    objective_settings=MmdSettings,
     model={"posterior": "delta"},
 )
-def wae_mmd(settings: Settings, data: DataInfo) -> Built:
+def wae_mmd(settings: SettingsOf[ModelSettings, MmdSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder: reconstruction, and an MMD that holds the aggregate posterior to the prior."""
     o = settings.objective
-    assert isinstance(o, MmdSettings)
     return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), MMD(o.weight, o.kernel)))

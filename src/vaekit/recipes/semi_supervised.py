@@ -9,8 +9,6 @@ from vaekit.likelihoods.base import Likelihood
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.composed import Stacked
 from vaekit.models.semisupervised import SemiSupervised
-from vaekit.nets.base import Net
-from vaekit.nets.build import encoder as build_encoder
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -18,8 +16,9 @@ from vaekit.objectives.semisupervised import Classification, HiddenLabels, Shown
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import flat_vae, label_count, likelihood
-from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, ScheduleSetting, Settings
+from vaekit.recipes.parts import flat_vae, label_count, likelihood, network
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
+from vaekit.schedules import ScheduleSetting
 from vaekit.training.stages import Stage
 
 
@@ -46,43 +45,31 @@ class LabelledObjectiveSettings(ObjectiveSettings):
     )
 
 
-def m2(settings: Settings, shape: tuple[int, ...], classes: int, px: Likelihood) -> SemiSupervised:
+def m2(m: LabelledSettings, shape: tuple[int, ...], classes: int, px: Likelihood) -> SemiSupervised:
     """Return M2 for data of `shape`."""
-    m = settings.model
-    assert isinstance(m, LabelledSettings)
-
-    def net(out: int) -> Net:
-        return build_encoder(m.net, shape, out, hidden=m.hidden, channels=m.channels, act=m.act)
-
+    net = network(m)
     q = DiagonalNormal(mlp(m.trunk, m.latent, (m.trunk,), context=classes, act=m.act))
-    return SemiSupervised(net(m.trunk), net(classes), q, StandardNormal(m.latent), px, classes)
+    trunk, classifier = net.encoder(shape, m.trunk), net.encoder(shape, classes)
+    return SemiSupervised(trunk, classifier, q, StandardNormal(m.latent), px, classes)
 
 
-def m2_objective(settings: Settings, data: DataInfo) -> Objective:
+def m2_objective(settings: SettingsOf[LabelledSettings, LabelledObjectiveSettings], data: DataInfo) -> Objective:
     """Return U on hidden labels, L on shown ones by their share of the data, and α times the classifier's loss."""
     m, o = settings.model, settings.objective
-    assert isinstance(m, LabelledSettings) and isinstance(o, LabelledObjectiveSettings)
     share = m.labelled / data.n_train if o.shown is None else o.shown
     return Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
 
 
-@recipe(
-    "semi-supervised-vae",
-    reference="Kingma et al. 2014, arXiv:1406.5298",
-    model_settings=LabelledSettings,
-    objective_settings=LabelledObjectiveSettings,
-    needs_labels=True,
-)
-def semi_supervised_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("semi-supervised-vae", reference="Kingma et al. 2014, arXiv:1406.5298", needs_labels=True)
+def semi_supervised_vae(settings: SettingsOf[LabelledSettings, LabelledObjectiveSettings], data: DataInfo) -> Built:
     """M1 + M2: the label is a latent, seen for a few examples and summed over for the rest (M2: model.stack=false)."""
     m, classes = settings.model, label_count(data, "semi-supervised-vae")
-    assert isinstance(m, LabelledSettings)
     objective = m2_objective(settings, data)
     if not m.stack:
-        model = m2(settings, data.shape, classes, likelihood(m, data, classes))
+        model = m2(m, data.shape, classes, likelihood(m, data, classes))
         return Built(model, (Stage(objective),), m.labelled)
     first, codes = flat_vae(settings, data), (m.latent,)
     px = Gaussian(mlp(m.latent, codes, (256, 256), context=classes, act=m.act), scale="dimension")
-    model = Stacked(first, m2(settings, codes, classes, px))
+    model = Stacked(first, m2(m, codes, classes, px))
     one = Stage(negative_elbo(settings.objective.beta), "m1", ("first",), Stacked.trace_first)
     return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), m.labelled)

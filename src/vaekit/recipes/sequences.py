@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -13,24 +13,21 @@ from vaekit.models.vae import VAE
 from vaekit.nets.recurrent import GRUDecoder, GRUEncoder
 from vaekit.nets.sequence import TokenDecoder, TokenEncoder, TransformerDecoder, TransformerEncoder
 from vaekit.objectives.elbo import negative_elbo
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.priors.base import PRIORS
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.hierarchical import own
-from vaekit.recipes.parts import likelihood_name, options, prior
-from vaekit.recipes.settings import ModelSettings, Settings
-
-FOREIGN = ("hidden", "channels", "scale", "act")
-"""Settings of other networks, which mean nothing here."""
+from vaekit.recipes.parts import posterior, prior
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
 
 
 class SequenceSettings(ModelSettings):
     """Networks over tokens."""
 
     latent: PositiveInt = Field(default=32, description="latent dimensions")
-    net: Literal["gru", "transformer"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+    net: Annotated[str, one_of("gru", "transformer")] = Field(
         default="gru", description="networks of encoder and decoder"
     )
+    act: Annotated[str, one_of("silu")] = Field(default="silu", description="not used")
+    likelihood: Annotated[str, one_of("auto", "tokens")] = Field(default="auto", description="family of p(x|z): tokens")
     width: PositiveInt = Field(default=256, description="units of each layer")
     embedding: PositiveInt = Field(default=128, description="numbers that stand for a token (GRU)")
     layers: PositiveInt = Field(default=1, description="layers of encoder and decoder each")
@@ -59,22 +56,18 @@ def token_decoder(m: SequenceSettings, tokens: int, length: int) -> TokenDecoder
     return TransformerDecoder((length, tokens), m.latent, width=m.width, layers=m.layers, heads=m.heads, **more)
 
 
-def token_vae(settings: Settings, data: DataInfo) -> VAE:
+def token_vae(m: SequenceSettings, data: DataInfo) -> VAE:
     """Return the flat model of token rows; `data.levels` is the vocabulary's size, `data.shape` (places,).
 
     Raises:
-        UserError: a setting, prior or likelihood is for other data, or heads do not divide the width.
+        UserError: the prior is for other data, or heads do not divide the width.
     """
-    m = own(settings, SequenceSettings, *FOREIGN)
-    if likelihood_name(m, data) != "tokens":
-        raise UserError(f"model.likelihood={m.likelihood} is not of sequences; leave it out, or set it to tokens")
     if PRIORS[m.prior].facts.get("of_posterior"):
-        raise UserError(f"the prior '{m.prior}' makes up inputs, and tokens cannot be made up so; choose another")
+        raise UserError(f"the prior '{m.prior}' needs continuous pseudo-inputs; tokens are discrete; choose another")
     if m.net == "transformer" and m.width % m.heads:
         raise UserError(f"model.width={m.width} cannot be split among model.heads={m.heads}; make it a multiple")
     tokens, (length,) = data.levels or 0, data.shape
-    entry: Any = POSTERIORS[m.posterior]
-    q = entry.part(token_encoder(m, tokens, length), **options(entry, m))
+    q = posterior(m, token_encoder(m, tokens, length))
     truncated = bool(data.facts.get("truncated", False))
     return VAE(q, prior(m, data, q), Tokens(token_decoder(m, tokens, length), truncated=truncated))
 
@@ -82,12 +75,11 @@ def token_vae(settings: Settings, data: DataInfo) -> VAE:
 @recipe(
     "sequence-vae",
     reference="Bowman et al. 2016, arXiv:1511.06349",
-    model_settings=SequenceSettings,
     takes="text",
     objective={"beta": "linear 0 1 30%", "free_bits": 0.2},
     train={"batch_size": 64, "lr": 2e-3, "clip": 5.0},
 )
-def sequence_vae(settings: Settings, data: DataInfo) -> Built:
+def sequence_vae(settings: SettingsOf[SequenceSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE of text: GRU or transformer networks, with a warm-up of the KL and free bits."""
     o = settings.objective
-    return Built.of(token_vae(settings, data), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))
+    return Built.of(token_vae(settings.model, data), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))

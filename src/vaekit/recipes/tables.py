@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from vaekit.data.info import DataInfo
+from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.likelihoods.mixed import Mixed
 from vaekit.models.vae import VAE
+from vaekit.nets.base import Activation, Widths
 from vaekit.nets.mlp import MLP, mlp
 from vaekit.nets.table import TableMLP
 from vaekit.objectives.base import Objective
 from vaekit.objectives.importance import ImportanceWeighted
-from vaekit.posteriors.base import POSTERIORS
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import options, prior
-from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, Widths
+from vaekit.recipes.parts import posterior, prior
+from vaekit.recipes.settings import Choice, ModelSettings, ObjectiveSettings, SettingsOf
 
 
 class TableModelSettings(ModelSettings):
@@ -24,14 +25,9 @@ class TableModelSettings(ModelSettings):
 
     latent: int = Field(default=10, ge=1, description="latent dimensions")
     hidden: Widths | None = Field(default=(128, 128), description="hidden widths of the encoder; the decoder mirrors")
-    act: Literal["relu", "silu", "gelu", "tanh", "elu"] = Field(default="relu", description="activation")
-    likelihood: str = Field(default="auto", pattern="auto|mixed", description="mixed: one family a column, by its type")
-    real: Literal["gaussian", "student-t"] = Field(
-        default="gaussian", description="family of numeric columns and dates"
-    )
-    counts: Literal["negative-binomial", "poisson"] = Field(default="negative-binomial", description="family of counts")
-    scale: PositiveFloat | Literal["shared", "dimension", "pixel", "optimal"] | None = Field(
-        default="dimension", description="σ of numeric columns: a number, learned for all or each, or from the network"
+    act: Activation = Field(default="relu", description="activation")
+    likelihood: Annotated[str, Choice(LIKELIHOODS, ("mixed",), only=True)] = Field(
+        default="auto", description="mixed: one family a column, by its type"
     )
     mask: bool = Field(default=True, description="tell the encoder which cells are observed")
     drop: float = Field(
@@ -52,28 +48,23 @@ class TableObjectiveSettings(ObjectiveSettings):
     "tabular-vae",
     reference="Mattei & Frellsen 2019, arXiv:1812.02633; Nazábal et al. 2020, arXiv:1807.03653",
     takes="tables",
-    model_settings=TableModelSettings,
-    objective_settings=TableObjectiveSettings,
     train={"batch_size": 64, "lr": 1e-3, "warmup": 0, "decay": "none"},
 )
-def tabular_vae(settings: Settings, data: DataInfo) -> Built:
+def tabular_vae(settings: SettingsOf[TableModelSettings, TableObjectiveSettings], data: DataInfo) -> Built:
     """A VAE of table rows, mixed columns with missing cells: the importance-weighted bound on log p(observed cells)."""
-    o: Any = settings.objective
+    o = settings.objective
     return Built.of(table_vae(settings.model, data), Objective(ImportanceWeighted(o.k, gradient=o.gradient)))
 
 
-def table_vae(model: Any, data: DataInfo) -> VAE:
+def table_vae(model: TableModelSettings, data: DataInfo) -> VAE:
     """Return the flat model between a table's encoder and its mixed likelihood."""
     columns = data.facts["columns"]
     hidden = model.hidden or ()
     net = TableMLP(columns, model.latent, hidden, act=model.act, mask=model.mask, drop=model.drop)
-    entry = POSTERIORS[model.posterior]
-    part: Any = entry.part
-    q = part(net, **options(entry, model))
+    q = posterior(model, net)
 
     def decoder(outputs: int) -> MLP:
         return mlp(q.latent_shape, outputs, hidden[::-1], act=model.act, skip=model.skip)
 
-    scale = model.scale or "dimension"
-    p = Mixed(decoder, columns=columns, real=model.real, counts=model.counts, scale=scale)
+    p = Mixed(decoder, columns=columns, **model.options(LIKELIHOODS["mixed"]))
     return VAE(q, prior(model, data, q), p)

@@ -8,13 +8,14 @@ from vaekit.data.info import DataInfo
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.composed import TwoStage
 from vaekit.models.vae import VAE
+from vaekit.nets.base import Widths
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.elbo import negative_elbo
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import flat_vae
-from vaekit.recipes.settings import ModelSettings, Settings, Widths
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.training.stages import Stage
 
 
@@ -25,15 +26,10 @@ class TwoStageSettings(ModelSettings):
     second_latent: PositiveInt | None = Field(default=None, description="its latent dimensions; default: as many")
 
 
-@recipe(
-    "two-stage-vae",
-    reference="Dai & Wipf 2019, arXiv:1903.05789",
-    model_settings=TwoStageSettings,
-)
-def two_stage_vae(settings: Settings, data: DataInfo) -> Built:
+@recipe("two-stage-vae", reference="Dai & Wipf 2019, arXiv:1903.05789")
+def two_stage_vae(settings: SettingsOf[TwoStageSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE, then a second VAE of its latents through which samples are drawn; the bound is the hierarchy's."""
     m, o = settings.model, settings.objective
-    assert isinstance(m, TwoStageSettings)
     first = flat_vae(settings, data)
     z, u, hidden = first.posterior.latent_shape, m.second_latent or m.latent, m.second_hidden
     q, px = mlp(z, u, hidden, act=m.act), mlp(u, z, hidden[::-1], act=m.act, skip=True)

@@ -176,7 +176,7 @@ def _warnings(run: RunBase) -> list[report.Warning_]:
         measure=_measure(run),
         data_values={"unit": "grey", "levels": "quantised", "counts": "count"}.get(run.info.kind, run.info.kind),
         dequantised=run.settings.data.dequantise,
-        fixed_scale=isinstance(run.settings.model.scale, float | int),
+        fixed_scale=isinstance(run.record["settings"]["model"].get("scale"), float | int),
         refused=result.get("refused"),
         skipped=result.get("skipped_steps", 0),
         steps=result.get("steps"),

@@ -7,13 +7,15 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 
 from vaekit import distributed
+from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
@@ -34,7 +36,39 @@ from vaekit.training.progress import Silent, for_terminal
 from vaekit.training.state import FitResult
 
 START_SEED = 774
-SHORTCUTS = ("epochs", "steps", "batch_size", "lr", "seed", "device", "precision")
+
+
+class Shortcuts(TypedDict, total=False):
+    """Settings of training by their own names; None leaves a setting as it is."""
+
+    epochs: int | None
+    steps: int | None
+    batch_size: int | None
+    lr: float | None
+    seed: int | None
+    device: str | None
+    precision: str | None
+
+
+class Options(Shortcuts, total=False):
+    """What `train` takes by name, beside where the run is kept."""
+
+    set: Mapping[str, Any] | Sequence[str]
+    progress: bool
+    loggers: Sequence[str]
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run about to be trained: its parts, data and record, and where it is kept and shown."""
+
+    built: Built
+    dataset: DataSet
+    settings: Settings
+    record: dict[str, Any]
+    target: Path | None
+    options: Options
 
 
 def train(
@@ -42,38 +76,41 @@ def train(
     data: Any = None,
     *,
     out: str | Path | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    set: Mapping[str, Any] | Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
-    progress: bool = False,
-    loggers: Sequence[str] = (),
-    pictures: bool = True,
+    **options: Unpack[Options],
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
 
-    With `out` the run is kept in that folder: record, weights, log, figures, report, checkpoints; `resume` goes on with
-    one that was cut short. `set` changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. Returns the run;
-    its held-out ELBO is in `run.record["result"]`. Under torchrun the processes train one run, as one process would,
-    and the first alone writes. Raises UserError before anything is written when data or settings are wrong.
+    Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
+
+    Args:
+        recipe: the variant's name; `vaekit recipes` lists them.
+        data: a known set, a path, arrays, frames or texts.
+        out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
+        resume: go on with the run in `out`, which was cut short.
+        overwrite: replace the run in `out`.
+        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
+            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
+            further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
+
+    Returns:
+        The run; its held-out ELBO is in `run.record["result"]`.
+
+    Raises:
+        UserError: data or settings are wrong; nothing is written then.
 
     >>> run = train("vae", "digits", epochs=1, seed=0)
     >>> run.sample(4).shape
     torch.Size([4, 1, 8, 8])
     """
     distributed.start()
-    given = _given(set, dict(zip(SHORTCUTS, (epochs, steps, batch_size, lr, seed, device, precision))))
+    given = _given(options)
     target = None if out is None else Path(out)
     if resume or _goes_on(target):
-        return _resume(target, recipe, data, given, progress, loggers, pictures)
+        return _resume(target, recipe, data, given, options)
     distributed.from_main(lambda: _check_target(target, overwrite))
-    _check_loggers(loggers)
+    _check_loggers(options.get("loggers", ()))
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
     source = default_source(chosen) if data is None else data
@@ -102,7 +139,7 @@ def train(
             shutil.rmtree(target)
         files.write_record(target, record)
     try:
-        return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=False)
+        return _fit(Training(built, dataset, settings, record, target, options), resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
         if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
@@ -131,17 +168,19 @@ def _processes() -> dict[str, Any]:
     )
 
 
-def _given(set: Mapping[str, Any] | Sequence[str], shortcuts: Mapping[str, Any]) -> Nested:
-    if isinstance(set, Mapping):
-        sets: Nested = {}
-        for name, value in set.items():
+def _given(options: Options) -> Nested:
+    """Return the settings that the options give, by section."""
+    changes, sets = options.get("set", ()), Nested()
+    if isinstance(changes, Mapping):
+        for name, value in changes.items():
             section, dot, rest = name.partition(".")
             if not dot:
                 raise UserError(f"set {name!r}: write section.name, e.g. 'objective.beta'")
             sets.setdefault(section, {})[rest] = value
     else:
-        sets = parse_assignments(set)
-    short = {name: value for name, value in shortcuts.items() if value is not None}
+        sets = parse_assignments(changes)
+    names = Shortcuts.__annotations__
+    short = {name: value for name, value in options.items() if name in names and value is not None}
     return merge(sets, {"train": short} if short else {})
 
 
@@ -170,12 +209,14 @@ def _check_loggers(names: Sequence[str]) -> None:
             raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
 
 
-def _load(recipe: Recipe, settings: Settings, given: Nested, source: Any) -> tuple[DataSet, Settings]:
+def _load(
+    recipe: Recipe, settings: Settings, given: Nested, source: Any, under: Nested | None = None
+) -> tuple[DataSet, Settings]:
     """Load the data as the recipe wants them, and settle what "auto" stands for."""
     dataset, name = load_for(recipe, settings, source)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
-    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}))
+    return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
 def _start(built: Built, dataset: DataSet) -> None:
@@ -196,38 +237,12 @@ def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
     return LabelledSource.of(dataset, built.labelled, settings.data.seed)
 
 
-def _fit_and_draw(
-    built: Built,
-    dataset: DataSet,
-    settings: Settings,
-    record: dict[str, Any],
-    target: Path | None,
-    progress: bool,
-    loggers: Sequence[str],
-    pictures: bool,
-    resume: bool,
-) -> Run:
-    wanted = pictures and target is not None and distributed.is_main()
-    run = _fit(built, dataset, settings, record, target, progress, loggers, resume)
-    if wanted:
-        run.write_figures()
-        run.write_report()
-    return run
-
-
-def _fit(
-    built: Built,
-    dataset: DataSet,
-    settings: Settings,
-    record: dict[str, Any],
-    target: Path | None,
-    progress: bool,
-    loggers: Sequence[str],
-    resume: bool,
-) -> Run:
-    source = _source(built, dataset, settings)
-    per_epoch = source.steps(settings.train.batch_size)
-    shown = for_terminal() if progress else Silent()
+def _fit(job: Training, resume: bool) -> Run:
+    """Train, keep the weights and the result, and draw."""
+    built, settings, target, options = job.built, job.settings, job.target, job.options
+    source, main = _source(built, job.dataset, settings), distributed.is_main()
+    loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
+    shown = for_terminal() if options.get("progress") else Silent()
     started = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -237,9 +252,7 @@ def _fit(
             source,
             settings.train,
             folder=target,
-            loggers=[
-                LOGGERS[name].part(target or Path()) for name in loggers if name != "jsonl" and distributed.is_main()
-            ],
+            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
             progress=shown,
             resume=resume,
         )
@@ -247,13 +260,17 @@ def _fit(
     for note in notes:
         shown.note(f"warning: {note}")
     if is_sharded(built.model):
-        built = _whole(built, settings, record)
+        built = _whole(built, settings, job.record)
     built.model.eval()
-    record = record | {"status": "done", "result": _result(built, result, notes, time.monotonic() - started, per_epoch)}
-    run = Run(target if distributed.is_main() else None, record, built, settings, dataset)
-    if target is not None and distributed.is_main():
+    wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
+    record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
+    run = Run(target if main else None, record, built, settings, job.dataset)
+    if target is not None and main:
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
+        if options.get("pictures", True):
+            run.write_figures()
+            run.write_report()
     return run
 
 
@@ -266,66 +283,56 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
 
 
 def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
-    at, found = result.position, result.held_out
-    out: dict[str, Any] = {
+    at, held_out = result.position, result.held_out
+    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    numbers = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
         "wall_seconds": round(wall, 3),
         "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
         "parameters": sum(p.numel() for p in built.model.parameters()),
-        "elbo": found.elbo,
-        "elbo_stderr": found.stderr,
-        "held_out_n": found.n,
+        "elbo": held_out.elbo,
+        "elbo_stderr": held_out.stderr,
+        "held_out_n": held_out.n,
         "skipped_steps": result.skipped,
         "precision": result.precision,
         "warnings": notes,
     }
-    if found.elbo is None:
-        out["refused"] = found.refused
-        out["held_out_loss"] = found.loss
-    return out
+    return finite(numbers | refusal)
 
 
-def _resume(
-    target: Path | None,
-    recipe: str | None,
-    data: Any,
-    given: Nested,
-    progress: bool,
-    loggers: Sequence[str],
-    pictures: bool,
-) -> Run:
+def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, options: Options) -> Run:
     if target is None:
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
-    settings = chosen.settings(record["settings"])
     if recipe is not None and recipe != record["recipe"]:
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )
-    asked = chosen.settings(merge(record["settings"], given)).model_dump(mode="json")
+    settings = chosen.settings(given, record["settings"])
+    asked = settings.model_dump(mode="json")
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
             if (section, name) == ("train", "device"):
                 continue  # a run goes on wherever there is a device
-            if asked[section][name] != before and record["given"].get(section, {}).get(name) != value:
+            if asked[section].get(name) != before and record["given"].get(section, {}).get(name) != value:
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
-    if "device" in given.get("train", {}):
-        settings = chosen.settings(merge(record["settings"], {"train": {"device": given["train"]["device"]}}))
+    moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
+    settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, record["settings"], source)
+    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
     _start(built, dataset)
-    return _fit_and_draw(built, dataset, settings, record, target, progress, loggers, pictures, resume=True)
+    return _fit(Training(built, dataset, settings, record, target, options), resume=True)
 
 
 def _command() -> str:

@@ -19,6 +19,7 @@ from vaekit.models.base import Model
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
 
 Method = Literal["resampling", "gibbs"]
+BATCH = 64
 MOST_ROWS = 2**17
 """Decoder rows (examples times samples) whose densities are computed at once."""
 
@@ -57,13 +58,11 @@ def impute(
     x: Tensor,
     start: Tensor | None,
     *,
-    y: Tensor | None = None,
     method: Method = "resampling",
     draws: int = 10,
     k: int = 200,
     sweeps: int = 10,
     seed: int = 0,
-    batch: int = 64,
 ) -> Imputed:
     """Impute the NaN of prepared examples x (N, ...), from the filling `start` (one example's shape) on.
 
@@ -81,7 +80,7 @@ def impute(
         raise UserError("draws must be at least 1, k at least 2, and sweeps not negative")
     parts: list[Imputed] = []
     with inference(model, seed):
-        for rows, label in batches(model, x, y, size=max(1, min(batch, MOST_ROWS // k))):
+        for rows, label in batches(model, x, size=max(1, min(BATCH, MOST_ROWS // k))):
             if not parts:
                 _check(model, fill(rows[:1], start), None if label is None else label[:1])
             if method == "gibbs":

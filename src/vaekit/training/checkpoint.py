@@ -120,7 +120,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def find(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return what `load` gives of a training run's checkpoint, None if there is none; the first process reads it."""
+    """Return what `load` gives of a training run's checkpoint, None without one; the first process reads it."""
     tensors: dict[str, Tensor] | None = None
 
     def read() -> dict[str, Any] | None:

@@ -17,17 +17,17 @@ from vaekit.errors import UserError
 
 def networks(model: nn.Module) -> list[nn.Module]:
     """Return the outermost networks of a model: the modules that can be widened."""
-    found: list[nn.Module] = []
+    networks: list[nn.Module] = []
 
     def look(module: nn.Module) -> None:
         for child in module.children():
             if hasattr(child, "make_head"):
-                found.append(child)
+                networks.append(child)
             else:
                 look(child)
 
     look(model)
-    return found
+    return networks
 
 
 def require_compiler(device: torch.device) -> None:

@@ -8,12 +8,10 @@ travel in one flat tensor, with one collective a step; at the sizes of these mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from vaekit.devices import rng_state, set_rng_state
 from vaekit.distributed import group
 from vaekit.objectives.base import Loss, Objective
 from vaekit.training import sharding
@@ -21,8 +19,6 @@ from vaekit.training.dtensor import is_part, local
 from vaekit.training.optimiser import Adam, laid_out_as
 
 Grads = Sequence[Tensor | None]
-
-APART = "the processes' random numbers came apart and were set to the first one's (see docs/devices.md)"
 
 
 def take_gradients(
@@ -86,23 +82,6 @@ def sum_gradients(
             at += 1
         out[player] = summed
     return out, facts[len(present) :]
-
-
-def keep_in_step(device: torch.device) -> bool:
-    """Return whether all processes' generators have one state; where not, all get the first one's.
-
-    They draw alike, so this finds what `vaekit.distributed.draws` does not know: a function of its own that draws.
-    """
-    if group.world() == 1:
-        return True
-    states = rng_state(device)
-    mark = torch.tensor([float(crc32(state.numpy().tobytes())) for state in states.values()], dtype=torch.float64)
-    same = bool((group.sum_in_place(mark.clone()) == mark * group.world()).all())
-    if group.sums([float(same)])[0] == group.world():
-        return True
-    group.same_start(list(states.values()))
-    set_rng_state(states, device)
-    return False
 
 
 def _in_memory_order(grad: Tensor | None, parameter: Tensor) -> Tensor:

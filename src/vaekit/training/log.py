@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from vaekit.atomic import finite
 from vaekit.errors import UserError
 from vaekit.registry import Registry
 
@@ -30,7 +30,7 @@ LOGGERS: Registry[Any] = Registry("logger")
 
 @LOGGERS.register("jsonl", summary="one JSON object a line, in the run's folder")
 class JsonLines:
-    """Append records to a file, each flushed; numbers that are not finite become null.
+    """Append records to a file, each flushed; what is not finite becomes null (`atomic.finite`).
 
     On resume, `position` (bytes, from the checkpoint) cuts off what was logged after the checkpoint.
     """
@@ -76,21 +76,6 @@ class TensorBoard:
     def close(self) -> None:
         """Flush and close."""
         self._writer.close()
-
-
-def finite(value: Any) -> Any:
-    """Return a JSON value with non-finite numbers replaced by None.
-
-    >>> finite({"a": float("nan"), "b": [1.0, float("inf")]})
-    {'a': None, 'b': [1.0, None]}
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return value
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

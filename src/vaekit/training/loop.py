@@ -26,7 +26,7 @@ from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
-from vaekit.training.gradient_sync import APART, keep_in_step, take_gradients
+from vaekit.training.gradient_sync import take_gradients
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger, log_all
 from vaekit.training.optimiser import Adam
@@ -58,6 +58,9 @@ class Fit:
         progress: Progress | None = None,
     ) -> None:
         self.device = choose_device(settings.device)
+        if distributed.world() > 1:
+            for module in (model, *(stage.objective for stage in stages)):
+                distributed.share_batch_norms(module)
         self.sharded = settings.shard and distributed.world() > 1
         if self.sharded:
             sharding.shard(model, self.device)
@@ -66,7 +69,7 @@ class Fit:
         for stage in self.stages:
             stage.objective.to(self.device)
         objectives = [stage.objective for stage in stages]
-        # One precision for all processes: what `auto` comes to depends on the machine.
+        # One precision for all processes: what `auto` chooses depends on the machine.
         self.precision = distributed.from_main(lambda: settle(settings.precision, self.device, model, objectives))
         self.compiled = Compiled(self.model, self.device) if settings.compile else None
         self.source = source.to(self.device)
@@ -138,10 +141,10 @@ class Fit:
             self.skipped_before = skipped
         self.at.done = True
         self._save_checkpoint()
-        found = self.last_held_out or self._validate_plain()
+        held = self.last_held_out or self._validate_plain()
         if self.stage.trace is not None:
-            found = self._of_the_model(found)
-        return FitResult(self.at, found, skipped, self.warnings, self.precision)
+            held = self._of_the_model(held)
+        return FitResult(self.at, held, skipped, self.warnings, self.precision)
 
     def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.stage = self.stages[number]
@@ -182,8 +185,8 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with distributed.sharing(examples_in(x), self.stage.objective.k):
-                self._step(distributed.take(x), distributed.take(y))
+            with distributed.sharing(examples_in(x), settings.seed, self.at.step):
+                self._step(distributed.deal(x), distributed.deal(y))
             self.at.examples += examples_in(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
@@ -281,8 +284,6 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        if not keep_in_step(self.device) and APART not in self.warnings:
-            self.warnings.append(APART)
         self._check_bad_steps()
 
     def _emit(self, record: Mapping[str, Any]) -> None:
@@ -310,24 +311,25 @@ class Fit:
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
-            found = held_out(
+            return held_out(
                 self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
             )
-        return found
 
-    def _judge(self, found: HeldOut) -> None:
-        self.last_held_out = found
+    def _judge(self, held: HeldOut) -> None:
+        self.last_held_out = held
         record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
-        record["valid.loss"] = found.loss
-        if found.elbo is not None:
-            record |= {"valid.elbo": found.elbo}
-        if found.stderr is not None:
-            record |= {"valid.elbo.stderr": found.stderr}
-        record |= {f"valid.{name}": value for name, value in found.terms.items()}
-        latents = found.watch.usage()
+        record["valid.loss"] = held.loss
+        if held.bounded:
+            record["valid.elbo"] = held.elbo
+        if held.bounded and held.refused is not None:
+            record["valid.refused"] = held.refused
+        if held.stderr is not None:
+            record |= {"valid.elbo.stderr": held.stderr}
+        record |= {f"valid.{name}": value for name, value in held.terms.items()}
+        latents = held.watch.usage()
         for latent in latents:
             record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
-        record |= {f"kl_elements.{name}": value for name, value in found.watch.kl_elements().items()}
+        record |= {f"kl_elements.{name}": value for name, value in held.watch.kl_elements().items()}
         self._emit(record)
         collapsed = collapse.warning(latents)
         if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
@@ -335,8 +337,8 @@ class Fit:
             self.progress.note(f"warning: {collapsed}")
         elif not collapsed:
             self.warnings = [w for w in self.warnings if "collapsed" not in w]
-        if found.n and found.score > self.at.best:
-            self.at.best, self.at.best_epoch, self.at.epochs_without = found.score, self.at.epoch, 0
+        if held.n and held.score > self.at.best:
+            self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0
             if self._keeps_best():
                 self._save_best()
         else:
@@ -436,12 +438,12 @@ class Fit:
         elif self.average is not None:
             self.average.keep()
 
-    def _of_the_model(self, found: HeldOut) -> HeldOut:
+    def _of_the_model(self, held: HeldOut) -> HeldOut:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""
         self.model.eval()
         batches = self.source.valid(max(self.settings.batch_size, 500))
         return replace(
-            held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=found.loss
+            held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=held.loss
         )
 
     def _validate_plain(self) -> HeldOut:
@@ -463,7 +465,7 @@ def fit(
     progress: Progress | None = None,
     resume: bool = False,
 ) -> FitResult:
-    """Train `model` in place and return what the run came to; see `Fit`.
+    """Train `model` in place and return the result of the run; see `Fit`.
 
     With a folder, the run logs to log.jsonl and checkpoints; `resume` continues from its last checkpoint, bit for bit
     on the same CPU with as many threads.

@@ -1,4 +1,4 @@
-"""Where a run stands, and what it comes to."""
+"""Training state and result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vaekit.training.validation import HeldOut
 
 @dataclass
 class Position:
-    """Where a run stands; all of it goes into the checkpoint's header."""
+    """How far a run is; all of it goes into the checkpoint's header."""
 
     stage: int = 0
     epoch: int = 0
@@ -28,7 +28,7 @@ class Position:
 
 @dataclass
 class FitResult:
-    """What a run came to: its length, the last held-out evaluation, skipped steps, warnings, its arithmetic."""
+    """The result of a run: its length, the last held-out evaluation, skipped steps, warnings, precision."""
 
     position: Position
     held_out: HeldOut

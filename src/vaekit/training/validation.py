@@ -20,20 +20,28 @@ from vaekit.training.source import Batch, examples_in
 
 @dataclass
 class HeldOut:
-    """What a held-out pass found. `elbo` is None where the model bounds nothing, and `refused` says why."""
+    """The result of a held-out pass. `elbo` is None where there is none or it is not finite, and `refused` says why.
+
+    `loss` is None without an objective or examples; `bounded` says whether the traces bound log p(x).
+    """
 
     elbo: float | None
     stderr: float | None
     refused: str | None
-    loss: float
+    loss: float | None
     n: int
     terms: dict[str, float] = field(default_factory=dict)
     watch: LatentWatch = field(default_factory=LatentWatch)
 
+    bounded: bool = False
+
     @property
     def score(self) -> float:
-        """The number that early stopping maximises."""
-        return -self.loss if self.elbo is None else self.elbo
+        """What early stopping maximises: the ELBO, or minus the loss of what has none; -inf if not finite."""
+        value = self.elbo
+        if value is None and not self.bounded and self.loss is not None:
+            value = -self.loss
+        return -math.inf if value is None or not math.isfinite(value) else value
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def held_out(
 ) -> HeldOut:
     """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
 
-    The model must be in eval mode. Without an objective there is no loss (NaN). `bounded` False skips the ELBO (a stage
+    The model must be in eval mode. Without an objective there is no loss. `bounded` False skips the ELBO (a stage
     whose trace is not of the data). `device` is the model's, whose noise is seeded.
     """
     watch = LatentWatch()
@@ -75,8 +83,8 @@ def held_out(
     with seeded(seed, device):
         for x, y in batches:
             size = examples_in(x)
-            with distributed.sharing(size):
-                x, y = distributed.take(x), distributed.take(y)
+            with distributed.sharing(size, seed, n):
+                x, y = distributed.deal(x), distributed.deal(y)
                 trace = make_trace(x, y, k=1, hard=True)
                 refused = refused or distributed.first_text(bounds.refusal(trace))
                 if bounded and refused is None:
@@ -84,20 +92,24 @@ def held_out(
                     values.append(elbos if distributed.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                         terms[name] = terms.get(name, 0.0) + float(distributed.share_of_mean(value.double())) * size
-            if objective is not None:
-                with distributed.sharing(size, objective.k):
+                if objective is not None:
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
-                watch.add(trace)
+                    watch.add(trace)
             n += size
     if n == 0:
-        return HeldOut(None, None, "there are no held-out examples", math.nan, 0)
+        return HeldOut(None, None, "there are no held-out examples", None, 0)
     watch.join()
     loss, *joined = distributed.sums([loss, *terms.values()])
     terms = dict(zip(terms, joined))
-    elbo, stderr = _mean(values) if bounded and refused is None else (None, None)
-    loss = math.nan if objective is None else loss / n
-    return HeldOut(elbo, stderr, refused, loss, n, {k: v / n for k, v in terms.items()}, watch)
+    terms = {name: value / n for name, value in terms.items()}
+    bounded = bounded and refused is None
+    elbo, stderr = _mean(values) if bounded else (None, None)
+    if elbo is not None and not math.isfinite(elbo):
+        parts = [f"{name} is {value}" for name, value in terms.items() if not math.isfinite(value)]
+        refused = f"the held-out ELBO is {elbo}: {', '.join(parts)}"
+        elbo = stderr = None
+    return HeldOut(elbo, stderr, refused, None if objective is None else loss / n, n, terms, watch, bounded)
 
 
 def named_kl(trace: Trace) -> dict[str, Tensor]:
