@@ -20,7 +20,7 @@ from vaekit.data.download import cache_folder
 from vaekit.devices import device_of, seeded
 from vaekit.errors import UserError
 from vaekit.inference import Progress, joined
-from vaekit.metrics.base import Subject
+from vaekit.metrics.base import Subject, once
 from vaekit.metrics.inception import load_inception
 
 VERSION = 1  # raise when the classifier or its training changes: cached ones are then trained again
@@ -100,6 +100,7 @@ def fingerprint(x: Tensor, y: Tensor) -> str:
     return digest.hexdigest()[:12]
 
 
+@once
 def extractor(subject: Subject) -> Extractor:
     """Return the extractor for a subject: Inception-v3 if `options["inception"]` names its weights, else a classifier
     trained on the training split and cached by the data's fingerprint, with its accuracy on the test split as a fact.
@@ -107,10 +108,6 @@ def extractor(subject: Subject) -> Extractor:
     Raises:
         UserError: no weights are given and the data have no labels to train a classifier on.
     """
-    return subject.once("extractor", lambda: _extractor(subject))
-
-
-def _extractor(subject: Subject) -> Extractor:
     device = device_of(subject.model)
     weights = subject.options.get("inception")
     if weights is not None:
