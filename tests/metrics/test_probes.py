@@ -14,7 +14,8 @@ from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.base import METRICS, Result, Subject, evaluate
-from vaekit.metrics.probes import hole_share, matched_accuracy, nearest
+from vaekit.metrics.distances import nearest
+from vaekit.metrics.probes import hole_share, matched_accuracy
 from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim
 from vaekit.metrics.uncertainty import bootstrap, over_folds, share, wilson
 from vaekit.models.vae import VAE

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaekit.inference import batched, joined
 from vaekit.metrics.base import Result, Subject, metric, once, refused
+from vaekit.metrics.distances import nearest
 from vaekit.metrics.factor_scores import regression, standardised
 from vaekit.metrics.uncertainty import bootstrap, share
 from vaekit.models.base import Model
@@ -111,15 +112,6 @@ def clustering(subject: Subject) -> dict[str, Result]:
         name: Result(value, unit, len(labels), stderr, facts={"clusters": count})
         for (name, unit), value, stderr in zip(units.items(), values, errors)
     }
-
-
-def nearest(points: Tensor, reference: Tensor, block: int = 1024) -> Tensor:
-    """Return the distance of each point (P, D) to its nearest reference (R, D): (P,), a block at a time.
-
-    >>> nearest(torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [5.0]])).tolist()
-    [1.0, 2.0]
-    """
-    return torch.cat([torch.cdist(part, reference).amin(1) for part in points.split(block)])
 
 
 def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np.ndarray, float]:
