@@ -211,7 +211,7 @@ def ais(subject: Subject) -> dict[str, Result]:
     """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = settings(subject)
-    annealed = annealed_importance(subject.model, x, y, how, progress=subject.told("ais"))
+    annealed = annealed_importance(subject.model, x, y, how, progress=subject.progress_of("ais"))
     measure = measure_of(subject.model.trace(*subject.first(1)).px)
     return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
 
@@ -230,7 +230,7 @@ def ais_gap(subject: Subject) -> dict[str, Result]:
     """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
     require(subject.model, *subject.first(2))
-    bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.told("ais_gap"))
+    bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.progress_of("ais_gap"))
     lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
     facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
     return {"ais_gap": mean_of(bracket.upper - bracket.forward.values, NATS, **facts)}
@@ -250,7 +250,9 @@ def rate_distortion(subject: Subject) -> dict[str, Result]:
     """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = replace(settings(subject), start="prior")
-    annealed = annealed_importance(subject.model, x, y, how, curve=True, progress=subject.told("rate_distortion"))
+    annealed = annealed_importance(
+        subject.model, x, y, how, curve=True, progress=subject.progress_of("rate_distortion")
+    )
     rate, distortion = (annealed.curve[name].double() for name in ("rate", "distortion"))
     # the curve falls: the area is ∫ rate dD, taken from the prior's distortion down to that at β = 1
     area = -torch.trapezoid(rate, distortion, dim=0)

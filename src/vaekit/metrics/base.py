@@ -113,13 +113,13 @@ class Subject:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
-    def told(self, name: str) -> Progress:
+    def progress_of(self, name: str) -> Progress:
         """Return what reports the progress of one metric, (done, all)."""
         return lambda done, total: self.progress(name, done, total)
 
     def batches(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
         """Yield test batches as the model takes them, with labels where it is conditioned on them."""
-        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.told(name))
+        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.progress_of(name))
 
     def per_example(self, name: str, call: Callable[[Any, Tensor | None], Tensor]) -> Tensor:
         """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaekit.errors import UserError
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Result, Subject, metric, refuses
 from vaekit.metrics.uncertainty import bootstrap, share
 
-MOST = 5000
+MAX_EXAMPLES = 5000
 """Examples used, at most."""
 CATEGORICAL = ("shape",)
 """Factors, by name, whose values have no order."""
@@ -20,11 +19,9 @@ UNIT = "of 1"
 def _data(subject: Subject) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return codes (N, D), factors (N, F) and the names of those that vary among the first 5,000 examples."""
     assert subject.factors is not None
-    n = min(len(subject.x), MOST)
+    n = min(len(subject.x), MAX_EXAMPLES)
     factors = subject.factors[:n].numpy()
     varied = scores.varied_factors(factors)
-    if not varied:
-        raise UserError("no factor takes more than one value among these examples")
     names = subject.info.factor_names or tuple(f"factor {j}" for j in range(factors.shape[1]))
     return subject.features[:n].double().numpy(), factors[:, varied], [names[j] for j in varied]
 

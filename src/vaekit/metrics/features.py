@@ -25,7 +25,7 @@ from vaekit.metrics.inception import load_inception
 
 VERSION = 1  # raise when the classifier or its training changes: cached ones are then trained again
 WIDTH = 128
-MOST = 20_000
+MAX_EXAMPLES = 20_000
 STEPS = (100, 600)
 
 
@@ -120,12 +120,12 @@ def extractor(subject: Subject) -> Extractor:
         )
     x, y = subject.train()
     assert y is not None
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MAX_EXAMPLES]
     x, y = subject.show(x[rows]), y[rows]
     classes = max(int(y.max()), int(subject.y.max())) + 1
     name = f"classifier-{subject.info.name}-{fingerprint(x, y)}"
-    told = subject.told("train a classifier for features")
-    network = _cached(cache_folder() / "features" / f"{name}.safetensors", x, y, classes, told).to(device)
+    progress = subject.progress_of("train a classifier for features")
+    network = _cached(cache_folder() / "features" / f"{name}.safetensors", x, y, classes, progress).to(device)
     _, logits = Extractor(name, network)(subject.show(subject.x))
     accuracy = float((logits.argmax(1) == subject.y).double().mean())
     return Extractor(name, network, {"features_accuracy": accuracy})

@@ -112,13 +112,13 @@ def gaps(subject: Subject) -> dict[str, Result]:
     ais.require(model, x, y)
     steps = int(subject.options.get("gaps_steps", 500))
     diagonal, full = (
-        fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.told(f"gaps: {family}"))
+        fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.progress_of(f"gaps: {family}"))
         for family in FAMILIES
     )
     # the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing
     log_px = bounds.log_mean_exp(_elbo_samples(model, x, y, full.q, 5000)).cpu()
     source, how = "importance-weighted from the optimised q, K=5000", ais.settings(subject)
-    annealed = ais.annealed_importance(model, x, y, how, progress=subject.told("gaps: ais")).values
+    annealed = ais.annealed_importance(model, x, y, how, progress=subject.progress_of("gaps: ais")).values
     if annealed.mean() > log_px.mean():
         log_px, source = annealed, f"ais, {how.steps} steps, {how.chains} chains"
     k = max(1, ROWS // len(x))

@@ -166,7 +166,7 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
     # of few examples several samples each, of many one each from some
     samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))
     torch.manual_seed(subject.seed)  # whatever the traces above have drawn
-    pieces = decompose(mixture, p, samples, subject.told("kl_decomposition"))
+    pieces = decompose(mixture, p, samples, subject.progress_of("kl_decomposition"))
     facts: dict[str, Any] = {"samples": samples}
     return {
         "mutual_information": _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts),

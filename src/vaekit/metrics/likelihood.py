@@ -31,7 +31,7 @@ NATS = "nats an example"
 )
 def elbo(subject: Subject) -> dict[str, Result]:
     """The plain ELBO and its two terms, one posterior sample an example."""
-    values, first = list[Tensor](), list[Tensor]()
+    values, log_px = list[Tensor](), list[Tensor]()
     kls: dict[str, list[Tensor]] = {}
     measure = reason = None
     for x, y in subject.pieces("elbo"):
@@ -41,7 +41,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
             break
         measure = measure_of(trace.px)
         values.append(bounds.elbo(trace))
-        first.append(trace.log_px.mean(0))
+        log_px.append(trace.log_px.mean(0))
         for name, kl in trace.kl.items():
             kls.setdefault(name, []).append(kl.mean(0) if kl.dim() > 1 else kl)
     reason, measure = subject.agreed(reason), subject.agreed(measure)
@@ -51,7 +51,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
     by_latent = {name: subject.join_pieces(kls.get(name, [])) for name in names}
     out = {
         "elbo": mean_of(subject.join_pieces(values), NATS, measure=measure),
-        "log_px": mean_of(subject.join_pieces(first), NATS, measure=measure),
+        "log_px": mean_of(subject.join_pieces(log_px), NATS, measure=measure),
         "kl": mean_of(torch.stack(list(by_latent.values())).sum(0), NATS),
     }
     if len(by_latent) > 1:

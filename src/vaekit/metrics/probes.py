@@ -15,7 +15,7 @@ from vaekit.metrics.factor_scores import regression, standardised
 from vaekit.metrics.uncertainty import bootstrap, share
 from vaekit.models.base import Model
 
-MOST = 10_000
+MAX_EXAMPLES = 10_000
 """Training examples that probes are fitted on, at most: the first ones of a seeded order."""
 
 
@@ -25,9 +25,9 @@ def train_features(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     assert subject.train is not None
     x, y = subject.train()
     assert y is not None
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
-    model, told = subject.model, subject.told("encode training examples")
-    z = batched(model, model.features, x[rows], y[rows], size=subject.batch_size, seed=subject.seed, progress=told)
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MAX_EXAMPLES]
+    model, progress = subject.model, subject.progress_of("encode training examples")
+    z = batched(model, model.features, x[rows], y[rows], size=subject.batch_size, seed=subject.seed, progress=progress)
     return z.numpy(), y[rows].numpy()
 
 
@@ -152,7 +152,7 @@ def prior_holes(subject: Subject) -> dict[str, Result]:
         if latent.z is not latent.code or not latent.z.dtype.is_floating_point:
             return {"holes": refused("the latent is discrete, and holes are defined by distances", "share")}
         codes.append(latent.z[0].flatten(1))
-    every = joined(codes)[:MOST]
+    every = joined(codes)[:MAX_EXAMPLES]
     if len(every) < 20:
         return {"holes": refused("fewer than 20 examples are too few for an aggregate posterior", "share")}
     prior = model.sample_latent(len(every), subject.labels(len(every))).flatten(1).cpu()

@@ -14,7 +14,7 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
 from vaekit.metrics.features import extractor
 from vaekit.metrics.uncertainty import bootstrap, folds, over_folds, share
 
-MOST = 10_000
+MAX_EXAMPLES = 10_000
 """Samples drawn, at most, and test examples compared with them."""
 
 
@@ -36,11 +36,11 @@ def compared(subject: Subject) -> Compared:
     Samples of binary data are draws from p(x|z), as the data are; of other data means, as is usual.
     """
     extract = extractor(subject)
-    n = min(len(subject.x), MOST)
+    n = min(len(subject.x), MAX_EXAMPLES)
     draw = subject.info.kind == "binary"
     fakes = subject.show(subject.samples(n, draw=draw))
-    real, real_logits = extract(subject.show(subject.x[:n]), progress=subject.told("features of test examples"))
-    fake, fake_logits = extract(fakes, progress=subject.told("features of samples"))
+    real, real_logits = extract(subject.show(subject.x[:n]), progress=subject.progress_of("features of test examples"))
+    fake, fake_logits = extract(fakes, progress=subject.progress_of("features of samples"))
     kind = "draws from p(x|z)" if draw else "means of p(x|z)"
     return Compared(real, fake, real_logits, fake_logits, {"features": extract.name, "samples": kind, **extract.facts})
 

@@ -16,7 +16,7 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
 
 HIDDEN = 0.2
 """The share of observed cells that are hidden to judge by."""
-MOST = 2**17
+MAX_ROWS = 2**17
 """Decoder rows (examples times samples) at once."""
 CELL = "nats a cell"
 REFERENCE = "Mattei & Frellsen 2019, arXiv:1812.02633"
@@ -53,9 +53,11 @@ def predicted(subject: Subject) -> Hidden:
     """
     cells = hide(subject.x, subject.seed)
     parts: list[tuple[Tensor, Tensor]] = []
-    k = min(subject.k, MOST)
+    k = min(subject.k, MAX_ROWS)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
-    for pair, _ in batches(subject.model, both, size=max(1, MOST // k), progress=subject.told("hidden cells")):
+    for pair, _ in batches(
+        subject.model, both, size=max(1, MAX_ROWS // k), progress=subject.progress_of("hidden cells")
+    ):
         kept, whole = pair.unbind(1)
         trace = subject.model.trace(kept, k=k, hard=True)
         bounds.require(trace)
