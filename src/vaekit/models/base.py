@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.conditional import Likelihood
 from vaekit.errors import Unsupported
 from vaekit.trace import Trace
 
@@ -40,6 +41,8 @@ class Model(nn.Module):
 
     takes_label: bool = False
     gives_label: bool = False
+    encoder_parts: tuple[str, ...] = ("posterior", "posteriors")
+    """The parts, by their names in the model, that make q(z|x); the others make p(x, z)."""
 
     def offers(self, method: Callable[..., Any]) -> bool:
         """Return whether this model defines a method of `Model`, given as e.g. `Model.sample_latent`.
@@ -84,7 +87,7 @@ class Model(nn.Module):
 
         `temperature` multiplies the prior's standard deviation.
         """
-        self._lacks("does not sample")
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return p(z), or p(z|y) where the prior is conditional, of a code as q scores it."""
@@ -121,6 +124,9 @@ class Model(nn.Module):
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
+        likelihood = getattr(self, "likelihood", None)
+        if isinstance(likelihood, Likelihood):
+            likelihood.start_from(mean)
 
     @property
     def examples_wanted(self) -> int:
@@ -133,7 +139,7 @@ class Model(nn.Module):
     def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """Yield (role, name, parameter) with role "encoder" (the posterior) or "decoder" (prior and likelihood)."""
         for name, parameter in self.named_parameters():
-            yield ("encoder" if name.split(".")[0] in ("posterior", "posteriors") else "decoder"), name, parameter
+            yield ("encoder" if name.split(".")[0] in self.encoder_parts else "decoder"), name, parameter
 
     def after_step(self, step: int) -> None:
         """Called by training after each optimiser step, e.g. for moving averages that are not gradients."""

@@ -13,7 +13,7 @@ from vaekit.conditional import Likelihood, Prior, apply_net
 from vaekit.distributions.base import tempered
 from vaekit.distributions.codes import Quantised
 from vaekit.errors import UserError
-from vaekit.models.base import Model, point, shown
+from vaekit.models.base import Model, point
 from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.posteriors.quantised import CodePosterior
@@ -51,10 +51,7 @@ class CodeVAE(VAE):
 
     def trace_uniform(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace with the uniform prior in place of the fitted one."""
-        q = self.encode(x)
-        draw = self.posterior.draw(q, k, hard)
-        latent = Latent(q, self.uniform(), draw.z, draw.code)
-        return Trace(x, y, {"z": latent}, self.decode(draw.z), costs=draw.costs)
+        return self._traced(self.uniform(), x, y, k, hard)
 
     def trace_prior(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace the prior as a model of the codes: its x are the codes of x, which take no gradient."""
@@ -230,14 +227,6 @@ class TwoLevelCodes(Model):
         codes = self.sample_codes(n, temperature)
         z = {name: part.embed(codes[name]) for name, part in self.levels}
         return torch.cat([self._up(z["top"]), z["bottom"]], 1)
-
-    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples: codes from the priors, then the mean of p(x|t, b), or a draw from it."""
-        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
 
     def after_step(self, step: int) -> None:
         """Move the codebooks."""

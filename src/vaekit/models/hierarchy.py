@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -202,10 +202,6 @@ class Hierarchy(Model):
         width = sum(size(shape) for shape in self.shapes[:k])
         return shown(self.decode(torch.cat([kept[:, :width].expand(n, -1, -1), drawn[..., width:]], -1)), draw)
 
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
-
 
 def level_names(count: int) -> list[str]:
     """Return the names of the levels, the top first.
@@ -283,8 +279,3 @@ class BottomUp(Hierarchy):
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z_1|x) of the bottom level, (B,)."""
         return self.posteriors[0](x)
-
-    def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
-        """Yield (role, name, parameter): the posteriors are the encoder."""
-        for name, parameter in self.named_parameters():
-            yield ("encoder" if name.startswith("posteriors.") else "decoder"), name, parameter

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from torch import Tensor, nn
 
 from vaekit import distributed
 from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
-from vaekit.trace import Trace
+from vaekit.trace import Latent, Trace
 
 MODEL = "model"
 OBJECTIVES: Registry[type[Term]] = Registry("objective", "vaekit.objectives")
@@ -99,6 +101,11 @@ class Objective(nn.Module):
         for name, parameter in self.named_parameters():
             if id(parameter) in mine or (player == MODEL and id(parameter) not in others):
                 yield name, parameter
+
+
+def total_of(value: Callable[[Latent], Tensor], trace: Trace, names: Collection[str] | None) -> Tensor:
+    """Return the sum of `value` over the trace's latents, or over those of `names`."""
+    return reduce(add, [value(latent) for name, latent in trace.latents.items() if names is None or name in names])
 
 
 def mean_over_samples(value: Tensor) -> Tensor:

@@ -13,21 +13,12 @@ import torch
 from torch import nn
 
 from vaekit.errors import UserError
+from vaekit.nets.base import Net
 
 
 def networks(model: nn.Module) -> list[nn.Module]:
-    """Return the outermost networks of a model: the modules that can be widened."""
-    networks: list[nn.Module] = []
-
-    def look(module: nn.Module) -> None:
-        for child in module.children():
-            if hasattr(child, "make_head"):
-                networks.append(child)
-            else:
-                look(child)
-
-    look(model)
-    return networks
+    """Return the outermost networks of a model."""
+    return [net for child in model.children() for net in ([child] if isinstance(child, Net) else networks(child))]
 
 
 def require_compiler(device: torch.device) -> None:

@@ -28,13 +28,13 @@ from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import take_gradients
 from vaekit.training.interrupt import deferred_interrupt
-from vaekit.training.log import JsonLines, Logger, log_all
+from vaekit.training.log import JsonLines, Logger
 from vaekit.training.optimiser import Adam
 from vaekit.training.precision import arithmetic, settle
-from vaekit.training.progress import Progress, Silent
+from vaekit.training.progress import Progress
 from vaekit.training.running_means import Sums
 from vaekit.training.settings import TrainSettings
-from vaekit.training.source import Source, examples_in
+from vaekit.training.source import Source
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.state import FitResult, Position
 from vaekit.training.validation import HeldOut, evaluating, held_out
@@ -77,7 +77,7 @@ class Fit:
         self.folder = folder
         # The first process alone writes and shows; the others do all else alike.
         self.loggers = list(loggers) if distributed.is_main() else []
-        self.progress = (progress or Silent()) if distributed.is_main() else Silent()
+        self.progress = progress if progress and distributed.is_main() else Progress()
         self.heard: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
@@ -185,9 +185,9 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with distributed.sharing(examples_in(x), settings.seed, self.at.step):
+            with distributed.sharing(len(x), settings.seed, self.at.step):
                 self._step(distributed.deal(x), distributed.deal(y))
-            self.at.examples += examples_in(x)
+            self.at.examples += len(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
                 break
@@ -289,7 +289,8 @@ class Fit:
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
             self.jsonl.log(record)
-        log_all(self.loggers, record)
+        for logger in self.loggers:
+            logger.log(record)
         self.progress.update(self.at.stage_step, record)
 
     def _skipped(self) -> int:
