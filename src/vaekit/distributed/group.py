@@ -186,8 +186,8 @@ def first_text(text: str | None) -> str | None:
         return text
     has = torch.zeros(_world)
     has[_rank] = float(text is not None)
-    found = sum_in_place(has).nonzero().flatten().tolist()
-    return broadcast_text(text, found[0]) if found else None
+    having = sum_in_place(has).nonzero().flatten().tolist()
+    return broadcast_text(text, having[0]) if having else None
 
 
 def sum_in_place(x: Tensor) -> Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.conditional import Likelihood
 from vaekit.errors import Unsupported
 from vaekit.trace import Trace
 
@@ -124,9 +123,8 @@ class Model(nn.Module):
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
-        likelihood = getattr(self, "likelihood", None)
-        if isinstance(likelihood, Likelihood):
-            likelihood.start_from(mean)
+        if hasattr(self, "likelihood"):
+            cast(Any, self.likelihood).start_from(mean)
 
     @property
     def examples_wanted(self) -> int:

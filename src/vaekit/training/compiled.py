@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from vaekit.errors import UserError
-from vaekit.nets.base import Net
 
 
 def networks(model: nn.Module) -> list[nn.Module]:
-    """Return the outermost networks of a model."""
-    return [net for child in model.children() for net in ([child] if isinstance(child, Net) else networks(child))]
+    """Return the outermost networks of a model: the modules that can be widened."""
+    return [net for child in model.children() for net in ([child] if hasattr(child, "widen") else networks(child))]
 
 
 def require_compiler(device: torch.device) -> None:
