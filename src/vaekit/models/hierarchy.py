@@ -168,11 +168,7 @@ class Hierarchy(Model):
         return next(self.parameters())
 
     def sample(
-        self,
-        n: int,
-        y: Tensor | None = None,
-        temperature: float | Sequence[float] = 1.0,
-        draw: bool = False,
+        self, n: int, y: Tensor | None = None, temperature: float | Sequence[float] = 1.0, draw: bool = False
     ) -> Tensor:
         """Return `n` samples: the levels from their priors, then the mean of p(x|z), or a draw from it if `draw`.
 

@@ -30,8 +30,7 @@ class Reconstruction(Term):
 
 
 @OBJECTIVES.register(
-    "rate",
-    reference="Kingma & Welling 2014, arXiv:1312.6114; free bits: Kingma et al. 2016, arXiv:1606.04934",
+    "rate", reference="Kingma & Welling 2014, arXiv:1312.6114; free bits: Kingma et al. 2016, arXiv:1606.04934"
 )
 class Rate(Term):
     """β Σ KL(q ‖ p), (B,) nats, over every latent or the named ones; with λ free bits, max(λ, KL) is charged.

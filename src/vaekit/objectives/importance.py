@@ -89,8 +89,7 @@ class _Weighted(Term):
 
 
 @OBJECTIVES.register(
-    "importance-weighted",
-    reference="Burda et al. 2016, arXiv:1509.00519; dreg: Tucker et al. 2019, arXiv:1810.04152",
+    "importance-weighted", reference="Burda et al. 2016, arXiv:1509.00519; dreg: Tucker et al. 2019, arXiv:1810.04152"
 )
 class ImportanceWeighted(_Weighted):
     """-log (1/K) Σ_k p(x, z_k) / q(z_k|x), (B,) nats; its value is the bound itself, whatever the gradient.

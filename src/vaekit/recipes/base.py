@@ -105,9 +105,7 @@ def recipe(
     `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it.
     """
 
-    def add(
-        build: Callable[[SettingsOf[M, L], DataInfo], Built],
-    ) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
+    def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
         made = Recipe(name, reference, summary, build, defaults, needs_labels, takes)
         RECIPES.register(name, summary=summary, reference=reference)(made)

@@ -96,11 +96,7 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
     return Built.of(BottomUp(posteriors, priors, likelihood(m, data)), objective(settings.objective))
 
 
-@recipe(
-    "ladder-vae",
-    reference="Sønderby et al. 2016, arXiv:1602.02282",
-    objective={"beta": "linear 0 1 30%"},
-)
+@recipe("ladder-vae", reference="Sønderby et al. 2016, arXiv:1602.02282", objective={"beta": "linear 0 1 30%"})
 def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
     m, net = settings.model, normalised_mlp if settings.model.norm == "batch" else mlp
