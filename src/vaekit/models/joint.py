@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,15 +86,11 @@ class JointVAE(Model):
 
     def posterior(self, name: str) -> Posterior:
         """Return the posterior of one latent."""
-        part = self.posteriors[name]
-        assert isinstance(part, Posterior)
-        return part
+        return cast(Posterior, self.posteriors[name])
 
     def prior(self, name: str) -> Prior:
         """Return the prior of one latent."""
-        part = self.priors[name]
-        assert isinstance(part, Prior)
-        return part
+        return cast(Prior, self.priors[name])
 
     def encode_all(self, x: Any) -> dict[str, Distribution]:
         """Return q(zⁱ|x) by name."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -69,10 +70,8 @@ class Objective(nn.Module):
             raise ValueError(f"no network was given for the players {sorted(missing)}")
 
     def each(self) -> Iterator[Term]:
-        """Yield the terms."""
-        for term in self.terms:
-            assert isinstance(term, Term)
-            yield term
+        """Return the terms."""
+        return iter(cast(Sequence[Term], self.terms))
 
     @property
     def player_names(self) -> list[str]:
@@ -87,8 +86,7 @@ class Objective(nn.Module):
         totals: dict[str, Tensor] = {}
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
-            value = term(trace)
-            value = distributed.share_of_mean(value)
+            value = distributed.share_of_mean(term(trace))
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()

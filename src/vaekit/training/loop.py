@@ -112,9 +112,11 @@ class Fit:
         with seeded(self.settings.seed, self.device):
             if resume and self.folder is not None and distributed.is_main():
                 sweep(self.folder)
-            values = [*self.model.state_dict().values(), *self._objective_values()]
+            modules = [self.model, *(stage.objective for stage in self.stages)]
+            values = [value for module in modules for value in module.state_dict().values()]
             distributed.same_start([value for value in values if not is_part(value)])
-            state = self._find_checkpoint() if resume else None
+            path = self._path(LAST)
+            state = checkpoint.find(path) if resume and path is not None else None
             if self.folder is not None and distributed.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
@@ -141,7 +143,7 @@ class Fit:
             self.skipped_before = skipped
         self.at.done = True
         self._save_checkpoint()
-        held = self.last_held_out or self._validate_plain()
+        held = self.last_held_out or self._validate(averaged=False)
         if self.stage.trace is not None:
             held = self._of_the_model(held)
         return FitResult(self.at, held, skipped, self.warnings, self.precision)
@@ -308,10 +310,11 @@ class Fit:
 
     # -- held-out evaluation --------------------------------------------------------------------------------------
 
-    def _validate(self) -> HeldOut:
+    def _validate(self, averaged: bool = True) -> HeldOut:
+        average = self.average if averaged else None
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
-        with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
+        with evaluating(self.model, self.stage.objective), average.applied() if average else nullcontext():
             return held_out(
                 self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
             )
@@ -371,9 +374,6 @@ class Fit:
         waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
         return self.heard is not None and not waits and bool(self.heard[which] > 0)
 
-    def _objective_values(self) -> list[Tensor]:
-        return [value for stage in self.stages for value in stage.objective.state_dict().values()]
-
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / "checkpoints" / name
 
@@ -394,10 +394,6 @@ class Fit:
         meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(path, tensors, meta, writes=distributed.is_main())
-
-    def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        path = self._path(LAST)
-        return None if path is None else checkpoint.find(path)
 
     def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, meta = state
@@ -435,7 +431,7 @@ class Fit:
         if self._keeps_best() and self.at.best > -math.inf:
             tensors = self._best_tensors if path is None else checkpoint.load_on_all(path)
             checkpoint.load_model(self.model, tensors, path)
-            self.last_held_out = self._validate_plain()
+            self.last_held_out = self._validate(averaged=False)
         elif self.average is not None:
             self.average.keep()
 
@@ -446,13 +442,6 @@ class Fit:
         return replace(
             held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=held.loss
         )
-
-    def _validate_plain(self) -> HeldOut:
-        average, self.average = self.average, None
-        try:
-            return self._validate()
-        finally:
-            self.average = average
 
 
 def fit(
