@@ -63,7 +63,7 @@ def decompose(q: Any, p: Any, z: Tensor, n: int, estimator: Estimator = "mss") -
     >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
     >>> q, p = DiagonalNormalFamily(torch.zeros(3, 2), torch.zeros(3, 2)), StandardNormalFamily(torch.zeros(2))
     >>> parts = decompose(q, p, q.rsample(), n=3)
-    >>> bool(parts.total_correlation.abs().max() < 1e-6)  # all posteriors alike: nothing is told, nothing depends
+    >>> bool(parts.total_correlation.abs().max() < 1e-6)  # all posteriors alike: no dependence
     True
     """
     # Where processes share the batch, each scores every code under its own posteriors: the sums over j are then joined.

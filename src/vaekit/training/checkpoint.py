@@ -124,10 +124,10 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 def load_model(model: nn.Module, tensors: Mapping[str, Tensor], path: object) -> None:
     """Copy tensors into a model; names or shapes that do not fit are a UserError naming the first."""
     own = model_tensors(model)
-    odd = sorted(set(own) ^ set(tensors))
-    odd += sorted(name for name in set(own) & set(tensors) if own[name].shape != tensors[name].shape)
-    if odd:
-        raise UserError(f"{path} does not fit this model: '{odd[0]}' differs ({len(odd)} in all)")
+    differing = sorted(set(own) ^ set(tensors))
+    differing += sorted(name for name in set(own) & set(tensors) if own[name].shape != tensors[name].shape)
+    if differing:
+        raise UserError(f"{path} does not fit this model: '{differing[0]}' differs ({len(differing)} in all)")
     with torch.no_grad():
         for name, value in own.items():
             put(value, tensors[name])

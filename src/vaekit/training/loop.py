@@ -78,7 +78,7 @@ class Fit:
         # The first process alone writes and shows; the others do all else alike.
         self.loggers = list(loggers) if distributed.is_main() else []
         self.progress = progress if progress and distributed.is_main() else Progress()
-        self.heard: Tensor | None = None
+        self.raised: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
         self.skipped_before = 0
@@ -236,8 +236,8 @@ class Fit:
             self.bounded = not distributed.any_of(bounds.refusal(trace) is not None)
         self._account(trace, losses)
         del trace  # what it holds beside the graph goes back before gradients want room
-        said = (self._interrupt.is_set(), self._time_to_save())
-        grads, self.heard = take_gradients(losses, self.optimisers, self.stage.objective, said, self.sharded)
+        flags = (self._interrupt.is_set(), self._time_to_save())
+        grads, self.raised = take_gradients(losses, self.optimisers, self.stage.objective, flags, self.sharded)
         factor = self._factor(step, self.total)
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
@@ -368,11 +368,11 @@ class Fit:
         return distributed.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
 
     def _together(self, which: int, mine: bool) -> bool:
-        """Return what all processes heard at the last step; a CUDA device is waited for at log records alone."""
+        """Return whether any process raised the flag at the last step; CUDA is waited for at log records alone."""
         if distributed.world() == 1:
             return mine
         waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
-        return self.heard is not None and not waits and bool(self.heard[which] > 0)
+        return self.raised is not None and not waits and bool(self.raised[which] > 0)
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / "checkpoints" / name

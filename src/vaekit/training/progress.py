@@ -12,7 +12,7 @@ class Progress:
     """Follows a run and shows nothing of it; what shows something derives from it."""
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """Start a stage of `total` steps, `done` of them behind us."""
+        """Start a stage of `total` steps, `done` of them already taken."""
 
     def update(self, done: int, record: Mapping[str, Any]) -> None:
         """Show the newest record."""
