@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 
 class UserError(ValueError):
     """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
@@ -29,3 +32,11 @@ class TrainingFailed(RuntimeError):
 
 class PeerLost(RuntimeError):
     """Another process of the same run has ended, so that this one cannot go on alone."""
+
+
+def optional(module: str, sentence: str) -> Any:
+    """Import a module of an optional package; a UserError of that sentence where the package is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(sentence) from None

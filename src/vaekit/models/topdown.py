@@ -15,7 +15,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFami
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import Choose, Hierarchy, Visit, level_names
 from vaekit.nets.base import Net, activation, size
-from vaekit.nets.normalised import BatchNorm
+from vaekit.nets.mlp import BatchNorm
 from vaekit.nets.stream import Bottleneck, Grid, start, unpool
 
 

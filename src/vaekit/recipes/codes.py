@@ -15,7 +15,7 @@ from vaekit.nets.base import Net, Widths
 from vaekit.nets.build import NETS
 from vaekit.nets.build import network as make_network
 from vaekit.nets.conv import grids
-from vaekit.nets.grid import GridNet
+from vaekit.nets.resnet import GridNet
 from vaekit.objectives.base import Objective
 from vaekit.objectives.codes import Cost, quantised
 from vaekit.objectives.elbo import Reconstruction
@@ -101,7 +101,7 @@ def code_objective(m: CodeSettings, commitment: float | str = 0.0) -> Objective:
 def code_stages(
     share: float, kind: type[CodeVAE] | type[TwoLevelCodes], prior: nn.Module, objective: Objective, *more: Cost
 ) -> tuple[Stage, ...]:
-    """Return the stages of a model of `kind`: quantiser and decoder on the uniform prior, then the prior (`share`)."""
+    """Return the stages of a model of `kind`: quantiser and decoder, then for a `share` the prior."""
     if not list(prior.parameters()):
         return (Stage(objective, trainable=("posterior", "likelihood")),)
     return (

@@ -87,7 +87,10 @@ def adversarial(
     moved = z.detach().clone()
     for _ in range(steps):
         moved.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(loss(moved).sum(), [moved])
+        total = loss(moved).sum()
+        if not total.requires_grad:
+            raise UserError("an adversarial direction needs a decoder's mean with a gradient; use near or interpolate")
+        (gradient,) = torch.autograd.grad(total, [moved])
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, *[1] * (z.dim() - 1))
         moved = (moved + radius / steps * gradient / length).detach()
     with torch.no_grad():
