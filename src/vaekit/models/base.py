@@ -84,7 +84,7 @@ class Model(nn.Module):
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
 
-        `temperature` multiplies the prior's standard deviation.
+        `temperature` multiplies the prior's standard deviation. It takes `sample_latent` and `decode`, no more.
         """
         return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
