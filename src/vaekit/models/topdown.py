@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,8 @@ class TopDown(Hierarchy):
         self.shapes = [block.shape for block in blocks]
 
     def each(self) -> Iterator[Block]:
-        """Yield the blocks, top first."""
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            yield block
+        """Return the blocks, top first."""
+        return iter(cast(Sequence[Block], self.blocks))
 
     def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up for the evidence, then down taking z from each q."""
