@@ -56,52 +56,43 @@ def warning(latents: Sequence[Usage]) -> str | None:
 
 @dataclass
 class LatentWatch:
-    """Running sums over held-out batches for each latent."""
+    """Running sums over `n` held-out examples for each latent: its KL, its posterior mean, and the mean's square."""
 
-    kl: dict[str, Tensor] = field(default_factory=dict)
-    first: dict[str, Tensor] = field(default_factory=dict)
-    second: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[str, list[Tensor]] = field(default_factory=dict)
     n: int = 0
 
     def add(self, trace: Trace) -> None:
         """Add one held-out trace."""
-        size = 0
-        counts = distributed.counts()
+        size, counts = 0, distributed.counts()
         for name, latent in trace.latents.items():
-            elements = latent.kl_elements
-            if elements is None:
+            if latent.kl_elements is None:
                 continue
-            event = len(latent.q.event_shape)
             # A latent below another has posteriors (K, B, ...): take the first sample's.
-            elements = elements if elements.dim() == event + 1 else elements[0]
-            mean = latent.q.mean if latent.q.mean.dim() == event + 1 else latent.q.mean[0]
-            mean = mean.double()
+            dims = len(latent.q.event_shape) + 1
+            kl, mean = (
+                (value if value.dim() == dims else value[0]).double() for value in (latent.kl_elements, latent.q.mean)
+            )
             size = len(mean)
-            for store, value in (
-                (self.kl, elements.double().sum(0)),
-                (self.first, mean.sum(0)),
-                (self.second, mean.square().sum(0)),
-            ):
-                value = value if counts else torch.zeros_like(value)
-                store[name] = value if name not in store else store[name] + value
+            values = [kl.sum(0), mean.sum(0), mean.square().sum(0)]
+            values = values if counts else [torch.zeros_like(value) for value in values]
+            self.sums[name] = [a + b for a, b in zip(self.sums[name], values)] if name in self.sums else values
         self.n += size if counts else 0
 
     def join(self) -> None:
         """Add up the sums of the processes that shared the batches, each its own rows."""
-        for store in (self.kl, self.first, self.second):
-            for value in store.values():
+        for values in self.sums.values():
+            for value in values:
                 distributed.sum_in_place(value)
         self.n = int(distributed.sums([self.n])[0])
 
     def kl_elements(self) -> dict[str, list[float]]:
         """Mean KL of each dimension by latent, nats."""
-        return {name: (value / self.n).flatten().tolist() for name, value in self.kl.items()} if self.n else {}
+        return {name: (kl / self.n).flatten().tolist() for name, (kl, *_) in self.sums.items()} if self.n else {}
 
     def usage(self) -> list[Usage]:
         """KL and active units of each latent."""
-        out: list[Usage] = []
-        for name, first in self.first.items():
-            variance = self.second[name] / self.n - (first / self.n).square()
-            active = int((variance > ACTIVE).sum())
-            out.append(Usage(name, float(self.kl[name].sum()) / self.n, active, variance.numel()))
-        return out
+        usage: list[Usage] = []
+        for name, (kl, first, second) in self.sums.items():
+            variance = second / self.n - (first / self.n).square()
+            usage.append(Usage(name, float(kl.sum()) / self.n, int((variance > ACTIVE).sum()), variance.numel()))
+        return usage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import Any
 
 
@@ -35,8 +35,8 @@ class PeerLost(RuntimeError):
 
 
 def optional(module: str, sentence: str) -> Any:
-    """Return the module of an optional dependency; a UserError of that sentence where it is not installed."""
+    """Import a module of an optional package; a UserError of that sentence where the package is not installed."""
     try:
-        return import_module(module)
+        return importlib.import_module(module)
     except ImportError:
         raise UserError(sentence) from None

@@ -81,7 +81,7 @@ def test_the_bare_loop_takes_vaekits_own_step(monkeypatch: pytest.MonkeyPatch) -
     images = (np.random.default_rng(0).random((256, 1, 28, 28)) > 0.7).astype(np.uint8)
     built, source, settings = contenders.prepared("mlp", images, "fp32")
     other = contenders.prepared("mlp", images, "fp32")[0]
-    settings = settings.model_copy(update={"steps": 1})
+    settings = settings.model_copy(update={"steps": 1, "device": "cpu"})
     x, _ = next(iter(source.train(128, seed=0, epoch=0, skip=0)))
     step = contenders.bare_step(other, "fp32")
     Fit(built.model, built.stages, source, settings).run()

@@ -165,15 +165,13 @@ def test_ways_through_the_latent_space(way: str, suffix: str, good: Path, vaekit
 
 
 def test_traversals_hold_the_other_dimensions_and_begin_at_the_example(good: Path, vaekit: Any, here: Path) -> None:
-    import torch
-
     run = load(good)
     z = run.encode(run.test.x[5:6])[0]
     vaekit("traverse", good, "--example", 5, "--dimensions", "3,0", "--steps", 2, "--reach", 2, "--out", "t.npz")
-    with np.load("t.npz") as out, torch.no_grad():
+    with np.load("t.npz") as out:
         moved = z.clone()
         moved[0] = 2.0
-        assert np.allclose(out["x"][1, 1], run.model.decode(moved[None]).mean[0].numpy(), atol=1e-6)
+        assert np.allclose(out["x"][1, 1], run.decode(moved[None])[0].numpy(), atol=1e-6)
 
 
 def _arrays() -> None:

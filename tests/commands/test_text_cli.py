@@ -59,7 +59,7 @@ def test_what_is_wrong_is_one_sentence(run: Path, here: Path, vaekit: Command) -
         (["train", "sequence-vae", "--data", "lines.txt", "--set", "model.prior=vamp", "--out", "r2"], ["vamp"]),
         (["train", "sequence-vae", "--data", "lines.txt", "--set", "model.hidden=8", "--out", "r2"], ["model.hidden"]),
         (["train", "sequence-vae", "--data", "lines.txt", "--set", "model.likelihood=gaussian", "--out", "r2"],
-         ["gaussian", "sequences"]),
+         ["gaussian", "tokens"]),
         (["sample", "run", "--top-p", "2", "--out", "s.txt"], ["top_p"]),
         (["sample", "run", "--out", "s.png"], ["not images", ".txt"]),
     ):  # fmt: skip

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaekit.data.datasets.moses import moses
-from vaekit.data.datasets.nci import nci
+from vaekit.data.datasets.smiles import moses, nci
 from vaekit.data.molecules import chemistry
 from vaekit.data.molecules.modality import Molecules, MoleculeSettings
 from vaekit.errors import UserError
@@ -223,7 +222,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(chemistry.importlib, "import_module", lambda name: fail(name))
+    monkeypatch.setattr("importlib.import_module", lambda name: fail(name))
     with pytest.raises(UserError, match=rf"need the package {package}: pip install 'vaekit\[mol\]'"):
         chemistry.need(f"{package}.anything")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,13 +247,6 @@ def test_parsed_chorales_are_kept_and_damage_is_parsed_again(tmp_path: Path, mon
 
 
 def test_without_music21_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = builtins.__import__
-
-    def fail(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "music21":
-            raise ImportError(name)
-        return true(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    monkeypatch.setitem(sys.modules, "music21", None)
     with pytest.raises(UserError, match=r"pip install 'vaekit\[music\]'"):
-        chorales.need_music21()
+        chorales.chorales(Path())

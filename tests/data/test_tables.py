@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import gzip
 import importlib.util
@@ -233,16 +232,7 @@ def test_known_tables(name: str, shape: int, classes: int) -> None:
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1")
-    real = builtins.__import__
-
-    def none(name: str, *args: Any) -> Any:
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *args)
-
-    for module in [name for name in sys.modules if name.startswith("pyarrow")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setattr(builtins, "__import__", none)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(UserError, match=r"vaekit\[tabular\]"):
         load(path)
 

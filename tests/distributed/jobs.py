@@ -15,8 +15,7 @@ import vaekit
 from training.toys import LATENT, Critic, Judge, ToySource, toy_vae
 from vaekit import distributed
 from vaekit.errors import UserError
-from vaekit.nets.mlp import MLP
-from vaekit.nets.normalised import BatchNorm
+from vaekit.nets.mlp import MLP, BatchNorm
 from vaekit.objectives.base import Objective, Term
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.training import loop, sharding

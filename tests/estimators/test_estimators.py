@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import pickletools
 from typing import Any
@@ -18,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vaekit.errors import UserError
 from vaekit.estimators import VAE, AnomalyDetector, Augmenter, Imputer
+from vaekit.estimators.fitted import Fitted
 
 FAST: dict[str, Any] = {"epochs": 3, "hidden": (16,), "k": 16}
 ESTIMATORS = [VAE(**FAST), AnomalyDetector(**FAST), Imputer(**FAST), Augmenter(**FAST)]
@@ -28,6 +30,17 @@ EVERY = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e)._
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_a_state_without_a_scale_is_of_data_taken_as_they_are() -> None:
+    """Pickles of zeros and ones once held no mean and sd."""
+    X = (IRIS.mean(0) < IRIS).astype(float)
+    fitted = VAE(**FAST, random_state=0).fit(X).fitted_
+    state = fitted.state()
+    record = json.loads(state["record"].tobytes()) | {"mean": None, "sd": None}
+    again = Fitted.from_state(state | {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)})
+    assert np.array_equal(again.encode(X), fitted.encode(X))
+    assert np.array_equal(again.log_prob(X, 4), fitted.log_prob(X, 4))
 
 
 def seeded(estimator: Any, seed: int) -> Any:

@@ -35,28 +35,32 @@ def small_table() -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y
 
 
+CPU: Any = {"device": "cpu", "pictures": False}
+"""Tests call these runs' models on CPU tensors."""
+
+
 @pytest.fixture(scope="session")
 def digits() -> Any:
     """A run on the bundled digits."""
-    return vaekit.train("vae", "digits", epochs=4, set={"model.latent": 6, "model.hidden": [64]}, pictures=False)
+    return vaekit.train("vae", "digits", epochs=4, set={"model.latent": 6, "model.hidden": [64]}, **CPU)
 
 
 @pytest.fixture(scope="session")
 def conditional() -> Any:
     """A conditional run on the bundled digits."""
-    return vaekit.train("cvae", "digits", epochs=2, set={"model.latent": 4, "model.hidden": [64]}, pictures=False)
+    return vaekit.train("cvae", "digits", epochs=2, set={"model.latent": 4, "model.hidden": [64]}, **CPU)
 
 
 @pytest.fixture(scope="session")
 def table() -> Any:
     """A run on rows of numbers."""
-    return vaekit.train("vae", small_table(), epochs=3, set={"model.latent": 2, "model.hidden": [16]}, pictures=False)
+    return vaekit.train("vae", small_table(), epochs=3, set={"model.latent": 2, "model.hidden": [16]}, **CPU)
 
 
 @pytest.fixture(scope="session")
 def autoencoder() -> Any:
     """A run that bounds nothing."""
-    return vaekit.train("ae", "digits", epochs=1, set={"model.latent": 3, "model.hidden": [32]}, pictures=False)
+    return vaekit.train("ae", "digits", epochs=1, set={"model.latent": 3, "model.hidden": [32]}, **CPU)
 
 
 def _served(run: Any) -> Iterator[Explorer]:

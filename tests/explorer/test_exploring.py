@@ -50,7 +50,7 @@ def test_every_recipe_can_be_explored(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", ["vq-vae", "categorical-vae"])
 def test_discrete_codes_decode_to_the_reconstruction(recipe: str) -> None:
     """A code's numbers hold all there is: decoding them gives what the model reconstructs from its hard code."""
-    x = Session(vaekit.train(recipe, "digits", steps=3, pictures=False))
+    x = Session(vaekit.train(recipe, "digits", steps=3, device="cpu", pictures=False))
     facts = x.facts
     assert facts["discrete"]["categories"] > 1 and x.size == int(np.prod(facts["discrete"]["shape"]))
     example, _ = x.example(0)

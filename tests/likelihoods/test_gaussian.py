@@ -43,7 +43,7 @@ def test_pixel_sigma_comes_from_the_network_and_is_bounded() -> None:
 
 @pytest.mark.parametrize("scale", ["pixels", 0.0, -1.0, float("nan"), float("inf")])
 def test_a_wrong_scale_is_named(scale: float) -> None:
-    with pytest.raises(UserError, match=r"likelihood\.scale"):
+    with pytest.raises(UserError, match=r"model\.scale"):
         Gaussian(mlp(2, 3), scale=scale)
 
 

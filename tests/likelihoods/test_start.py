@@ -46,5 +46,5 @@ def test_levels_out_of_range_are_named(levels: int) -> None:
 
 @pytest.mark.parametrize("df", [0.5, 1.0, float("nan"), "pixel"])
 def test_degrees_of_freedom_without_a_mean_are_refused(df: Any) -> None:
-    with pytest.raises(UserError, match=r"likelihood\.df"):
+    with pytest.raises(UserError, match=r"model\.df"):
         StudentT(mlp(2, 3), df=df)

@@ -139,10 +139,10 @@ def test_a_rotated_code_is_informative_but_not_disentangled() -> None:
 
 
 def test_mutual_information_by_hand() -> None:
-    a = np.array([0, 0, 1, 1])
-    assert scores.mutual_information(a, a) == pytest.approx(math.log(2))
-    assert scores.mutual_information(a, np.array([0, 1, 0, 1])) == 0
-    assert scores.entropy(np.array([0, 0, 0, 1])) == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+    a, b, rare = (np.array([column]).T for column in ([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]))
+    assert scores.information(a, a) == pytest.approx(math.log(2))
+    assert scores.information(a, b) == 0
+    assert scores.information(rare, rare) == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
 
 
 def test_mig_of_a_noisy_code_is_its_information() -> None:

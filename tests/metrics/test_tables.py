@@ -44,7 +44,7 @@ def test_numbers_are_those_of_the_hidden_cells_alone() -> None:
     x = oracle.rows(30)
     one = subject(oracle, x, k=50, seed=1)
     found = evaluate(one, ["imputation", "columns"])
-    cells, hidden = hide(x, 1), one.shared["hidden cells"]
+    cells, hidden = hide(x, 1), one.shared["predicted"]
     error = (hidden.imputed - x)[cells]
     assert found["impute_rmse"].value == pytest.approx(float(error.square().mean().sqrt()))
     assert found["impute_rmse_mean"].value == pytest.approx(float(x[cells].square().mean().sqrt()))

@@ -9,8 +9,8 @@ from torch import nn
 
 from vaekit.errors import UserError
 from vaekit.nets import conv
-from vaekit.nets.conv import Down, NearestConv, TransposedConv, Up, conv_decoder, conv_encoder, grids
-from vaekit.nets.resnet import PoolDown, Residual, ResidualBlock, group_norm, resnet_decoder, resnet_encoder
+from vaekit.nets.conv import ConvDecoder, ConvEncoder, Down, NearestConv, TransposedConv, Up, grids
+from vaekit.nets.resnet import PoolDown, Residual, ResidualBlock, ResNetDecoder, ResNetEncoder, group_norm
 
 SIZES = [(8, 8), (28, 28), (32, 32), (45, 37), (64, 64), (4, 4), (5, 7)]
 
@@ -53,7 +53,7 @@ def test_nearest_is_repeated_pixels_and_a_convolution(channels: int, grid: tuple
 
 def test_the_fold_in_bfloat16() -> None:
     torch.manual_seed(0)
-    net = conv_decoder(3, (1, 8, 8), (8,))
+    net = ConvDecoder(3, (1, 8, 8), (8,))
     z = torch.randn(4, 3)
     want = net(z)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -65,8 +65,8 @@ def test_the_fold_in_bfloat16() -> None:
 @pytest.mark.parametrize("upsample", ["transposed", "shuffle", "nearest"])
 def test_sizes_are_exact(hw: tuple[int, int], upsample) -> None:
     for net in (
-        conv_decoder(3, (2, *hw), (8, 4), upsample=upsample),
-        resnet_decoder(3, (2, *hw), (8, 4), Residual(upsample=upsample)),
+        ConvDecoder(3, (2, *hw), (8, 4), upsample=upsample),
+        ResNetDecoder(3, (2, *hw), (8, 4), Residual(upsample=upsample)),
     ):
         assert net.widen(3)(torch.zeros(2, 3)).shape == (2, 3, 2, *hw)
 
@@ -75,7 +75,7 @@ def test_sizes_are_exact(hw: tuple[int, int], upsample) -> None:
 @pytest.mark.parametrize("down", ["conv", "pool"])
 @pytest.mark.parametrize("norm", ["group", "none"])
 def test_residual_encoders(hw: tuple[int, int], down, norm) -> None:
-    net = resnet_encoder((2, *hw), 3, (8, 12), Residual(blocks=2, down=down, norm=norm))
+    net = ResNetEncoder((2, *hw), 3, (8, 12), Residual(blocks=2, down=down, norm=norm))
     net(torch.randn(4, 2, *hw)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
 
@@ -94,7 +94,7 @@ def test_halving_agrees_with_grids_and_sees_every_pixel(layer: nn.Module) -> Non
 def test_values_are_major(upsample) -> None:
     """Value v of channel c is channel v·C + c of the last layer: scaling those weights changes that output alone."""
     torch.manual_seed(0)
-    net = conv_decoder(3, (3, 9, 9), (8,), upsample=upsample).widen(4)
+    net = ConvDecoder(3, (3, 9, 9), (8,), upsample=upsample).widen(4)
     z = torch.randn(2, 3)
     before = net(z)
     v, c = 2, 1
@@ -138,11 +138,11 @@ def test_group_norm_never_divides_single_numbers(channels: int) -> None:
 
 
 def test_no_batch_statistics() -> None:
-    nets = [resnet_encoder((1, 8, 8), 2), resnet_decoder(2, (1, 8, 8)), conv_encoder((1, 8, 8), 2)]
+    nets = [ResNetEncoder((1, 8, 8), 2), ResNetDecoder(2, (1, 8, 8)), ConvEncoder((1, 8, 8), 2)]
     assert not any("running" in name for net in nets for name, _ in net.named_buffers())
 
 
-@pytest.mark.parametrize("make", [conv_decoder, resnet_decoder])
+@pytest.mark.parametrize("make", [ConvDecoder, ResNetDecoder])
 def test_skips_feed_every_layer(make) -> None:
     """With the first layers silenced, z reaches the image through each skip, and through nothing without them."""
     for keep in range(2):
@@ -163,18 +163,18 @@ def test_skips_feed_every_layer(make) -> None:
 
 def test_settings_are_checked() -> None:
     for call in (
-        lambda: conv_decoder(2, (1, 8, 8), upsample="bilinear"),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(down="max")),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(norm="batch")),  # type: ignore[arg-type]
-        lambda: resnet_encoder((1, 8, 8), 2, residual=Residual(init="he")),  # type: ignore[arg-type]
-        lambda: conv_encoder((64,), 2),
-        lambda: conv_decoder(2, (1, 8, 8), ()),
+        lambda: ConvDecoder(2, (1, 8, 8), upsample="bilinear"),  # type: ignore[arg-type]
+        lambda: ResNetEncoder((1, 8, 8), 2, residual=Residual(down="max")),  # type: ignore[arg-type]
+        lambda: ResNetEncoder((1, 8, 8), 2, residual=Residual(norm="batch")),  # type: ignore[arg-type]
+        lambda: ResNetEncoder((1, 8, 8), 2, residual=Residual(init="he")),  # type: ignore[arg-type]
+        lambda: ConvEncoder((64,), 2),
+        lambda: ConvDecoder(2, (1, 8, 8), ()),
     ):
         with pytest.raises(UserError):
             call()
 
 
-@pytest.mark.parametrize("make", [conv_decoder, resnet_decoder])
+@pytest.mark.parametrize("make", [ConvDecoder, ResNetDecoder])
 def test_a_decoder_starts_at_the_mean_image(make) -> None:
     """From the mean image's logits, the first predictions are near that image, far nearer than one number a channel."""
     torch.manual_seed(0)
@@ -188,7 +188,7 @@ def test_a_decoder_starts_at_the_mean_image(make) -> None:
 @pytest.mark.parametrize("upsample", ["transposed", "shuffle", "nearest"])
 def test_the_signal_of_z_does_not_fade(upsample) -> None:
     """Through layers, stages and blocks, what differs between examples keeps its size within a factor of four."""
-    net = resnet_decoder(16, (1, 32, 32), (64, 32, 32), Residual(upsample=upsample))
+    net = ResNetDecoder(16, (1, 32, 32), (64, 32, 32), Residual(upsample=upsample))
     h = net._start(z := torch.randn(64, 16), z, None)
     spreads = [h.std(0).mean().item()]
     for stage in net.stages:

@@ -15,8 +15,8 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.models.codes import CodeVAE, TwoLevelCodes
 from vaekit.models.vae import VAE
-from vaekit.nets.grid import GridNet
 from vaekit.nets.mlp import mlp
+from vaekit.nets.resnet import GridNet
 from vaekit.objectives.base import MODEL
 from vaekit.objectives.codes import Cost, quantised
 from vaekit.posteriors.quantised import CodePosterior, FiniteScalar, VectorQuantised, k_means

@@ -113,7 +113,8 @@ def test_a_line_an_example_stands_in_the_folder_and_the_report(run: Run) -> None
 
 def test_a_loaded_run_scores_as_the_one_trained(run: Run) -> None:
     assert run.path is not None
-    again = load(run.path)
+    again = load(run.path).to("cpu")  # to the bit
+    run.to("cpu")
     if run.record["data"]["source"] == "memory":
         again._data = run.data
     for one in (run, again):

@@ -76,7 +76,7 @@ def test_other_recipes_draw_what_applies(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", ["hierarchical-vae", "ladder-vae"])
 def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = SMALL | {"model.between": [16], "model.upper": [6, 4], "train.log_every": 2}
-    run = vaekit.train(recipe, "digits", steps=6, out=tmp_path / "run", set=small)
+    run = vaekit.train(recipe, "digits", steps=6, out=tmp_path / "run", device="cpu", set=small)
     assert (tmp_path / "run" / "figures" / "kl_layers.png").exists()
     assert "KL by layer" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     given(monkeypatch, "kl_layers")

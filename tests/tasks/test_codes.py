@@ -58,6 +58,8 @@ def test_adversarial_moves_up_the_loss_within_the_radius() -> None:
     assert torch.equal(still, z) and not none.any()
     with pytest.raises(UserError):
         adversarial(z, torch.tensor([0, 1]), lambda c: c, lambda x: x, radius=-1)
+    with pytest.raises(UserError, match="needs a decoder's mean with a gradient"):
+        adversarial(z, torch.tensor([0, 1]), lambda c: c.detach(), lambda x: x, radius=0.5)
 
 
 @pytest.mark.parametrize("kind", ["gmm", "kmeans"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -86,14 +86,9 @@ def ahead(make: Callable[[T], R], items: Iterable[T], depth: int = AHEAD) -> Gen
 def eval_batches(
     split: Split, batch_size: int, device: torch.device | str | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield (x float32, y) in order, of a split already prepared by `Prepare.fixed`."""
+    """Yield (x float32, y) in order, of a split already prepared by `Prepare.fixed`; tokens lose common padding."""
     for start in range(0, len(split), batch_size):
         x, y = split.x[start : start + batch_size], None if split.y is None else split.y[start : start + batch_size]
         if device is not None:
             x, y = x.to(device), None if y is None else y.to(device)
-        yield _padding_cut(x), y
-
-
-def _padding_cut(x: Any) -> Any:
-    """Return the model's input; rows of tokens lose the padding that all of them have."""
-    return trim(x) if isinstance(x, Tensor) and x.dtype == torch.int64 else as_input(x)
+        yield trim(x) if isinstance(x, Tensor) and x.dtype == torch.int64 else as_input(x), y

@@ -5,46 +5,22 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.atomic import write_bytes
-from vaekit.data.files import writable
+from vaekit.data.files import read_bytes, writable
 from vaekit.errors import UserError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>", "nat", "?")
 """Cells that stand for a missing value, in any case."""
 LABEL_COLUMNS = ("label", "class")
 DELIMITERS = ",;\t|"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    """Open a CSV, gzipped or not; what cannot be read or decoded becomes a UserError."""
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        opened = gzip.open if zipped else open
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
-            yield text  # pyright: ignore[reportReturnType]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
-    except csv.Error as error:
-        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; check the path") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
 
 
 def delimiter_of(header: str) -> str:
@@ -64,13 +40,20 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, lis
     Raises:
         UserError: the file cannot be read, is not UTF-8 or has unbalanced quotes.
     """
-    with _opened(path) as stream:
-        first = stream.readline()
-        mark = delimiter or delimiter_of(first)
-        reader = csv.reader(chain([first] if first else [], stream), delimiter=mark, strict=True)
+    if not path.exists():
+        raise UserError(f"there is no file {path}; check the path")
+    stream = io.TextIOWrapper(io.BytesIO(read_bytes(path)), "utf-8-sig", newline="")
+    try:
+        mark = delimiter or delimiter_of(stream.readline())
+        stream.seek(0)
+        reader = csv.reader(stream, delimiter=mark, strict=True)
         for row in reader:
             if row:
                 yield reader.line_num, row, mark
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> None:
@@ -134,7 +117,7 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
     if len(rows) < 2:
         raise UserError(f"{path} has {'only a header' if rows else 'nothing in it'}; give a header and rows of numbers")
     header, body = [cell.strip() for cell in rows[0]], rows[1:]
-    if all(is_number(cell) for cell in header):
+    if all(number_of(name) is not None for name in header):
         raise UserError(f"{path} begins with numbers; give it a header, a first line that names the columns")
     for number, row in enumerate(body, start=1):
         if len(row) != len(header):
@@ -154,23 +137,23 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
 
 
 def _not_a_number(path: Path, cells: list[list[str]], columns: Sequence[str], gaps: bool) -> str:
-    remedy = "leave gaps empty" if gaps else "give a number or drop the column"
-    for number, row in enumerate(cells, start=1):
-        for name, cell in zip(columns, row):
-            if not is_number(cell):
-                problem = f"'{cell.strip()}' is not a number" if cell.strip() else "the cell is empty"
-                return f"{path}: row {number}, column '{name}': {problem}; {remedy}"
-    return f"{path} could not be read as numbers; check for thousands separators or underscores"
+    place, cell = next(
+        (f"row {number}, column '{name}'", cell.strip())
+        for number, row in enumerate(cells, start=1)
+        for name, cell in zip(columns, row)
+        if number_of(cell) is None
+    )
+    problem = f"'{cell}' is not a number" if cell else "the cell is empty"
+    return f"{path}: {place}: {problem}; {'leave gaps empty' if gaps else 'give a number or drop the column'}"
 
 
-def is_number(text: str) -> bool:
-    """Whether a cell is a number.
+def number_of(text: str) -> float | None:
+    """Return the number that a cell spells, None if it is not one.
 
-    >>> is_number("1e3"), is_number("1 kg")
-    (True, False)
+    >>> number_of("1e3"), number_of("1_000"), number_of("12 kg")
+    (1000.0, None, None)
     """
     try:
-        float(text)
+        return None if "_" in text else float(text)
     except ValueError:
-        return False
-    return True
+        return None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from vaekit.data.disk_rows import DiskRows
 from vaekit.data.info import DataInfo
-from vaekit.data.prepare import BLOCK, Prepare, as_input
+from vaekit.data.prepare import Prepare, as_input
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,4 @@ class DataSet:
         Of data that stay on disk it is that of a sample.
         """
         x = self.train.x.sample if isinstance(self.train.x, DiskRows) else self.train.x
-        total = torch.zeros(self.info.shape, dtype=torch.float64)
-        for start in range(0, len(x), BLOCK):
-            total += self.prepare.expected(x[start : start + BLOCK]).sum(0, dtype=torch.float64)
-        return (total / len(x)).float()
+        return self.prepare.average(x).float()

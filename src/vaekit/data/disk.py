@@ -6,40 +6,53 @@ memory as soon as they are touched, and a run over a large file would look, and 
 
 from __future__ import annotations
 
+import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from vaekit.data.folders import list_splits, open_image
 from vaekit.errors import UserError
 
+LOOKED_AT = 32
+"""Images of a folder by which its mode is decided."""
 KEPT_OPEN = 64
 """Files of a folder kept open; with more of them each is opened when it is read."""
 
 
-class Rows(Protocol):
+class Rows(ABC):
     """Rows by number, as they lie on disk: `shape` begins with their number."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @abstractmethod
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return the rows numbered in `index` (M,), in its order: (M, *shape[1:])."""
-        ...
+
+    def all(self) -> np.ndarray:
+        """Return every row."""
+        return self.read(np.arange(self.shape[0]))
 
     def place(self, row: int) -> str:
         """Name a row as a person would find it."""
-        ...
+        return f"row {row}"
 
     def soon(self, start: int, stop: int) -> None:
-        """Tell the system that rows `start` to `stop` are wanted before long."""
-        ...
+        """Tell the system that rows `start` to `stop` are wanted before long, where it can be told."""
+        return
+
+    @property
+    def row_bytes(self) -> int:
+        """How many bytes a row takes."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-class NpyRows:
+class NpyRows(Rows):
     """The rows of one NPY file.
 
     Raises `UserError` naming the file where it is not an array of numbers, is cut short, or is stored column by column.
@@ -52,7 +65,7 @@ class NpyRows:
                 version = np.lib.format.read_magic(file)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, columns_first, self.dtype = read(file)
-                self.shape: tuple[int, ...] = tuple(shape)
+                self.shape = tuple(shape)
                 self._start = file.tell()
             size = path.stat().st_size
         except (ValueError, EOFError, OSError, SyntaxError) as error:
@@ -66,7 +79,6 @@ class NpyRows:
             raise UserError(
                 f"{path} is stored column by column; save it row by row: np.save(…, np.ascontiguousarray(x))"
             )
-        self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         whole = self._start + count * self.row_bytes
         if size < whole:
             first = max(0, size - self._start) // max(self.row_bytes, 1)
@@ -78,10 +90,6 @@ class NpyRows:
     def __del__(self) -> None:
         if getattr(self, "_handle", -1) >= 0:
             os.close(self._handle)
-
-    def place(self, row: int) -> str:
-        """Name a row."""
-        return f"row {row}"
 
     def soon(self, start: int, stop: int) -> None:
         """Tell the system that rows `start` to `stop` are wanted before long."""
@@ -131,7 +139,7 @@ class NpyRows:
             view, offset = view[got:], offset + got
 
 
-class Shards:
+class Shards(Rows):
     """Several sources of rows one after another."""
 
     def __init__(self, parts: Sequence[NpyRows]) -> None:
@@ -146,14 +154,10 @@ class Shards:
         self.starts = np.cumsum([0, *(part.shape[0] for part in parts)])
         self.shape = (int(self.starts[-1]), *first.shape[1:])
 
-    def _of(self, row: int) -> tuple[NpyRows, int]:
-        number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.parts[number], row - int(self.starts[number])
-
     def place(self, row: int) -> str:
         """Name a row by its file and its number there."""
-        part, own = self._of(row)
-        return f"{part.path.name} row {own}"
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return f"{self.parts[number].path.name} row {row - self.starts[number]}"
 
     def soon(self, start: int, stop: int) -> None:
         """Tell the system that rows `start` to `stop` are wanted before long."""
@@ -172,25 +176,22 @@ class Shards:
         return out
 
 
-class ImageRows:
-    """The images of a folder, decoded when they are read; all of one size, or scaled and cropped to `size`."""
+class ImageRows(Rows):
+    """The images of a folder, decoded when they are read, in mode "L" or "RGB"; transparency is over white.
+
+    They have the size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre.
+    """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, files: Sequence[Path], size: int | None) -> None:
-        self.files, self.size = list(files), size
-        some = [open_image(files[i], size) for i in np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)]
-        grey = sum(picture.mode == "L" for picture in some)
-        self.mode = "L" if 2 * grey >= len(some) else "RGB"
-        self.extent = some[0].size
-        self.shape = (len(files), 1 if self.mode == "L" else 3, self.extent[1], self.extent[0])
+    def __init__(self, files: Sequence[Path], size: int | None, mode: str, first: Path) -> None:
+        self.files, self.size, self.mode, self.first = files, size, mode, first
+        self.extent = open_image(first, size).size
+        self.shape = (len(files), 1 if mode == "L" else 3, self.extent[1], self.extent[0])
 
     def place(self, row: int) -> str:
         """Name an image by its file."""
         return str(self.files[row])
-
-    def soon(self, start: int, stop: int) -> None:
-        """Nothing: the system is not told about files."""
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return decoded images, (M, C, H, W)."""
@@ -198,7 +199,7 @@ class ImageRows:
         for i, row in enumerate(index.tolist()):
             picture = open_image(self.files[row], self.size)
             if picture.size != self.extent:
-                sizes = f"{picture.width}×{picture.height}, {self.files[0].name} {self.extent[0]}×{self.extent[1]}"
+                sizes = f"{picture.width}×{picture.height}, {self.first.name} {self.extent[0]}×{self.extent[1]}"
                 raise UserError(
                     f"{self.files[row]} differs in size ({sizes}); give size=N to scale and crop every image to N×N"
                 )
@@ -210,19 +211,17 @@ class ImageRows:
 def shards_in(folder: Path) -> list[tuple[Path, Path | None]]:
     """Return the NPY files of a folder by name, each with its labels where it has any: `x-007.npy` and `y-007.npy`."""
     files = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
-    if any(path.name.startswith("x") for path in files) and all(path.name[0] in "xy" for path in files):
-        names = {path.name for path in files}
-        values = [path for path in files if path.name.startswith("x")]
-        twins = [f"y{path.name[1:]}" for path in values]
-        odd = [path for path in files if path.name.startswith("y") and path.name not in twins]
-        if odd:
-            raise UserError(f"{odd[0]} holds labels, and there is no x{odd[0].name[1:]} beside it")
-        labelled = [twin in names for twin in twins]
-        if any(labelled) and not all(labelled):
-            lacking = values[labelled.index(False)]
-            raise UserError(f"{lacking} has no labels beside it, as other files here have; add y{lacking.name[1:]}")
-        return [(path, folder / twin if has else None) for path, twin, has in zip(values, twins, labelled)]
-    return [(path, None) for path in files]
+    values = [path for path in files if path.name.startswith("x")]
+    labels = [path for path in files if path.name.startswith("y")]
+    if not values or not labels or len(values) + len(labels) < len(files):
+        return [(path, None) for path in files]
+    twins = [folder / f"y{path.name[1:]}" for path in values]
+    if odd := [path for path in labels if path not in twins]:
+        raise UserError(f"{odd[0]} holds labels, and there is no x{odd[0].name[1:]} beside it")
+    if lacking := [path for path, twin in zip(values, twins) if twin not in labels]:
+        name = lacking[0].name
+        raise UserError(f"{lacking[0]} has no labels beside it, as other files here have; add y{name[1:]}")
+    return list(zip(values, twins))
 
 
 def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
@@ -238,15 +237,27 @@ def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
             raise UserError(
                 f"{twin} has {own.shape[0]} labels and {part.path} {part.shape[0]} rows; give one label each"
             )
-        labels.append(own.read(np.arange(own.shape[0])))
+        labels.append(own.all())
     return Shards(parts), np.concatenate(labels) if labels else None
 
 
-def open_images(folder: Path, size: int | None) -> dict[str, tuple[ImageRows, np.ndarray | None]]:
-    """Return {split: (images, labels or None)} of a folder laid out as `read_image_folder` takes it."""
-    out: dict[str, tuple[ImageRows, np.ndarray | None]] = {}
-    for split, listed in list_splits(folder).items():
-        names = [str(label) for _, label in listed]
-        labels = None if listed[0][1] is None else np.array(names)
-        out[split] = ImageRows([path for path, _ in listed], size), labels
-    return out
+def open_rows(path: Path, size: int | None) -> dict[str, tuple[Rows, np.ndarray | None]]:
+    """Return {split: (rows, labels or None)} of an NPY file, a folder of them, or a folder of images.
+
+    Images' subfolders are labels, or splits that hold folders a label. Grey or colour is kept as most of `LOOKED_AT`
+    images have it.
+    """
+    if path.is_file():
+        return {"train": (NpyRows(path), None)}
+    if any(path.glob("*.npy")) and not any(path.glob("*.npz")):
+        return {"train": open_shards(path)}
+    splits = list_splits(path)
+    every = [path for files in splits.values() for path, _ in files]
+    looked_at = np.linspace(0, len(every) - 1, min(len(every), LOOKED_AT)).astype(int)
+    grey = [open_image(every[i], size).mode == "L" for i in looked_at]
+    mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
+    opened: dict[str, tuple[Rows, np.ndarray | None]] = {}
+    for split, files in splits.items():
+        labels = None if files[0][1] is None else np.array([str(label) for _, label in files])
+        opened[split] = ImageRows([path for path, _ in files], size, mode, splits["train"][0][0]), labels
+    return opened

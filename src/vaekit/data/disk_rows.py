@@ -6,7 +6,7 @@ those of the same data in memory, for the same seeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.disk import Rows
-from vaekit.data.preprocessing import TOLERANCE
+from vaekit.data.preprocessing import greys_of, not_binary, not_counts, not_greys, not_unit
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.shuffling import BlockOrder, epoch_order
 
@@ -46,19 +46,6 @@ class Held:
         return index + np.searchsorted(self.left_out - np.arange(len(self.left_out)), index, side="right")
 
 
-class RowNames(Sequence[str]):
-    """The names of rows, made when one is asked for."""
-
-    def __init__(self, place: Callable[[int], str], n: int) -> None:
-        self._place, self._n = place, n
-
-    def __getitem__(self, row: Any) -> Any:
-        return self._place(row)
-
-    def __len__(self) -> int:
-        return self._n
-
-
 @dataclass(frozen=True)
 class Stored:
     """From rows as they lie on disk to stored rows as data in memory are; what does not fit is refused by its row."""
@@ -71,31 +58,30 @@ class Stored:
     def __call__(self, x: np.ndarray, place: Callable[[int], str]) -> Tensor:
         """Return a batch (M, *shape), uint8 or float32."""
         part = Part(x)
-        raw = Raw("rows", self.source, part, levels=self.levels, files=RowNames(place, len(x)))
+        raw = Raw("rows", self.source, part, levels=self.levels, named=place)
         check(raw)
         values = part.x
         if self.dtype == torch.uint8:
             return torch.from_numpy(np.ascontiguousarray(self._greys(raw, values)))
         promised = "as the rows read first had it; give every row values of one kind"
         if self.kind in ("unit", "binary"):
-            raw.refuse([(values < 0) | (values > 1)], f"is {{value}}, outside [0, 1], not {promised}")
+            raw.refuse(not_unit, f"is {{value}}, outside [0, 1], not {promised}")
         if self.kind == "counts":
-            raw.refuse([(values < 0) | (values != np.round(values))], f"is {{value}}, not a count, {promised}")
+            raw.refuse(not_counts, f"is {{value}}, not a count, {promised}")
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
     def _greys(self, raw: Raw, x: np.ndarray) -> np.ndarray:
         levels = self.levels or 256
         if levels == 2 and x.dtype != np.uint8:
-            raw.refuse([(x != 0) & (x != 1)], "is {value}, and the rows read first had 0 and 1 alone; give one kind")
+            raw.refuse(not_binary, "is {value}, and the rows read first had 0 and 1 alone; give one kind")
             return x.astype(np.uint8)
         if x.dtype == np.uint8:
             if levels < 256:
-                raw.refuse([x >= levels], f"is {{value}}, and the rows read first had {levels} levels; give one kind")
+                problem = f"is {{value}}, and the rows read first had {levels} levels; give one kind"
+                raw.refuse(lambda x: x >= levels, problem)
             return x
-        greys = np.rint(x.astype(np.float64) * 255)
-        off = (np.abs(x - greys / 255) > TOLERANCE) | (greys < 0) | (greys > 255)
-        raw.refuse([off], "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
-        return greys.astype(np.uint8)
+        raw.refuse(not_greys, "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
+        return greys_of(x).astype(np.uint8)
 
 
 class DiskRows:
@@ -110,8 +96,7 @@ class DiskRows:
         self.source, self.held, self.stored, self.sample = rows, held, stored, sample
         self.shape = torch.Size([len(held), *sample.shape[1:]])
         self.dtype = sample.dtype
-        row_bytes = int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
-        self.block = max(1, (1 << 20) // max(row_bytes, 1))
+        self.block = max(1, (1 << 20) // max(rows.row_bytes, 1))
         self.blocks = shuffle == "blocks" or (shuffle == "auto" and len(held) > EXACT_MOST)
 
     def __len__(self) -> int:

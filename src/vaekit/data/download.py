@@ -9,10 +9,14 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
@@ -47,6 +51,20 @@ def cache_folder() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "vaekit"
 
 
+def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the arrays kept in the NPZ `path`; where it is missing or damaged, make and keep them if possible."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = make()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
+    return arrays
+
+
 def places(name: str, folder: str | None = None) -> list[Path]:
     """Return the folders a set is looked for in, first to last: its own, or one that it shares with others."""
     names = (name,) if folder is None else (name, folder)
@@ -77,15 +95,9 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
 
     Raises `UserError` that lists every place tried, or names the file whose contents differ from the published ones.
     """
-    home = find_known(name, files, folder)
-    if home is None:
-        home = cache_folder() / name
-        for file in files:
-            if local_file(home, file.name) is None:
-                fetch(file, home, name, folder)
+    home = find_known(name, files, folder) or cache_folder() / name
     for file in files:
-        path = local_file(home, file.name)
-        assert path is not None
+        path = local_file(home, file.name) or fetch(file, home, name, folder)
         if not _is_published(path, file):
             raise UserError(
                 f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
@@ -108,18 +120,15 @@ def _is_published(path: Path, file: Remote) -> bool:
 
 def _contents_md5(path: Path) -> str:
     """Return the md5 of a file's contents, unpacked where it is gzipped; 'damaged' where it cannot be unpacked."""
-    digest = hashlib.md5(usedforsecurity=False)
     try:
         with path.open("rb") as probe:
             packed = probe.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return "damaged"
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
-    return digest.hexdigest()
 
 
 def fetch(file: Remote, folder: Path, name: str, shared: str | None = None) -> Path:

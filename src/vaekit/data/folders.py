@@ -6,8 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vaekit.data.idx import find_idx, read_idx
 from vaekit.data.raw import Part, Raw
 from vaekit.errors import UserError
@@ -35,22 +33,6 @@ def _idx_part(folder: Path, stem: str) -> Part | None:
     if images is None:
         return None
     return Part(read_idx(images), None if labels is None else read_idx(labels))
-
-
-def read_image_folder(folder: Path, size: int | None) -> Raw:
-    """Read images; subfolders are labels, or splits (train, valid, test) that hold folders a label.
-
-    Grey or colour is kept as most images have it; transparency is drawn over white. Images that differ in size are
-    refused unless `size` is given: then each is scaled so that its shorter side is `size` and its centre is cut out.
-    """
-    listed = list_splits(folder)
-    pictures = {split: [open_image(path, size) for path, _ in files] for split, files in listed.items()}
-    grey = [picture.mode == "L" for some in pictures.values() for picture in some]
-    mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
-    first = listed["train"][0][0], pictures["train"][0].size
-    parts = {split: _part(listed[split], pictures[split], mode, first) for split in listed}
-    files = tuple(str(path) for path, _ in listed["train"])
-    return Raw(folder.name, str(folder), parts["train"], parts.get("valid"), parts.get("test"), files=files)
 
 
 def list_splits(folder: Path) -> dict[str, list[tuple[Path, str | None]]]:
@@ -106,14 +88,3 @@ def open_image(path: Path, size: int | None) -> Any:
     else:
         picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
     return picture if size is None else ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-
-
-def _part(files: list[tuple[Path, str | None]], pictures: list[Any], mode: str, first: tuple[Path, Any]) -> Part:
-    for (path, _), picture in zip(files, pictures):
-        if picture.size != first[1]:
-            sizes = f"{picture.width}×{picture.height}, {first[0].name} {first[1][0]}×{first[1][1]}"
-            raise UserError(f"{path} differs in size ({sizes}); give size=N to scale and crop every image to N×N")
-    x = np.stack([np.asarray(picture if picture.mode == mode else picture.convert(mode)) for picture in pictures])
-    x = x[:, None] if mode == "L" else np.ascontiguousarray(np.moveaxis(x, 3, 1))
-    labels = [label for _, label in files]
-    return Part(x, None if labels[0] is None else np.array([str(label) for label in labels]))

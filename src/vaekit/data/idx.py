@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaekit.data.download import local_file
 from vaekit.data.files import read_bytes
 from vaekit.errors import UserError
 
@@ -43,9 +44,4 @@ def read_idx(path: Path) -> np.ndarray:
 
 def find_idx(folder: Path, stem: str) -> Path | None:
     """Return the file of an IDX set in `folder`, e.g. stem `train-images`, under any of its customary names."""
-    dims = "idx3" if stem.endswith("images") else "idx1"
-    for name in (f"{stem}-{dims}-ubyte", f"{stem}.{dims}-ubyte"):
-        for suffix in ("", ".gz"):
-            if (folder / (name + suffix)).is_file():
-                return folder / (name + suffix)
-    return None
+    return local_file(folder, f"{stem}-{'idx3' if stem.endswith('images') else 'idx1'}-ubyte")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph"]
 """{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers · token numbers,
@@ -15,7 +16,21 @@ ARRAY_KINDS: tuple[Kind, ...] = ("binary", "unit", "levels", "real", "counts")
 
 
 @dataclass(frozen=True)
-class DataInfo:
+class Plain:
+    """A dataclass that is plain JSON, its tuples lists there."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_dict`'s answer."""
+        return cls(**{name: tuple(part) if isinstance(part, list) else part for name, part in value.items()})
+
+
+@dataclass(frozen=True)
+class DataInfo(Plain):
     """A data set's name, shape, kind and sizes; plain JSON by `to_dict`.
 
     `shape` is one example's: (C, H, W) for images, (D,) for vectors. `levels` counts the source's grey levels (None
@@ -67,17 +82,4 @@ class DataInfo:
     @property
     def dimensions(self) -> int:
         """How many numbers an example has."""
-        product = 1
-        for length in self.shape:
-            product *= length
-        return product
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> DataInfo:
-        """Rebuild from `to_dict`'s answer."""
-        plain: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
-        return cls(**plain)
+        return math.prod(self.shape)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vaekit.data.files import read_text
 from vaekit.errors import UserError
 
@@ -46,7 +44,7 @@ def lines_of(source: Any) -> Lines:
         return source
     if isinstance(source, str | Path):
         return read_lines(Path(source).expanduser())
-    values = source.tolist() if isinstance(source, np.ndarray) or hasattr(source, "tolist") else source
+    values = source.tolist() if hasattr(source, "tolist") else source
     if not isinstance(values, list | tuple):
         raise UserError(f"cannot read text from {type(source).__name__}; give a file of lines or a list of texts")
     for number, value in enumerate(values, start=1):

@@ -89,28 +89,20 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
 
 def _splits(raw: Raw, settings: DataSettings) -> tuple[Split, Split, Split]:
     """Return train, valid and test as tensors that share no memory with the source."""
-    train, valid, test = split_numbers(
-        raw.n, raw.source, settings, own_valid=raw.valid is not None, own_test=raw.test is not None
-    )
+    own = raw.valid is not None, raw.test is not None
+    train, valid, test = split_numbers(raw.n, raw.source, settings, own_valid=own[0], own_test=own[1])
     return (
-        _stored(_take(raw.train, train)),
-        _stored(_take(raw.train, valid)) if raw.valid is None else _stored(raw.valid, copy=True),
-        _stored(_take(raw.train, test)) if raw.test is None else _stored(raw.test, copy=True),
+        _stored(raw.train, train),
+        _stored(raw.train, valid) if raw.valid is None else _stored(raw.valid),
+        _stored(raw.train, test) if raw.test is None else _stored(raw.test),
     )
 
 
-def _take(part: Part, index: np.ndarray) -> Part:
-    return Part(
-        part.x[index],
-        None if part.y is None else part.y[index],
-        None if part.factors is None else part.factors[index],
-    )
-
-
-def _stored(part: Part, copy: bool = False) -> Split:
+def _stored(part: Part, index: np.ndarray | None = None) -> Split:
+    rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
-    x = torch.from_numpy(part.x.astype(dtype, order="C", copy=copy))
-    y, factors = (None if a is None else torch.from_numpy(a.astype(np.int64)) for a in (part.y, part.factors))
+    x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
+    y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
     return Split(x, y, factors)
 
 

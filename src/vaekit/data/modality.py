@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
-from vaekit.data.info import DataInfo
+from vaekit.data.info import DataInfo, Kind
+from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.registry import Registry
@@ -44,13 +46,30 @@ class Modality:
         """Read other data the way the run's own were, `info` being theirs."""
         raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
 
+    def data_set(
+        self,
+        name: str,
+        source: str,
+        kind: Kind,
+        splits: Sequence[Split],
+        facts: dict[str, Any],
+        levels: int | None = None,
+        classes: tuple[str, ...] = (),
+    ) -> DataSet:
+        """Return a data set of this kind, of three splits of rows."""
+        train, valid, test = splits
+        sizes = len(train), len(valid), len(test)
+        shape = tuple(train.x.shape[1:])
+        info = DataInfo(name, shape, kind, levels, *sizes, classes, source, modality=self.name, facts=facts)
+        return DataSet(info, train, valid, test, Prepare(kind))
+
     def lines(self, x: Any, info: DataInfo) -> list[str]:
         """Return one readable line an example."""
         raise UserError(f"{self.name} data have no lines to read")
 
     def write(self, path: Path, x: Any, info: DataInfo) -> None:
-        """Write examples in the form that the suffix of `path` names, whole or not at all."""
-        raise UserError(f"{self.name} data have no form of their own to be written in")
+        """Write examples in the form that the suffix of `path` names, whole or not at all: here one a line."""
+        write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
 
 MODALITIES: Registry[Modality] = Registry("modality", "vaekit.data", module="modality")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
 
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import user_folders
@@ -31,13 +30,3 @@ def resolve_path(source: str | Path) -> Path:
             f"no data '{source}'; {hint}Known by name: {', '.join(DATASETS.names)}; no such file at {tried}"
         )
     raise UserError(f"there is no file or folder {path}; check the path")
-
-
-def path_of(source: Any) -> Path | None:
-    """Return the path that is read for a source; None for known names, values in memory, and where there is none."""
-    if not isinstance(source, str | Path) or (isinstance(source, str) and source in DATASETS):
-        return None
-    try:
-        return resolve_path(source)
-    except UserError:
-        return None  # reading it says so

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from vaekit.data.info import ARRAY_KINDS, Kind
+from vaekit.data.info import ARRAY_KINDS, Kind, Plain
 from vaekit.errors import UserError
 from vaekit.tokens import trim
 
@@ -33,7 +33,7 @@ def as_input(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Prepare(Plain):
     """A stored batch (uint8 greys 0 … levels − 1, else float32) → float32 in the range of `kind`.
 
     Modes: `as-is`; `scale` i/(levels − 1); `stochastic` a Bernoulli draw with that probability, afresh at each call
@@ -56,7 +56,11 @@ class Prepare:
     low: float = 0.0
     high: float = 1.0
     seed: int = 0
-    _tables: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def _tables(self) -> dict[str, Tensor]:
+        """Constants by device, made when they are first used."""
+        return {}
 
     @property
     def random(self) -> bool:
@@ -99,6 +103,11 @@ class Prepare:
             return raw.float() / (self._n_levels - 1) if self.levels else raw.float()
         return self._standard(self._scaled(raw))
 
+    def average(self, raw: Tensor) -> Tensor:
+        """Return the mean of prepared examples (shape), over their noise too; float64."""
+        parts = (self.expected(part).sum(0, dtype=torch.float64) for part in raw.split(BLOCK))
+        return sum(parts, start=torch.zeros((), dtype=torch.float64)) / len(raw)
+
     def invert(self, x: Tensor) -> Tensor:
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
         if self.kind not in ARRAY_KINDS:
@@ -130,18 +139,6 @@ class Prepare:
         if (self.low, self.high) != (0.0, 1.0):
             x = (x - self.low) / max(self.high - self.low, 1e-12)
         return x.clamp(0.0, 1.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        names = ("kind", "mode", "levels", "mean", "sd", "low", "high", "seed")
-        values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Prepare:
-        """Rebuild from `to_dict`'s answer."""
-        plain: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
-        return cls(**plain)
 
     @property
     def _n_levels(self) -> int:
@@ -176,9 +173,9 @@ class Prepare:
     def _scaled(self, raw: Tensor) -> Tensor:
         if self.mode == "as-is" or self.levels is None:
             x = raw.float()
-            return (x >= 0.5).float() if self.mode == "threshold" else x
-        self._check(raw)
-        x = raw.float().div_(self.levels - 1)
+        else:
+            self._check(raw)
+            x = raw.float().div_(self.levels - 1)
         return (x >= 0.5).float() if self.mode == "threshold" else x
 
     def _check(self, raw: Tensor) -> None:
@@ -206,14 +203,8 @@ class Prepare:
         if key not in self._tables:
             self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
             self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
-        shape = x.shape[-self._event_dims(x) :]
-        return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
-
-    def _event_dims(self, x: Tensor) -> int:
-        """Return how many trailing dimensions make one example: the fewest whose product is the moments' count."""
-        count, product = len(self.mean or ()), 1
-        for dims, length in enumerate(reversed(x.shape), start=1):
-            product *= length
-            if product == count and (dims in (1, 3)):
-                return dims
+        count = len(self.mean or ())
+        for shape in (x.shape[-1:], x.shape[-3:]):
+            if len(shape) in (1, 3) and math.prod(shape) == count:
+                return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
         raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} numbers")

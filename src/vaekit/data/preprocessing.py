@@ -63,22 +63,23 @@ def _plan(raw: Raw, settings: DataSettings, wants: Wants) -> Prepare:
     if binarise != "none":
         return _binary(raw, settings, binarise)
     if settings.dequantise:
-        levels = _greys(raw, "dequantise")
-        return Prepare("real" if wants == "real" else "unit", "dequantise", levels)
+        if raw.levels is None:
+            kind = raw.train.x.dtype
+            raise UserError(f"{raw.source}: dequantise needs quantised greys, and these are {kind}; give uint8")
+        return Prepare("real" if wants == "real" else "unit", "dequantise", raw.levels)
     return _undisturbed(raw, wants)
 
 
 def compact(raw: Raw) -> Raw:
     """Store values that are all 0 or 1 as uint8 with two levels, set the levels of other uint8 data; return `raw`."""
-    whole = [part.x for _, part in raw.parts]
-    if raw.levels is None and all(_is_binary(x) for x in whole):
+    if raw.levels is None and all(_is_binary(part.x) for _, part in raw.parts):
         raw.levels = 2
         for _, part in raw.parts:
             part.x = part.x.astype(np.uint8)
     elif raw.train.x.dtype == np.uint8:
-        raw.levels = raw.levels or 256
-        if raw.levels < 256:
-            raw.refuse([x >= raw.levels for x in whole], f"is {{value}}, beyond the {raw.levels} grey levels")
+        raw.levels = levels = raw.levels or 256
+        if levels < 256:
+            raw.refuse(lambda x: x >= levels, f"is {{value}}, beyond the {levels} grey levels")
     return raw
 
 
@@ -87,10 +88,30 @@ def _is_binary(x: np.ndarray) -> bool:
     return all(bool(((part == 0) | (part == 1)).all()) for part in np.array_split(x, max(1, len(x) // 1024)))
 
 
-def _greys(raw: Raw, setting: str) -> int:
-    if raw.levels is None:
-        raise UserError(f"{raw.source}: {setting} needs quantised greys, and these are {raw.train.x.dtype}; give uint8")
-    return raw.levels
+def not_binary(x: np.ndarray) -> np.ndarray:
+    """Return where values are neither 0 nor 1."""
+    return (x != 0) & (x != 1)
+
+
+def not_unit(x: np.ndarray) -> np.ndarray:
+    """Return where values lie outside [0, 1]."""
+    return (x < 0) | (x > 1)
+
+
+def not_counts(x: np.ndarray) -> np.ndarray:
+    """Return where values are no counts."""
+    return (x < 0) | (x != np.round(x)) | (x > MAX_EXACT)
+
+
+def not_greys(x: np.ndarray) -> np.ndarray:
+    """Return where values are none of the 256 greys i/255."""
+    grey = greys_of(x)
+    return (np.abs(x - grey / 255) > TOLERANCE) | (grey < 0) | (grey > 255)
+
+
+def greys_of(x: np.ndarray) -> np.ndarray:
+    """Return the greys 0 … 255 nearest to i/255, float64."""
+    return np.rint(x.astype(np.float64) * 255)
 
 
 def _binary(raw: Raw, settings: DataSettings, mode: str) -> Prepare:
@@ -98,11 +119,10 @@ def _binary(raw: Raw, settings: DataSettings, mode: str) -> Prepare:
     if raw.levels == 2:
         return Prepare("binary", "as-is", 2, seed=settings.seed)
     if raw.table and settings.binarise == "auto":
-        bad = [~((part.x == 0) | (part.x == 1)) for _, part in raw.parts]
-        raw.refuse(bad, "is {value}, and this likelihood wants 0 or 1; use a Gaussian likelihood or encode the column")
+        problem = "is {value}, and this likelihood wants 0 or 1; use a Gaussian likelihood or encode the column"
+        raw.refuse(not_binary, problem)
     if raw.levels is None:
-        bad = [(part.x < 0) | (part.x > 1) for _, part in raw.parts]
-        raw.refuse(bad, f"is {{value}}, outside [0, 1], so it cannot be made binary; {TO_UNIT}")
+        raw.refuse(not_unit, f"is {{value}}, outside [0, 1], so it cannot be made binary; {TO_UNIT}")
     assert mode in ("stochastic", "fixed", "threshold")
     return Prepare("binary", mode, raw.levels, seed=settings.seed)
 
@@ -110,14 +130,20 @@ def _binary(raw: Raw, settings: DataSettings, mode: str) -> Prepare:
 def _undisturbed(raw: Raw, wants: Wants) -> Prepare:
     """Return the preparation without noise."""
     if wants == "binary" and raw.levels != 2:
-        bad = [~((part.x == 0) | (part.x == 1)) for _, part in raw.parts]
-        raw.refuse(bad, "is {value}, and this likelihood wants 0 or 1; use binarise=auto")
+        raw.refuse(not_binary, "is {value}, and this likelihood wants 0 or 1; use binarise=auto")
     if wants == "binary" or (wants == "any" and raw.levels == 2):
         return Prepare("binary", "as-is", 2)
     if wants == "counts":
-        return _counts(raw)
+        problem = "is {value}, not a count; give non-negative whole numbers or use a likelihood for real data"
+        raw.refuse(not_counts, problem)
+        return Prepare("counts", "as-is", raw.levels)
     if wants == "levels":
-        _to_greys(raw)
+        if raw.levels is None:  # floats i/255, as other libraries make them
+            problem = "is {value}, not one of the 256 greys i/255 this likelihood scores"
+            raw.refuse(not_greys, f"{problem}; give uint8 or use another likelihood")
+            raw.levels = 256
+            for _, part in raw.parts:
+                part.x = greys_of(part.x).astype(np.uint8)
         return Prepare("levels", "scale", raw.levels)
     if raw.levels is not None:
         kind: Kind = wants if wants in ("unit", "real") else "levels"
@@ -127,38 +153,14 @@ def _undisturbed(raw: Raw, wants: Wants) -> Prepare:
 
 def _floats(raw: Raw, wants: Wants) -> Prepare:
     """Floats, and integers that are not greys: real, or unit where wanted or where arrays lie in [0, 1]."""
-    outside = [(part.x < 0) | (part.x > 1) for _, part in raw.parts]
     if wants == "unit":
-        raw.refuse(outside, f"is {{value}}, outside [0, 1]; {TO_UNIT}")
+        raw.refuse(not_unit, f"is {{value}}, outside [0, 1]; {TO_UNIT}")
         return Prepare("unit")
     if wants == "any" and raw.train.x.dtype.kind == "i" and not any((part.x < 0).any() for _, part in raw.parts):
         return Prepare("counts")
-    if wants == "any" and not raw.table and not any(mask.any() for mask in outside):
+    if wants == "any" and not raw.table and not any(not_unit(part.x).any() for _, part in raw.parts):
         return Prepare("unit")
     return Prepare("real")
-
-
-def _counts(raw: Raw) -> Prepare:
-    bad = [(part.x < 0) | (part.x != np.round(part.x)) | (part.x > MAX_EXACT) for _, part in raw.parts]
-    raw.refuse(bad, "is {value}, not a count; give non-negative whole numbers or use a likelihood for real data")
-    return Prepare("counts", "as-is", raw.levels)
-
-
-def _to_greys(raw: Raw) -> None:
-    """Store greys as uint8, also from floats i/255 as other libraries make them."""
-    if raw.levels is not None:
-        return
-    greys = [np.rint(part.x.astype(np.float64) * 255) for _, part in raw.parts]
-    off = [
-        (np.abs(part.x - grey / 255) > TOLERANCE) | (grey < 0) | (grey > 255)
-        for (_, part), grey in zip(raw.parts, greys)
-    ]
-    raw.refuse(
-        off, "is {value}, not one of the 256 greys i/255 this likelihood scores; give uint8 or use another likelihood"
-    )
-    for (_, part), grey in zip(raw.parts, greys):
-        part.x = grey.astype(np.uint8)
-    raw.levels = 256
 
 
 def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, float | None]:
@@ -178,12 +180,7 @@ def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, f
 
 def _moments(plan: Prepare, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and sd of each dimension of stored examples; a constant one has sd 1."""
-    total = torch.zeros(x.shape[1:], dtype=torch.float64)
-    square = torch.zeros_like(total)
-    for start in range(0, len(x), BLOCK):
-        total += plan.expected(x[start : start + BLOCK]).sum(0, dtype=torch.float64)
-    mean = total / len(x)
-    for start in range(0, len(x), BLOCK):
-        square += (plan.expected(x[start : start + BLOCK]).double() - mean).square().sum(0)
-    sd = (square / len(x)).sqrt()
+    mean = plan.average(x)
+    squares = ((plan.expected(part).double() - mean).square().sum(0) for part in x.split(BLOCK))
+    sd = (sum(squares, start=torch.zeros_like(mean)) / len(x)).sqrt()
     return mean, torch.where(sd > 1e-6 * (1 + mean.abs()), sd, torch.ones_like(sd))

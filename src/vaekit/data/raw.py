@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,8 @@ class Raw:
     columns: tuple[str, ...] = ()
     table: bool = False
     first_row: int = 0
-    files: Sequence[str] = field(default=(), repr=False)
+    named: Callable[[int], str] | None = field(default=None, repr=False)
+    """The name of a training row, where its number says less: a file's."""
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
@@ -64,7 +65,7 @@ class Raw:
         row, *rest = (int(i) for i in index)
         several = self.valid is not None or self.test is not None
         words = f"{split} row" if several else "row"
-        place = self.files[row] if self.files and split == "train" else f"{words} {row + self.first_row}"
+        place = self.named(row) if self.named and split == "train" else f"{words} {row + self.first_row}"
         if len(rest) == 1:
             column = f"'{self.columns[rest[0]]}'" if self.columns else str(rest[0])
             return f"{place}, column {column}"
@@ -72,14 +73,14 @@ class Raw:
             return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
         return place
 
-    def refuse(self, bad: list[np.ndarray], problem: str) -> None:
-        """Raise for the first True of `bad` (one mask a split, in the order of `parts`); {value} is filled in."""
-        for (split, part), mask in zip(self.parts, bad):
+    def refuse(self, bad: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
+        """Raise for the first entry of any split where `bad` says so; {value} is filled in."""
+        for split, part in self.parts:
+            mask = bad(part.x)
             if mask.any():
-                index = np.unravel_index(int(np.argmax(mask)), mask.shape)
-                value = part.x[index].item()
-                text = problem.format(value=value)
-                raise UserError(f"{self.source}: {self.place(split, [int(i) for i in index])} {text}")
+                index = [int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape)]
+                text = problem.format(value=part.x[tuple(index)].item())
+                raise UserError(f"{self.source}: {self.place(split, index)} {text}")
 
 
 def check(raw: Raw) -> Raw:
@@ -104,8 +105,8 @@ def check(raw: Raw) -> Raw:
     if len(kinds) > 1:
         raise UserError(f"{raw.source}: the splits differ in type ({sorted(map(str, kinds))}); give them one type")
     if raw.train.x.dtype.kind == "f":
-        bad = [~np.isfinite(part.x) for _, part in raw.parts]
-        raw.refuse(bad, "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)")
+        problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
+        raw.refuse(lambda x: ~np.isfinite(x), problem)
     raw.classes = label(raw)
     return raw
 

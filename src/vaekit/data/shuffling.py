@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -57,24 +58,12 @@ class BlockOrder:
         soon: Callable[[int, int], None] | None = None,
         group: int = GROUP,
     ) -> None:
-        self._n, self._block, self._group, self._soon = n, block, group, soon
-        self._key = (seed, epoch)
-        count = -(-n // block)
-        self._blocks = torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch, 3)))
-        sizes = torch.full((count,), block)
-        if count:
-            sizes[-1] = n - (count - 1) * block
-        ends = sizes[self._blocks].cumsum(0)[group - 1 :: group].tolist()
-        self._ends = [*ends, n] if not ends or ends[-1] != n else ends
-        self._told = -1
+        self._n, self._block, self._soon, self._key = n, block, soon, (seed, epoch)
+        blocks = torch.randperm(-(-n // block), generator=torch.Generator().manual_seed(mix(seed, epoch, 3)))
+        sizes = (n - blocks * block).clamp(max=block)
+        self._groups = blocks.split(group)
+        self._ends = list(accumulate(int(part.sum()) for part in sizes.split(group)))
         self._kept: tuple[int, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return self._n
-
-    def to(self, device: object) -> BlockOrder:
-        """Return itself: an order stays on the CPU."""
-        return self
 
     def __getitem__(self, part: slice) -> Tensor:
         start, stop, _ = part.indices(self._n)
@@ -88,22 +77,11 @@ class BlockOrder:
     def _rows(self, number: int) -> Tensor:
         """Return a group's rows, shuffled."""
         if self._kept is None or self._kept[0] != number:
-            spans = [torch.arange(*self._span(b)) for b in self._blocks_of(number)]
-            rows = torch.cat(spans)
+            rows = (self._groups[number].unsqueeze(1) * self._block + torch.arange(self._block)).flatten()
+            rows = rows[rows < self._n]
             generator = torch.Generator().manual_seed(mix(*self._key, 4, number))
             self._kept = (number, rows[torch.randperm(len(rows), generator=generator)])
-            self._tell(number + 1)
+            if self._soon is not None and number + 1 < len(self._groups):
+                for start in (self._groups[number + 1] * self._block).tolist():
+                    self._soon(start, min(start + self._block, self._n))
         return self._kept[1]
-
-    def _blocks_of(self, number: int) -> list[int]:
-        return self._blocks[number * self._group : (number + 1) * self._group].tolist()
-
-    def _span(self, block: int) -> tuple[int, int]:
-        return block * self._block, min((block + 1) * self._block, self._n)
-
-    def _tell(self, number: int) -> None:
-        if self._soon is None or number <= self._told or number >= len(self._ends):
-            return
-        self._told = number
-        for block in self._blocks_of(number):
-            self._soon(*self._span(block))

@@ -14,9 +14,9 @@ import numpy as np
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import open_shards
+from vaekit.data.disk import open_rows
 from vaekit.data.files import read_bytes
-from vaekit.data.folders import is_idx_folder, read_idx_folder, read_image_folder
+from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
 from vaekit.data.paths import resolve_path
 from vaekit.data.raw import Part, Raw, as_array
@@ -54,13 +54,12 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
-        if len(arrays) > 1 and all(file.suffix == ".npy" for file in arrays):
-            rows, y = open_shards(path)
-            return Raw(path.name, str(path), Part(rows.read(np.arange(rows.shape[0])), y))
-        return read_path(arrays[0]) if len(arrays) == 1 else read_image_folder(path, size)
+        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
-        return read_csv(path)
+        table = read_numbers(path)
+        part, name = Part(table.x, table.labels), path.name.split(".")[0]
+        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")
@@ -71,6 +70,12 @@ def read_path(path: Path, size: int | None = None) -> Raw:
     if data[:2] == b"\0\0":
         return Raw(path.name.split(".")[0], str(path), Part(parse_idx(data, path), _idx_labels(path)))
     raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV or a folder of images")
+
+
+def _rows(folder: Path, size: int | None) -> Raw:
+    opened = open_rows(folder, size)
+    parts: dict[str, Any] = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
+    return Raw(folder.name, str(folder), **parts, named=opened["train"][0].place)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:
@@ -111,10 +116,3 @@ def _npz(data: bytes, path: Path) -> Raw:
     }
     assert parts["train"] is not None
     return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
-
-
-def read_csv(path: Path) -> Raw:
-    """Read a table of numbers with a header; a column `label` or `class` holds the labels, as numbers or names."""
-    table = read_numbers(path)
-    part = Part(table.x, table.labels)
-    return Raw(path.name.split(".")[0], str(path), part, columns=table.columns, table=True, first_row=1)

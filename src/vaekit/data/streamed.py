@@ -6,6 +6,7 @@ the training mean and deviation. The held-out splits are read into memory.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,16 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
-from vaekit.data.disk import ImageRows, NpyRows, Rows, open_images, open_shards
-from vaekit.data.disk_rows import DiskRows, Held, RowNames, Stored
+from vaekit.data.datasets import DATASETS
+from vaekit.data.disk import ImageRows, Rows, open_rows
+from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
-from vaekit.data.paths import path_of
+from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
 from vaekit.data.raw import Part, Raw, check, label
 from vaekit.data.settings import DataSettings
-from vaekit.data.splits import held_out
+from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
 
 STREAM_ABOVE = 1 << 30
@@ -39,7 +41,10 @@ def streamed_path(source: Any, settings: DataSettings) -> Path | None:
     """
     if settings.stream == "no" or not isinstance(source, str | Path):
         return None
-    path = path_of(source)
+    path = None
+    if isinstance(source, Path) or source not in DATASETS:
+        with suppress(UserError):  # reading it says what is wrong
+            path = resolve_path(source)
     if path is None or not _can(path):
         if settings.stream == "yes":
             raise UserError(f"{source} cannot be streamed: stream=yes takes an NPY file, or a folder of them or images")
@@ -57,13 +62,9 @@ def _bytes(path: Path, size: int | None) -> int:
     """Return how many bytes a source's values take, as far as can be said without reading them."""
     if path.is_file():
         return path.stat().st_size
-    arrays = [file.stat().st_size for file in path.glob("*.npy")]
-    if arrays:
-        return sum(arrays)
-    try:
-        return sum(int(np.prod(images.shape, dtype=np.int64)) for images, _ in open_images(path, size).values())
-    except UserError:
-        return 0  # reading it whole says what is wrong with it
+    with suppress(UserError):  # reading it whole says what is wrong with it
+        return sum(rows.shape[0] * rows.row_bytes for rows, _ in open_rows(path, size).values())
+    return 0
 
 
 @dataclass
@@ -109,12 +110,12 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     Raises:
         UserError: a file is damaged or does not fit the others, a row is not valid, or `size` is given for arrays.
     """
-    parts, labels = _open(path, settings)
+    opened = open_rows(path, settings.size)
+    parts = {split: rows for split, (rows, _) in opened.items()}
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
     helds = _held(parts, str(path), settings)
-    row_bytes = int(np.prod(parts["train"].shape[1:], dtype=np.int64)) * parts["train"].dtype.itemsize
-    most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(row_bytes, 1)))
+    most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(parts["train"].row_bytes, 1)))
     spread = np.linspace(0, len(helds["train"]) - 1, most).astype(np.int64)
     chosen = {"train": helds["train"].rows(spread)}
     chosen |= {split: helds[split].rows(np.arange(len(helds[split]))) for split in ("valid", "test")}
@@ -124,12 +125,12 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     shapes = {array.shape[1:] for array in read}
     if len(shapes) > 1:
         raise UserError(f"{path}: the splits' examples differ in shape ({sorted(shapes)}); give them one shape")
-    classes, ys = _labels(path, helds, labels)
+    classes, ys = _labels(path, helds, {split: y for split, (_, y) in opened.items()})
     raw = StreamedRaw(
         path.stem if path.is_file() else path.name,
         str(path),
         Part(np.concatenate(read)),
-        files=RowNames(lambda i: places[i][0].place(places[i][1]), len(places)),
+        named=lambda i: places[i][0].place(places[i][1]),
         rows=parts["train"],
         held=helds["train"],
         ends=(len(read[0]), len(read[0]) + len(read[1])),
@@ -140,28 +141,16 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     return raw
 
 
-def _open(path: Path, settings: DataSettings) -> tuple[dict[str, Rows], dict[str, np.ndarray | None]]:
-    if path.is_file():
-        return {"train": NpyRows(path)}, {"train": None}
-    if any(path.glob("*.npy")):
-        rows, y = open_shards(path)
-        return {"train": rows}, {"train": y}
-    opened = open_images(path, settings.size)
-    return {split: rows for split, (rows, _) in opened.items()}, {split: y for split, (_, y) in opened.items()}
-
-
 def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[str, Held]:
     """Return which rows each split has, as `split_numbers` chooses them; most of the training rows are not listed."""
     n = parts["train"].shape[0]
-    n_valid, n_test = held_out(n, source, settings, own_valid="valid" in parts, own_test="test" in parts)
-    order = np.random.default_rng(settings.seed).permutation(n)
-    out = {
-        split: Held(parts[split].shape[0]) if split in parts else Held(n, np.sort(index))
-        for split, index in (("test", order[:n_test]), ("valid", order[n_test : n_test + n_valid]))
+    own = {"own_valid": "valid" in parts, "own_test": "test" in parts}
+    train, *others = split_numbers(n, source, settings, **own)
+    left_out = np.sort(np.concatenate(others))
+    return {
+        "train": Held(n, left_out=left_out) if settings.limit is None else Held(n, train),
+        **{s: Held(parts[s].shape[0]) if s in parts else Held(n, index) for s, index in zip(("valid", "test"), others)},
     }
-    if settings.limit is not None:
-        return out | {"train": Held(n, np.sort(order[n_test + n_valid :][: settings.limit]))}
-    return out | {"train": Held(n, left_out=np.sort(order[: n_test + n_valid]))}
 
 
 def _labels(
@@ -170,13 +159,11 @@ def _labels(
     """Number all labels together; return the classes and each split's numbers."""
     if labels["train"] is None:
         return (), dict.fromkeys(helds)
-    parts = {split: Part(np.zeros(1), y) for split, y in labels.items()}
-    every = Raw(path.name, str(path), parts["train"], parts.get("valid"), parts.get("test"))
+    parts: dict[str, Any] = {split: Part(np.zeros(1), y) for split, y in labels.items()}
+    every = Raw(path.name, str(path), **parts)
     classes = label(every)
-    numbers = {split: part.y for split, part in every.parts}
-    out: dict[str, np.ndarray | None] = {}
-    for split, held in helds.items():
-        y = numbers.get(split, numbers["train"])
-        assert y is not None
-        out[split] = y[held.rows(np.arange(len(held)))].astype(np.int64)
-    return classes, out
+    numbers: dict[str, Any] = {split: part.y for split, part in every.parts}
+    return classes, {
+        split: numbers.get(split, numbers["train"])[held.rows(np.arange(len(held)))].astype(np.int64)
+        for split, held in helds.items()
+    }

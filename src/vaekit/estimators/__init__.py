@@ -7,7 +7,9 @@ All pass scikit-learn's own `check_estimator`. They clone, pickle (weights as ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import (  # pyright: ignore[reportPrivateUsage]
@@ -20,14 +22,10 @@ from sklearn.base import (  # pyright: ignore[reportPrivateUsage]
 )
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from vaekit.errors import UserError
-
-if TYPE_CHECKING:
-    from vaekit.estimators.fitted import Fitted
-
-from numbers import Integral, Real
+from vaekit.estimators.fitted import Fitted, train_with_gaps
+from vaekit.tasks.augmentation import moved_codes
 
 _MODEL: dict[str, list[Any]] = {
     "recipe": [str],
@@ -43,55 +41,40 @@ _MODEL: dict[str, list[Any]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class _Estimator(BaseEstimator):
     """What the estimators share: the recipe's parameters, and a fitted model whose pickle is arrays."""
 
-    fitted_: Fitted
+    recipe: str = "vae"
+    _: KW_ONLY
+    latent: int = 2
+    hidden: tuple[int, ...] | None = None
+    likelihood: str = "auto"
+    epochs: int = 50
+    batch_size: int = 128
+    lr: float = 2e-3
+    k: int = 64
+    settings: Mapping[str, Any] | None = None
+    random_state: Any = None
+    fitted_: Fitted = field(init=False)
 
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.recipe = recipe
-        self.latent = latent
-        self.hidden = hidden
-        self.likelihood = likelihood
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.k = k
-        self.settings = settings
-        self.random_state = random_state
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "model.latent": self.latent,
+            "model.likelihood": self.likelihood,
+            "model.hidden": (64,) if self.hidden is None else tuple(self.hidden),
+            "train.epochs": self.epochs,
+            "train.batch_size": self.batch_size,
+            "train.lr": self.lr,
+            **(self.settings or {}),
+        }
 
-    def _settings(self) -> dict[str, dict[str, Any]]:
-        model: dict[str, Any] = {"latent": self.latent, "likelihood": self.likelihood}
-        model["hidden"] = tuple(self.hidden) if self.hidden is not None else (64,)
-        train = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
-        nested: dict[str, dict[str, Any]] = {"model": model, "train": train}
-        for path, value in (self.settings or {}).items():
-            section, dot, name = path.partition(".")
-            if not dot:
-                raise UserError(f"settings {path!r}: write section.name, e.g. 'objective.beta'")
-            nested.setdefault(section, {})[name] = value
-        return nested
+    def _seed(self, random_state: Any = None) -> int:
+        state = self.random_state if random_state is None else random_state
+        return int(check_random_state(state).randint(2**31 - 1))
 
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _train(self, X: np.ndarray) -> None:
-        from vaekit.estimators.fitted import Fitted
-
-        self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, self._settings(), self._seed())
+    def _train(self, X: np.ndarray, **more: Any) -> None:
+        self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, self._settings() | more, self._seed())
 
     def _check(self, X: Any, *, reset: bool = False, gaps: bool = False) -> np.ndarray:
         finite = "allow-nan" if gaps else True
@@ -107,8 +90,6 @@ class _Estimator(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(state.get("fitted_"), dict):
-            from vaekit.estimators.fitted import Fitted
-
             state = state | {"fitted_": Fitted.from_state(state["fitted_"])}
         super().__setstate__(state)
 
@@ -142,14 +123,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
         first = not hasattr(self, "fitted_")
         X = self._check(X, reset=first)
         if first:
-            from vaekit.estimators.fitted import Fitted
-
-            settings = self._settings()
-            settings["train"] |= {"epochs": 1, "warmup": 0, "decay": "none"}
-            self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, settings, self._seed())
+            self._train(X, **{"train.epochs": 1, "train.warmup": 0, "train.decay": "none"})
             self._n_features_out = self.fitted_.latent_size
         else:
-            self.fitted_.more(X.astype(np.float64))
+            self.fitted_.more(X)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -161,15 +138,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D)."""
         check_is_fitted(self)
-        z = np.asarray(X, dtype=np.float64)
-        if z.ndim != 2 or z.shape[1] != self.fitted_.latent_size:
+        z = check_array(X, dtype="float64")
+        if z.shape[1] != self.fitted_.latent_size:
             raise ValueError(f"codes have shape (N, {self.fitted_.latent_size}), not {z.shape}")
         return self.fitted_.decode(z)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return log p(x) of each row from below, with k importance samples: nats, in the columns' own units."""
         check_is_fitted(self)
-        return self.fitted_.log_prob(self._check(X).astype(np.float64), self.k)
+        return self.fitted_.log_prob(self._check(X), self.k)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`."""
@@ -178,10 +155,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
     def sample(self, n_samples: int = 1, random_state: Any = None, temperature: float = 1.0) -> np.ndarray:
         """Return new rows (n, D): z from the prior, x drawn from p(x|z)."""
         check_is_fitted(self)
-        state = self.random_state if random_state is None else random_state
-        return self.fitted_.sample(n_samples, int(check_random_state(state).randint(2**31 - 1)), temperature)
+        return self.fitted_.sample(n_samples, self._seed(random_state), temperature)
 
 
+@dataclass(eq=False, repr=False)
 class AnomalyDetector(OutlierMixin, _Estimator):
     """Anomalies by a VAE of the normal rows: 1 is normal, -1 an anomaly.
 
@@ -195,53 +172,25 @@ class AnomalyDetector(OutlierMixin, _Estimator):
     15
     """
 
+    criterion: str = "iw"
+    contamination: float = 0.1
+
     _parameter_constraints = _MODEL | {
         "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", "distance"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
     }
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        criterion: str = "iw",
-        contamination: float = 0.1,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.criterion = criterion
-        self.contamination = contamination
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
         """Train on rows X (N, D), normal ones but for a share `contamination`."""
         X = self._check(X, reset=True)
         self._train(X)
-        self.codes_ = self.fitted_.encode(X.astype(np.float64)) if self.criterion == "distance" else None
+        self.codes_ = self.fitted_.encode(X) if self.criterion == "distance" else None
         self.offset_ = float(np.percentile(self._scores(X), 100 * self.contamination))
         return self
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        return -self.fitted_.scores(X.astype(np.float64), self.criterion, k=self.k, normal=self.codes_)
+        return -self.fitted_.scores(X, self.criterion, self.k, self.codes_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: minus its anomaly score (N,)."""
@@ -257,6 +206,7 @@ class AnomalyDetector(OutlierMixin, _Estimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
 
+@dataclass(eq=False, repr=False)
 class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     """Fills NaN with E[x_missing | x_observed] under a VAE trained on rows that may have NaN themselves.
 
@@ -271,36 +221,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     True
     """
 
-    _parameter_constraints = _MODEL | {"rounds": [Interval(Integral, 1, None, closed="left")]}
+    rounds: int = 3
+    k: int = 100
 
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        rounds: int = 3,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 100,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.rounds = rounds
+    _parameter_constraints = _MODEL | {"rounds": [Interval(Integral, 1, None, closed="left")]}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -310,28 +234,26 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Imputer:
         """Train on rows X (N, D) with NaN where values are missing."""
-        from vaekit.estimators.fitted import train_with_gaps
-
         X = self._check(X, reset=True, gaps=True)
-        rows = X.astype(np.float64)
-        self.fitted_ = train_with_gaps(rows, self.recipe, self._settings(), self._seed(), self.rounds, self.k)
+        self.fitted_ = train_with_gaps(
+            X.astype(np.float64), self.recipe, self._settings(), self._seed(), self.rounds, self.k
+        )
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Return X with NaN filled by conditional means; observed entries as they are."""
         check_is_fitted(self)
         X = self._check(X, gaps=True)
-        filled = self.fitted_.impute(X.astype(np.float64), k=self.k)[0].astype(X.dtype)
-        return np.where(np.isnan(X), filled, X)
+        return self.fitted_.impute(X, k=self.k)[0].astype(X.dtype)
 
     def sample_imputations(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
         """Return n_samples imputations drawn from p(x_missing | x_observed): (M, N, D)."""
         check_is_fitted(self)
         X = self._check(X, gaps=True).astype(np.float64)
-        seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
-        return self.fitted_.impute(X, draws=n_samples, k=max(self.k, n_samples), seed=seed)[1]
+        return self.fitted_.impute(X, draws=n_samples, k=max(self.k, n_samples), seed=self._seed(random_state))[1]
 
 
+@dataclass(eq=False, repr=False)
 class Augmenter(_Estimator):
     """New rows like given ones: codes of rows of X (in turn) moved by `radius` or along lines to others, decoded.
 
@@ -345,44 +267,15 @@ class Augmenter(_Estimator):
     ((300, 4), (300,))
     """
 
+    method: str = "near"
+    radius: float = 0.3
+    n_new: int | None = None
+
     _parameter_constraints = _MODEL | {
         "method": [StrOptions({"near", "interpolate"})],
         "radius": [Interval(Real, 0, None, closed="left")],
         "n_new": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        method: str = "near",
-        radius: float = 0.3,
-        n_new: int | None = None,
-        latent: int = 2,
-        hidden: tuple[int, ...] | None = None,
-        likelihood: str = "auto",
-        epochs: int = 50,
-        batch_size: int = 128,
-        lr: float = 2e-3,
-        k: int = 64,
-        settings: Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            recipe,
-            latent=latent,
-            hidden=hidden,
-            likelihood=likelihood,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            k=k,
-            settings=settings,
-            random_state=random_state,
-        )
-        self.method = method
-        self.radius = radius
-        self.n_new = n_new
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Augmenter:
@@ -392,17 +285,13 @@ class Augmenter(_Estimator):
 
     def resample(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return X followed by new rows, and their labels (None without y)."""
-        from vaekit.tasks.augmentation import moved_codes
-
         check_is_fitted(self)
         X = self._check(X)
         labels = None if y is None else np.asarray(y)
         if labels is not None and len(labels) != len(X):
             raise ValueError(f"there are {len(X)} rows but {len(labels)} labels")
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        z, of = moved_codes(
-            self.fitted_.encode(X.astype(np.float64)), labels, self.n_new or len(X), self.method, self.radius, seed
-        )
+        codes = self.fitted_.encode(X)
+        z, of = moved_codes(codes, labels, self.n_new or len(X), self.method, self.radius, self._seed())
         new = self.fitted_.decode(z).astype(X.dtype)
         return np.concatenate([X, new]), None if labels is None else np.concatenate([labels, labels[of]])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,7 @@ from vaekit.distributions.base import in_support, measure_of
 from vaekit.errors import NotALikelihood
 from vaekit.inference import Progress, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
-from vaekit.metrics.hmc import Bridge, Spacing, State, adapt, anneal, stretch, temperatures
+from vaekit.metrics.hmc import Bridge, Spacing, adapt, anneal, stretch, temperatures
 from vaekit.metrics.likelihood import NATS, noise_of_mean
 from vaekit.models.base import Model
 
@@ -68,31 +69,36 @@ def require(model: Model, x: Tensor, y: Tensor | None = None) -> None:
         raise NotALikelihood("annealing moves a latent freely in R^D, and this one is confined to its prior's support")
 
 
-def _bridge(model: Model, x: Tensor, y: Tensor | None, start: str) -> Bridge:
-    """Return the path from p(z) or q(z|x) to p(x, z)."""
-    prior = model.prior_of(y)
-    if start == "prior":
-        return Bridge(prior.log_prob, lambda z: model.decode(z, y).log_prob(x))
+def _paths(
+    model: Model, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor
+) -> Iterator[tuple[slice, Bridge, Tensor, Callable[[int], Tensor]]]:
+    """Yield rows of the examples with their path to p(x, z), its step sizes, and what draws chains where it starts."""
+    width = max(1, how.rows // how.chains)
+    for first in range(0, len(x), width):
+        rows = slice(first, first + width)
+        yield rows, *_path(model, x[rows], None if y is None else y[rows], how, betas)
+
+
+def _path(
+    model: Model, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor
+) -> tuple[Bridge, Tensor, Callable[[int], Tensor]]:
+    """Return the path from p(z) or q(z|x); a pilot run of few chains at a quarter of the densities finds its sizes."""
     with torch.no_grad():
-        q = model.encode(x, y)
-    return Bridge(q.log_prob, lambda z: model.log_joint(x, z, y) - q.log_prob(z))
+        begin = model.encode(x, y) if how.start == "posterior" else model.prior_of(y)
 
+    @torch.no_grad()
+    def draw(chains: int) -> Tensor:
+        return begin.sample((chains,) if begin.batch_shape else (chains, len(x)))
 
-def _begin(model: Model, x: Tensor, y: Tensor | None, start: str, chains: int) -> Tensor:
-    """Draw the chains' first positions (C, B, ...)."""
-    with torch.no_grad():
-        if start == "posterior":
-            return model.encode(x, y).sample((chains,))
-        p = model.prior_of(y)
-        return p.sample((chains,) if p.batch_shape else (chains, len(x)))
+    def tilt(z: Tensor) -> Tensor:
+        if how.start == "posterior":
+            return model.log_joint(x, z, y) - begin.log_prob(z)
+        return model.decode(z, y).log_prob(x)
 
-
-def _schedule(model: Model, x: Tensor, y: Tensor | None, how: Anneal, betas: Tensor) -> tuple[Bridge, Tensor]:
-    """Return the path for a batch and the step sizes a pilot run finds: few chains, a quarter of the densities."""
-    bridge = _bridge(model, x, y, how.start)
+    bridge = Bridge(begin.log_prob, tilt)
     pilot = temperatures(max(min(how.steps, 40), how.steps // 4), how.spacing)
-    z = _begin(model, x, y, how.start, min(4, how.chains))
-    return bridge, stretch(adapt(bridge, z, pilot, how.leapfrog), pilot, betas)
+    sizes = adapt(bridge, draw(min(4, how.chains)), pilot, how.leapfrog)
+    return bridge, stretch(sizes, pilot, betas), draw
 
 
 def annealed_importance(
@@ -128,39 +134,23 @@ def annealed_importance(
     how = how or Anneal()
     require(model, x, y)
     betas = temperatures(how.steps, how.spacing)
-    parts: list[Annealed] = []
-    width = max(1, how.rows // how.chains)
-    for first in range(0, len(x), width):
-        xs, ys = x[first : first + width], None if y is None else y[first : first + width]
-        bridge, sizes = _schedule(model, xs, ys, how, betas)
-        points: dict[str, list[Tensor]] = {"distortion": [], "log_z": []}
-
-        def watch(t: int, state: State, log_w: Tensor, points: dict[str, list[Tensor]] = points) -> None:
-            if curve:
-                points["log_z"].append(bounds.log_mean_exp(log_w))
-                points["distortion"].append(-(torch.softmax(log_w, 0) * state.tilt).sum(0))
-
-        z = _begin(model, xs, ys, how.start, how.chains)
-        log_w, _, acceptance = anneal(bridge, z, betas, sizes, how.leapfrog, watch)
-        parts.append(_summary(log_w, acceptance, points if curve else None, betas))
+    parts: list[Tensor] = []
+    curves: list[Tensor] = []
+    for rows, bridge, sizes, draw in _paths(model, x, y, how, betas):
+        log_ws, tilts, acceptance = anneal(bridge, draw(how.chains), betas, sizes, how.leapfrog)
+        log_w = log_ws[-1]
+        ess = (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()
+        parts.append(torch.stack([bounds.log_mean_exp(log_w), ess, acceptance], 1))
+        if curve:
+            distortion = -(torch.softmax(log_ws, 1) * tilts).sum(1)
+            # KL(p_β ‖ p) = β E[log p(x|z)] - log Z_β, from above, since log Z_β is estimated from below
+            rate = -betas.to(distortion).unsqueeze(1) * distortion - bounds.log_mean_exp(log_ws.transpose(0, 1))
+            curves.append(torch.stack([rate, distortion]).cpu())
         if progress is not None:
-            progress(min(first + width, len(x)), len(x))
-    curves = {name: torch.cat([part.curve[name].cpu() for part in parts], 1) for name in parts[0].curve}
-    values, ess, acceptance = (
-        joined([getattr(part, name) for part in parts]) for name in ("values", "ess", "acceptance")
-    )
-    return Annealed(values, ess, acceptance, how.chains, curves)
-
-
-def _summary(log_w: Tensor, acceptance: Tensor, points: dict[str, list[Tensor]] | None, betas: Tensor) -> Annealed:
-    values = bounds.log_mean_exp(log_w)
-    ess = (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()
-    curve: dict[str, Tensor] = {}
-    if points is not None:
-        distortion, log_z = torch.stack(points["distortion"]), torch.stack(points["log_z"])
-        # KL(p_β ‖ p) = β E[log p(x|z)] - log Z_β, from above, since log Z_β is estimated from below
-        curve = {"distortion": distortion, "rate": -betas.to(distortion).unsqueeze(1) * distortion - log_z}
-    return Annealed(values, ess, acceptance, len(log_w), curve)
+            progress(min(rows.stop, len(x)), len(x))
+    values, ess, acceptance = joined(parts).unbind(1)
+    together: dict[str, Tensor] = dict(zip(("rate", "distortion"), torch.cat(curves, 2))) if curve else {}
+    return Annealed(values, ess, acceptance, how.chains, together)
 
 
 @dataclass(frozen=True)
@@ -168,7 +158,6 @@ class Bracket:
     """log p(x) of simulated examples from below (`forward`) and from above (`upper`, (B,) nats)."""
 
     x: Tensor
-    y: Tensor | None
     forward: Annealed
     upper: Tensor
 
@@ -191,36 +180,23 @@ def bidirectional(
     forward = annealed_importance(model, x, y, how, progress=progress)
     betas = temperatures(how.steps, how.spacing)
     upper: list[Tensor] = []
-    width = max(1, how.rows // how.chains)
-    for first in range(0, n, width):
-        rows = slice(first, first + width)
-        xs, ys = x[rows], None if y is None else y[rows]
-        bridge, sizes = _schedule(model, xs, ys, how, betas)
-        begin = z[rows].unsqueeze(0).expand(how.chains, *z[rows].shape)
-        log_w, _, _ = anneal(bridge, begin, betas.flip(0), sizes.flip(0), how.leapfrog, lambda *_: None)
-        upper.append(-bounds.log_mean_exp(log_w))
-    return Bracket(x, y, forward, joined(upper))
+    for rows, bridge, sizes, _ in _paths(model, x, y, how, betas):
+        begin = z[rows].expand(how.chains, *z[rows].shape)
+        log_ws, _, _ = anneal(bridge, begin, betas.flip(0), sizes.flip(0), how.leapfrog)
+        upper.append(-bounds.log_mean_exp(log_ws[-1]))
+    return Bracket(x, forward, joined(upper))
 
 
 def settings(subject: Subject) -> Anneal:
     """Return how to anneal, from the options `ais_steps`, `ais_chains`, `ais_leapfrog`, `ais_spacing`, `ais_start`."""
-    given = {
-        name: subject.options[f"ais_{name}"] for name in Anneal.__dataclass_fields__ if f"ais_{name}" in subject.options
-    }
-    return Anneal(**given)
+    options = subject.options
+    return Anneal(**{one.name: options[f"ais_{one.name}"] for one in fields(Anneal) if f"ais_{one.name}" in options})
 
 
 def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
-    return {
-        "ess": float(annealed.ess.mean()),
-        "mc_stderr": noise_of_mean(annealed.noise),
-        "acceptance": float(annealed.acceptance.mean()),
-        "chains": how.chains,
-        "steps": how.steps,
-        "leapfrog": how.leapfrog,
-        "spacing": how.spacing,
-        "start": how.start,
-    }
+    facts = {"ess": float(annealed.ess.mean()), "mc_stderr": noise_of_mean(annealed.noise)}
+    facts["acceptance"] = float(annealed.acceptance.mean())
+    return facts | {name: value for name, value in asdict(how).items() if name != "rows"}
 
 
 @metric(
@@ -235,7 +211,7 @@ def ais(subject: Subject) -> dict[str, Result]:
     """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = settings(subject)
-    annealed = annealed_importance(subject.model, x, y, how, progress=subject.told("ais"))
+    annealed = annealed_importance(subject.model, x, y, how, progress=subject.progress_of("ais"))
     measure = measure_of(subject.model.trace(*subject.first(1)).px)
     return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
 
@@ -254,7 +230,7 @@ def ais_gap(subject: Subject) -> dict[str, Result]:
     """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
     require(subject.model, *subject.first(2))
-    bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.told("ais_gap"))
+    bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.progress_of("ais_gap"))
     lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
     facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
     return {"ais_gap": mean_of(bracket.upper - bracket.forward.values, NATS, **facts)}
@@ -274,11 +250,13 @@ def rate_distortion(subject: Subject) -> dict[str, Result]:
     """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
     x, y = subject.first(int(subject.options.get("ais_limit", 100)))
     how = replace(settings(subject), start="prior")
-    annealed = annealed_importance(subject.model, x, y, how, curve=True, progress=subject.told("rate_distortion"))
-    rate, distortion = annealed.curve["rate"].double(), annealed.curve["distortion"].double()
+    annealed = annealed_importance(
+        subject.model, x, y, how, curve=True, progress=subject.progress_of("rate_distortion")
+    )
+    rate, distortion = (annealed.curve[name].double() for name in ("rate", "distortion"))
     # the curve falls: the area is ∫ rate dD, taken from the prior's distortion down to that at β = 1
-    area = (0.5 * (rate[1:] + rate[:-1]) * (distortion[:-1] - distortion[1:])).sum(0)
+    area = -torch.trapezoid(rate, distortion, dim=0)
     every = max(1, math.ceil(len(rate) / 50))
-    mean = {name: value.mean(1)[::every].tolist() for name, value in (("rate", rate), ("distortion", distortion))}
-    facts = {"beta": temperatures(how.steps, how.spacing)[::every].tolist(), **mean}
+    curves = {"beta": temperatures(how.steps, how.spacing), "rate": rate.mean(1), "distortion": distortion.mean(1)}
+    facts = {name: values[::every].tolist() for name, values in curves.items()}
     return {"rate_distortion": mean_of(area, AREA, **facts)}

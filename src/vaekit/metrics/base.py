@@ -113,13 +113,13 @@ class Subject:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
-    def told(self, name: str) -> Progress:
+    def progress_of(self, name: str) -> Progress:
         """Return what reports the progress of one metric, (done, all)."""
         return lambda done, total: self.progress(name, done, total)
 
     def batches(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
         """Yield test batches as the model takes them, with labels where it is conditioned on them."""
-        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.told(name))
+        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.progress_of(name))
 
     def per_example(self, name: str, call: Callable[[Any, Tensor | None], Tensor]) -> Tensor:
         """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""
@@ -127,7 +127,7 @@ class Subject:
 
     def first(self, n: int) -> tuple[Any, Tensor | None]:
         """Return the first `n` test examples in one batch."""
-        return self._batch(slice(0, n))
+        return self._batch(0, n)
 
     def labels(self, n: int) -> Tensor | None:
         """Return (n,) labels for a conditional model, those of the test examples in turn; None for other models."""
@@ -139,27 +139,23 @@ class Subject:
 
         Each piece has noise seeded by its place, so that the numbers do not depend on how many processes there are.
         """
-        for number in range(distributed.rank() if self.sharing else 0, -(-len(self.x) // PIECE), self._processes):
-            torch.manual_seed(mix(self.seed, number))
-            stop = (number + 1) * PIECE
-            yield self._batch(slice(number * PIECE, stop))
-            self.progress(name, min(stop, len(self.x)), len(self.x))
+        rank, world = (distributed.rank(), distributed.world()) if self.sharing else (0, 1)
+        for start in range(rank * PIECE, len(self.x), world * PIECE):
+            torch.manual_seed(mix(self.seed, start // PIECE))
+            yield self._batch(start, PIECE)
+            self.progress(name, min(start + PIECE, len(self.x)), len(self.x))
 
-    def _batch(self, rows: slice) -> tuple[Any, Tensor | None]:
-        x, y = self.x[rows], None if self.y is None else self.y[rows]
-        return next(batches(self.model, x, y, size=len(x)))
-
-    @property
-    def _processes(self) -> int:
-        return distributed.world() if self.sharing else 1
+    def _batch(self, start: int, size: int) -> tuple[Any, Tensor | None]:
+        rows = slice(start, start + size)
+        return next(batches(self.model, self.x[rows], None if self.y is None else self.y[rows], size=size))
 
     def join_pieces(self, parts: list[Tensor]) -> Tensor:
         """Return the values (N,) of all examples, in their order, from those of each process's pieces."""
         mine = joined(parts) if parts else torch.zeros(0)
-        if self._processes == 1:
+        if not self.sharing:
             return mine
-        every = torch.arange(len(self.x)).split(PIECE)
-        order = torch.cat([piece for rank in range(self._processes) for piece in every[rank :: self._processes]])
+        every, world = torch.arange(len(self.x)).split(PIECE), distributed.world()
+        order = torch.cat([piece for rank in range(world) for piece in every[rank::world]])
         return torch.empty_like(order, dtype=mine.dtype).index_copy_(0, order, distributed.join_rows(mine))
 
     def agreed(self, text: str | None) -> str | None:
@@ -172,12 +168,11 @@ class Subject:
         They are drawn in pieces, each seeded by its place, so that they do not depend on the batch size.
         """
         y, parts = self.labels(n), []
-        for number, start in enumerate(range(0, n, PIECE)):
-            torch.manual_seed(mix(self.seed, number, 1))
-            rows = slice(start, min(start + PIECE, n))
-            label = None if y is None else y[rows]
-            parts.append(self.model.sample(rows.stop - start, label, draw=draw).to("cpu"))
-            self.progress("sample", rows.stop, n)
+        for start in range(0, n, PIECE):
+            torch.manual_seed(mix(self.seed, start // PIECE, 1))
+            stop = min(start + PIECE, n)
+            parts.append(self.model.sample(stop - start, None if y is None else y[start:stop], draw=draw).to("cpu"))
+            self.progress("sample", stop, n)
         return joined(parts)
 
     @cached_property
@@ -186,11 +181,17 @@ class Subject:
         with inference(self.model, self.seed):
             return self.per_example("encode", self.model.features)
 
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what `make` gives, made at the first call and kept for other metrics."""
-        if name not in self.shared:
-            self.shared[name] = make()
-        return self.shared[name]
+
+def once(function: Callable[[Subject], T]) -> Callable[[Subject], T]:
+    """Compute a function of the subject at the first call, and keep its value in `shared` for other metrics."""
+
+    @wraps(function)
+    def call(subject: Subject) -> T:
+        if function.__name__ not in subject.shared:
+            subject.shared[function.__name__] = function(subject)
+        return subject.shared[function.__name__]
+
+    return call
 
 
 PIECE = 100
@@ -220,16 +221,10 @@ def metric(
     """
 
     def add(function: Metric) -> Metric:
-        doc = (function.__doc__ or "").strip().split("\n")[0]
-        facts = {
-            "group": group,
-            "gives": dict(gives),
-            "needs": tuple(needs),
-            "slow": slow,
-            "quiet": quiet,
-            "shared": shared,
-        }
-        return METRICS.register(name, summary=doc, reference=reference, **facts)(function)
+        facts = {"group": group, "gives": dict(gives), "needs": tuple(needs)}
+        facts |= {"slow": slow, "quiet": quiet, "shared": shared}
+        summary = (function.__doc__ or "").strip().split("\n")[0]
+        return METRICS.register(name, summary=summary, reference=reference, **facts)(function)
 
     return add
 
@@ -241,31 +236,25 @@ def meanings() -> dict[str, tuple[str, bool | None]]:
 
 def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     """Return what the subject lacks of `needs`, as a sentence, or None."""
-    have = {
-        "labels": subject.y is not None and subject.y.dim() == 1,
-        "images": subject.info.is_image,
-        "factors": subject.factors is not None,
-        "train": subject.train is not None,
-        "classifier": subject.model.gives_label,
-        "codes": subject.model.offers(Model.codes),
-        "array": subject.info.is_array,
-        **{kind: subject.info.kind == kind for kind in ("tokens", "table", "graph")},
-        f"modality:{subject.info.modality}": True,
+    info, model = subject.info, subject.model
+    checks = {
+        "labels": (subject.y is not None and subject.y.dim() == 1, "the data have no labels"),
+        "images": (info.is_image, "the data are not images"),
+        "factors": (subject.factors is not None, "the data have no known factors"),
+        "train": (subject.train is not None, "training data not found"),
+        "classifier": (model.gives_label, "the model does not classify"),
+        "codes": (model.offers(Model.codes), "the model has no quantised codes"),
+        "array": (info.is_array, "the data are not arrays of numbers"),
+        "tokens": (info.kind == "tokens", "the data are not sequences of tokens"),
+        "table": (info.kind == "table", "the data are not a table"),
+        "graph": (info.kind == "graph", "the data are not graphs"),
     }
-    words = {
-        "labels": "the data have no labels",
-        "images": "the data are not images",
-        "factors": "the data have no known factors",
-        "train": "training data not found",
-        "classifier": "the model does not classify",
-        "codes": "the model has no quantised codes",
-        "array": "the data are not arrays of numbers",
-        "tokens": "the data are not sequences of tokens",
-        "table": "the data are not a table",
-        "graph": "the data are not graphs",
-    }
-    lack = next((need for need in needs if not have.get(need, False)), None)
-    return None if lack is None else words.get(lack) or f"the data are not {lack.removeprefix('modality:')}"
+    for need in needs:
+        modality = need.removeprefix("modality:")
+        met, sentence = checks.get(need) or (info.modality == modality, f"the data are not {modality}")
+        if not met:
+            return sentence
+    return None
 
 
 def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:
@@ -274,7 +263,7 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
     "all" is everything that applies and is not slow.
     """
     groups = {entry.facts["group"] for entry in METRICS}
-    chosen: dict[str, bool] = {}
+    chosen: dict[str, bool] = {}  # whether it was asked for by its own name
     for name in names:
         if name == "all" or name in groups:
             for entry in METRICS:
@@ -288,8 +277,7 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
             )
     out: dict[str, dict[str, Result]] = {name: {} for name in chosen}
     # Those that several processes share come first; the others are the first process's, and nobody waits for it.
-    for name in sorted(chosen, key=lambda one: not METRICS[one].facts["shared"]):
-        by_name = chosen[name]
+    for name, by_name in sorted(chosen.items(), key=lambda one: not METRICS[one[0]].facts["shared"]):
         entry = METRICS[name]
         lack = lacking(subject, entry.facts["needs"])
         if lack and by_name:

@@ -25,6 +25,8 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric
 )
 def codebook(subject: Subject) -> dict[str, Result]:
     """Perplexity and use of the codebook over the test examples (mean of the levels), and the prior's gain."""
+    from scipy.stats import entropy
+
     model = subject.model
     size = model.code_count
     counts: dict[str, Tensor] = {}
@@ -37,22 +39,12 @@ def codebook(subject: Subject) -> dict[str, Result]:
             counts[name] = counts[name] + batch if name in counts else batch
         rate = torch.stack([kl.mean(0) for kl in model.trace(x, y, hard=True).kl.values()]).sum(0)
         gains.append(sum(level[0].numel() for level in levels.values()) * math.log(size) - rate)
-    by_level = {name: perplexity(level) for name, level in counts.items()}
-    used = {name: float((level > 0).double().mean()) for name, level in counts.items()}
+    by_level = {name: math.exp(entropy(level.cpu().numpy())) for name, level in counts.items()}
+    used = [float((level > 0).double().mean()) for level in counts.values()]
     facts = {"of": size, "by_level": by_level} if len(by_level) > 1 else {"of": size}
     n = len(subject.x)
     return {
         "codebook_perplexity": Result(sum(by_level.values()) / len(by_level), "codes", n, facts=facts),
-        "codebook_used": Result(sum(used.values()) / len(used), "share", n),
+        "codebook_used": Result(sum(used) / len(used), "share", n),
         "code_gain": mean_of(joined(gains), "nats an example"),
     }
-
-
-def perplexity(counts: Tensor) -> float:
-    """Return exp(-Σ p log p) of the shares of the counts.
-
-    >>> perplexity(torch.tensor([5, 5, 0, 0]))
-    2.0
-    """
-    p = counts.double() / counts.sum()
-    return math.exp(-float(torch.xlogy(p, p).sum()))

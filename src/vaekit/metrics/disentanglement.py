@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaekit.errors import UserError
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Result, Subject, metric, refuses
 from vaekit.metrics.uncertainty import bootstrap, share
 
-MOST = 5000
+MAX_EXAMPLES = 5000
 """Examples used, at most."""
 CATEGORICAL = ("shape",)
 """Factors, by name, whose values have no order."""
@@ -20,11 +19,9 @@ UNIT = "of 1"
 def _data(subject: Subject) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return codes (N, D), factors (N, F) and the names of those that vary among the first 5,000 examples."""
     assert subject.factors is not None
-    n = min(len(subject.x), MOST)
+    n = min(len(subject.x), MAX_EXAMPLES)
     factors = subject.factors[:n].numpy()
     varied = scores.varied_factors(factors)
-    if not varied:
-        raise UserError("no factor takes more than one value among these examples")
     names = subject.info.factor_names or tuple(f"factor {j}" for j in range(factors.shape[1]))
     return subject.features[:n].double().numpy(), factors[:, varied], [names[j] for j in varied]
 
@@ -41,9 +38,9 @@ def mig(subject: Subject) -> dict[str, Result]:
     """Mutual information gap, averaged over factors, codes in 20 bins."""
     codes, factors, names = _data(subject)
     each = scores.mig(codes, factors)
-    errors = bootstrap(lambda rows: {"mig": float(scores.mig(codes[rows], factors[rows]).mean())}, len(codes), times=20)
+    stderr = bootstrap(lambda rows: scores.mig(codes[rows], factors[rows]).mean(), len(codes), times=20)
     facts = {"bins": scores.BINS, "by_factor": dict(zip(names, each.tolist()))}
-    return {"mig": Result(float(each.mean()), UNIT, len(codes), errors["mig"], facts=facts)}
+    return {"mig": Result(float(each.mean()), UNIT, len(codes), stderr, facts=facts)}
 
 
 @metric(
@@ -59,11 +56,9 @@ def sap(subject: Subject) -> dict[str, Result]:
     codes, factors, names = _data(subject)
     kinds = [name in CATEGORICAL for name in names]
     each = scores.sap(codes, factors, kinds)
-    errors = bootstrap(
-        lambda rows: {"sap": float(scores.sap(codes[rows], factors[rows], kinds).mean())}, len(codes), times=10
-    )
+    stderr = bootstrap(lambda rows: scores.sap(codes[rows], factors[rows], kinds).mean(), len(codes), times=10)
     facts = {"by_factor": dict(zip(names, each.tolist()))}
-    return {"sap": Result(float(each.mean()), UNIT, len(codes), errors["sap"], facts=facts)}
+    return {"sap": Result(float(each.mean()), UNIT, len(codes), stderr, facts=facts)}
 
 
 def _swapped(first: float, second: float, n: int, **facts: object) -> Result:
@@ -114,14 +109,14 @@ def modularity_explicitness(subject: Subject) -> dict[str, Result]:
     """Modularity of the codes, and explicitness of the factors in them."""
     codes, factors, names = _data(subject)
 
-    def modular(rows: np.ndarray) -> dict[str, float]:
-        return {"modularity": scores.modularity(scores.information(codes[rows], factors[rows]))}
+    def modularity(rows: np.ndarray) -> float:
+        return scores.modularity(scores.information(codes[rows], factors[rows]))
 
-    value, errors = modular(np.arange(len(codes))), bootstrap(modular, len(codes), times=20)
+    value, stderr = modularity(np.arange(len(codes))), bootstrap(modularity, len(codes), times=20)
     a, b = (scores.explicitness(codes, factors, swap=swap) for swap in (False, True))
     each = dict(zip(names, ((a + b) / 2).tolist()))
     return {
-        "modularity": Result(value["modularity"], UNIT, len(codes), errors["modularity"]),
+        "modularity": Result(value, UNIT, len(codes), stderr),
         "explicitness": _swapped(float(np.nanmean(a)), float(np.nanmean(b)), len(codes), by_factor=each),
     }
 
@@ -168,5 +163,5 @@ def irs(subject: Subject) -> dict[str, Result]:
     """Interventional robustness score."""
     codes, factors, _ = _data(subject)
     value, _ = interventions.irs(codes, factors)
-    errors = bootstrap(lambda rows: {"irs": interventions.irs(codes[rows], factors[rows])[0]}, len(codes), times=20)
-    return {"irs": Result(value, UNIT, len(codes), errors["irs"])}
+    stderr = bootstrap(lambda rows: interventions.irs(codes[rows], factors[rows])[0], len(codes), times=20)
+    return {"irs": Result(value, UNIT, len(codes), stderr)}

@@ -11,14 +11,6 @@ from torch import Tensor
 from vaekit.errors import UserError
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (F,) and covariance (F, F), divided by N - 1, in float64."""
-    x = features.double()
-    mean = x.mean(0)
-    off = x - mean
-    return mean, off.T @ off / (len(x) - 1)
-
-
 def frechet(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
     """Return ‖μ_a - μ_b‖² + tr(C_a + C_b - 2 (C_a C_b)^½), the squared Fréchet distance of two Gaussians.
 
@@ -44,7 +36,8 @@ def fid(a: Tensor, b: Tensor) -> float:
     """Fréchet distance between Gaussians fitted to two samples of features (N, F): biased upward for small N."""
     if min(len(a), len(b)) < 2:
         raise UserError("a Fréchet distance needs at least 2 examples on each side")
-    return frechet(*moments(a), *moments(b))
+    moments = [(x.mean(0), torch.cov(x.T).reshape(x.shape[1], -1)) for x in (a.double(), b.double())]
+    return frechet(*moments[0], *moments[1])
 
 
 def kid(a: Tensor, b: Tensor, degree: int = 3) -> float:
@@ -82,11 +75,20 @@ def inception_score(logits: Tensor) -> float:
     return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
 
 
-def radii(x: Tensor, k: int, block: int = 1024) -> Tensor:
+def nearest(points: Tensor, reference: Tensor, k: int = 1, block: int = 1024) -> Tensor:
+    """Return the distance of each point (P, F) to its k-th nearest reference (R, F): (P,), a block at a time.
+
+    >>> nearest(torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [5.0]])).tolist()
+    [1.0, 2.0]
+    """
+    return torch.cat([torch.cdist(part, reference).kthvalue(k, dim=1).values for part in points.split(block)])
+
+
+def radii(x: Tensor, k: int) -> Tensor:
     """Return the distance of each point (N, F) to its k-th nearest other: (N,)."""
     if len(x) <= k:
         raise UserError(f"{len(x)} examples have no {k} neighbours each; use more examples")
-    return torch.cat([torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(block)])
+    return nearest(x, x, k + 1)
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,37 +46,12 @@ def binned(codes: Array, bins: int = BINS) -> Array:
     return np.minimum(((codes - low) / width * bins).astype(np.int64), bins - 1)
 
 
-def entropy(values: Array) -> float:
-    """Entropy of integers (N,), nats.
-
-    >>> round(entropy(np.array([0, 1, 0, 1])), 4)
-    0.6931
-    """
-    p = np.bincount(values) / len(values)
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
-def mutual_information(a: Array, b: Array) -> float:
-    """Mutual information of two columns of integers (N,), nats, by counting; biased upward by about bins²/2N."""
-    table = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(table, (a, b), 1)
-    p = table / len(a)
-    independent = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
-    some = p > 0
-    return max(0.0, float((p[some] * np.log(p[some] / independent[some])).sum()))
-
-
 def information(codes: Array, factors: Array, bins: int = BINS) -> Array:
-    """Mutual information of every binned code with every factor, (D, F) nats."""
+    """Mutual information of every binned code with every factor, (D, F) nats, biased upward by about bins²/2N."""
+    from sklearn.metrics import mutual_info_score
+
     codes, factors = checked(codes, factors)
-    numbers = binned(codes, bins)
-    return np.array(
-        [
-            [mutual_information(numbers[:, i], factors[:, j]) for j in range(factors.shape[1])]
-            for i in range(codes.shape[1])
-        ]
-    )
+    return np.array([[mutual_info_score(factor, code) for factor in factors.T] for code in binned(codes, bins).T])
 
 
 def mig(codes: Array, factors: Array, bins: int = BINS) -> Array:
@@ -87,10 +63,16 @@ def mig(codes: Array, factors: Array, bins: int = BINS) -> Array:
     >>> bool(mig(factors.astype(float), factors).mean() > 0.95)
     True
     """
-    table = np.sort(information(codes, factors, bins), axis=0)[::-1]
+    from scipy.stats import entropy
+
     _, values = checked(codes, factors)
-    second = table[1] if len(table) > 1 else np.zeros(table.shape[1])
-    return (table[0] - second) / np.array([entropy(values[:, j]) for j in range(values.shape[1])])
+    return _gap(information(codes, factors, bins)) / np.array([entropy(np.bincount(column)) for column in values.T])
+
+
+def _gap(scores: Array) -> Array:
+    """Return by how much the best code's score is above the second best's (0 if there is none): (F,) for (D, F)."""
+    *_, second, best = np.sort(np.vstack([np.zeros_like(scores[:1]), scores]), axis=0)
+    return best - second
 
 
 def modularity(table: Array) -> float:
@@ -119,39 +101,43 @@ def explicitness(codes: Array, factors: Array, seed: int = 0, swap: bool = False
     from sklearn.metrics import roc_auc_score
 
     codes, factors = checked(codes, factors)
-    train, test = _halves(len(codes), seed)[:: -1 if swap else 1]
-    scaled = _standard(codes, train)
+    train, test = _halves(len(codes), seed, swap)
+    scaled = standardised(codes, codes[train])
     out = []
-    for j in range(factors.shape[1]):
-        model = regression(scaled[train], factors[train, j])
-        scores = model.predict_proba(scaled[test])
-        areas = []
-        for column, value in enumerate(model.classes_):
-            truth = factors[test, j] == value
-            if 0 < truth.sum() < len(truth):
-                areas.append(2 * float(roc_auc_score(truth, scores[:, column])) - 1)
-        out.append(float(np.mean(areas)) if areas else math.nan)
+    for factor in factors.T:
+        model = regression(scaled[train], factor[train])
+        each = zip(model.classes_, model.predict_proba(scaled[test]).T)
+        truths = [(factor[test] == value, scores) for value, scores in each]
+        areas = [2 * roc_auc_score(truth, scores) - 1 for truth, scores in truths if 0 < truth.sum() < len(truth)]
+        out.append(np.mean(areas) if areas else math.nan)
     return np.array(out)
 
 
-def regression(x: Array, y: Array) -> Any:
+def regression(x: Array, y: Array, steps: int = 300) -> Any:
     """Return a fitted logistic regression."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+
+    return fitted(LogisticRegression(max_iter=steps), x, y)
+
+
+def fitted(model: Any, x: Array, y: Array) -> Any:
+    """Fit a scikit-learn model, and return it also where its solver has not converged."""
+    from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(max_iter=300).fit(x, y)
+        return model.fit(x, y)
 
 
-def _halves(n: int, seed: int) -> tuple[Array, Array]:
+def _halves(n: int, seed: int, swap: bool = False) -> tuple[Array, Array]:
     order = np.random.default_rng(seed).permutation(n)
-    return order[: n // 2], order[n // 2 :]
+    first, second = order[: n // 2], order[n // 2 :]
+    return (second, first) if swap else (first, second)
 
 
-def _standard(codes: Array, rows: Array) -> Array:
-    """Standardise codes by the moments of some rows; one that is constant there becomes 0."""
-    mean, sd = codes[rows].mean(0), codes[rows].std(0)
+def standardised(codes: Array, reference: Array) -> Array:
+    """Standardise codes by the moments of the reference; one that is constant there becomes 0."""
+    mean, sd = reference.mean(0), reference.std(0)
     return np.where(sd > 1e-8, (codes - mean) / np.where(sd > 1e-8, sd, 1.0), 0.0)
 
 
@@ -166,32 +152,21 @@ def sap(codes: Array, factors: Array, categorical: Sequence[bool] | None = None,
     >>> bool(sap(-3.0 * factors[:, ::-1], factors).mean() > 0.95)
     True
     """
+    from sklearn.svm import LinearSVC
+
     codes, factors = checked(codes, factors)
     kinds = [False] * factors.shape[1] if categorical is None else list(categorical)
     train, test = _halves(len(codes), seed)
-    scaled = _standard(codes, np.arange(len(codes)))
-    out = []
-    for j, kind in enumerate(kinds):
-        y = factors[:, j]
+    scaled = standardised(codes, codes)
+    scores = np.empty((codes.shape[1], factors.shape[1]))
+    for j, (kind, y) in enumerate(zip(kinds, factors.T)):
         if kind:
-            scores = np.array([_alone(scaled[:, i], y, train, test) for i in range(codes.shape[1])])
+            for i, code in enumerate(scaled.T[:, :, None]):
+                machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
+                scores[i, j] = fitted(machine, code[train], y[train]).score(code[test], y[test])
         else:
-            off = (y - y.mean()) / y.std()
-            scores = np.square(scaled.T @ off / len(y))
-        ordered = np.sort(scores)[::-1]
-        out.append(ordered[0] - (ordered[1] if len(ordered) > 1 else 0.0))
-    return np.array(out)
-
-
-def _alone(code: Array, y: Array, train: Array, test: Array) -> float:
-    """Held-out accuracy of a linear support vector machine on one code."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.svm import LinearSVC
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LinearSVC(C=0.01, class_weight="balanced", random_state=0).fit(code[train, None], y[train])
-    return float(np.mean(np.asarray(model.predict(code[test, None])) == y[test]))
+            scores[:, j] = np.square(scaled.T @ (y - y.mean()) / y.std() / len(y))
+    return _gap(scores)
 
 
 @dataclass(frozen=True)
@@ -212,26 +187,20 @@ def disentanglement_of(importance: Array) -> float:
     >>> round(disentanglement_of(merged[:1]), 6) == round(1 - math.log(2) / math.log(10), 6)
     True
     """
-    return _weighted_certainty(np.asarray(importance, dtype=np.float64))
+    from scipy.stats import entropy
+
+    rows = importance.sum(1)
+    if rows.sum() <= 0:
+        return 0.0
+    if importance.shape[1] < 2:
+        return 1.0
+    used = rows > 0
+    return float(rows[used] @ (1 - entropy(importance[used], axis=1, base=importance.shape[1])) / rows.sum())
 
 
 def completeness_of(importance: Array) -> float:
     """Σ_j ρ_j (1 - H_D(P_j)), P_j the shares of factor j's importance among D codes."""
-    return _weighted_certainty(np.asarray(importance, dtype=np.float64).T)
-
-
-def _weighted_certainty(table: Array) -> float:
-    """Mean over rows, weighted by their sums, of 1 - entropy (base: the number of columns)."""
-    total = table.sum()
-    if total <= 0:
-        return 0.0
-    if table.shape[1] < 2:
-        return 1.0
-    rows = table.sum(1, keepdims=True)
-    p = table / np.where(rows > 0, rows, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        each = 1 + np.where(p > 0, p * np.log(p), 0.0).sum(1) / math.log(table.shape[1])
-    return float((each * rows[:, 0]).sum() / total)
+    return disentanglement_of(importance.T)
 
 
 def dci(codes: Array, factors: Array, trees: int = 30, seed: int = 0, swap: bool = False) -> DCI:
@@ -245,13 +214,10 @@ def dci(codes: Array, factors: Array, trees: int = 30, seed: int = 0, swap: bool
     from sklearn.ensemble import RandomForestClassifier
 
     codes, factors = checked(codes, factors)
-    train, test = _halves(len(codes), seed)[:: -1 if swap else 1]
-    importance, accuracy = [], []
+    train, test = _halves(len(codes), seed, swap)
     every: Any = None
-    for j in range(factors.shape[1]):
-        forest = RandomForestClassifier(trees, max_features=every, min_samples_leaf=5, random_state=seed)
-        forest.fit(codes[train], factors[train, j])
-        importance.append(forest.feature_importances_)
-        accuracy.append(float((forest.predict(codes[test]) == factors[test, j]).mean()))
-    table = np.stack(importance, 1)
+    make = partial(RandomForestClassifier, trees, max_features=every, min_samples_leaf=5, random_state=seed)
+    forests = [make().fit(codes[train], factor[train]) for factor in factors.T]
+    accuracy = [forest.score(codes[test], factor[test]) for forest, factor in zip(forests, factors.T)]
+    table = np.stack([forest.feature_importances_ for forest in forests], 1)
     return DCI(disentanglement_of(table), completeness_of(table), float(np.mean(accuracy)), table)

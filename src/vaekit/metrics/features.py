@@ -20,12 +20,12 @@ from vaekit.data.download import cache_folder
 from vaekit.devices import device_of, seeded
 from vaekit.errors import UserError
 from vaekit.inference import Progress, joined
-from vaekit.metrics.base import Subject
+from vaekit.metrics.base import Subject, once
 from vaekit.metrics.inception import load_inception
 
 VERSION = 1  # raise when the classifier or its training changes: cached ones are then trained again
 WIDTH = 128
-MOST = 20_000
+MAX_EXAMPLES = 20_000
 STEPS = (100, 600)
 
 
@@ -100,6 +100,7 @@ def fingerprint(x: Tensor, y: Tensor) -> str:
     return digest.hexdigest()[:12]
 
 
+@once
 def extractor(subject: Subject) -> Extractor:
     """Return the extractor for a subject: Inception-v3 if `options["inception"]` names its weights, else a classifier
     trained on the training split and cached by the data's fingerprint, with its accuracy on the test split as a fact.
@@ -107,10 +108,6 @@ def extractor(subject: Subject) -> Extractor:
     Raises:
         UserError: no weights are given and the data have no labels to train a classifier on.
     """
-    return subject.once("extractor", lambda: _extractor(subject))
-
-
-def _extractor(subject: Subject) -> Extractor:
     device = device_of(subject.model)
     weights = subject.options.get("inception")
     if weights is not None:
@@ -123,12 +120,12 @@ def _extractor(subject: Subject) -> Extractor:
         )
     x, y = subject.train()
     assert y is not None
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MAX_EXAMPLES]
     x, y = subject.show(x[rows]), y[rows]
     classes = max(int(y.max()), int(subject.y.max())) + 1
     name = f"classifier-{subject.info.name}-{fingerprint(x, y)}"
-    told = subject.told("train a classifier for features")
-    network = _cached(cache_folder() / "features" / f"{name}.safetensors", x, y, classes, told).to(device)
+    progress = subject.progress_of("train a classifier for features")
+    network = _cached(cache_folder() / "features" / f"{name}.safetensors", x, y, classes, progress).to(device)
     _, logits = Extractor(name, network)(subject.show(subject.x))
     accuracy = float((logits.argmax(1) == subject.y).double().mean())
     return Extractor(name, network, {"features_accuracy": accuracy})

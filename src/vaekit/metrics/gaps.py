@@ -21,6 +21,8 @@ from vaekit.models.base import Model
 Family = Literal["diagonal", "full"]
 FAMILIES: tuple[Family, Family] = ("diagonal", "full")
 LR = 0.03
+ROWS = 1024
+"""Decoder rows at once: samples times examples."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,11 @@ def fit_posteriors(
 
     with torch.enable_grad():
         for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = LR * min(1.0, 2 * (1 - step / steps)) + 1e-5
+            optimiser.param_groups[0]["lr"] = LR * min(1.0, 2 * (1 - step / steps)) + 1e-5
             q = current()
             z = q.rsample((samples,))
             loss = -(model.log_joint(x, z, y).mean(0) + q.entropy()).sum()
-            grads = torch.autograd.grad(loss, free)
-            for value, grad in zip(free, grads):
+            for value, grad in zip(free, torch.autograd.grad(loss, free)):
                 value.grad = grad
             optimiser.step()
             if progress is not None:
@@ -86,9 +86,9 @@ def fit_posteriors(
 
 
 @torch.no_grad()
-def _elbo_samples(model: Model, x: Tensor, y: Tensor | None, q: Distribution, samples: int, rows: int = 1024) -> Tensor:
+def _elbo_samples(model: Model, x: Tensor, y: Tensor | None, q: Distribution, samples: int) -> Tensor:
     """Return log p(x, z) - log q(z) at samples of q: (S, B)."""
-    step = max(1, rows // len(x))
+    step = max(1, ROWS // len(x))
     parts = []
     for start in range(0, samples, step):
         z = q.sample((min(step, samples - start),))
@@ -112,30 +112,20 @@ def gaps(subject: Subject) -> dict[str, Result]:
     ais.require(model, x, y)
     steps = int(subject.options.get("gaps_steps", 500))
     diagonal, full = (
-        fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.told(f"gaps: {family}"))
+        fit_posteriors(model, x, y, family=family, steps=steps, progress=subject.progress_of(f"gaps: {family}"))
         for family in FAMILIES
     )
-    log_px, how = _log_px(subject, x, y, full.q)
+    # the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing
+    log_px = bounds.log_mean_exp(_elbo_samples(model, x, y, full.q, 5000)).cpu()
+    source, how = "importance-weighted from the optimised q, K=5000", ais.settings(subject)
+    annealed = ais.annealed_importance(model, x, y, how, progress=subject.progress_of("gaps: ais")).values
+    if annealed.mean() > log_px.mean():
+        log_px, source = annealed, f"ais, {how.steps} steps, {how.chains} chains"
+    k = max(1, ROWS // len(x))
+    encoder = torch.stack([bounds.elbo(model.trace(x, y, k=k, hard=True)) for _ in range(-(-1000 // k))]).mean(0)
     gap = {
         "approximation_gap": log_px - diagonal.elbo,
         "approximation_gap_full": log_px - full.elbo,
-        "amortisation_gap": diagonal.elbo - _encoder_elbo(model, x, y).cpu(),
+        "amortisation_gap": diagonal.elbo - encoder.cpu(),
     }
-    return {name: mean_of(values, NATS, log_px=how, steps=steps) for name, values in gap.items()}
-
-
-def _encoder_elbo(model: Model, x: Tensor, y: Tensor | None, samples: int = 1000, rows: int = 1024) -> Tensor:
-    """Return the encoder's ELBO, averaged over many samples: (B,)."""
-    step = max(1, rows // len(x))
-    rounds = -(-samples // step)
-    return torch.stack([bounds.elbo(model.trace(x, y, k=step, hard=True)) for _ in range(rounds)]).mean(0)
-
-
-def _log_px(subject: Subject, x: Tensor, y: Tensor | None, q: Distribution) -> tuple[Tensor, str]:
-    """Return the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing."""
-    weighted = bounds.log_mean_exp(_elbo_samples(subject.model, x, y, q, 5000)).cpu()
-    how = ais.settings(subject)
-    annealed = ais.annealed_importance(subject.model, x, y, how, progress=subject.told("gaps: ais")).values
-    if annealed.mean() > weighted.mean():
-        return annealed, f"ais, {how.steps} steps, {how.chains} chains"
-    return weighted, "importance-weighted from the optimised q, K=5000"
+    return {name: mean_of(values, NATS, log_px=source, steps=steps) for name, values in gap.items()}

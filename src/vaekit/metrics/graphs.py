@@ -32,6 +32,8 @@ LEAST_DRAWN = 200
 )
 def links(subject: Subject) -> dict[str, Result]:
     """How well the log-odds at the posterior means separate held-out edges from pairs that are not joined."""
+    from sklearn.metrics import average_precision_score
+
     x = subject.x
     model: Any = subject.model
     if x.asked is None or not len(x.asked) or bool(x.answers.all()) or not bool(x.answers.any()):
@@ -44,10 +46,11 @@ def links(subject: Subject) -> dict[str, Result]:
     facts = {"edges": int(answers.sum()), "pairs not joined": int((~answers).sum())}
     random = np.random.default_rng(subject.seed)
     drawn = random.integers(0, len(scores), (BOOTSTRAPS, len(scores)))
-    spread = np.std([average_precision(scores[i], answers[i]) for i in drawn if answers[i].any()], ddof=1)
+    spread = np.std([average_precision_score(answers[i], scores[i]) for i in drawn if answers[i].any()], ddof=1)
+    precision = float(average_precision_score(answers, scores))
     return {
         "auc": Result(value, "of 1", len(scores), stderr, facts=facts),
-        "ap": Result(average_precision(scores, answers), "of 1", len(scores), float(spread), facts=facts),
+        "ap": Result(precision, "of 1", len(scores), float(spread), facts=facts),
     }
 
 
@@ -62,19 +65,6 @@ def auc(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
     of_off = 1 - (np.searchsorted(above, off, "left") + np.searchsorted(above, off, "right")) / (2 * len(on))
     variance = sum(float(v.var(ddof=1)) / len(v) for v in (of_on, of_off) if len(v) > 1)
     return float(of_on.mean()), math.sqrt(variance)
-
-
-def average_precision(scores: np.ndarray, answers: np.ndarray) -> float:
-    """Return Σ_t (R_t − R_{t−1}) P_t over falling thresholds t, ties taken together.
-
-    >>> round(average_precision(np.array([3.0, 2.0, 1.0]), np.array([True, False, True])), 4)
-    0.8333
-    """
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(answers[order])
-    last = np.append(np.diff(scores[order]) != 0, True)
-    right, taken = hits[last], np.flatnonzero(last) + 1
-    return float((np.diff(right, prepend=0) * right / taken).sum() / hits[-1])
 
 
 @metric(
@@ -123,9 +113,8 @@ def drawn_graphs(subject: Subject) -> dict[str, Result]:
     names = {"degree": "edges a node", "clustering": "of 1", "degree_distance": "of 1", "clustering_distance": "of 1"}
     data = subject.x
     if len(data) < 2:
-        return {
-            name: refused("the data are one graph, so there are no others to compare", u) for name, u in names.items()
-        }
+        reason = "the data are one graph, so there are no others to compare"
+        return {name: refused(reason, unit) for name, unit in names.items()}
     drawn: Any = subject.model.sample(max(LEAST_DRAWN, len(data))).to("cpu")
     ours, theirs = statistics(drawn), statistics(data)
     train = None if subject.train is None else statistics(subject.train()[0])

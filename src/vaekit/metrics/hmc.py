@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,8 +44,7 @@ class Bridge:
     tilt: LogDensity
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """Chains' positions (C, B, ...) with base, tilt (C, B) and their gradients."""
 
     z: Tensor
@@ -74,14 +73,7 @@ class State:
 
     def where(self, keep: Tensor, other: State) -> State:
         """Take `other` where `keep` (C, B) is false."""
-        wide = keep.view(*keep.shape, *[1] * (self.z.dim() - 2))
-        return State(
-            torch.where(wide, self.z, other.z),
-            torch.where(keep, self.base, other.base),
-            torch.where(keep, self.tilt, other.tilt),
-            torch.where(wide, self.base_grad, other.base_grad),
-            torch.where(wide, self.tilt_grad, other.tilt_grad),
-        )
+        return State(*(torch.where(keep.view(*keep.shape, *[1] * (a.dim() - 2)), a, b) for a, b in zip(self, other)))
 
 
 def transition(bridge: Bridge, state: State, beta: float, step: Tensor, leapfrog: int) -> tuple[State, Tensor]:
@@ -104,27 +96,24 @@ def transition(bridge: Bridge, state: State, beta: float, step: Tensor, leapfrog
     return new.where(torch.rand_like(accept) < accept, state), accept
 
 
-def anneal(
-    bridge: Bridge, z: Tensor, betas: Tensor, steps: Tensor, leapfrog: int, watch: Callable[[int, State, Tensor], None]
-) -> tuple[Tensor, Tensor, Tensor]:
+def anneal(bridge: Bridge, z: Tensor, betas: Tensor, steps: Tensor, leapfrog: int) -> tuple[Tensor, Tensor, Tensor]:
     """Carry chains z (C, B, ...) along `betas` (T + 1,) with step sizes (T + 1, B).
 
-    Returns log-weights Σ_t (β_t - β_(t-1)) tilt(z_(t-1)) (C, B), the last positions, and the mean acceptance (B,).
-    `watch` is told (t, state, log-weights) as the chains arrive at each β_t. Backwards, from β = 1 to 0, is the same
-    call with both arrays reversed, since each transition is reversible.
+    Returns log-weights Σ_t (β_t - β_(t-1)) tilt(z_(t-1)) and tilts as chains arrive at each β_t, (T + 1, C, B) each,
+    and the mean acceptance (B,). Backwards, from β = 1 to 0, is the same call with both arrays reversed, since each
+    transition is reversible.
     """
     state = State.at(bridge, z)
-    log_w = torch.zeros_like(state.base)
-    accepted = torch.zeros(z.shape[1], dtype=log_w.dtype, device=z.device)
-    watch(0, state, log_w)
+    log_w, tilt = [torch.zeros_like(state.base)], [state.tilt]
+    accepted = torch.zeros(z.shape[1], dtype=state.base.dtype, device=z.device)
     last = len(betas) - 1
     for t in range(1, last + 1):
-        log_w = log_w + float(betas[t] - betas[t - 1]) * state.tilt
+        log_w.append(log_w[-1] + float(betas[t] - betas[t - 1]) * state.tilt)
         if t < last:
             state, accept = transition(bridge, state, float(betas[t]), steps[t], leapfrog)
             accepted += accept.mean(0)
-        watch(t, state, log_w)
-    return log_w, state.z, accepted / max(last - 1, 1)
+        tilt.append(state.tilt)
+    return torch.stack(log_w), torch.stack(tilt), accepted / max(last - 1, 1)
 
 
 def adapt(bridge: Bridge, z: Tensor, betas: Tensor, leapfrog: int, start: float = 0.3, warm: int = 10) -> Tensor:

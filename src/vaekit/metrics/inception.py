@@ -35,10 +35,10 @@ how a further branch pools and to how many channels. "halve": the last layer of 
 class Unit(nn.Module):
     """Convolution without bias, batch normalisation with ε = 0.001, ReLU."""
 
-    def __init__(self, given: int, made: int, size: tuple[int, int], stride: int = 1, pad: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], stride: int = 1, pad: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(given, made, size, stride, (size[0] // 2, size[1] // 2) if pad else 0, bias=False)
-        self.bn = nn.BatchNorm2d(made, eps=0.001)
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, (size[0] // 2, size[1] // 2) if pad else 0, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ReLU(norm(conv(x)))."""
@@ -48,27 +48,27 @@ class Unit(nn.Module):
 class Mixed(nn.Module):
     """Branches side by side, their channels joined; `layout` as in `MIXED`. Layer i of branch b is unit `branchb_i`."""
 
-    def __init__(self, given: int, layout: str) -> None:
+    def __init__(self, inputs: int, layout: str) -> None:
         super().__init__()
         *branches, pool = layout.split(" | ")
         self.pool, *pooled = pool.split()
         self.branches: list[list[list[str]]] = []
-        self.channels = given if self.pool == "halve" else int(pooled[0])
+        self.channels = inputs if self.pool == "halve" else int(pooled[0])
         for branch, *layers in map(str.split, branches):
             names: list[list[str]] = []
-            width, made = given, 0
+            width, outputs = inputs, 0
             for i, layer in enumerate(layers, 1):
                 units, halve = layer.split("+"), self.pool == "halve" and i == len(layers)
                 names.append([])
                 for unit, letter in zip(units, "ab" if len(units) > 1 else [""]):
                     names[-1].append(f"branch{branch}" + (f"_{i}{letter}" if len(layers) > 1 else ""))
-                    made, sides = int(unit.split("@")[0]), [int(side) for side in unit.split("@")[1].split("x")]
-                    self.add_module(names[-1][-1], Unit(width, made, (sides[0], sides[-1]), 1 + halve, not halve))
-                width = made
+                    outputs, sides = int(unit.split("@")[0]), [int(side) for side in unit.split("@")[1].split("x")]
+                    self.add_module(names[-1][-1], Unit(width, outputs, (sides[0], sides[-1]), 1 + halve, not halve))
+                width = outputs
             self.branches.append(names)
-            self.channels += made * len(names[-1])
+            self.channels += outputs * len(names[-1])
         if pooled:
-            self.branch_pool = Unit(given, int(pooled[0]), (1, 1))
+            self.branch_pool = Unit(inputs, int(pooled[0]), (1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the branches' channels, the pooled ones last."""

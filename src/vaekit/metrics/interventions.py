@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from vaekit.errors import UserError
-from vaekit.metrics.factor_scores import Array, checked, regression
+from vaekit.metrics.factor_scores import Array, checked, regression, standardised
 
 
 class Groups:
@@ -55,8 +55,7 @@ def beta_vae_score(
         features[i] = np.abs(codes[first] - codes[second]).mean(0)
     if factors.shape[1] < 2:
         return np.ones(test, dtype=bool)
-    mean, sd = features[:train].mean(0), features[:train].std(0)
-    features = (features - mean) / np.where(sd > 1e-12, sd, 1.0)
+    features = standardised(features, features[:train])
     return regression(features[:train], held[:train]).predict(features[train:]) == held[train:]
 
 

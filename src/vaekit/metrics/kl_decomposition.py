@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.distributions import Distribution
 from vaekit.distributions.base import measure_of, name_of
 from vaekit.distributions.normal import LOG_2PI, DiagonalNormalFamily
 from vaekit.errors import UserError
+from vaekit.inference import Progress
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused, refuses
 
 BLOCK = 1 << 22
@@ -28,7 +28,9 @@ class AggregatePosterior:
     loc: Tensor
     log_scale: Tensor
 
-    def log_probs(self, z: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def log_probs(
+        self, z: Tensor, which: Tensor, progress: Progress | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return log q(z) (S,), log q_j(z_j) (S, D), log q(z|x_n), and log of the mixture without n, for z (S, D).
 
         `which` (S,) names the component n for each sample.
@@ -47,6 +49,8 @@ class AggregatePosterior:
             column = which[start : start + step].unsqueeze(1)
             own.append(each.gather(1, column).squeeze(1))
             others.append(torch.logsumexp(each.scatter(1, column, -math.inf), 1) - math.log(max(n - 1, 1)))
+            if progress is not None:
+                progress(min(start + step, len(z)), len(z))
         return torch.cat(joint), torch.cat(marginal), torch.cat(own), torch.cat(others)
 
 
@@ -69,7 +73,7 @@ def decompose(
     mixture: AggregatePosterior,
     p: Distribution,
     samples: int = 2000,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pieces:
     """Divide E_n[KL(q(z|x_n) ‖ p(z))] = I_q(n; z) + TC + Σ_j KL(q(z_j) ‖ p(z_j)), sample by sample, z ~ q(z).
 
@@ -90,13 +94,7 @@ def decompose(
     which = (torch.randperm(n * -(-samples // n)) % n)[:samples] if samples < n else torch.arange(samples) % n
     which = which.to(mixture.loc.device)
     z = mixture.loc[which] + mixture.log_scale[which].exp() * torch.randn_like(mixture.loc[which])
-    parts = []
-    for start in range(0, len(z), 200):
-        rows = slice(start, start + 200)
-        parts.append(mixture.log_probs(z[rows], which[rows]))
-        if progress is not None:
-            progress(min(start + 200, len(z)), len(z))
-    joint, marginal, own, others = (torch.cat(batch) for batch in zip(*parts))
+    joint, marginal, own, others = mixture.log_probs(z, which, progress)
     elements = _factorised(p, z)
     log_p = p.log_prob(z) if p.event_shape else p.log_prob(z).sum(-1)
     return Pieces(
@@ -168,7 +166,7 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
     # of few examples several samples each, of many one each from some
     samples = int(subject.options.get("decomposition_samples", 2000 if n >= 2000 else n * -(-500 // n)))
     torch.manual_seed(subject.seed)  # whatever the traces above have drawn
-    pieces = decompose(mixture, p, samples, subject.told("kl_decomposition"))
+    pieces = decompose(mixture, p, samples, subject.progress_of("kl_decomposition"))
     facts: dict[str, Any] = {"samples": samples}
     return {
         "mutual_information": _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts),

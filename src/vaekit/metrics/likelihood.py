@@ -12,7 +12,8 @@ from vaekit import bounds
 from vaekit.data.info import DataInfo
 from vaekit.devices import device_of, seeded
 from vaekit.distributions.base import Measure, measure_of
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.errors import NotALikelihood
+from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refused
 
 NATS = "nats an example"
 
@@ -30,8 +31,7 @@ NATS = "nats an example"
 )
 def elbo(subject: Subject) -> dict[str, Result]:
     """The plain ELBO and its two terms, one posterior sample an example."""
-    values: list[Tensor] = []
-    first: list[Tensor] = []
+    values, log_px = list[Tensor](), list[Tensor]()
     kls: dict[str, list[Tensor]] = {}
     measure = reason = None
     for x, y in subject.pieces("elbo"):
@@ -41,7 +41,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
             break
         measure = measure_of(trace.px)
         values.append(bounds.elbo(trace))
-        first.append(trace.log_px.mean(0))
+        log_px.append(trace.log_px.mean(0))
         for name, kl in trace.kl.items():
             kls.setdefault(name, []).append(kl.mean(0) if kl.dim() > 1 else kl)
     reason, measure = subject.agreed(reason), subject.agreed(measure)
@@ -51,7 +51,7 @@ def elbo(subject: Subject) -> dict[str, Result]:
     by_latent = {name: subject.join_pieces(kls.get(name, [])) for name in names}
     out = {
         "elbo": mean_of(subject.join_pieces(values), NATS, measure=measure),
-        "log_px": mean_of(subject.join_pieces(first), NATS, measure=measure),
+        "log_px": mean_of(subject.join_pieces(log_px), NATS, measure=measure),
         "kl": mean_of(torch.stack(list(by_latent.values())).sum(0), NATS),
     }
     if len(by_latent) > 1:
@@ -82,22 +82,19 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
     return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
 
 
+@once
 def importance_bounds(subject: Subject) -> bounds.Estimate | str:
     """Return the importance-weighted bound of every test example, computed once, or why there is none.
 
     Its noise has its own seed, so that it is the same whichever metric asks first.
     """
-    return subject.once("importance_bounds", lambda: _importance_bounds(subject))
-
-
-def _importance_bounds(subject: Subject) -> bounds.Estimate | str:
     parts: list[bounds.Estimate] = []
     reason = None
     with seeded(subject.seed, device_of(subject.model)):
         for x, y in subject.pieces("iw_bound"):
             try:
                 parts.append(bounds.log_likelihood(subject.model, x, y, k=subject.k))
-            except bounds.NotALikelihood as error:
+            except NotALikelihood as error:
                 reason = error.reason
                 break
     reason = subject.agreed(reason)
@@ -137,7 +134,6 @@ def bits_per_dim(log_px: Tensor, info: DataInfo, measure: str, **facts: object) 
         return refused(reason, unit, **facts)
     if info.bits_offset is None:
         return refused("the data are not quantised, so bits per dimension are not defined", unit, **facts)
-    bits = -log_px.double() / (math.prod(info.shape) * math.log(2)) + (
-        info.bits_offset if measure == "density" else 0.0
-    )
+    offset = info.bits_offset if measure == "density" else 0.0
+    bits = offset - log_px.double() / (math.prod(info.shape) * math.log(2))
     return mean_of(bits, unit, measure=measure, **facts)

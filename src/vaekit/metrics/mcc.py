@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,11 +21,6 @@ def correlations(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(scale > 1e-12, a.T @ b / scale.clamp(min=1e-12), torch.zeros_like(scale))
 
 
-def ranks(x: Tensor) -> Tensor:
-    """Return each column's ranks, ties in order."""
-    return x.argsort(0).argsort(0).double()
-
-
 def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> float:
     """Return the mean |correlation| of the sources (N, S) with the latents (N, F) matched to them one to one.
 
@@ -38,7 +34,9 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
     """
     from scipy.optimize import linear_sum_assignment
 
-    table = correlations(*((ranks(sources), ranks(latents)) if rank else (sources, latents))).abs()
+    if rank:  # ties in order
+        sources, latents = (x.argsort(0).argsort(0) for x in (sources, latents))
+    table = correlations(sources, latents).abs()
     rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
     return round(float(table[rows, columns].sum()) / sources.shape[1], 12)
 
@@ -60,8 +58,8 @@ def mcc(subject: Subject) -> dict[str, Result]:
     picks = [torch.randint(len(sources), (len(sources),)) for _ in range(RESAMPLES)]
     out: dict[str, Result] = {}
     for name, rank in (("mcc", False), ("mcc_rank", True)):
-        again = torch.tensor([mean_correlation(sources[i], latents[i], rank) for i in picks], dtype=torch.float64)
-        ends = again.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        again = [mean_correlation(sources[i], latents[i], rank) for i in picks]
+        low, high = np.quantile(again, [0.025, 0.975]).tolist()
         value = mean_correlation(sources, latents, rank)
-        out[name] = Result(value, "correlation", len(sources), interval=(ends[0], ends[1]))
+        out[name] = Result(value, "correlation", len(sources), interval=(low, high))
     return out

@@ -49,7 +49,7 @@ def uniqueness(valid: Sequence[str], k: int) -> Result:
     if n < 2:
         return refused("fewer than two valid samples", UNIT)
     counts = Counter(chosen)
-    once = sum(1 for count in counts.values() if count == 1)
+    once = list(counts.values()).count(1)
     stderr = math.sqrt(once * (1 - once / n) / (n * (n - 1)))
     return Result(len(counts) / n, UNIT, n, stderr)
 
@@ -125,12 +125,12 @@ def molecules(subject: Subject) -> dict[str, Result]:
     shown = MODALITIES["molecules"].part.lines
     samples = shown(subject.samples(int(subject.options.get("samples", SAMPLES))), subject.info)
     valid = [text for text in map(canonical, samples) if text is not None]
-    known = {canonical(text) for text in shown(subject.train()[0], subject.info)} - {None}
+    known = {text for text in map(canonical, shown(subject.train()[0], subject.info)) if text is not None}
     return {
         "validity": validity(samples),
         "unique_1k": uniqueness(valid, 1000),
         "unique_10k": uniqueness(valid, 10_000),
-        "novelty": novelty(valid, {text for text in known if text}),
+        "novelty": novelty(valid, known),
         "internal_diversity": internal_diversity(valid),
     }
 

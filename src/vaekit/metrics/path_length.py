@@ -53,12 +53,11 @@ def path_length(subject: Subject) -> dict[str, Result]:
     for kind in kinds:
         lengths = []
         a, b = neighbours(first, last, kind)
-        for start in range(0, n, subject.batch_size):
-            rows = slice(start, start + subject.batch_size)
+        for rows in torch.arange(n).split(subject.batch_size):
             label = None if y is None else y[rows]
             near, far = (extract(subject.show(model.decode(z[rows], label).mean))[0] for z in (a, b))
             lengths.append((near - far).double().square().sum(1) * STEPS**2)
-            subject.progress(f"path_length_{kind}", min(start + subject.batch_size, n), n)
+            subject.progress(f"path_length_{kind}", int(rows[-1]) + 1, n)
         facts = {"features": extract.name, "step": 1 / STEPS, **extract.facts}
         out[f"path_length_{kind}"] = mean_of(torch.cat(lengths), UNIT, **facts)
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,35 +9,26 @@ import torch
 from torch import Tensor
 
 from vaekit.inference import batched, joined
-from vaekit.metrics.base import Result, Subject, metric, refused
+from vaekit.metrics.base import Result, Subject, metric, once, refused
+from vaekit.metrics.distances import nearest
+from vaekit.metrics.factor_scores import regression, standardised
 from vaekit.metrics.uncertainty import bootstrap, share
 from vaekit.models.base import Model
 
-MOST = 10_000
+MAX_EXAMPLES = 10_000
 """Training examples that probes are fitted on, at most: the first ones of a seeded order."""
 
 
+@once
 def train_features(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     """Return posterior means (N, F) and labels (N,) of at most 10,000 training examples, kept for other probes."""
-
-    def make() -> tuple[np.ndarray, np.ndarray]:
-        assert subject.train is not None
-        x, y = subject.train()
-        assert y is not None
-        rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]
-        x, y = x[rows], y[rows]
-        model, told = subject.model, subject.told("encode training examples")
-        z = batched(model, model.features, x, y, size=subject.batch_size, seed=subject.seed, progress=told)
-        return z.numpy(), y.numpy()
-
-    return subject.once("train features", make)
-
-
-def _scaled(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standardise both by the training features; a constant one is left at 0."""
-    mean, sd = train.mean(0), train.std(0)
-    sd = np.where(sd > 1e-8, sd, 1.0)
-    return (train - mean) / sd, (test - mean) / sd
+    assert subject.train is not None
+    x, y = subject.train()
+    assert y is not None
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MAX_EXAMPLES]
+    model, progress = subject.model, subject.progress_of("encode training examples")
+    z = batched(model, model.features, x[rows], y[rows], size=subject.batch_size, seed=subject.seed, progress=progress)
+    return z.numpy(), y[rows].numpy()
 
 
 @metric(
@@ -52,16 +42,10 @@ def _scaled(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray
 )
 def linear_probe(subject: Subject) -> dict[str, Result]:
     """Accuracy of a logistic regression from standardised posterior means to labels."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     assert subject.y is not None
-    (train, labels), test = train_features(subject), subject.features.numpy()
-    train, test = _scaled(train, test)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = LogisticRegression(max_iter=500).fit(train, labels)
-    return {"linear_probe": share(fitted.predict(test) == subject.y.numpy(), "accuracy", train_n=len(train))}
+    train, labels = train_features(subject)
+    guess = regression(standardised(train, train), labels, 500).predict(standardised(subject.features.numpy(), train))
+    return {"linear_probe": share(guess == subject.y.numpy(), "accuracy", train_n=len(train))}
 
 
 @metric(
@@ -90,13 +74,10 @@ def matched_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
     0.75
     """
     from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics.cluster import contingency_matrix
 
-    _, rows = np.unique(clusters, return_inverse=True)
-    _, columns = np.unique(labels, return_inverse=True)
-    table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
-    np.add.at(table, (rows, columns), 1)
-    best = linear_sum_assignment(table, maximize=True)
-    return float(table[best].sum() / len(labels))
+    table = np.asarray(contingency_matrix(labels, clusters))
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(labels))
 
 
 @metric(
@@ -121,29 +102,16 @@ def clustering(subject: Subject) -> dict[str, Result]:
     tries: Any = 10
     clusters = np.asarray(KMeans(count, n_init=tries, random_state=subject.seed).fit(subject.features.numpy()).labels_)
 
-    def scores(rows: np.ndarray) -> dict[str, float]:
+    def scores(rows: np.ndarray) -> list[float]:
         a, b = clusters[rows], labels[rows]
-        return {
-            "cluster_nmi": float(normalized_mutual_info_score(b, a)),
-            "cluster_ari": float(adjusted_rand_score(b, a)),
-            "cluster_accuracy": matched_accuracy(a, b),
-        }
+        return [float(normalized_mutual_info_score(b, a)), float(adjusted_rand_score(b, a)), matched_accuracy(a, b)]
 
     values, errors = scores(np.arange(len(labels))), bootstrap(scores, len(labels), seed=subject.seed)
     units = {"cluster_nmi": "of 1", "cluster_ari": "of 1", "cluster_accuracy": "accuracy"}
     return {
-        name: Result(value, units[name], len(labels), errors[name], facts={"clusters": count})
-        for name, value in values.items()
+        name: Result(value, unit, len(labels), stderr, facts={"clusters": count})
+        for (name, unit), value, stderr in zip(units.items(), values, errors)
     }
-
-
-def nearest(points: Tensor, reference: Tensor, block: int = 1024) -> Tensor:
-    """Return the distance of each point (P, D) to its nearest reference (R, D): (P,), a block at a time.
-
-    >>> nearest(torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [5.0]])).tolist()
-    [1.0, 2.0]
-    """
-    return torch.cat([torch.cdist(part, reference).amin(1) for part in points.split(block)])
 
 
 def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np.ndarray, float]:
@@ -184,9 +152,9 @@ def prior_holes(subject: Subject) -> dict[str, Result]:
         if latent.z is not latent.code or not latent.z.dtype.is_floating_point:
             return {"holes": refused("the latent is discrete, and holes are defined by distances", "share")}
         codes.append(latent.z[0].flatten(1))
-    every = joined(codes)[:MOST]
+    every = joined(codes)[:MAX_EXAMPLES]
     if len(every) < 20:
         return {"holes": refused("fewer than 20 examples are too few for an aggregate posterior", "share")}
     prior = model.sample_latent(len(every), subject.labels(len(every))).flatten(1).cpu()
     holes, limit = hole_share(prior, every)
-    return {"holes": share(holes, "share", expected=0.01, distance=limit)}
+    return {"holes": share(holes, expected=0.01, distance=limit)}

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vaekit.metrics import distances
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
+from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
 from vaekit.metrics.features import extractor
 from vaekit.metrics.uncertainty import bootstrap, folds, over_folds, share
 
-MOST = 10_000
+MAX_EXAMPLES = 10_000
 """Samples drawn, at most, and test examples compared with them."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class Compared:
     """Features (N, F) and logits (N, K) of test examples and of as many samples; `facts` name extractor and samples."""
 
     real: Tensor
@@ -30,23 +29,20 @@ class Pair:
     facts: Mapping[str, Any]
 
 
-def pair(subject: Subject) -> Pair:
+@once
+def compared(subject: Subject) -> Compared:
     """Return features of the test examples and of samples of the model, made once for all metrics.
 
     Samples of binary data are draws from p(x|z), as the data are; of other data means, as is usual.
     """
-    return subject.once("features of samples", lambda: _pair(subject))
-
-
-def _pair(subject: Subject) -> Pair:
     extract = extractor(subject)
-    n = min(len(subject.x), MOST)
+    n = min(len(subject.x), MAX_EXAMPLES)
     draw = subject.info.kind == "binary"
     fakes = subject.show(subject.samples(n, draw=draw))
-    real, real_logits = extract(subject.show(subject.x[:n]), progress=subject.told("features of test examples"))
-    fake, fake_logits = extract(fakes, progress=subject.told("features of samples"))
+    real, real_logits = extract(subject.show(subject.x[:n]), progress=subject.progress_of("features of test examples"))
+    fake, fake_logits = extract(fakes, progress=subject.progress_of("features of samples"))
     kind = "draws from p(x|z)" if draw else "means of p(x|z)"
-    return Pair(real, fake, real_logits, fake_logits, {"features": extract.name, "samples": kind, **extract.facts})
+    return Compared(real, fake, real_logits, fake_logits, {"features": extract.name, "samples": kind, **extract.facts})
 
 
 @metric(
@@ -59,27 +55,18 @@ def _pair(subject: Subject) -> Pair:
 @refuses("fid", unit="squared feature units")
 def fid(subject: Subject) -> dict[str, Result]:
     """Fréchet distance between Gaussians fitted to features of test examples and samples."""
-    features = pair(subject)
+    features = compared(subject)
     n, width = features.real.shape
     # resampling costs a decomposition each time: few where features are many
     times = 20 if width <= 256 else 4
-    errors = bootstrap(lambda rows: {"fid": _resampled(features, rows)}, n, times=times, seed=subject.seed)
-    value = distances.fid(features.real, features.fake)
-    facts = dict(features.facts) | {"floor": _floor(features.real)}
-    return {"fid": Result(value, "squared feature units", n, errors["fid"], facts=facts)}
 
+    def resampled(rows: np.ndarray) -> float:
+        return distances.fid(features.real[rows], features.fake[rows[::-1].copy()])
 
-def _resampled(features: Pair, rows: np.ndarray) -> float:
-    index = torch.from_numpy(rows)
-    return distances.fid(features.real[index], features.fake[index.flip(0)])
-
-
-def _floor(real: Tensor) -> float | None:
-    """Return the distance between two halves of the real examples: what a perfect model would score at half of n."""
-    if len(real) < 4:
-        return None
-    halves = folds(len(real), 2)
-    return distances.fid(*(real[torch.from_numpy(half)] for half in halves))
+    # between two halves of the real examples: what a perfect model would score at half of n
+    floor = distances.fid(*(features.real[half] for half in folds(n, 2))) if n >= 4 else None
+    value, stderr = distances.fid(features.real, features.fake), bootstrap(resampled, n, times=times, seed=subject.seed)
+    return {"fid": Result(value, "squared feature units", n, stderr, facts={**features.facts, "floor": floor})}
 
 
 @metric(
@@ -92,13 +79,12 @@ def _floor(real: Tensor) -> float | None:
 @refuses("kid", unit="squared MMD")
 def kid(subject: Subject) -> dict[str, Result]:
     """Kernel distance with a cubic kernel, averaged over disjoint seeded parts of at most 1,000."""
-    features = pair(subject)
+    features = compared(subject)
     n = len(features.real)
     count = max(1, min(n // 20, max(10, -(-n // 1000))))
     parts = folds(n, count, subject.seed)
-    values = [distances.kid(features.real[i], features.fake[i]) for i in map(torch.from_numpy, parts)]
-    value, stderr = over_folds(values)
-    return {"kid": Result(value, "squared MMD", n, stderr, facts=dict(features.facts) | {"subsets": count})}
+    value, stderr = over_folds([distances.kid(features.real[i], features.fake[i]) for i in parts])
+    return {"kid": Result(value, "squared MMD", n, stderr, facts={**features.facts, "subsets": count})}
 
 
 @metric(
@@ -111,20 +97,18 @@ def kid(subject: Subject) -> dict[str, Result]:
 @refuses("inception_score", unit="of the number of classes")
 def inception_score(subject: Subject) -> dict[str, Result]:
     """Inception Score of the samples by the extractor's classes, over ten parts (few samples: whole, resampled)."""
-    features = pair(subject)
+    features = compared(subject)
     n = len(features.fake_logits)
 
     def score(rows: np.ndarray) -> float:
-        return distances.inception_score(features.fake_logits[torch.from_numpy(rows)])
+        return distances.inception_score(features.fake_logits[rows])
 
     splits = 10 if n >= 5000 else 1  # parts of fewer than 500 score too low
     value, stderr = over_folds([score(rows) for rows in folds(n, splits, subject.seed)])
     if stderr is None:
-        stderr = bootstrap(lambda rows: {"score": score(rows)}, n, seed=subject.seed)["score"]
-    facts = dict(features.facts) | {
-        "splits": splits,
-        "of_test_examples": distances.inception_score(features.real_logits),
-    }
+        stderr = bootstrap(score, n, seed=subject.seed)
+    of_data = distances.inception_score(features.real_logits)
+    facts = {**features.facts, "splits": splits, "of_test_examples": of_data}
     return {"inception_score": Result(value, "of the number of classes", n, stderr, facts=facts)}
 
 
@@ -141,10 +125,9 @@ def inception_score(subject: Subject) -> dict[str, Result]:
 @refuses("precision", "recall", unit="share")
 def precision_recall(subject: Subject) -> dict[str, Result]:
     """Improved precision and recall, k = 3."""
-    features = pair(subject)
+    features = compared(subject)
     precise, recalled = distances.precision_recall(features.real, features.fake, k=3)
-    facts = dict(features.facts) | {"k": 3}
-    return {"precision": share(precise.numpy(), "share", **facts), "recall": share(recalled.numpy(), "share", **facts)}
+    return {name: share(hits, k=3, **features.facts) for name, hits in (("precision", precise), ("recall", recalled))}
 
 
 @metric(
@@ -160,7 +143,7 @@ def precision_recall(subject: Subject) -> dict[str, Result]:
 @refuses("density", "coverage", unit="share")
 def density_coverage(subject: Subject) -> dict[str, Result]:
     """Density and coverage, k = 5."""
-    features = pair(subject)
+    features = compared(subject)
     density, covered = distances.density_coverage(features.real, features.fake, k=5)
-    facts = dict(features.facts) | {"k": 5}
-    return {"density": mean_of(density, "share", **facts), "coverage": share(covered.numpy(), "share", **facts)}
+    facts = {**features.facts, "k": 5}
+    return {"density": mean_of(density, "share", **facts), "coverage": share(covered, **facts)}

@@ -15,13 +15,6 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of five scales, from finest to coarsest (Wang et al. 2003)."""
 
 
-def _window(side: int, like: Tensor) -> Tensor:
-    """Return a Gaussian of σ 1.5 over `side` pixels, summing to 1."""
-    at = torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
-    weight = torch.exp(-0.5 * (at / SIGMA).square())
-    return weight / weight.sum()
-
-
 def _blur(x: Tensor, window: Tensor) -> Tensor:
     """Filter (B, C, H, W) by a separable window, where it fits whole."""
     channels, side = x.shape[1], len(window)
@@ -32,7 +25,8 @@ def _blur(x: Tensor, window: Tensor) -> Tensor:
 
 def _parts(a: Tensor, b: Tensor, side: int, span: float) -> tuple[Tensor, Tensor]:
     """Return the similarity and its contrast-structure part, each averaged over channels and places: (B,)."""
-    window = _window(side, a)
+    at = torch.arange(side, dtype=a.dtype, device=a.device) - (side - 1) / 2
+    window = torch.softmax(-0.5 * (at / SIGMA).square(), 0)
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     mean_a, mean_b = _blur(a, window), _blur(b, window)
     var_a = (_blur(a * a, window) - mean_a.square()).clamp(min=0)

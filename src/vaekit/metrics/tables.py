@@ -12,11 +12,11 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.distributions.mixed import CHOICE
 from vaekit.inference import batches, joined
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
+from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
 
 HIDDEN = 0.2
 """The share of observed cells that are hidden to judge by."""
-MOST = 2**17
+MAX_ROWS = 2**17
 """Decoder rows (examples times samples) at once."""
 CELL = "nats a cell"
 REFERENCE = "Mattei & Frellsen 2019, arXiv:1812.02633"
@@ -41,32 +41,32 @@ def hide(x: Tensor, seed: int, share: float = HIDDEN) -> Tensor:
     return (draws < share) & ~torch.isnan(x)
 
 
-def predicted(subject: Subject) -> Hidden | str:
-    """Hide cells and predict them by the model; its reason where it bounds no log p(x).
+@once
+def predicted(subject: Subject) -> Hidden:
+    """Hide cells and predict them by the model.
 
     With normalised importance weights w̃ of the cells that stay, log p(x_j | rest) ≈ log Σ_k w̃_k p(x_j|z_k), and the
     imputed value is decided from Σ_k w̃_k E[x_j|z_k] (for levels, the likeliest).
+
+    Raises:
+        NotALikelihood: the model bounds no log p(x).
     """
     cells = hide(subject.x, subject.seed)
     parts: list[tuple[Tensor, Tensor]] = []
-    k = min(subject.k, MOST)
+    k = min(subject.k, MAX_ROWS)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
-    for pair, _ in batches(subject.model, both, size=max(1, MOST // k), progress=subject.told("hidden cells")):
+    for pair, _ in batches(
+        subject.model, both, size=max(1, MAX_ROWS // k), progress=subject.progress_of("hidden cells")
+    ):
         kept, whole = pair.unbind(1)
         trace = subject.model.trace(kept, k=k, hard=True)
-        reason = bounds.refusal(trace)
-        if reason is not None:
-            return reason
+        bounds.require(trace)
         px: Any = trace.px
         log_w = trace.log_w.log_softmax(0).unsqueeze(-1)
         log_p = torch.logsumexp(log_w + px.log_prob_elements(whole), 0)
         parts.append((log_p, px.decide((log_w.exp() * px.expectation).sum(0))))
     log_p, imputed = (joined(list(part)) for part in zip(*parts))
     return Hidden(cells, log_p, imputed)
-
-
-def _hidden(subject: Subject) -> Hidden | str:
-    return subject.once("hidden cells", lambda: predicted(subject))
 
 
 @metric(
@@ -82,33 +82,21 @@ def _hidden(subject: Subject) -> Hidden | str:
     needs=("table",),
     reference=REFERENCE,
 )
+@refuses("cell_nll", unit=CELL)
 def imputation(subject: Subject) -> dict[str, Result]:
     """A fifth of the observed cells, hidden with the seed: their nats, and how well they are imputed."""
-    hidden = _hidden(subject)
-    if isinstance(hidden, str):
-        return {"cell_nll": refused(hidden, CELL)}
-    columns = _columns(subject)
+    hidden, columns = predicted(subject), subject.info.facts["columns"]
     choice = torch.tensor([column["type"] in CHOICE for column in columns])
+    centre, scale = torch.tensor([_centre(column) for column in columns]), _scale(columns)
     out = {"cell_nll": _over(-hidden.log_p, hidden.cells, CELL, k=subject.k)}
-    out |= _numbers(subject, hidden, hidden.cells & ~choice)
-    levels = hidden.cells & choice
+    numbers, levels = hidden.cells & ~choice, hidden.cells & choice
+    if bool(numbers.any()):
+        out["impute_rmse"] = _root((hidden.imputed - subject.x) / scale, numbers, k=subject.k)
+        out["impute_rmse_mean"] = _root((centre - subject.x) / scale, numbers)
     if bool(levels.any()):
-        commonest = torch.tensor([_centre(column) for column in columns])
         out["impute_accuracy"] = _over((hidden.imputed == subject.x).double(), levels, "of 1", k=subject.k)
-        out["impute_accuracy_mode"] = _over((commonest == subject.x).double(), levels, "of 1")
+        out["impute_accuracy_mode"] = _over((centre == subject.x).double(), levels, "of 1")
     return out
-
-
-def _numbers(subject: Subject, hidden: Hidden, cells: Tensor) -> dict[str, Result]:
-    if not bool(cells.any()):
-        return {}
-    columns = _columns(subject)
-    scale = torch.tensor([float(c["sd"]) if c["type"] == "count" else 1.0 for c in columns])
-    centre = torch.tensor([_centre(column) for column in columns])
-    return {
-        "impute_rmse": _root((hidden.imputed - subject.x) / scale, cells, k=subject.k),
-        "impute_rmse_mean": _root((centre - subject.x) / scale, cells),
-    }
 
 
 @metric(
@@ -123,15 +111,14 @@ def _numbers(subject: Subject, hidden: Hidden, cells: Tensor) -> dict[str, Resul
     reference=REFERENCE,
     slow=True,
 )
+@refuses("column_nll", unit=CELL)
 def columns(subject: Subject) -> dict[str, Result]:
     """The same for each column by itself: compare models by a column, never columns with each other."""
-    hidden = _hidden(subject)
-    if isinstance(hidden, str):
-        return {"column_nll": refused(hidden, CELL)}
+    hidden, every = predicted(subject), subject.info.facts["columns"]
+    errors = (hidden.imputed - subject.x) / _scale(every)
     out: dict[str, Result] = {}
-    for j, column in enumerate(_columns(subject)):
-        cells = hidden.cells[:, j]
-        name = column["name"]
+    for j, column in enumerate(every):
+        cells, name = hidden.cells[:, j], column["name"]
         if not bool(cells.any()):
             continue
         out[f"column_nll.{name}"] = mean_of(-hidden.log_p[:, j][cells], CELL, k=subject.k)
@@ -139,13 +126,13 @@ def columns(subject: Subject) -> dict[str, Result]:
             right = (hidden.imputed == subject.x)[:, j][cells]
             out[f"column_accuracy.{name}"] = mean_of(right.double(), "of 1", k=subject.k)
         else:
-            only = hidden.cells & (torch.arange(hidden.cells.shape[1]) == j)
-            out[f"column_rmse.{name}"] = _numbers(subject, hidden, only)["impute_rmse"]
+            out[f"column_rmse.{name}"] = _root(errors[:, j : j + 1], cells.unsqueeze(1), k=subject.k)
     return out
 
 
-def _columns(subject: Subject) -> Sequence[Mapping[str, Any]]:
-    return subject.info.facts["columns"]
+def _scale(columns: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Return the training standard deviation of each column as stored, (C,)."""
+    return torch.tensor([float(column["sd"]) if column["type"] == "count" else 1.0 for column in columns])
 
 
 def _centre(column: Mapping[str, Any]) -> float:

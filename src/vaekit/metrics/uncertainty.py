@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from vaekit.metrics.base import Result
 
 
-def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(successes: float, n: int) -> tuple[float, float]:
     """Return Wilson's 95% interval of a share.
 
     (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n). Source: Wilson 1927, J. Am. Stat. Assoc. 22.
@@ -19,12 +19,10 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
     >>> [round(end, 3) for end in wilson(8, 10)]
     [0.49, 0.943]
     """
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    centre, width = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (centre - width) / (1 + z * z / n), (centre + width) / (1 + z * z / n)
-    return max(0.0, min(low, p)), min(1.0, max(high, p))
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(successes), n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def share(hits: Any, unit: str = "share", **facts: Any) -> Result:
@@ -37,20 +35,17 @@ def share(hits: Any, unit: str = "share", **facts: Any) -> Result:
     return Result(float(hits.mean()), unit, len(hits), interval=wilson(float(hits.sum()), len(hits)), facts=facts)
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], Mapping[str, float]], n: int, *, times: int = 50, seed: int = 0
-) -> dict[str, float]:
-    """Return the standard error of each number that `statistic` gives for row numbers, by resampling rows.
+def bootstrap(statistic: Callable[[np.ndarray], Any], n: int, *, times: int = 50, seed: int = 0) -> Any:
+    """Return the standard error of the number or numbers that `statistic` gives for row numbers, by resampling rows.
 
     Source: Efron 1979, Ann. Statist. 7.
 
     >>> x = np.random.default_rng(0).normal(size=400)
-    >>> round(bootstrap(lambda rows: {"mean": float(x[rows].mean())}, 400, times=200)["mean"], 2)
+    >>> round(bootstrap(lambda rows: x[rows].mean(), 400, times=200), 2)
     0.05
     """
     generator = np.random.default_rng(seed)
-    draws = [statistic(generator.integers(0, n, n)) for _ in range(times)]
-    return {name: float(np.std([draw[name] for draw in draws], ddof=1)) for name in draws[0]}
+    return np.std([statistic(generator.integers(0, n, n)) for _ in range(times)], axis=0, ddof=1).tolist()
 
 
 def folds(n: int, count: int, seed: int = 0) -> list[np.ndarray]:

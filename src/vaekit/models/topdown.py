@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFami
 from vaekit.errors import UserError
 from vaekit.models.hierarchy import Choose, Hierarchy, Visit, level_names
 from vaekit.nets.base import Net, activation, size
-from vaekit.nets.normalised import BatchNorm
+from vaekit.nets.mlp import BatchNorm
 from vaekit.nets.stream import Bottleneck, Grid, start, unpool
 
 
@@ -62,10 +62,8 @@ class TopDown(Hierarchy):
         self.shapes = [block.shape for block in blocks]
 
     def each(self) -> Iterator[Block]:
-        """Yield the blocks, top first."""
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            yield block
+        """Return the blocks, top first."""
+        return iter(cast(Sequence[Block], self.blocks))
 
     def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up for the evidence, then down taking z from each q."""

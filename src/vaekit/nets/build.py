@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Protocol
 
 from vaekit.errors import UserError
 from vaekit.nets.base import ACTIVATIONS, Activation, Net, Widths, size
-from vaekit.nets.conv import conv_decoder, conv_encoder, grids, image_shape
+from vaekit.nets.conv import ConvDecoder, ConvEncoder, grids, image_shape
 from vaekit.nets.mlp import Shape, as_shape, mlp
-from vaekit.nets.resnet import resnet_decoder, resnet_encoder
+from vaekit.nets.resnet import ResNetDecoder, ResNetEncoder
 from vaekit.registry import Registry
 
 
@@ -164,8 +164,8 @@ class Conv:
     skip: bool = False
 
     kind: ClassVar[str] = "conv"
-    halving: ClassVar[Callable[..., Net]] = staticmethod(conv_encoder)
-    doubling: ClassVar[Callable[..., Net]] = staticmethod(conv_decoder)
+    halving: ClassVar[Callable[..., Net]] = ConvEncoder
+    doubling: ClassVar[Callable[..., Net]] = ConvDecoder
 
     def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
         """Return stages that halve the image, then dense layers."""
@@ -190,8 +190,8 @@ class ResNet(Conv):
     """Residual blocks between halvings and doublings: images from 4 × 4."""
 
     kind = "resnet"
-    halving = staticmethod(resnet_encoder)
-    doubling = staticmethod(resnet_decoder)
+    halving = ResNetEncoder
+    doubling = ResNetDecoder
 
 
 @NETS.register("auto", options=STAGES)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaekit.nets.sequence import TokenDecoder, small_head
+from vaekit.nets.sequence import TokenDecoder
+from vaekit.nets.transformer import small_head
 from vaekit.tokens import PAD
 
 State = tuple[Tensor, Tensor]
@@ -39,7 +40,7 @@ class ConductorDecoder(TokenDecoder):
     ) -> None:
         super().__init__(rows, latent, word_dropout)
         if bar < 1:
-            raise ValueError(f"a bar of {bar} tokens is none")
+            raise ValueError(f"a bar of {bar} tokens is too short; it takes 1 or more")
         self.bar, self.bars = bar, -(-self.length // bar)
         self.opening = nn.Linear(latent, conductor)
         self.conductor = nn.GRU(latent, conductor, batch_first=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, get_args
 
 import torch
@@ -25,7 +25,7 @@ Upsample = Literal["transposed", "shuffle", "nearest"]
 FOLD_CHANNELS = 1
 
 
-def image_shape(shape: tuple[int, ...], setting: str = "model.net") -> tuple[int, int, int]:
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return (C, H, W) of an image of at least 4 × 4.
 
     Raises:
@@ -35,10 +35,10 @@ def image_shape(shape: tuple[int, ...], setting: str = "model.net") -> tuple[int
     (1, 28, 28)
     """
     if len(shape) != 3:
-        raise UserError(f"{setting}: convolutions need images (channels, height, width), not shape {shape}; use 'mlp'")
+        raise UserError(f"model.net: convolutions need images (channels, height, width), not shape {shape}; use 'mlp'")
     if min(shape[1:]) < 4 or shape[0] < 1:
         raise UserError(
-            f"{setting}: convolutions need images of at least 4 × 4, not {shape[1]} × {shape[2]}; use 'mlp'"
+            f"model.net: convolutions need images of at least 4 × 4, not {shape[1]} × {shape[2]}; use 'mlp'"
         )
     return shape[0], shape[1], shape[2]
 
@@ -162,50 +162,67 @@ class Up(nn.Module):
         return self.body(x)[..., : self.target[0], : self.target[1]]
 
 
-class ImageHead(nn.Module):
-    """The last layer of an image decoder: `values`·C channels, the channels of one value beside one another.
+class BiasByPosition(nn.Module):
+    """A bias a channel for maps (N, values·C, H, W), the channels of one value beside one another.
 
-    Besides a bias a channel, the first value has one a position, (C, H, W), so that a decoder can start at the training
-    images' mean exactly.
+    The first value has one a position besides, (C, H, W), so that a decoder can start at the training images' mean
+    exactly. Subclasses call `make_biases` when the layer before it is made.
     """
+
+    bias: nn.Parameter
+    position: nn.Parameter
+
+    def make_biases(self, values: int, out_shape: tuple[int, ...]) -> None:
+        """Add the parameters, all zero."""
+        self.bias = nn.Parameter(torch.zeros(values * out_shape[0]))
+        self.position = nn.Parameter(torch.zeros(*out_shape))
+
+    def biased(self, x: Tensor) -> Tensor:
+        """(N, values·C, H, W) → the same with the biases added."""
+        first, rest = self.bias.split([len(self.position), len(self.bias) - len(self.position)])
+        bias = self.position + first[:, None, None]
+        if len(rest):
+            bias = torch.cat([bias, rest[:, None, None].expand(-1, *bias.shape[1:])])
+        return x + bias
+
+
+class ImageHead(BiasByPosition):
+    """The last layer of an image decoder: a doubling to `values`·C channels, then the biases."""
 
     def __init__(self, channels: int, values: int, out_shape: tuple[int, ...], upsample: Upsample) -> None:
         super().__init__()
         self.up = Up(channels, values * out_shape[0], (out_shape[1], out_shape[2]), upsample, bias=False)
-        self.bias = nn.Parameter(torch.zeros(values * out_shape[0]))
-        self.position = nn.Parameter(torch.zeros(*out_shape))
+        self.make_biases(values, out_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) → (N, values·C, H, W)."""
-        first, rest = self.bias.split([self.position.shape[0], len(self.bias) - self.position.shape[0]])
-        bias = self.position + first[:, None, None]
-        if len(rest):
-            bias = torch.cat([bias, rest[:, None, None].expand(-1, *bias.shape[1:])])
-        return self.up(x) + bias
+        return self.biased(self.up(x))
 
 
 class ImageEncoder(Net):
     """A trunk of layers from (C, H, W) to a small grid, then dense layers and a linear head.
 
-    The label joins the flattened features. If `out_shape` is (D, h, w) on the trunk's own grid, the output is a map:
-    the dense layers are left out, the head is a 1 × 1 convolution, and the label is added at every position.
+    The trunk halves the image once for each of `channels`. The label joins the flattened features. If `out_shape` is
+    (D, h, w) on the trunk's own grid, the output is a map: the dense layers are left out, the head is a 1 × 1
+    convolution, and the label is added at every position.
     """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Sequence[int],
+        out_shape: Shape,
+        channels: Sequence[int],
         trunk: nn.Module,
-        grid: tuple[int, int, int],
         *,
         dense: Sequence[int],
         context: int,
         act: str,
     ) -> None:
-        super().__init__(in_shape, out_shape, context)
+        super().__init__(tuple(in_shape), as_shape(out_shape), context)
+        grid = (channels[-1], *grids(tuple(in_shape), len(channels))[-1])
         self.trunk = trunk
         self.act = activation(act)
-        self.map = is_map(out_shape, grid[1:])
+        self.map = is_map(self.out_shape, grid[1:])
         self.label = Dense(context, grid[0], bias=False) if self.map and context else None
         widths = [size(grid) + context, *dense]
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
@@ -234,16 +251,18 @@ class ImageEncoder(Net):
 class ImageDecoder(Net):
     """Dense layers from z (and a label beside it) to a small grid, stages that double it, and a head to (C, H, W).
 
-    With `skip`, a linear map of z is added to every channel after every stage and before the head (generative skip
-    connections, Dieng et al. 2019), which keeps a deep decoder from ignoring z. If the latent is a map on the grid
-    itself, a 3 × 3 convolution takes the place of the dense layers. The last of `stages` doubles nothing. Subclasses
-    call `end` when all else is made.
+    There is a stage for each of `channels`, and the last one doubles nothing: the head does. With `skip`, a linear map
+    of z is added to every channel after every stage (generative skip connections, Dieng et al. 2019), which keeps a
+    deep decoder from ignoring z. If the latent is a map on the grid itself, a 3 × 3 convolution takes the place of the
+    dense layers. Subclasses set `upsample`, how the head doubles.
     """
+
+    upsample: Upsample
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Shape,
+        out_shape: Sequence[int],
         channels: Sequence[int],
         stages: Sequence[nn.Module],
         *,
@@ -252,25 +271,22 @@ class ImageDecoder(Net):
         act: str,
         skip: bool,
     ) -> None:
-        super().__init__(in_shape, out_shape, context)
+        latent = as_shape(in_shape)
+        super().__init__(latent, tuple(out_shape), context)
+        grid = grids(self.out_shape, len(channels))[-1]
         self.act = activation(act)
-        grid = grids(out_shape, len(channels))[-1]
-        self.map = is_map(in_shape, grid)
+        self.map = is_map(latent, grid)
         self.grid = (channels[0], *grid)
-        start = size(in_shape) + context
+        start = size(latent) + context
         widths = [start, *dense, size(self.grid)]
         self.layers = nn.ModuleList(Dense(a, b) for a, b in pairwise(widths) if not self.map)
-        self.stem = nn.Conv2d(in_shape[0], channels[0], 3, padding=1) if self.map else None
+        self.stem = nn.Conv2d(latent[0], channels[0], 3, padding=1) if self.map else None
         self.label = Dense(context, channels[0], bias=False) if self.map and context else None
         self.stages = nn.ModuleList(stages[:-1])
         self.last = stages[-1]
         ends = [*channels[1:], channels[-1]]
         self.skips = nn.ModuleList(Dense(start, c, bias=False) for c in ends) if skip else None
         self.channels = channels[-1]
-
-    def end(self, upsample: Upsample) -> None:
-        """Make the head, which doubles as the stages do."""
-        self.upsample: Upsample = upsample
         self.head = self.make_head(1)
 
     def make_head(self, values: int) -> nn.Module:
@@ -281,12 +297,11 @@ class ImageDecoder(Net):
         """Return the features at half the image's size."""
         first = x.flatten(1) if context is None else torch.cat([x.flatten(1), context], 1)
         h = self._start(x, first, context)
-        for i, stage in enumerate(self.stages):
+        for i, stage in enumerate([*self.stages, self.last]):
             h = stage(h)
             if self.skips is not None:
                 h = h + spread(self.skips[i](first))
-        h = self.last(h)
-        return h if self.skips is None else h + spread(self.skips[len(self.stages)](first))
+        return h
 
     def _start(self, x: Tensor, first: Tensor, context: Tensor | None) -> Tensor:
         """Return the features on the coarsest grid."""
@@ -300,39 +315,50 @@ class ImageDecoder(Net):
 
 
 class ConvEncoder(ImageEncoder):
-    """Strided convolutions; see `conv_encoder`."""
+    """Strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
+
+    Raises:
+        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvEncoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 1, 20])
+    >>> ConvEncoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
+    torch.Size([3, 2, 8, 12, 10])
+    """
 
     bf16_measured = ("conv",)
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Sequence[int],
+        out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         *,
         dense: Sequence[int] = (256,),
         context: int = 0,
         act: str = "relu",
     ) -> None:
-        grid = grids(in_shape, len(channels))[-1]
-        layers: list[nn.Module] = []
-        for a, b in pairwise([in_shape[0], *channels]):
-            layers += [Down(a, b), activation(act)]
-        trunk = nn.Sequential(*layers[:-1])  # the label may come before the last activation
-        super().__init__(
-            in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
-        )
+        stages = [nn.Sequential(Down(a, b), activation(act)) for a, b in pairwise([in_shape[0], *channels])]
+        trunk = nn.Sequential(*chain(*stages))[:-1]  # the label may come before the last activation
+        super().__init__(in_shape, out_shape, channels, trunk, dense=dense, context=context, act=act)
 
 
 class ConvDecoder(ImageDecoder):
-    """Convolutions that double; see `conv_decoder`."""
+    """Dense layers to a grid of channels[0], and as many doublings as there are `channels`; cropped to odd sizes.
+
+    Raises:
+        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ConvDecoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
+    torch.Size([3, 2, 1, 45, 37])
+    """
 
     bf16_measured = ("conv",)
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Shape,
+        out_shape: Sequence[int],
         channels: Sequence[int] = (64, 32),
         *,
         upsample: Upsample = "transposed",
@@ -341,66 +367,11 @@ class ConvDecoder(ImageDecoder):
         act: str = "relu",
         skip: bool = False,
     ) -> None:
-        sizes = grids(out_shape, len(channels))[::-1]
+        self.upsample = upsample
+        sizes = grids(tuple(out_shape), len(channels))[-2::-1]
         stages: list[nn.Module] = [
             nn.Sequential(activation(act), Up(a, b, target, upsample))
-            for (a, b), target in zip(pairwise(channels), sizes[1:])
+            for (a, b), target in zip(pairwise(channels), sizes)
         ]
         stages.append(activation(act))
-        super().__init__(
-            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
-        )
-        self.end(upsample)
-
-
-def conv_encoder(
-    in_shape: Sequence[int],
-    out_shape: Shape,
-    channels: Sequence[int] = (32, 64),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-) -> ConvEncoder:
-    """Return strided convolutions (kernel 4, stride 2), one a number in `channels`, then dense layers and a head.
-
-    Raises:
-        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_encoder((1, 28, 28), 20)(torch.zeros(3, 1, 28, 28)).shape
-    torch.Size([3, 1, 20])
-    >>> conv_encoder((3, 45, 37), (8, 12, 10)).widen(2)(torch.zeros(3, 3, 45, 37)).shape  # a map of codes
-    torch.Size([3, 2, 8, 12, 10])
-    """
-    return ConvEncoder(tuple(in_shape), as_shape(out_shape), channels, dense=dense, context=context, act=act)
-
-
-def conv_decoder(
-    latent_shape: Shape,
-    out_shape: Sequence[int],
-    channels: Sequence[int] = (64, 32),
-    *,
-    upsample: Upsample = "transposed",
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> ConvDecoder:
-    """Return dense layers to a grid of channels[0] and as many doublings as there are `channels`; cropped to odd sizes.
-
-    Raises:
-        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> conv_decoder(20, (1, 45, 37), upsample="shuffle").widen(2)(torch.zeros(3, 20)).shape
-    torch.Size([3, 2, 1, 45, 37])
-    """
-    return ConvDecoder(
-        as_shape(latent_shape),
-        tuple(out_shape),
-        channels,
-        upsample=upsample,
-        dense=dense,
-        context=context,
-        act=act,
-        skip=skip,
-    )
+        super().__init__(in_shape, out_shape, channels, stages, dense=dense, context=context, act=act, skip=skip)

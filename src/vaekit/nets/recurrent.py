@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vaekit.nets.sequence import TokenDecoder, TokenEncoder, small_head
+from vaekit.nets.sequence import TokenDecoder, TokenEncoder
+from vaekit.nets.transformer import small_head
 
 
 class GRUEncoder(TokenEncoder):

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.errors import UserError
-from vaekit.nets.base import activation
+from vaekit.nets.base import Net, activation
 from vaekit.nets.conv import Down, ImageDecoder, ImageEncoder, TransposedConv, Up, Upsample, grids
-from vaekit.nets.mlp import Shape, as_shape
+from vaekit.nets.mlp import Shape
 
 Norm = Literal["group", "none"]
 Init = Literal["scaled", "zero"]
@@ -85,7 +85,7 @@ class Residual:
     `down` halves by a strided convolution ("conv") or a convolution and a mean ("pool"), `upsample` doubles as in `Up`.
 
     Raises:
-        UserError: a name that is none of these.
+        UserError: `down` is another name.
     """
 
     blocks: int = 1
@@ -126,12 +126,19 @@ def he_start(net: nn.Module) -> None:
 
 
 class ResNetEncoder(ImageEncoder):
-    """Residual blocks between halvings; see `resnet_encoder`."""
+    """Halvings with residual blocks after each, then dense layers and a head.
+
+    Raises:
+        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ResNetEncoder((3, 32, 32), 20, residual=Residual(down="pool")).widen(2)(torch.zeros(4, 3, 32, 32)).shape
+    torch.Size([4, 2, 20])
+    """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Sequence[int],
+        out_shape: Shape,
         channels: Sequence[int] = (32, 64),
         residual: Residual = Residual(),
         *,
@@ -139,26 +146,29 @@ class ResNetEncoder(ImageEncoder):
         context: int = 0,
         act: str = "relu",
     ) -> None:
-        grid = grids(in_shape, len(channels))[-1]
         layers: list[nn.Module] = []
         for a, b in pairwise([in_shape[0], *channels]):
             layers.append(Down(a, b) if residual.down == "conv" else PoolDown(a, b))
             layers += residual.stage(b, len(channels), act)
-        layers.append(group_norm(channels[-1], residual.norm))
-        trunk = nn.Sequential(*layers)
-        super().__init__(
-            in_shape, out_shape, trunk, (channels[-1], *grid), dense=tuple(dense), context=context, act=act
-        )
+        trunk = nn.Sequential(*layers, group_norm(channels[-1], residual.norm))
+        super().__init__(in_shape, out_shape, channels, trunk, dense=dense, context=context, act=act)
         he_start(self)
 
 
 class ResNetDecoder(ImageDecoder):
-    """Residual blocks between doublings; see `resnet_decoder`."""
+    """Dense layers to a grid of channels[0], then residual blocks and a doubling for each of `channels`.
+
+    Raises:
+        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
+
+    >>> ResNetDecoder(20, (1, 45, 37), residual=Residual(blocks=2), skip=True)(torch.zeros(4, 20)).shape
+    torch.Size([4, 1, 1, 45, 37])
+    """
 
     def __init__(
         self,
-        in_shape: tuple[int, ...],
-        out_shape: tuple[int, ...],
+        in_shape: Shape,
+        out_shape: Sequence[int],
         channels: Sequence[int] = (64, 32),
         residual: Residual = Residual(),
         *,
@@ -167,69 +177,46 @@ class ResNetDecoder(ImageDecoder):
         act: str = "relu",
         skip: bool = False,
     ) -> None:
-        sizes = grids(out_shape, len(channels))[::-1]
+        self.upsample = residual.upsample
+        sizes = grids(tuple(out_shape), len(channels))[-2::-1]
         stages = [
             nn.Sequential(*residual.stage(a, len(channels), act), Up(a, b, target, residual.upsample))
-            for (a, b), target in zip(pairwise(channels), sizes[1:])
+            for (a, b), target in zip(pairwise(channels), sizes)
         ]
         last = residual.stage(channels[-1], len(channels), act)
         stages.append(nn.Sequential(*last, group_norm(channels[-1], residual.norm), activation(act)))
-        super().__init__(
-            in_shape, out_shape, tuple(channels), stages, dense=tuple(dense), context=context, act=act, skip=skip
-        )
-        self.end(residual.upsample)
+        super().__init__(in_shape, out_shape, channels, stages, dense=dense, context=context, act=act, skip=skip)
         he_start(self)
 
 
-def resnet_encoder(
-    in_shape: Sequence[int],
-    out_shape: Shape,
-    channels: Sequence[int] = (32, 64),
-    residual: Residual = Residual(),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-) -> ResNetEncoder:
-    """Return halvings with residual blocks after each, then dense layers and a head.
+class GridNet(Net):
+    """(N, C, h, w) → (N, values, D, h, w): a 1 × 1 convolution, residual blocks, and a 1 × 1 head.
 
-    Raises:
-        UserError: `in_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> resnet_encoder((3, 32, 32), 20, residual=Residual(down="pool")).widen(2)(torch.zeros(4, 3, 32, 32)).shape
-    torch.Size([4, 2, 20])
+    >>> GridNet((6, 4, 4), (3, 4, 4), width=16)(torch.zeros(2, 6, 4, 4)).shape
+    torch.Size([2, 1, 3, 4, 4])
     """
-    return ResNetEncoder(
-        tuple(in_shape), as_shape(out_shape), channels, residual, dense=dense, context=context, act=act
-    )
 
+    def __init__(
+        self,
+        in_shape: tuple[int, int, int],
+        out_shape: tuple[int, int, int],
+        *,
+        width: int = 64,
+        blocks: int = 1,
+        act: str = "silu",
+    ) -> None:
+        if in_shape[1:] != out_shape[1:]:
+            raise ValueError(f"a grid's size is kept: {in_shape[1:]} is not {out_shape[1:]}")
+        super().__init__(in_shape, out_shape)
+        self.width = width
+        self.stem = nn.Conv2d(in_shape[0], width, 1)
+        self.blocks = nn.Sequential(*Residual(blocks).stage(width, 1, act), group_norm(width, "group"), activation(act))
+        self.head = self.make_head(1)
 
-def resnet_decoder(
-    latent_shape: Shape,
-    out_shape: Sequence[int],
-    channels: Sequence[int] = (64, 32),
-    residual: Residual = Residual(),
-    *,
-    dense: Sequence[int] = (256,),
-    context: int = 0,
-    act: str = "relu",
-    skip: bool = False,
-) -> ResNetDecoder:
-    """Return dense layers to a grid of channels[0], then residual blocks and a doubling for each of `channels`.
+    def make_head(self, values: int) -> nn.Module:
+        """Return the 1 × 1 convolution to `values` maps of D channels."""
+        return nn.Conv2d(self.width, values * self.out_shape[0], 1)
 
-    Raises:
-        UserError: `out_shape` is not an image of at least 4 × 4, or too small for so many stages.
-
-    >>> resnet_decoder(20, (1, 45, 37), residual=Residual(blocks=2), skip=True)(torch.zeros(4, 20)).shape
-    torch.Size([4, 1, 1, 45, 37])
-    """
-    return ResNetDecoder(
-        as_shape(latent_shape),
-        tuple(out_shape),
-        channels,
-        residual,
-        dense=dense,
-        context=context,
-        act=act,
-        skip=skip,
-    )
+    def features(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last hidden maps."""
+        return self.blocks(self.stem(x))

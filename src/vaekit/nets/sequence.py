@@ -83,15 +83,6 @@ class TokenDecoder(Net):
         return self.logits(x, context, keep).view(*x.shape, self.tokens)
 
 
-def small_head(width: int, tokens: int) -> nn.Linear:
-    """Return a last layer whose logits are near zero at the start."""
-    head = nn.Linear(width, tokens)
-    with torch.no_grad():
-        head.weight.mul_(0.1)
-        head.bias.zero_()
-    return head
-
-
 class TransformerEncoder(TokenEncoder):
     """Blocks in which every used place attends to every used place of its row; then the mean over them.
 

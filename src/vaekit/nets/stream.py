@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaekit.nets.base import Net, activation
-from vaekit.nets.conv import Up
+from vaekit.nets.conv import BiasByPosition, Up
 
 Grid = tuple[int, int]
 
@@ -41,23 +41,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         kernel = 3 if min(grid) > 2 else 1
         self.residual = residual
-        self.f = nn.Sequential(
-            activation(act),
-            nn.Conv2d(channels_in, middle, 1),
-            activation(act),
-            nn.Conv2d(middle, middle, kernel, padding=kernel // 2),
-            activation(act),
-            nn.Conv2d(middle, middle, kernel, padding=kernel // 2),
-            activation(act),
-            nn.Conv2d(middle, channels_out, 1),
-        )
-        for layer in self.f:
-            if isinstance(layer, nn.Conv2d):
-                start(layer)
-        last = self.f[-1]
-        assert isinstance(last, nn.Conv2d)
-        with torch.no_grad():
-            last.weight.mul_(gain)
+        sizes = [(channels_in, middle, 1), *[(middle, middle, kernel)] * 2, (middle, channels_out, 1)]
+        convs = [nn.Conv2d(a, b, size, padding=size // 2) for a, b, size in sizes]
+        self.f = nn.Sequential(*(layer for conv in convs for layer in (activation(act), conv)))
+        for conv in convs:
+            start(conv, gain if conv is convs[-1] else 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, C', h, w)."""
@@ -72,11 +60,6 @@ def start(layer: nn.Conv2d, gain: float = 1.0) -> nn.Conv2d:
         if layer.bias is not None:
             layer.bias.zero_()
     return layer
-
-
-def shrink(x: Tensor, grid: Grid) -> Tensor:
-    """Return maps on a coarser grid, by means over patches."""
-    return F.adaptive_avg_pool2d(x, grid)
 
 
 def unpool(x: Tensor, grid: Grid) -> Tensor:
@@ -128,7 +111,7 @@ class EveryResolution(nn.Module):
         x = self.stem(x)
         out: list[Tensor] = []
         for grid, stage in zip(self.sizes, self.stages):
-            x = stage(shrink(x, grid) if tuple(x.shape[-2:]) != grid else x)
+            x = stage(F.adaptive_avg_pool2d(x, grid) if tuple(x.shape[-2:]) != grid else x)
             out.append(x)
         return out[::-1]
 
@@ -161,25 +144,19 @@ class StreamHead(Net):
         return self.act(x * self.gain + self.shift)
 
 
-class PixelValues(nn.Module):
-    """A convolution to `values`·C channels at the image's size, with a bias a position for the first value."""
+class PixelValues(BiasByPosition):
+    """A convolution to `values`·C channels at the image's size, then the biases."""
 
     def __init__(self, in_shape: tuple[int, ...], values: int, out_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, target = values * out_shape[0], (out_shape[1], out_shape[2])
-        same = tuple(in_shape[1:]) == target
         self.conv: nn.Module = (
             nn.Conv2d(in_shape[0], channels, 3, padding=1, bias=False)
-            if same
+            if tuple(in_shape[1:]) == target
             else Up(in_shape[0], channels, target, "nearest", bias=False)
         )
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.position = nn.Parameter(torch.zeros(*out_shape))
+        self.make_biases(values, out_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) → (N, values·C, H, W)."""
-        first, rest = self.bias.split([len(self.position), len(self.bias) - len(self.position)])
-        bias = self.position + first[:, None, None]
-        if len(rest):
-            bias = torch.cat([bias, rest[:, None, None].expand(-1, *bias.shape[1:])])
-        return self.conv(x) + bias
+        return self.biased(self.conv(x))

@@ -53,6 +53,15 @@ class Block(nn.Module):
         return self._join(x, F.scaled_dot_product_attention(q, keys[:, :, : t + 1], values[:, :, : t + 1]))
 
 
+def small_head(width: int, tokens: int) -> nn.Linear:
+    """Return a last layer whose logits are near zero at the start."""
+    head = nn.Linear(width, tokens)
+    with torch.no_grad():
+        head.weight.mul_(0.1)
+        head.bias.zero_()
+    return head
+
+
 class CausalTransformer(nn.Module):
     """Tokens (N, T) int64 [, context (N, D) or (N, T, D)] → logits (N, T, tokens) of each token given those before it.
 
@@ -92,32 +101,34 @@ class CausalTransformer(nn.Module):
         self.again = nn.ModuleList(nn.Linear(context, width) for _ in range(more))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, tokens)
-        with torch.no_grad():  # all logits near zero at the start
+        self.head = small_head(width, tokens)
+        with torch.no_grad():
             self.embedding.weight.mul_(0.1)
             self.position.normal_(0.0, 0.02)
-            self.head.weight.mul_(0.1)
-            self.head.bias.zero_()
             for block in self.blocks:
                 assert isinstance(block, Block)
                 block.project.weight.mul_(layers**-0.5)
 
-    def _inputs(self, previous: Tensor, first: int, here: Tensor | None) -> Tensor:
-        """Embed the tokens before places first, first + 1, …, (N, t)."""
-        x = self.embedding(previous) + self.position[first : first + previous.shape[1]]
-        return x if self.context is None or here is None else x + self.context(here)
+    def _places(self, previous: Tensor, first: int, context: Tensor | None, cache: Cache | None = None) -> Tensor:
+        """Return what comes before the head at places first, first + 1, …, given the tokens before each (N, t).
 
-    def _again(self, x: Tensor, number: int, here: Tensor | None) -> Tensor:
-        """Add the context before block `number` (the first one has it)."""
-        return x + self.again[number - 1](here) if here is not None and number and len(self.again) else x
+        With a cache, which holds the places before, t is 1.
+        """
+        count = previous.shape[1]
+        x = self.embedding(previous) + self.position[first : first + count]
+        if context is not None:
+            context = context.unsqueeze(1) if context.dim() == 2 else context[:, first : first + count]
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            layer = self.context if number == 0 else self.again[number - 1] if len(self.again) else None
+            if layer is not None and context is not None:
+                x = x + layer(context)
+            x = block(x) if cache is None else block.step(x, first, *cache[number])
+        return self.norm(x)
 
     def hidden(self, previous: Tensor, context: Tensor | None = None) -> Tensor:
         """Return what comes before the head at every place, (N, T, width), given the tokens before each (N, T)."""
-        here = _at(context, 0, previous.shape[1])
-        x = self._inputs(previous, 0, here)
-        for number, block in enumerate(self.blocks):
-            x = block(self._again(x, number, here))
-        return self.norm(x)
+        return self._places(previous, 0, context)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the logits of every place."""
@@ -132,16 +143,7 @@ class CausalTransformer(nn.Module):
 
     def advance(self, previous: Tensor, t: int, cache: Cache, context: Tensor | None = None) -> Tensor:
         """Return what comes before the head at place t alone, (N, width); the cache takes the place in."""
-        here = _at(context, t, 1)
-        x = self._inputs(previous[:, None], t, here)
-        for number, (block, (keys, values)) in enumerate(zip(self.blocks, cache)):
-            assert isinstance(block, Block)
-            x = block.step(self._again(x, number, here), t, keys, values)
-        return self.norm(x)[:, 0]
-
-    def step(self, previous: Tensor, t: int, cache: Cache, context: Tensor | None = None) -> Tensor:
-        """Return the logits (N, tokens) of place t, given the token before it (N,); the cache takes it in."""
-        return self.head(self.advance(previous, t, cache, context))
+        return self._places(previous[:, None], t, context, cache)[:, 0]
 
     @torch.no_grad()
     def generate(
@@ -154,16 +156,9 @@ class CausalTransformer(nn.Module):
         cache = self.cache(n)
         out = torch.full((n, self.length + 1), self.tokens, dtype=torch.long, device=self.position.device)
         for t in range(self.length):
-            logits = self.step(out[:, t], t, cache, context)
+            logits = self.head(self.advance(out[:, t], t, cache, context))
             out[:, t + 1] = draw_token(logits) if pick is None else pick(logits, t)
         return out[:, 1:]
-
-
-def _at(context: Tensor | None, first: int, count: int) -> Tensor | None:
-    """Return the context of `count` places, (N, 1 or count, D), from (N, D) or (N, T, D)."""
-    if context is None:
-        return None
-    return context.unsqueeze(1) if context.dim() == 2 else context[:, first : first + count]
 
 
 def draw_token(logits: Tensor) -> Tensor:

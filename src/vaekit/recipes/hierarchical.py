@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -14,7 +14,6 @@ from vaekit.models.topdown import Rung, TopDown, Upward, levels
 from vaekit.nets.base import Widths
 from vaekit.nets.conv import grids
 from vaekit.nets.mlp import mlp
-from vaekit.nets.normalised import normalised_mlp
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -96,18 +95,15 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
     return Built.of(BottomUp(posteriors, priors, likelihood(m, data)), objective(settings.objective))
 
 
-@recipe(
-    "ladder-vae",
-    reference="Sønderby et al. 2016, arXiv:1602.02282",
-    objective={"beta": "linear 0 1 30%"},
-)
+@recipe("ladder-vae", reference="Sønderby et al. 2016, arXiv:1602.02282", objective={"beta": "linear 0 1 30%"})
 def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
-    m, net = settings.model, normalised_mlp if settings.model.norm == "batch" else mlp
+    m = settings.model
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
-    up = [network(m).encoder(data.shape, width), *(net(width, width, m.between[:-1], act=m.act) for _ in m.upper)]
+    more: dict[str, Any] = {"act": m.act, "normalise": m.norm == "batch"}
+    up = [network(m).encoder(data.shape, width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
-    priors = [net(b, a, m.between[::-1], act=m.act) for a, b in reversed(chain)]
+    priors = [mlp(b, a, m.between[::-1], **more) for a, b in reversed(chain)]
     rungs = [top, *(Rung(p.out_shape[0], width, i, p) for i, p in enumerate(priors, 1))]
     return Built.of(TopDown(Upward(up, m.act, m.norm), rungs, likelihood(m, data)), objective(settings.objective))
 

@@ -107,16 +107,15 @@ def over_fitting(facts: Facts) -> Warning_ | None:
     >>> over_fitting(Facts(train_elbo=-94.0, valid_elbo=-95.0)) is None
     True
     """
-    train_elbo, valid_elbo, error = facts.train_elbo, facts.valid_elbo, facts.valid_stderr
-    if train_elbo is None or valid_elbo is None or not math.isfinite(train_elbo + valid_elbo):
+    train, valid, error = facts.train_elbo, facts.valid_elbo, facts.valid_stderr
+    if train is None or valid is None or not math.isfinite(train + valid):
         return None
-    gap = train_elbo - valid_elbo
-    if gap <= max(1.0, 0.05 * abs(valid_elbo), 2 * (error or 0.0)):
+    if train - valid <= max(1.0, 0.05 * abs(valid), 2 * (error or 0.0)):
         return None
     return Warning_(
         "The model fits its training data better than new data",
-        f"The ELBO is {format_number(train_elbo)} nats an example on training data and "
-        f"{format_number(valid_elbo, error)} on held-out data, a gap of {format_number(gap, error)}.",
+        f"The ELBO is {format_number(train)} nats an example on training data and "
+        f"{format_number(valid, error)} on held-out data, a gap of {format_number(train - valid, error)}.",
         _OVER_FITTING,
     )
 
@@ -136,19 +135,17 @@ def falling(facts: Facts) -> Warning_ | None:
     >>> falling(Facts(history=history)).title
     'The held-out ELBO fell in the later part of the run'
     """
-    numbers = [(record, record.get("valid.elbo")) for record in facts.history]
-    kept = [record for record, value in numbers if isinstance(value, int | float) and math.isfinite(value)]
-    if len(kept) < 4:
+    numbers = [(record.get("valid.elbo"), record) for record in facts.history]
+    kept = [(v, record) for v, record in numbers if isinstance(v, int | float) and math.isfinite(v)]
+    values = [value for value, _ in kept]
+    best = max(values, default=0.0)
+    at = values.index(best) if values else 0
+    if len(values) - at < 4 or best - max(values[-2:]) <= max(0.5, 0.01 * abs(best)):
         return None
-    values = [float(r["valid.elbo"]) for r in kept]
-    at = max(range(len(values)), key=values.__getitem__)
-    last = max(values[-2:])
-    if len(values) - 1 - at < 3 or values[at] - last <= max(0.5, 0.01 * abs(values[at])):
-        return None
-    where = next((f" at {k} {kept[at][k]}" for k in ("epoch", "step") if k in kept[at]), "")
+    where = next((f" at {name} {kept[at][1][name]}" for name in ("epoch", "step") if name in kept[at][1]), "")
     return Warning_(
         "The held-out ELBO fell in the later part of the run",
-        f"It was best{where} ({format_number(round(values[at], 2))} nats an example) and ended at "
+        f"It was best{where} ({format_number(round(best, 2))} nats an example) and ended at "
         f"{format_number(round(values[-1], 2))}.",
         _OVER_FITTING,
     )
@@ -209,9 +206,8 @@ def skipped_steps(facts: Facts) -> Warning_ | None:
     if skipped <= 0:
         return None
     share = f" of {steps:,} ({skipped / steps:.2%})" if steps else ""
-    verb = "step was" if skipped == 1 else "steps were"
     return Warning_(
-        f"{skipped:,} training {verb} skipped",
+        f"{skipped:,} training {'step was' if skipped == 1 else 'steps were'} skipped",
         f"The loss or its gradient was not finite in {skipped:,} steps{share}; the weights were left as they were.",
         (
             "lower the learning rate, or warm it up",

@@ -1,18 +1,25 @@
-"""`render` one run or `compare` several, as one self-contained HTML file that opens offline and prints well."""
+"""`render` one run or `compare` several, as one self-contained HTML file that opens offline and prints well.
+
+Text goes in escaped, safe HTML comes out: one inline style sheet, no script, nothing fetched.
+"""
 
 from __future__ import annotations
 
+import base64
+import html
 import math
-from collections.abc import Sequence
+import re
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
 
 from vaekit.errors import UserError
-from vaekit.report import page
-from vaekit.report.content import Figure, Lines, Number, RunReport, Warning_
-from vaekit.report.page import text
-
-__all__ = ["Figure", "Lines", "Number", "RunReport", "Warning_", "compare", "render"]
+from vaekit.report.content import Figure, Number, RunReport, Warning_
+from vaekit.report.numbers import format_number
 
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def render(report: RunReport) -> str:
@@ -25,35 +32,35 @@ def render(report: RunReport) -> str:
     >>> "vae on &lt;digits&gt;" in document, "−98.10 ± 0.20" in document
     (True, True)
     """
-    sections: list[tuple[str, list[str]]] = []
-    if report.headline:
-        sections.append(("Headline numbers", [page.cards(report.headline), f'<p class="note">{_ERRORS}</p>']))
-    if report.warnings:
-        sections.append(("Warnings", [page.warning(w) for w in report.warnings]))
-    if report.figures:
-        sections.append(("Figures", [page.picture(f, heading=f.title) for f in report.figures]))
-    if report.lines:
-        sections.append(("Examples", [page.lines(examples) for examples in report.lines]))
-    if any(numbers for _, numbers in report.tables):
-        parts = [f"<h3>{text(t)}</h3>{page.number_table(ns, t)}" for t, ns in report.tables if ns]
-        sections.append(("All numbers", parts))
-    repeat = [f"<h3>Command</h3><pre><code>{text(report.command)}</code></pre>"] if report.command else []
-    if report.environment:
-        repeat.append("<h3>Environment</h3>" + page.pairs(report.environment, "Environment"))
-    if report.settings:
-        repeat.append("<h3>Settings</h3>" + page.pairs(page.flatten(report.settings), "Settings"))
-    if repeat:
-        sections.append(("To repeat this run", repeat))
+    examples = [
+        f"<h3>{text(one.title)}</h3>"
+        + (f'<p class="note">{text(one.caption)}</p>' if one.caption else "")
+        + "<pre>{}</pre>".format(text("\n".join(one.lines)))
+        for one in report.lines
+    ]
+    repeat = [_command("Command", report.command)] if report.command else []
+    for title, values in (("Environment", report.environment), ("Settings", _flat(report.settings))):
+        if values:
+            rows = [(name, f"<td>{text(value)}</td>") for name, value in values.items()]
+            repeat.append(f"<h3>{title}</h3>" + _table(title, rows, kind="pairs"))
+    sections = {
+        "Headline numbers": [_cards(report.headline), f'<p class="note">{_ERRORS}</p>'] if report.headline else [],
+        "Warnings": [_warning(one) for one in report.warnings],
+        "Figures": [f"<h3>{text(one.title)}</h3>" * bool(one.title) + _picture(one) for one in report.figures],
+        "Examples": examples,
+        "All numbers": [f"<h3>{text(t)}</h3>{_number_table(t, numbers)}" for t, numbers in report.tables if numbers],
+        "To repeat this run": repeat,
+    }
     made_by = " · ".join(text(part) for part in (report.recipe and f"Recipe {report.recipe}", report.reference) if part)
+    facts = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in report.facts.items())
     head = [
         f"<header><h1>{text(report.title)}</h1>",
         f"<p>{text(report.summary)}</p>" if report.summary else "",
         f'<p class="soft">{made_by}</p>' if made_by else "",
-        page.facts(report.facts),
+        f'<dl class="facts">{facts}</dl>' if facts else "",
         "</header>",
-        page.contents([title for title, _ in sections]) if sections else "",
     ]
-    return page.page(report.title, [*head, *(page.section(title, *parts) for title, parts in sections)])
+    return _document(report.title, head, sections)
 
 
 def compare(reports: Sequence[RunReport]) -> str:
@@ -74,83 +81,156 @@ def compare(reports: Sequence[RunReport]) -> str:
     """
     if len(reports) < 2:
         raise UserError(f"a comparison needs two runs or more, not {len(reports)}; name another run")
-    names = _names(reports)
-    sections: list[tuple[str, list[str]]] = [("Runs", [_runs(reports, names)])]
-    if any(r.numbers() for r in reports):
-        sections.append(("Numbers", [_numbers(reports, names)]))
-    settings = _differing(reports)
-    told = "Settings that differ; all others are the same." if settings else "All settings are the same."
-    parts = [f"<p>{told}</p>"]
-    if settings:
-        parts.append(_grid("Setting", settings, names))
-    sections.append(("Settings that differ", parts))
-    if any(r.warnings for r in reports):
-        warned = [(n, r) for n, r in zip(names, reports, strict=True) if r.warnings]
-        sections.append(("Warnings", [_warned(n, r) for n, r in warned]))
-    titles = list(dict.fromkeys(f.title for r in reports for f in r.figures))
-    if titles:
-        sections.append(("Figures", [_side_by_side(t, reports, names) for t in titles]))
-    commands = [(n, r.command) for n, r in zip(names, reports, strict=True) if r.command]
-    if commands:
-        repeat = [f"<h3>{text(n)}</h3><pre><code>{text(c)}</code></pre>" for n, c in commands]
-        sections.append(("To repeat these runs", repeat))
+    titles = [report.title for report in reports]
+    names = [f"{t} (run {i})" if titles.count(t) > 1 else t for i, t in enumerate(titles, 1)]
+    runs = list(zip(names, reports, strict=True))
+    facts = {"recipe": [report.recipe or "–" for report in reports]}
+    if any(report.summary for report in reports):
+        facts["summary"] = [report.summary or "–" for report in reports]
+    facts |= _by_name([report.facts for report in reports])
+    settings = _by_name([_flat(report.settings) for report in reports])
+    differing = {name: row for name, row in settings.items() if len(set(row)) > 1}
+    said = "Settings that differ; all others are the same." if differing else "All settings are the same."
+    figures = dict.fromkeys(figure.title for report in reports for figure in report.figures)
+    sections = {
+        "Runs": [_grid("", facts, names)],
+        "Numbers": _numbers(reports, names) if any(report.numbers() for report in reports) else [],
+        "Settings that differ": [f"<p>{said}</p>"] + ([_grid("Setting", differing, names)] if differing else []),
+        "Warnings": [_warned(name, report.warnings) for name, report in runs if report.warnings],
+        "Figures": [_side_by_side(title, runs) for title in figures],
+        "To repeat these runs": [_command(name, report.command) for name, report in runs if report.command],
+    }
     title = f"{len(reports)} runs compared"
-    listed = page.contents([t for t, _ in sections])
     head = f"<header><h1>{title}</h1><p>{text(' · '.join(names))}</p></header>"
-    return page.page(title, [head, listed, *(page.section(t, *parts) for t, parts in sections)], wide=True)
+    return _document(title, [head], sections, ' class="wide"')
 
 
-def _names(reports: Sequence[RunReport]) -> list[str]:
-    titles = [r.title for r in reports]
-    return [f"{t} (run {i + 1})" if titles.count(t) > 1 else t for i, t in enumerate(titles)]
+def text(value: object) -> str:
+    """`value` escaped for element content and quoted attributes.
+
+    >>> text('<b title="x">')
+    '&lt;b title=&quot;x&quot;&gt;'
+    """
+    return html.escape(str(value))
 
 
-def _grid(corner: str, rows: dict[str, list[str]], names: Sequence[str]) -> str:
-    """A table with a column a run; cells are HTML already."""
-    head = "".join(f'<th scope="col">{text(n)}</th>' for n in [corner, *names])
-    cells = {k: "".join(f"<td>{c}</td>" for c in row) for k, row in rows.items()}
-    body = "".join(f'<tr><th scope="row">{text(k)}</th>{row}</tr>' for k, row in cells.items())
-    return page.scroll(f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', corner)
+def _document(title: str, head: Sequence[str], sections: Mapping[str, Sequence[str]], kind: str = "") -> str:
+    """A whole document: its head, links to the sections that are not empty, and these."""
+    anchors = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()) for name, parts in sections.items() if parts}
+    links = "".join(f'<li><a href="#{anchor}">{text(name)}</a></li>' for name, anchor in anchors.items())
+    body = [*head, f'<nav aria-label="Contents"><ul>{links}</ul></nav>' if links else ""]
+    for name, anchor in anchors.items():
+        start = f'<section id="{anchor}" aria-labelledby="{anchor}-h">\n<h2 id="{anchor}-h">{text(name)}</h2>'
+        body.append("\n".join([start, *sections[name], "</section>"]))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{text(_POLICY)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n<style>\n{files('vaekit.report').joinpath('style.css').read_text('utf-8')}</style>"
+        f"\n</head>\n<body>\n<main{kind}>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+    )
 
 
-def _runs(reports: Sequence[RunReport], names: Sequence[str]) -> str:
-    rows = {"recipe": [text(r.recipe or "–") for r in reports]}
-    if any(r.summary for r in reports):
-        rows["summary"] = [text(r.summary or "–") for r in reports]
-    for key in dict.fromkeys(k for r in reports for k in r.facts):
-        rows[key] = [text(r.facts.get(key, "–")) for r in reports]
-    return _grid("", rows, names)
+def _table(label: str, rows: Iterable[tuple[str, str]], head: Sequence[str] = (), kind: str = "") -> str:
+    """A table of (name, cells as HTML), in a region that scrolls sideways by itself, by keyboard too."""
+    titles = "".join(f'<th scope="col">{text(title)}</th>' for title in head)
+    body = "".join(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>' for name, cells in rows)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">'
+        + (f'<table class="{kind}">' if kind else "<table>")
+        + (f"<thead><tr>{titles}</tr></thead>" if titles else "")
+        + f"<tbody>{body}</tbody></table></div>"
+    )
 
 
-def _numbers(reports: Sequence[RunReport], names: Sequence[str]) -> str:
-    every = [r.numbers() for r in reports]
+def _grid(corner: str, rows: Mapping[str, Sequence[str]], names: Sequence[str], escaped: bool = False) -> str:
+    """A table with a column a run."""
+    cells = [(k, "".join(f"<td>{c if escaped else text(c)}</td>" for c in row)) for k, row in rows.items()]
+    return _table(corner, cells, [corner, *names], "runs")
+
+
+def _by_name(every: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """The values of each run by their name, a dash where a run has none."""
+    return {name: [one.get(name, "–") for one in every] for name in dict.fromkeys(k for one in every for k in one)}
+
+
+def _command(title: str, command: str) -> str:
+    return f"<h3>{text(title)}</h3><pre><code>{text(command)}</code></pre>"
+
+
+def _shown(number: Number) -> str:
+    """The number with its error, or that it is not reported."""
+    return text("not reported" if number.value is None else format_number(number.value, number.stderr, number.interval))
+
+
+def _cards(numbers: Sequence[Number]) -> str:
+    """Headline numbers, each with what it means."""
+    items = []
+    for n in numbers:
+        kind = "value none" if n.value is None else "value"
+        # An interval goes on a line of its own, unbroken.
+        value, bracket, ends = _shown(n).partition(" [")
+        value += f'<div class="range">[{ends}</div>' if bracket else ""
+        unit = ", ".join(part for part in (n.unit, "" if n.n is None else f"n = {n.n:,}") if part)
+        rest = "".join(f'<p class="note">{text(t)}</p>' for t in (n.meaning, n.note) if t)
+        items.append(
+            f'<li><div class="name">{text(n.name)}</div><div class="{kind}">{value}</div>'
+            f'<div class="unit">{text(unit)}</div>{rest}</li>'
+        )
+    return f'<ul class="cards">{"".join(items)}</ul>'
+
+
+def _number_table(title: str, numbers: Sequence[Number]) -> str:
+    rows = [
+        (
+            n.name,
+            f'<td class="num">{_shown(n)}</td><td>{text(n.unit)}</td>'
+            f'<td class="num">{"" if n.n is None else f"{n.n:,}"}</td>'
+            f'<td class="meaning">{text(" ".join(t for t in (n.meaning, n.note) if t))}</td>',
+        )
+        for n in numbers
+    ]
+    return _table(title, rows, ("Number", "Value", "Unit", "n", "What it means"))
+
+
+def _warning(warning: Warning_) -> str:
+    tips = "".join(f"<li>{text(remedy)}</li>" for remedy in warning.remedies)
+    tips = f"<p>What to try:</p><ul>{tips}</ul>" if tips else ""
+    return f'<div class="warning"><h3>{text(warning.title)}</h3><p>{text(warning.detail)}</p>{tips}</div>'
+
+
+def _warned(name: str, warnings: Sequence[Warning_]) -> str:
+    items = "".join(f"<li><strong>{text(w.title)}</strong> {text(w.detail)}</li>" for w in warnings)
+    return f'<div class="warning"><h3>{text(name)}</h3><ul>{items}</ul></div>'
+
+
+def _numbers(reports: Sequence[RunReport], names: Sequence[str]) -> list[str]:
+    every = [report.numbers() for report in reports]
     one_data, one_measure = (len({r.facts.get(k) for r in reports}) == 1 for k in ("data", "measure"))
     rows: dict[str, list[str]] = {}
-    notes = [_ERRORS]
     for key in dict.fromkeys(k for numbers in every for k in numbers):
         row = [numbers.get(key) for numbers in every]
         units = list(dict.fromkeys(n.unit for n in row if n is not None))
-        nats = any(u.startswith(("nats", "bits")) for u in units)
-        allowed = one_data and len(units) == 1 and (one_measure or not nats)
-        top = best(row) if allowed else None
+        nats = any(unit.startswith(("nats", "bits")) for unit in units)
+        top = best(row) if one_data and len(units) == 1 and (one_measure or not nats) else None
         name = f"{key} ({units[0]})" if len(units) == 1 and units[0] else key
         rows[name] = [_cell(n, i == top, with_unit=len(units) > 1) for i, n in enumerate(row)]
     if not one_data:
-        notes.append("The runs have different data, so no number is marked as the best.")
+        note = "The runs have different data, so no number is marked as the best."
     elif not one_measure:
-        notes.append("The runs' likelihoods are of different kinds, so bounds in nats are not ranked.")
+        note = "The runs' likelihoods are of different kinds, so bounds in nats are not ranked."
     else:
-        notes.append(
+        note = (
             "A number is marked as best only where it is ahead of every other run by more than two standard errors "
             "of the difference, and its error is known."
         )
-    return _grid("Number", rows, names) + f'<p class="note">{text(" ".join(notes))}</p>'
+    return [_grid("Number", rows, names, escaped=True) + f'<p class="note">{text(f"{_ERRORS} {note}")}</p>']
 
 
 def _cell(number: Number | None, top: bool, with_unit: bool) -> str:
     if number is None:
         return "–"
-    value = page.shown(number)
+    value = _shown(number)
     value = f'<span class="best">{value}</span> <span class="note">best</span>' if top else value
     if with_unit and number.unit:
         value += f' <span class="note">{text(number.unit)}</span>'
@@ -176,23 +256,53 @@ def best(row: Sequence[Number | None]) -> int | None:
     return top if all(value - v > 2 * math.hypot(error, e) for v, e, _ in scored[1:]) else None
 
 
-def _differing(reports: Sequence[RunReport]) -> dict[str, list[str]]:
-    every = [page.flatten(r.settings) for r in reports]
-    rows = {k: [s.get(k, "–") for s in every] for k in dict.fromkeys(k for s in every for k in s)}
-    return {k: [text(v) for v in row] for k, row in rows.items() if len(set(row)) > 1}
-
-
-def _warned(name: str, report: RunReport) -> str:
-    items = "".join(f"<li><strong>{text(w.title)}</strong> {text(w.detail)}</li>" for w in report.warnings)
-    return f'<div class="warning"><h3>{text(name)}</h3><ul>{items}</ul></div>'
-
-
-def _side_by_side(title: str, reports: Sequence[RunReport], names: Sequence[str]) -> str:
-    figures = [(n, next((f for f in r.figures if f.title == title), None)) for n, r in zip(names, reports, strict=True)]
-    drawn = "".join(
-        f'<p class="note">{text(n)} has no such figure.</p>'
-        if f is None
-        else page.picture(Figure(f.file, f"{title}: {n}", f"{n}. {f.caption}" if f.caption else n))
-        for n, f in figures
-    )
+def _side_by_side(title: str, runs: Sequence[tuple[str, RunReport]]) -> str:
+    drawn = ""
+    for name, report in runs:
+        figure = next((figure for figure in report.figures if figure.title == title), None)
+        if figure is None:
+            drawn += f'<p class="note">{text(name)} has no such figure.</p>'
+        else:
+            caption = f"{name}. {figure.caption}" if figure.caption else name
+            drawn += _picture(Figure(figure.file, f"{title}: {name}", caption))
     return f'<h3>{text(title)}</h3><div class="side">{drawn}</div>'
+
+
+def _picture(figure: Figure) -> str:
+    """A figure with its picture inside the page, at two thirds of its pixels so that it is sharp on dense screens.
+
+    Raises:
+        UserError: when the file is missing or is not a PNG.
+    """
+    data, name = figure.file, figure.title
+    if isinstance(data, Path):
+        name = str(data)
+        try:
+            data = data.read_bytes()
+        except OSError as error:
+            problem = f"the figure {name} cannot be read ({error.strerror}); make the run's figures again"
+            raise UserError(problem) from None
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        raise UserError(f"the figure {name} is not a PNG; make the run's figures again")
+    width, height = (round(side / 1.5) for side in struct.unpack(">II", data[16:24]))
+    caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
+    kind = ' class="wide" tabindex="0"' if width > 640 else ""
+    return (
+        f'<figure{kind}><img alt="{text(figure.title)}" width="{width}" height="{height}" '
+        f'src="data:image/png;base64,{base64.b64encode(data).decode()}">{caption}</figure>'
+    )
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted names.
+
+    >>> _flat({"objective": {"beta": 4.0}, "seed": 0, "layers": [2, 3]})
+    {'objective.beta': '4.0', 'seed': '0', 'layers': '[2, 3]'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = "–" if value is None else str(value)
+    return flat

@@ -35,12 +35,14 @@ def format_number(value: float | None, stderr: float | None = None, interval: tu
         return f"{_fixed(value, digits, width)} [{low}, {high}]"
     if float(value).is_integer() and abs(value) < 1e15:
         return _sign(f"{int(value):,}")
-    return _significant(value)
+    if not 1e-4 <= abs(value) < 1e9:
+        return _sign(f"{value:.3e}")
+    return _sign(f"{value:,.{_decimals(value, 4)}f}")
 
 
 def _decimals(size: float, significant: int) -> int:
     """Decimals that show `significant` digits of `size`."""
-    return max(0, significant - 1 - math.floor(math.log10(abs(size))))
+    return max(0, significant - 1 - _magnitude(size))
 
 
 def _fixed(value: float, digits: int, scale: float) -> str:
@@ -48,12 +50,6 @@ def _fixed(value: float, digits: int, scale: float) -> str:
         shown = max(2, 2 + _magnitude(value) - _magnitude(scale)) if value and scale else 3
         return _sign(f"{value:.{shown - 1}e}")
     return _sign(f"{value:,.{digits}f}")
-
-
-def _significant(value: float, digits: int = 4) -> str:
-    if not 1e-4 <= abs(value) < 1e9:
-        return _sign(f"{value:.{digits - 1}e}")
-    return _sign(f"{value:,.{max(0, digits - 1 - _magnitude(value))}f}")
 
 
 def _magnitude(value: float) -> int:

@@ -27,7 +27,12 @@ def default_source(recipe: Recipe) -> str:
 
 
 def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
-    """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data."""
+    """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data.
+
+    A `DataSet` is taken as it is.
+    """
+    if isinstance(source, DataSet):
+        return source, likelihood_name(settings.model, source.info)
     _check_modality(recipe, source)
     if recipe.takes != "array":
         data: Any = settings.data

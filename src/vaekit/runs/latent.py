@@ -40,12 +40,14 @@ class LatentRun(RunBase):
 
     def posterior_samples(self, split: Split, seed: int = 0) -> Tensor:
         """Return one posterior sample of each example, (N, D): samples of the aggregate posterior."""
-        self.codes(split.first(1))
+        width = self.codes(split.first(1)).shape[1]
         with inference(self.model, seed):
             parts = [
                 next(iter(self.model.trace(x, y, hard=True).latents.values())).z[0]
                 for x, y in batches(self.model, split.x, split.y)
             ]
+        if parts[0].shape[1:] != (width,):
+            raise UserError(f"{self.recipe} has several latents; an aggregate posterior is fitted to the codes of one")
         return joined(parts)
 
     def traverse(

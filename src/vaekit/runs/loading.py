@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -27,10 +30,15 @@ def load(path: str | Path, device: str | torch.device = "auto") -> Run:
         raise UserError(
             f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
         )
+    tensors, _ = checkpoint.load(folder / files.WEIGHTS)
+    return restored(record, tensors, folder).to(device)
+
+
+def restored(record: dict[str, Any], tensors: Mapping[str, Tensor], path: Path | None = None) -> Run:
+    """Return the run of a record with these weights, in eval mode; `path` is its folder, None for a run in memory."""
     recipe = RECIPES[record["recipe"]].part
     settings = recipe.settings(under=record["settings"])
     built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
-    tensors, _ = checkpoint.load(folder / files.WEIGHTS)
-    checkpoint.load_model(built.model, tensors, folder / files.WEIGHTS)
+    checkpoint.load_model(built.model, tensors, "the model" if path is None else path / files.WEIGHTS)
     built.model.eval()
-    return Run(folder, record, built, settings).to(device)
+    return Run(path, record, built, settings)

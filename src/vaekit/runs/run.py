@@ -125,13 +125,19 @@ class Run(LatentRun):
         judged = {} if truth is None else judge(scores, truth, seed)
         return Detection(score, scores, limit, scores > limit, truth, judged)
 
-    def anomaly_scores(self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0) -> np.ndarray:
-        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly."""
+    def anomaly_scores(
+        self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
+    ) -> np.ndarray:
+        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
+
+        `normal` (M, D) are the codes that "distance" measures from; by default those of the training split.
+        """
         split, kind = self.split(data), self.info.kind
         if score == "complexity" and kind not in ("binary", "levels", "unit"):
             raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
         levels = 2 if kind == "binary" else self.info.levels or 256
-        normal = self.codes(self.training(STUDIED)) if score == "distance" else None
+        if score == "distance" and normal is None:
+            normal = self.codes(self.training(STUDIED))
         y = label_for(self.model, split.y)
         return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
 

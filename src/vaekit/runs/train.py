@@ -32,7 +32,7 @@ from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
-from vaekit.training.progress import Silent, for_terminal
+from vaekit.training.progress import Progress, for_terminal
 from vaekit.training.state import FitResult
 
 START_SEED = 774
@@ -80,7 +80,7 @@ def train(
     overwrite: bool = False,
     **options: Unpack[Options],
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, or arrays x or (x, y)).
+    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
 
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
@@ -242,7 +242,7 @@ def _fit(job: Training, resume: bool) -> Run:
     built, settings, target, options = job.built, job.settings, job.target, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
-    shown = for_terminal() if options.get("progress") else Silent()
+    shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -307,12 +307,12 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
-    settings = chosen.settings(under=record["settings"])
     if recipe is not None and recipe != record["recipe"]:
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )
-    asked = chosen.settings(given, record["settings"]).model_dump(mode="json")
+    settings = chosen.settings(given, record["settings"])
+    asked = settings.model_dump(mode="json")
     for section, values in given.items():
         for name, value in values.items():
             before = record["settings"].get(section, {}).get(name)
@@ -322,12 +322,12 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
                 raise UserError(
                     f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
                 )
-    if "device" in given.get("train", {}):
-        settings = chosen.settings(merge(record["settings"], {"train": {"device": given["train"]["device"]}}))
+    moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
+    settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, {}, source, record["settings"])
+    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)

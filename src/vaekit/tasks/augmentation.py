@@ -80,7 +80,10 @@ def adversarial(
     moved = z.detach().clone()
     for _ in range(steps):
         moved.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(loss(moved).sum(), [moved])
+        total = loss(moved).sum()
+        if not total.requires_grad:
+            raise UserError("an adversarial direction needs a decoder's mean with a gradient; use near or interpolate")
+        (gradient,) = torch.autograd.grad(total, [moved])
         moved = (moved + radius / steps * torch.nn.functional.normalize(gradient, dim=1)).detach()
     with torch.no_grad():
         gain = loss(moved) - before

@@ -16,7 +16,7 @@ from vaekit.data.info import DataInfo
 from vaekit.data.settings import DataSettings
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Frame
-from vaekit.data.tables.modality import Tables, TableSettings, natives, read_table, texts
+from vaekit.data.tables.modality import Tables, TableSettings, cells_of, read_table
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.tasks.imputation import impute
@@ -47,7 +47,7 @@ class TableImputation:
         """Return the table's rows filled by the best single values or by one draw, as text or as native values."""
         columns, constants = self.info.facts["columns"], self.info.facts["constants"]
         table = self.single if draw is None else self.draws[draw]
-        answers = natives(table, columns) if native else texts(table, columns)
+        answers = cells_of(table, columns, cols.as_native if native else cols.as_text)
         place = {column["name"]: j for j, column in enumerate(columns)}
         rows = [list(row) for row in (self._native_cells() if native else self._raw_cells())]
         for c, cells in enumerate(self.frame.columns):

@@ -15,7 +15,7 @@ from vaekit.collapse import LatentWatch
 from vaekit.devices import seeded
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
-from vaekit.training.source import Batch, examples_in
+from vaekit.training.source import Batch
 
 
 @dataclass
@@ -82,7 +82,7 @@ def held_out(
     loss, n = 0.0, 0
     with seeded(seed, device):
         for x, y in batches:
-            size = examples_in(x)
+            size = len(x)
             with distributed.sharing(size, seed, n):
                 x, y = distributed.deal(x), distributed.deal(y)
                 trace = make_trace(x, y, k=1, hard=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.info import Plain
 from vaekit.errors import UserError
 
 LEAST = 1e-10
@@ -19,10 +18,11 @@ LEAST = 1e-10
 DITHER = 1e-3
 """Standard deviation of the noise added to a recording of peak 1 (-60 dB)."""
 BLOCK = 256
+POWER_STEPS, PHASE_STEPS, MOMENTUM = 200, 60, 0.99
 
 
 @dataclass(frozen=True)
-class MelScale:
+class MelScale(Plain):
     """Spectra of `mels` bands and `frames` frames: log Σ_f M_bf |STFT_f|², natural logarithm of a power.
 
     Hann windows of `window` samples, `hop` apart, padded with zeros to `bins`; M are triangles of height 1, their feet
@@ -80,15 +80,6 @@ class MelScale:
         fall = (hertz[2:, None] - f) / (hertz[2:] - hertz[1:-1])[:, None]
         return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> MelScale:
-        """Rebuild from `to_dict`'s answer."""
-        return cls(**value)
-
     def fitted(self, samples: np.ndarray, seed: int) -> np.ndarray:
         """Return a recording as the scale takes it: peak 1, cut at the end or followed by silence, over faint noise.
 
@@ -107,13 +98,13 @@ class MelScale:
 
     def _transform(self, x: Tensor) -> Tensor:
         window = torch.hann_window(self.window)
-        return torch.stft(x, self.bins, self.hop, self.window, window, center=True, return_complex=True)
+        return torch.stft(x, self.bins, self.hop, self.window, window, return_complex=True)
 
     def _back(self, spectrum: Tensor) -> Tensor:
         window = torch.hann_window(self.window)
-        return torch.istft(spectrum, self.bins, self.hop, self.window, window, center=True, length=self.length)
+        return torch.istft(spectrum, self.bins, self.hop, self.window, window, length=self.length)
 
-    def powers(self, log_mel: Tensor, steps: int = 200) -> Tensor:
+    def powers(self, log_mel: Tensor) -> Tensor:
         """Return powers P ≥ 0 (N, bins // 2 + 1, frames) that nearly minimise ‖M P − exp(log_mel)‖².
 
         Multiplicative updates keep P positive: Lee & Seung 2001. Frequencies in no band stay at zero.
@@ -122,11 +113,11 @@ class MelScale:
         wanted = log_mel.float().exp()
         p = (m.T @ wanted) / m.sum(0).clamp(min=1e-6)[:, None]
         up, gram = m.T @ wanted, m.T @ m
-        for _ in range(steps):
+        for _ in range(POWER_STEPS):
             p = p * up / (gram @ p).clamp(min=1e-20)
         return p
 
-    def waveform(self, log_mel: Tensor, steps: int = 60, momentum: float = 0.99, seed: int = 0) -> Tensor:
+    def waveform(self, log_mel: Tensor, seed: int = 0) -> Tensor:
         """Return sound (N, length), peak 0.9, whose spectrogram is near `log_mel` (N, mels, frames).
 
         Phases by the fast Griffin–Lim algorithm, from random ones: Perraudin, Balazs & Søndergaard 2013.
@@ -135,9 +126,9 @@ class MelScale:
         angle = 2 * math.pi * torch.rand(size.shape, generator=torch.Generator().manual_seed(seed))
         phase = torch.polar(torch.ones_like(size), angle)
         before = torch.zeros_like(phase)
-        for _ in range(steps):
+        for _ in range(PHASE_STEPS):
             now = self._transform(self._back(size * phase))
-            ahead = now + momentum * (now - before)
+            ahead = now + MOMENTUM * (now - before)
             phase, before = ahead / ahead.abs().clamp(min=1e-9), now
         x = self._back(size * phase)
         return 0.9 * x / x.abs().amax(-1, keepdim=True).clamp(min=1e-9)

@@ -35,7 +35,6 @@ class Audio(Modality):
     as_arrays = True
     reads = (".wav",)
     formats = (".wav",)
-    default = None
     picture = staticmethod(spectrograms)
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaekit.atomic import replacing
 from vaekit.data.datasets import DATASETS
-from vaekit.data.download import cache_folder
+from vaekit.data.download import cache_folder, kept
 from vaekit.data.music.midi import Note
 from vaekit.data.music.piano_roll import STEPS, Piece, Pieces, rasterise
-from vaekit.errors import UserError
+from vaekit.errors import optional
 
 VOICES = 4
 
@@ -30,25 +27,23 @@ VOICES = 4
 )
 def chorales(_: Path) -> Pieces:
     """Return the chorales in 4/4 with four voices."""
-    music21 = need_music21()
+    music21 = optional("music21", "the chorales need the package music21: pip install 'vaekit[music]'")
     cached = cache_folder() / "chorales" / f"grids-1-music21-{music21.__version__}.npz"
-    music = _cached(cached) or _parsed(music21)
-    if not cached.is_file():
-        _keep(cached, music)
-    return music
+    arrays = kept(cached, lambda: _packed(_parsed(music21)))
+    grids = np.split(arrays["grid"], np.cumsum(arrays["steps"])[:-1], axis=1)
+    pieces = [Piece(str(name), grid) for name, grid in zip(arrays["names"], grids)]
+    left_out = {str(reason): int(count) for reason, count in zip(arrays["reasons"], arrays["counts"])}
+    return Pieces("chorales", "music21's corpus", pieces, left_out)
 
 
-def need_music21() -> Any:
-    """Import music21.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import music21
-    except ImportError:
-        raise UserError("the chorales need the package music21: pip install 'vaekit[music]'") from None
-    return music21
+def _packed(music: Pieces) -> dict[str, np.ndarray]:
+    return {
+        "grid": np.concatenate([piece.grid for piece in music.pieces], 1),
+        "steps": np.array([piece.grid.shape[1] for piece in music.pieces]),
+        "names": np.array([piece.name for piece in music.pieces]),
+        "reasons": np.array(list(music.left_out)),
+        "counts": np.array(list(music.left_out.values())),
+    }
 
 
 def _parsed(music21: Any) -> Pieces:
@@ -86,32 +81,3 @@ def piece_of(score: Any, name: str) -> tuple[Piece | None, str]:
         ]
         voices.append(rasterise(notes, steps, start=-upbeat, name=name))
     return Piece(name, np.stack(voices)), ""
-
-
-def _cached(path: Path) -> Pieces | None:
-    """Return what was parsed before, or None where there is nothing, or nothing whole."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            grids = np.split(kept["grid"], np.cumsum(kept["steps"])[:-1], axis=1)
-            names = [str(name) for name in kept["names"]]
-            left_out = {str(name): int(n) for name, n in zip(kept["reasons"], kept["counts"])}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    return Pieces("chorales", "music21's corpus", [Piece(n, g) for n, g in zip(names, grids)], left_out)
-
-
-def _keep(path: Path, music: Pieces) -> None:
-    """Write the parsed grids; a cache that cannot be written is left out."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            np.savez_compressed(
-                part,
-                grid=np.concatenate([piece.grid for piece in music.pieces], 1),
-                steps=np.array([piece.grid.shape[1] for piece in music.pieces]),
-                names=np.array([piece.name for piece in music.pieces]),
-                reasons=np.array(list(music.left_out)),
-                counts=np.array(list(music.left_out.values())),
-            )
-    except OSError:
-        return

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from vaekit.data.datasets import DATASETS
+from vaekit.data.datasets.sprites import NAMES, SHAPES, SIZES
 from vaekit.data.download import Remote, local_file
 from vaekit.data.factors import choose
 from vaekit.data.raw import Part, Raw
 from vaekit.errors import UserError
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
-NAMES = ("shape", "scale", "orientation", "x", "y")
-SIZES = (3, 6, 40, 32, 32)
-SHAPES = ("square", "ellipse", "heart")
 _BLOCK = 4096
 
 

@@ -11,7 +11,7 @@ from vaekit.data.datasets import DATASETS
 from vaekit.data.download import Remote, local_file
 from vaekit.data.factors import choose, factors_of
 from vaekit.data.raw import Part, Raw
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 
 FILE = "3dshapes.h5"
 NAMES = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
@@ -45,10 +45,7 @@ def read_shapes3d(path: Path, count: int | None = None) -> tuple[np.ndarray, np.
     Raises:
         UserError: h5py is not installed, or the file has no such images.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise UserError("shapes3d is an HDF5 file, and h5py is not installed: pip install 'vaekit[hdf5]'") from None
+    h5py = optional("h5py", "shapes3d is an HDF5 file, and h5py is not installed: pip install 'vaekit[hdf5]'")
     try:
         with h5py.File(path, "r") as file:
             images: Any = file["images"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
-from vaekit.atomic import replacing
 from vaekit.data.datasets import DATASETS
-from vaekit.data.download import cache_folder
+from vaekit.data.download import cache_folder, kept
 from vaekit.data.factors import choose, factors_of
 from vaekit.data.raw import Part, Raw
 
@@ -19,7 +17,7 @@ SIZES = (3, 6, 40, 32, 32)
 SHAPES = ("square", "ellipse", "heart")
 TOTAL = math.prod(SIZES)
 SIDE = 64
-_VERSION = 1  # raise when what is drawn changes: old caches are then ignored
+_VERSION = 2  # raise when what is drawn changes: old caches are then ignored
 _BLOCK = 256
 
 
@@ -86,33 +84,8 @@ def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def sprites(_: Path, count: int | None = None) -> Raw:
     """Return a random part of the sprites, drawn once and kept as bits in the user's cache; shapes are the labels."""
     index = choose(TOTAL, count)
-    cached = cache_folder() / "sprites" / f"sprites-{_VERSION}-{len(index)}.npy"
-    x = _read_bits(cached, len(index))
-    if x is None:
-        x = render(index)
-        _write_bits(cached, x)
+    cached = cache_folder() / "sprites" / f"sprites-{_VERSION}-{len(index)}.npz"
+    x = np.unpackbits(kept(cached, lambda: {"bits": np.packbits(render(index), axis=-1)})["bits"], axis=-1)
     factors = factors_of(index, SIZES)
     part = Part(x[:, None], factors[:, 0], factors)
     return Raw("sprites", "vaekit", part, levels=2, classes=SHAPES, factor_names=NAMES, factor_sizes=SIZES)
-
-
-def _read_bits(path: Path, count: int) -> np.ndarray | None:
-    """Return cached sprites, or None where there are none or the file is not what was written."""
-    try:
-        bits = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    if bits.shape != (count, SIDE, SIDE // 8) or bits.dtype != np.uint8:
-        return None
-    return np.unpackbits(bits, axis=-1)
-
-
-def _write_bits(path: Path, x: np.ndarray) -> None:
-    """Keep sprites for the next time; a cache that cannot be written is left out."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if os.access(path.parent, os.W_OK):
-            with replacing(path) as part, part.open("wb") as out:
-                np.save(out, np.packbits(x, axis=-1))
-    except OSError:
-        return

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vaekit.data.graphs.graph_files import RawGraphs
-from vaekit.data.graphs.links import as_tensor
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 
@@ -19,26 +18,18 @@ LARGEST_DENSE = 2000
 
 def feature_kind(raw: RawGraphs, wanted: str, links: bool) -> str:
     """Return which features nodes get, "auto" settled; `links`: the graph is one whose links are held out."""
-    given = raw.features is not None or raw.sparse is not None
     if wanted == "auto":
-        return "given" if given else "indicator" if links else "spectral"
-    if wanted == "given" and not given:
+        return "given" if raw.features is not None else "indicator" if links else "spectral"
+    if wanted == "given" and raw.features is None:
         raise UserError(f"{raw.source}: nodes have no features; leave data.features out")
     if wanted == "indicator" and not links:
         raise UserError("data.features=indicator numbers the nodes of one graph; for several graphs use spectral")
     return wanted
 
 
-def feature_width(raw: RawGraphs, kind: str, spectral: int) -> int:
-    """Return how many numbers a node has."""
-    if kind == "indicator":
-        return int(raw.sizes[0])
-    if kind == "spectral":
-        return spectral + 2
-    if raw.sparse is not None:
-        return raw.sparse[3]
-    assert raw.features is not None
-    return raw.features.shape[1]
+def feature_width(x: Graphs, kind: str) -> int:
+    """Return how many numbers a node has; an indicator has one for each node."""
+    return x.nodes if x.features is None or kind == "indicator" else x.features.shape[1]
 
 
 def with_features(x: Graphs, raw: RawGraphs, kind: str, spectral_width: int) -> Graphs:
@@ -47,13 +38,7 @@ def with_features(x: Graphs, raw: RawGraphs, kind: str, spectral_width: int) -> 
         return x
     if kind == "spectral":
         return replace(x, features=spectral(x, spectral_width))
-    if raw.sparse is not None:
-        rows, columns, values, width = raw.sparse
-        index = torch.stack([as_tensor(rows), as_tensor(columns)])
-        shape = (int(raw.sizes.sum()), width)
-        made = torch.sparse_coo_tensor(index, torch.from_numpy(values), shape, check_invariants=False)
-        return replace(x, features=made.coalesce())
-    return replace(x, features=torch.from_numpy(raw.features))
+    return replace(x, features=raw.features)
 
 
 def spectral(x: Graphs, width: int) -> Tensor:

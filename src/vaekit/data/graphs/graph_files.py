@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vaekit.data.files import read_text
 from vaekit.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class RawGraphs:
     """Graphs packed one after another: `sizes` (G,), `edges` (E, 2) with i < j, features (N, F), node labels (N,).
 
-    Features are an array, or `sparse`: (rows, columns, values, width); both None where nodes have none.
+    Features are float32, dense or sparse COO, or None where nodes have none.
     """
 
     name: str
     source: str
     sizes: np.ndarray
     edges: np.ndarray
-    features: np.ndarray | None = None
-    sparse: tuple[np.ndarray, np.ndarray, np.ndarray, int] | None = None
+    features: Tensor | None = None
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=(), repr=False)
@@ -85,12 +87,9 @@ def _arrays(arrays: Mapping[str, np.ndarray], name: str, source: str) -> RawGrap
         raise UserError(f"{source} has {', '.join(arrays) or 'nothing'}; graphs need 'edges' (E, 2) or 'adjacency'")
     total = int(sizes.sum())
     labels, classes = _labels(arrays.get("labels"), total, source)
-    features, sparse = _features(arrays, total, source)
-    if features is not None and "adjacency" in arrays and features.ndim == 3:
-        keep = np.arange(features.shape[1]) < sizes[:, None]
-        features = features[keep]
-    checked = check_edges(edges, sizes, f"{source}: edge")
-    return RawGraphs(name, source, sizes, checked, features, sparse, labels, classes)
+    features = _features(arrays, sizes, source)
+    checked = check_edges(edges, sizes, source, lambda row: f"{source}: edge {row}")
+    return RawGraphs(name, source, sizes, checked, features, labels, classes)
 
 
 def _sized(arrays: Mapping[str, np.ndarray], source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -117,18 +116,20 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
     a = adjacency[None] if adjacency.ndim == 2 else adjacency
     if a.ndim != 3 or a.shape[1] != a.shape[2] or not a.size:
         raise UserError(f"{source}: adjacency has shape {adjacency.shape}; give (graphs, N, N)")
-    if a.dtype.kind == "f" and not np.isfinite(a).all():
-        g, i, j = np.argwhere(~np.isfinite(a))[0]
-        raise UserError(f"{source}: the adjacency of graph {g} is {a[g, i, j]} at ({i}, {j}); write 0 or 1")
-    for fault, what in (((a != 0) & (a != 1), "is neither 0 nor 1"), (a != a.swapaxes(1, 2), "is not symmetric")):
+
+    def refuse(fault: np.ndarray, problem: str) -> None:
         if fault.any():
             g, i, j = np.argwhere(fault)[0]
-            raise UserError(f"{source}: the adjacency of graph {g} {what} at ({i}, {j}); these graphs are undirected")
+            raise UserError(f"{source}: " + problem.format(g=g, i=i, j=j, value=a[g, i, j]))
+
+    if a.dtype.kind == "f":
+        refuse(~np.isfinite(a), "the adjacency of graph {g} is {value} at ({i}, {j}); write 0 or 1")
+    both = "the adjacency of graph {{g}} {} at ({{i}}, {{j}}); these graphs are undirected"
+    refuse((a != 0) & (a != 1), both.format("is neither 0 nor 1"))
+    refuse(a != a.swapaxes(1, 2), both.format("is not symmetric"))
     keep = np.ones(a.shape[:2], bool) if mask is None else np.asarray(mask).astype(bool).reshape(a.shape[:2])
     outside = (a != 0) & ~(keep[:, :, None] & keep[:, None, :])
-    if outside.any():
-        g, i, j = np.argwhere(outside)[0]
-        raise UserError(f"{source}: graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
+    refuse(outside, "graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
     sizes = keep.sum(1)
     if (sizes < 1).any():
         raise UserError(f"{source}: graph {int(np.argmin(sizes))} has no node; leave it out")
@@ -137,34 +138,33 @@ def _unpadded(adjacency: np.ndarray, mask: np.ndarray | None, source: str) -> tu
     return sizes.astype(np.int64), np.stack([number[g, i], number[g, j]], 1)
 
 
-def check_edges(edges: np.ndarray, sizes: np.ndarray, where: str, first: int = 0) -> np.ndarray:
+def check_edges(edges: np.ndarray, sizes: np.ndarray, source: str, place: Callable[[int], str]) -> np.ndarray:
     """Return each edge once with i < j, in order; both directions of every edge may be listed, or one of each.
+
+    `place` names an edge by its row.
 
     Raises:
         UserError: a node that is not there, an edge from a node to itself, between two graphs, or listed twice.
     """
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
     total = int(sizes.sum())
-    for fault, what in (
-        (((edges < 0) | (edges >= total)).any(1), f"names a node outside 0 … {total - 1}; number nodes from 0"),
-        (edges[:, 0] == edges[:, 1], "joins a node to itself; leave such edges out"),
-    ):
+
+    def refuse(fault: Any, what: str) -> None:
         if fault.any():
             row = int(np.argmax(fault))
-            raise UserError(f"{where} {row + first} ({edges[row, 0]}, {edges[row, 1]}) {what}")
+            raise UserError(f"{place(row)} ({edges[row, 0]}, {edges[row, 1]}) {what}")
+
+    refuse(((edges < 0) | (edges >= total)).any(1), f"names a node outside 0 … {total - 1}; number nodes from 0")
+    refuse(edges[:, 0] == edges[:, 1], "joins a node to itself; leave such edges out")
     graph = np.repeat(np.arange(len(sizes)), sizes)
-    if (crossing := graph[edges[:, 0]] != graph[edges[:, 1]]).any():
-        row = int(np.argmax(crossing))
-        raise UserError(f"{where} {row + first} ({edges[row, 0]}, {edges[row, 1]}) joins two graphs; check the sizes")
-    _, index, counts = np.unique(edges, axis=0, return_index=True, return_counts=True)
-    if (counts > 1).any():
-        row = int(index[counts > 1][0])
-        raise UserError(f"{where} {row + first} ({edges[row, 0]}, {edges[row, 1]}) is listed twice; leave one out")
+    refuse(graph[edges[:, 0]] != graph[edges[:, 1]], "joins two graphs; check the sizes")
+    _, number, counts = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
+    refuse(counts[number.reshape(-1)] > 1, "is listed twice; leave one out")
     once, counts = np.unique(np.sort(edges, 1), axis=0, return_counts=True)
     if (counts > 1).any() and not (counts == 2).all():
         i, j = once[counts > 1][0]
         raise UserError(
-            f"{where.rsplit(':', 1)[0]}: the edge ({i}, {j}) is listed in both directions and others in one; list each "
+            f"{source}: the edge ({i}, {j}) is listed in both directions and others in one; list each "
             "edge once, or every edge both ways"
         )
     return once
@@ -193,9 +193,10 @@ def _labels(values: np.ndarray | None, total: int, source: str) -> tuple[np.ndar
     return numbers.astype(np.int64), tuple(str(name) for name in names)
 
 
-def _features(
-    arrays: Mapping[str, np.ndarray], total: int, source: str
-) -> tuple[np.ndarray | None, tuple[np.ndarray, np.ndarray, np.ndarray, int] | None]:
+def _features(arrays: Mapping[str, np.ndarray], sizes: np.ndarray, source: str) -> Tensor | None:
+    import torch  # not with the module: the known sets are listed without it
+
+    total = int(sizes.sum())
     if "features" in arrays:
         x = np.asarray(arrays["features"])
         flat = x.reshape(-1, x.shape[-1]) if x.ndim == 3 and "adjacency" in arrays else x
@@ -204,9 +205,10 @@ def _features(
         if not np.isfinite(flat.astype(np.float64)).all():
             i, j = np.argwhere(~np.isfinite(flat.astype(np.float64)))[0]
             raise UserError(f"{source}: feature {j} of node {i} is {flat[i, j]}; fill it in or leave the column out")
-        return x.astype(np.float32), None
+        x = x[np.arange(x.shape[1]) < sizes[:, None]] if x.ndim == 3 else x
+        return torch.from_numpy(x.astype(np.float32))
     if "feature_rows" not in arrays:
-        return None, None
+        return None
     for key in ("feature_cols", "feature_shape"):
         if key not in arrays:
             raise UserError(f"{source} has feature_rows without {key}; sparse features need both")
@@ -219,7 +221,9 @@ def _features(
     if bad.any():
         at = int(np.argmax(bad))
         raise UserError(f"{source}: entry {at} of the features ({rows[at]}, {columns[at]}: {values[at]}) is not valid")
-    return None, (rows, columns, values, width)
+    index = torch.from_numpy(np.stack([rows, columns]))
+    made = torch.sparse_coo_tensor(index, torch.from_numpy(values), (total, width), check_invariants=False)
+    return made.coalesce()
 
 
 def _edge_list(path: Path) -> RawGraphs:
@@ -232,11 +236,8 @@ def _edge_list(path: Path) -> RawGraphs:
         if len(words) != 2:
             raise UserError(f"{path}: line {number} has {len(words)} columns; write two nodes a line")
         rows.append((number, words[0], words[1]))
-    if (
-        rows
-        and not (rows[0][1] + rows[0][2]).lstrip("-").isdigit()
-        and all(_number(w) for r in rows[1:] for w in r[1:])
-    ):
+    numbers = [_number(a) and _number(b) for _, a, b in rows]
+    if rows and not numbers[0] and all(numbers[1:]):
         rows = rows[1:]  # a header
     if not rows:
         raise UserError(f"{path} holds no edges; write two nodes a line")
@@ -252,20 +253,8 @@ def _edge_list(path: Path) -> RawGraphs:
         place = {name: i for i, name in enumerate(names)}
         edges = np.array([place[word] for word in words], np.int64).reshape(-1, 2)
         total = len(names)
-    try:
-        checked = check_edges(edges, np.array([total]), f"{path}: row")
-    except UserError as error:
-        raise UserError(_by_line(str(error), rows, str(path))) from None
+    checked = check_edges(edges, np.array([total]), str(path), lambda row: f"{path}: line {rows[row][0]}")
     return RawGraphs(path.stem, str(path), np.array([total]), checked, names=names)
-
-
-def _by_line(message: str, rows: Sequence[tuple[int, str, str]], path: str) -> str:
-    """Name the line of the file where a message names the row."""
-    head = f"{path}: row "
-    if not message.startswith(head):
-        return message
-    number, _, rest = message.removeprefix(head).partition(" ")
-    return f"{path}: line {rows[int(number)][0]} {rest}"
 
 
 def _number(word: str) -> bool:

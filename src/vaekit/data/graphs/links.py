@@ -69,9 +69,3 @@ def _unjoined(edges: np.ndarray, n: int, count: int, random: np.random.Generator
                 joined.add(key)
                 keys.append(key)
     return np.stack(np.divmod(np.array(keys, np.int64), n), 1).reshape(-1, 2)
-
-
-def density(x: Graphs) -> float:
-    """Return the share of observed pairs that are joined."""
-    pairs = int((x.sizes * (x.sizes - 1) // 2).sum()) - (0 if x.hidden is None else len(x.hidden))
-    return len(x.edges) / max(pairs, 1)

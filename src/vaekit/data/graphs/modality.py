@@ -14,7 +14,7 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.graphs.features import feature_kind, feature_width, with_features
 from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
-from vaekit.data.graphs.links import as_tensor, density, link_splits, unsplit
+from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
@@ -80,7 +80,8 @@ class GraphData(Modality):
         >>> [len(split.x.edges) for split in (data.train, data.valid, data.test)], data.test.x.answers.tolist()
         ([25, 27, 30], [True, True, True, False, False, False])
         """
-        raw, own = _read(source), _settings(settings)
+        raw, own = _read(source), settings_as(GraphSettings, settings)
+        own = own.model_copy(update={"seed": own.seed or 0})
         links = len(raw.sizes) == 1
         kind = feature_kind(raw, own.features, links)
         if links:
@@ -90,6 +91,7 @@ class GraphData(Modality):
             whole = with_features(unsplit(raw), raw, kind, own.spectral)
             parts = [whole[as_tensor(index)] for index in split_numbers(len(raw.sizes), raw.source, own)]
         train = parts[0]
+        pairs = int((train.sizes * (train.sizes - 1) // 2).sum()) - (0 if train.hidden is None else len(train.hidden))
         values, counts = np.unique(train.sizes.numpy(), return_counts=True)
         info = DataInfo(
             name=raw.name,
@@ -105,9 +107,9 @@ class GraphData(Modality):
                 "links": links,
                 "features": kind,
                 "spectral": own.spectral,
-                "inputs": feature_width(raw, kind, own.spectral),
+                "inputs": feature_width(train, kind),
                 "sizes": [[int(n), int(c)] for n, c in zip(values, counts)],
-                "density": density(train),
+                "density": len(train.edges) / max(pairs, 1),
                 "classes": list(raw.classes),
                 "names": list(raw.names),
             },
@@ -122,16 +124,17 @@ class GraphData(Modality):
                 many.
         """
         raw, kind = _read(source), info.facts["features"]
-        if kind == "given" and raw.features is None and raw.sparse is None:
+        if kind == "given" and raw.features is None:
             raise UserError(f"{raw.source}: nodes have no features, and this run's have {info.facts['inputs']}")
-        width = feature_width(raw, kind, info.facts["spectral"])
+        x = with_features(unsplit(raw), raw, kind, info.facts["spectral"])
+        width = feature_width(x, kind)
         if width != info.facts["inputs"]:
             raise UserError(
                 f"{raw.source} has {width} features a node and this run's model takes {info.facts['inputs']}"
                 if kind == "given"
                 else f"{raw.source} has {width} nodes; this run's model takes exactly {info.facts['inputs']}, by number"
             )
-        return Split(with_features(unsplit(raw), raw, kind, info.facts["spectral"]))  # type: ignore[arg-type]
+        return Split(x)  # type: ignore[arg-type]
 
     def lines(self, x: Graphs, info: DataInfo) -> list[str]:  # type: ignore[override]
         """Return each graph's size and its first edges."""
@@ -160,11 +163,6 @@ class GraphData(Modality):
 
 def _name(names: Sequence[str], node: int, n: int) -> str:
     return names[node] if len(names) == n else str(node)
-
-
-def _settings(settings: DataSettings) -> GraphSettings:
-    own = settings_as(GraphSettings, settings)
-    return own if own.seed is not None else own.model_copy(update={"seed": 0})
 
 
 def _read(source: Any) -> RawGraphs:

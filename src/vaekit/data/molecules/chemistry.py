@@ -5,19 +5,22 @@ rdkit and selfies are imported at the first call; without them a `UserError` nam
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 
 Representation = Literal["selfies", "smiles"]
-PROPERTIES = ("logp", "qed", "tpsa", "weight")
-"""Crippen's logP, drug-likeness (Bickerton et al. 2012), polar surface (Å²), mass (g/mol)."""
+PROPERTIES = {
+    "logp": ("rdkit.Chem.Crippen", "MolLogP"),
+    "qed": ("rdkit.Chem.QED", "qed"),
+    "tpsa": ("rdkit.Chem.rdMolDescriptors", "CalcTPSA"),
+    "weight": ("rdkit.Chem.Descriptors", "MolWt"),
+}
+"""rdkit's functions: Crippen's logP, drug-likeness (Bickerton et al. 2012), polar surface (Å²), mass (g/mol)."""
 
 _SMILES = re.compile(
     r"\[[^\[\]]+\]"  # a bracket atom
@@ -29,26 +32,9 @@ _SMILES = re.compile(
 
 
 def need(package: str) -> Any:
-    """Import an optional package of the `mol` extra.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.split(".")[0]
-        raise UserError(f"molecules need the package {name}: pip install 'vaekit[mol]'") from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep rdkit from writing to standard error inside a `with` block, and there alone."""
-    block = need("rdkit.rdBase").BlockLogs()
-    try:
-        yield
-    finally:
-        del block
+    """Import a package of the `mol` extra."""
+    name = package.split(".")[0]
+    return optional(package, f"molecules need the package {name}: pip install 'vaekit[mol]'")
 
 
 def molecule(smiles: str) -> Any:
@@ -57,7 +43,7 @@ def molecule(smiles: str) -> Any:
     >>> molecule("C1CC") is None, molecule("") is None, molecule("OCC").GetNumAtoms()
     (True, True, 3)
     """
-    with quiet():
+    with need("rdkit.rdBase").BlockLogs():
         return need("rdkit.Chem").MolFromSmiles(smiles) if smiles else None
 
 
@@ -107,28 +93,18 @@ def smiles_of(words: Sequence[str], representation: Representation) -> str:
     return str(need("selfies").decoder(text)) if representation == "selfies" else text
 
 
-def property_function(name: str) -> Callable[[Any], float]:
-    """Return the function molecule → number of one of `PROPERTIES`.
-
-    >>> round(property_function("weight")(molecule("O")), 2)
-    18.02
-    """
-    if name == "logp":
-        return need("rdkit.Chem.Crippen").MolLogP
-    if name == "qed":
-        return need("rdkit.Chem.QED").qed
-    if name == "tpsa":
-        return need("rdkit.Chem.rdMolDescriptors").CalcTPSA
-    if name == "weight":
-        return need("rdkit.Chem.Descriptors").MolWt
-    raise UserError(f"there is no property '{name}' of molecules; known: {', '.join(PROPERTIES)}")
-
-
 def properties(smiles: Sequence[str], name: str) -> np.ndarray:
-    """Return a property of each molecule, float64; NaN where a SMILES is not a molecule."""
-    measure = property_function(name)
+    """Return one of `PROPERTIES` of each molecule, float64; NaN where a SMILES is not a molecule.
+
+    >>> properties(["O", "C("], "weight").round(2).tolist()
+    [18.02, nan]
+    """
+    if name not in PROPERTIES:
+        raise UserError(f"there is no property '{name}' of molecules; known: {', '.join(PROPERTIES)}")
+    module, function = PROPERTIES[name]
+    measure = getattr(need(module), function)
     molecules = [molecule(text) for text in smiles]
-    with quiet():
+    with need("rdkit.rdBase").BlockLogs():
         return np.array([np.nan if one is None else float(measure(one)) for one in molecules])
 
 

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
@@ -23,7 +23,6 @@ from vaekit.data.lines import Lines
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.molecules.chemistry import canonical, need, properties, smiles_of, tokens
 from vaekit.data.molecules.smiles_files import smiles_lines
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import examples_needed, split_numbers
 from vaekit.data.token_rows import token_rows
@@ -103,8 +102,9 @@ class Molecules(Modality):
             "representation": settings.representation,
             "left_out": molecules.left_out,
         }
-        targets = _targets(molecules.smiles, settings.property)
-        if targets is not None:
+        targets = None
+        if settings.property is not None:
+            targets = properties(molecules.smiles, settings.property)
             train = targets[parts[0]]
             facts["property"] = {"name": settings.property, "mean": float(train.mean()), "sd": float(train.std()) or 1}
         splits = []
@@ -112,19 +112,7 @@ class Molecules(Modality):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
             splits.append(Split(x, y))
-        info = DataInfo(
-            name=lines.name,
-            shape=(width,),
-            kind="tokens",
-            levels=SPECIAL + len(vocabulary),
-            n_train=len(parts[0]),
-            n_valid=len(parts[1]),
-            n_test=len(parts[2]),
-            source=lines.source,
-            modality=self.name,
-            facts=facts,
-        )
-        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other molecules with the run's vocabulary; tokens that it lacks become UNKNOWN.
@@ -152,11 +140,10 @@ class Molecules(Modality):
 
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write one SMILES a line, or a table of one column."""
-        smiles = self.lines(x, info)
         if path.suffix.lower() == ".csv":
-            write_csv(path, ["smiles"], [[text] for text in smiles])
+            write_csv(path, ["smiles"], [[text] for text in self.lines(x, info)])
         else:
-            write_text(path, "".join(f"{text}\n" for text in smiles))
+            super().write(path, x, info)
 
 
 def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
@@ -213,10 +200,6 @@ def standardised(targets: np.ndarray, facts: dict[str, Any]) -> Tensor:
     return torch.from_numpy((targets - fact["mean"]) / fact["sd"]).float()[:, None]
 
 
-def _targets(smiles: Sequence[str], name: str | None) -> np.ndarray | None:
-    return None if name is None else properties(smiles, name)
-
-
 def _rows(examples: Sequence[Sequence[str]], vocabulary: Sequence[str], width: int) -> Tensor:
     number = {word: SPECIAL + i for i, word in enumerate(vocabulary)}
     return token_rows(([number.get(word, UNKNOWN) for word in words] for words in examples), width)
@@ -224,13 +207,7 @@ def _rows(examples: Sequence[Sequence[str]], vocabulary: Sequence[str], width: i
 
 def _words(ids: Iterable[int], vocabulary: Sequence[str]) -> list[str]:
     """Return a row's words up to END; numbers that stand for no word are left out."""
-    words = []
-    for number in ids:
-        if number == END:
-            break
-        if number >= SPECIAL:
-            words.append(vocabulary[number - SPECIAL])
-    return words
+    return [vocabulary[number - SPECIAL] for number in takewhile(END.__ne__, ids) if number >= SPECIAL]
 
 
 def _lines(source: Any, settings: MoleculeSettings) -> Lines:

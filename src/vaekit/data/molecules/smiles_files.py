@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vaekit.data.csv_files import rows_of
 from vaekit.data.files import read_text
 from vaekit.data.lines import Lines
@@ -35,12 +33,12 @@ def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
     """Return (row number, value), the first row after the header being 1."""
     table = rows_of(path, ",")
     first, header, _ = next(table, (1, [], ","))
-    if column is not None:
-        index = next((i for i, name in enumerate(header) if name == column), None)
+    names = [name.strip().lower() if column is None else name for name in header]
+    if (column or "smiles") in names:
+        index = names.index(column or "smiles")
+    elif column is None and len(header) == 1:
+        index = 0
     else:
-        index = next((i for i, name in enumerate(header) if name.strip().lower() == "smiles"), None)
-        index = 0 if index is None and len(header) == 1 else index
-    if index is None:
         wanted = f"'{column}'" if column else "smiles"
         raise UserError(f"{path} has no column {wanted}; set data.column to one of {', '.join(header)}")
     rows = []
@@ -64,7 +62,7 @@ def smiles_lines(source: Any, column: str | None = None) -> Lines:
         return source
     if isinstance(source, str | Path):
         return read_smiles(Path(source), column=column)
-    values = source.tolist() if isinstance(source, np.ndarray) else source
+    values = source.tolist() if hasattr(source, "tolist") else source
     if isinstance(values, list | tuple) and values and all(isinstance(value, str) for value in values):
         return Lines("memory", "memory", list(enumerate(values, start=1)), word="molecule")
     raise UserError("molecules in memory are a list of SMILES texts; give a list, a path or a known set")

@@ -5,8 +5,9 @@ Source: The MIDI Association, "Standard MIDI Files 1.0" (RP-001).
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -100,107 +101,85 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the path") from None
     try:
         return _parse(data)
-    except (IndexError, ValueError) as error:
-        what = "it is cut off" if isinstance(error, IndexError) else str(error)
+    except (EOFError, ValueError) as error:
+        what = "it is cut off" if isinstance(error, EOFError) else str(error)
         raise UserError(f"{path} is not a MIDI file that can be read: {what}; export it again") from None
 
 
 def _parse(data: bytes) -> Midi:
     if data[:4] != b"MThd":
         raise ValueError("it does not begin with MThd")
-    length, division = int.from_bytes(data[4:8], "big"), int.from_bytes(data[12:14], "big")
-    if len(data) < 14:
-        raise IndexError
+    stream = io.BytesIO(data)
+    header = _read(stream, 14)
+    division = int.from_bytes(header[12:], "big")
     if division & 0x8000 or not division:
         raise ValueError("its time is in frames, not in beats")
-    at, number = 8 + length, 0
+    stream.seek(8 + int.from_bytes(header[4:8], "big"))
     parts: dict[tuple[int, int], list[Note]] = {}
     signatures: list[tuple[int, int]] = []
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "big")
-        if at + 8 + size > len(data):
-            raise IndexError
-        if data[at : at + 4] == b"MTrk":
-            _Track(data[at + 8 : at + 8 + size], division, number, parts, signatures).read()
-            number += 1
-        at += 8 + size
-    if not number:
+    tracks = 0
+    while len(head := stream.read(8)) == 8:
+        body = _read(stream, int.from_bytes(head[4:], "big"))
+        if head[:4] == b"MTrk":
+            for channel, note in _track(body, signatures):
+                scaled = Note(note.onset / division, note.length / division, note.pitch)
+                parts.setdefault((tracks, channel), []).append(scaled)
+            tracks += 1
+    if not tracks:
         raise ValueError("it has no tracks")
-    return Midi(tuple(tuple(sorted(notes)) for _, notes in sorted(parts.items()) if notes), tuple(signatures))
+    return Midi(tuple(tuple(sorted(notes)) for _, notes in sorted(parts.items())), tuple(signatures))
 
 
-class _Track:
-    """One track's events, read into `parts` and `signatures`."""
+def _track(data: bytes, signatures: list[tuple[int, int]]) -> Iterator[tuple[int, Note]]:
+    """Yield the channel and the note, in ticks, of each note that ends; time signatures are added to `signatures`."""
+    stream = io.BytesIO(data)
+    sounding: dict[tuple[int, int], list[int]] = {}
+    now, status = 0, 0
+    while stream.tell() < len(data):
+        now += _number(stream)
+        first = _read(stream, 1)[0]
+        if first & 0x80:
+            status = first
+        else:
+            stream.seek(-1, os.SEEK_CUR)  # the status stays
+        if status == 0xFF:
+            meta = _read(stream, 1)[0]
+            body = _read(stream, _number(stream))
+            if meta == 0x58 and len(body) >= 2:
+                signatures.append((body[0], 1 << body[1]))
+            if meta == 0x2F:
+                break
+        elif status in (0xF0, 0xF7):
+            _read(stream, _number(stream))
+        elif (kind := status >> 4) in _DATA_BYTES:
+            channel, body = status & 0xF, _read(stream, _DATA_BYTES[kind])
+            if kind not in (0x8, 0x9) or channel == _DRUMS:
+                continue
+            starts = sounding.setdefault((channel, body[0]), [])
+            if kind == 0x9 and body[1]:
+                starts.append(now)
+            elif starts:
+                start = starts.pop(0)
+                yield channel, Note(start, now - start, body[0])
+        else:
+            raise ValueError(f"it has an event {status:#x} that no file may have")
+    for (channel, pitch), starts in sounding.items():
+        for start in starts:
+            yield channel, Note(start, now - start, pitch)
 
-    def __init__(
-        self,
-        data: bytes,
-        division: int,
-        number: int,
-        parts: dict[tuple[int, int], list[Note]],
-        signatures: list[tuple[int, int]],
-    ) -> None:
-        self.data, self.division, self.number = data, division, number
-        self.parts, self.signatures = parts, signatures
-        self.at = 0
-        self.sounding: dict[tuple[int, int], list[int]] = {}
 
-    def read(self) -> None:
-        """Go through the events."""
-        now, status = 0, 0
-        while self.at < len(self.data):
-            now += self._number()
-            if self.data[self.at] & 0x80:
-                status = self.data[self.at]
-                self.at += 1
-            if status == 0xFF:
-                if self._meta():
-                    break
-            elif status in (0xF0, 0xF7):
-                self._bytes(self._number())
-            elif status >> 4 in _DATA_BYTES:
-                self._voice(now, status)
-            else:
-                raise ValueError(f"it has an event {status:#x} that no file may have")
-        for (channel, pitch), starts in self.sounding.items():
-            for start in starts:
-                self._add(channel, pitch, start, now)
+def _read(stream: io.BytesIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
 
-    def _bytes(self, count: int) -> bytes:
-        data = self.data[self.at : self.at + count]
-        if len(data) < count:
-            raise IndexError
-        self.at += count
-        return data
 
-    def _number(self) -> int:
-        value = 0
-        for _ in range(4):
-            byte = self._bytes(1)[0]
-            value = value << 7 | (byte & 0x7F)
-            if byte < 0x80:
-                return value
-        raise ValueError("it has a number of more than four bytes")
-
-    def _meta(self) -> bool:
-        """Read a meta event; return whether it is the track's end."""
-        kind = self._bytes(1)[0]
-        body = self._bytes(self._number())
-        if kind == 0x58 and len(body) >= 2:
-            self.signatures.append((body[0], 1 << body[1]))
-        return kind == 0x2F
-
-    def _voice(self, now: int, status: int) -> None:
-        kind, channel = status >> 4, status & 0xF
-        body = self._bytes(_DATA_BYTES[kind])
-        if kind not in (0x8, 0x9) or channel == _DRUMS:
-            return
-        starts = self.sounding.setdefault((channel, body[0]), [])
-        if kind == 0x9 and body[1]:
-            starts.append(now)
-        elif starts:
-            self._add(channel, body[0], starts.pop(0), now)
-
-    def _add(self, channel: int, pitch: int, start: int, end: int) -> None:
-        note = Note(start / self.division, (end - start) / self.division, pitch)
-        self.parts.setdefault((self.number, channel), []).append(note)
+def _number(stream: io.BytesIO) -> int:
+    value = 0
+    for _ in range(4):
+        byte = _read(stream, 1)[0]
+        value = value << 7 | (byte & 0x7F)
+        if byte < 0x80:
+            return value
+    raise ValueError("it has a number of more than four bytes")

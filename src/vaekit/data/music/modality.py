@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
@@ -20,15 +19,12 @@ from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
 from vaekit.figures.music import rolls
 from vaekit.tokens import END, PAD, SPECIAL
-
-FOUR_FOUR = (4, 4)
 
 
 class MusicSettings(DataSettings):
@@ -85,7 +81,10 @@ class Music(Modality):
         width = mine.bars * STEPS * voices + 1
         chosen = [[music.pieces[i] for i in index] for index in parts]
         grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
-        grids = [moved for part in _some(grids, mine) for moved in transpositions(part, mine.transpose)]
+        if mine.limit is not None and mine.limit < len(grids):
+            index = np.random.default_rng(mine.seed).choice(len(grids), mine.limit, replace=False)
+            grids = [grids[i] for i in np.sort(index)]
+        grids = [moved for part in grids for moved in transpositions(part, mine.transpose)]
         splits = [Split(_rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
         facts = {
             "vocabulary": list(piano_roll.WORDS),
@@ -96,19 +95,7 @@ class Music(Modality):
             "pieces": [len(group) for group in chosen],
             "left_out": music.left_out,
         }
-        info = DataInfo(
-            name=music.name,
-            shape=(width,),
-            kind="tokens",
-            levels=SPECIAL + len(piano_roll.WORDS),
-            n_train=len(splits[0]),
-            n_valid=len(splits[1]),
-            n_test=len(splits[2]),
-            source=music.source,
-            modality=self.name,
-            facts=facts,
-        )
-        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+        return self.data_set(music.name, music.source, "tokens", splits, facts, SPECIAL + len(piano_roll.WORDS))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Cut other pieces into rows like the run's own, which do not overlap.
@@ -131,7 +118,7 @@ class Music(Modality):
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write a MIDI file of all examples one after another, a bar of silence between, or a text of one a line."""
         if path.suffix.lower() == ".txt":
-            write_text(path, "".join(f"{line}\n" for line in self.lines(x, info)))
+            super().write(path, x, info)
             return
         parts: list[list[Note]] = [[] for _ in range(info.facts["voices"])]
         start = 0
@@ -191,7 +178,7 @@ def _files(path: Path, settings: MusicSettings) -> Pieces:
 def _fitting(file: Path, settings: MusicSettings, before: list[Piece]) -> Piece:
     """Return a MIDI file as a piece with its voices from the highest to the lowest."""
     midi = read_midi(file)
-    odd = next((time for time in midi.signatures if time != FOUR_FOUR), None)
+    odd = next((time for time in midi.signatures if time != (4, 4)), None)
     fix = "leave it out, or all such with data.invalid=drop"
     if odd is not None:
         raise UserError(f"{file} has bars of {odd[0]}/{odd[1]}, and rows are of 4/4; {fix}")
@@ -212,12 +199,9 @@ def transpositions(grid: np.ndarray, most: int) -> list[np.ndarray]:
     [58, 59, 60, 61, 62]
     """
     pitched = grid >= piano_roll.LOWEST
-    out = []
-    for step in range(-most, most + 1):
-        moved = np.where(pitched, grid + step, grid)
-        if ((moved[pitched] >= piano_roll.LOWEST) & (moved[pitched] <= piano_roll.HIGHEST)).all():
-            out.append(moved)
-    return out
+    low, high = grid[pitched].min(initial=piano_roll.HIGHEST), grid[pitched].max(initial=piano_roll.LOWEST)
+    down, up = min(most, low - piano_roll.LOWEST), min(most, piano_roll.HIGHEST - high)
+    return [np.where(pitched, grid + step, grid) for step in range(-down, up + 1)]
 
 
 def _rows(grids: Iterable[np.ndarray], width: int) -> Tensor:
@@ -236,14 +220,6 @@ def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
 
 def _held_out(chosen: list[Piece], bars: int, width: int) -> Tensor:
     return _rows((part for piece in chosen for part in piano_roll.segments(piece, bars, bars)), width)
-
-
-def _some(grids: list[np.ndarray], settings: MusicSettings) -> list[np.ndarray]:
-    """Return as many rows as `limit` allows, chosen by the seed."""
-    if settings.limit is None or settings.limit >= len(grids):
-        return grids
-    index = np.random.default_rng(settings.seed).choice(len(grids), settings.limit, replace=False)
-    return [grids[i] for i in np.sort(index)]
 
 
 def _spelled(voice: np.ndarray) -> str:

@@ -101,13 +101,9 @@ def sounding(grid: np.ndarray) -> np.ndarray:
     >>> sounding(np.array([[1, 60, 1, 0, 1]])).tolist()
     [[0, 60, 60, 0, 0]]
     """
-    out = np.array(grid, np.int16)
-    for voice in out:
-        now = 0
-        for step, value in enumerate(voice.tolist()):
-            now = now if value == HOLD else value
-            voice[step] = now
-    return out
+    grid = np.pad(np.asarray(grid, np.int16), ((0, 0), (1, 0)), constant_values=REST)
+    begun = np.maximum.accumulate(np.where(grid == HOLD, 0, np.arange(grid.shape[1])), axis=1)
+    return np.take_along_axis(grid, begun, 1)[:, 1:]
 
 
 def segments(piece: Piece, bars: int, stride: int) -> list[np.ndarray]:

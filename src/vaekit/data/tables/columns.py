@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.csv_files import number_of
 from vaekit.data.tables.frames import Cells, Frame
 from vaekit.errors import UserError
 
@@ -39,19 +40,9 @@ MOST_LEVELS = 100
 MOST_COUNT = 10_000
 LONG_TAIL = 1.0
 """Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
+IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|nr|no|index|key)$|^$", re.IGNORECASE)
+EXAMPLE = datetime(2024, 12, 31, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def number_of(text: str) -> float | None:
-    """Return the number that a cell spells, None if it is not one.
-
-    >>> number_of("1e3"), number_of("1_000"), number_of("12 kg")
-    (1000.0, None, None)
-    """
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
 
 
 def days_of(text: str, format: str) -> float | None:
@@ -136,7 +127,7 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
     whole = bool(np.all(values == np.round(values)))
     if whole and len(values) == len(every) > 2 * FEW_LEVELS:
         steps = np.diff(every)
-        if np.all(steps == 1) or _is_id(cells.name):
+        if np.all(steps == 1) or IDENTIFIER.search(cells.name):
             return "identifier", "", f"column '{cells.name}' numbers the rows, and is left out"
     if not whole or values.min() < 0:
         return _real_kind(every), "", ""
@@ -170,10 +161,6 @@ def _kind_of_texts(cells: Cells) -> tuple[str, str, str]:
         return "categorical", "", ""
     why = "a different text in nearly every row" if different > 0.5 * n else f"{different:,} different texts"
     return "identifier", "", f"column '{cells.name}' has {why}, and is left out"
-
-
-def _is_id(name: str) -> bool:
-    return re.search(r"(^|[_\W])(id|uuid|nr|no|index|key)$", name.lower()) is not None or name == ""
 
 
 # -- fitting ----------------------------------------------------------------------------------------------------------
@@ -214,9 +201,7 @@ def _levels(cells: Cells, kind: str, detail: str, used: np.ndarray) -> list[str]
     texts = sorted({cells.texts[code] for code in np.unique(used)})
     numbers = [number_of(text) for text in texts]
     if all(number is not None for number in numbers):
-        first: dict[float, str] = {}
-        for number, text in zip(numbers, texts):
-            first.setdefault(float(number or 0), text)
+        first = {number or 0.0: text for number, text in zip(reversed(numbers), reversed(texts))}
         return [first[number] for number in sorted(first)]
     if kind == "ordinal":
         raise UserError(
@@ -275,19 +260,13 @@ def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
         return lambda text: place.get(text, lowered.get(text.lower()))
     if kind == "date":
         return lambda text: days_of(text, facts["format"])
-    if kind == "count":
-        return _count_of
-    return _positive_of if kind == "positive" else number_of
 
+    def read(text: str) -> float | None:
+        value = number_of(text)
+        fits = {"positive": value > 0, "count": value >= 0 and value % 1 == 0} if value is not None else {}
+        return value if fits.get(kind, True) else None
 
-def _positive_of(text: str) -> float | None:
-    value = number_of(text)
-    return value if value is not None and value > 0 else None
-
-
-def _count_of(text: str) -> float | None:
-    value = number_of(text)
-    return value if value is not None and value >= 0 and value == round(value) else None
+    return read
 
 
 def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
@@ -300,15 +279,11 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
     if value is not None:
         return f"'{text}' is not finite; correct it or empty the cell"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
-    what = plain.get(kind, f"a date like {_today(facts)}")
+    what = plain.get(kind, f"a date like {EXAMPLE.strftime(facts.get('format', FORMATS[0]))}")
     return (
         f"'{text}' is not {what}; correct it, empty it, list it in data.missing, or give the column another type, "
         f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
     )
-
-
-def _today(facts: Mapping[str, Any]) -> str:
-    return datetime(2024, 12, 31, tzinfo=UTC).strftime(facts.get("format", FORMATS[0]))
 
 
 def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from vaekit.atomic import replacing
-from vaekit.data.csv_files import MISSING, is_number, rows_of, write_csv
+from vaekit.data.csv_files import MISSING, number_of, rows_of, write_csv
 from vaekit.data.files import writable
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
+
+NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
 
 
 @dataclass
@@ -92,32 +94,29 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
 # -- CSV ------------------------------------------------------------------------------------------------------------
 
 
-class _Coder:
+class _Coder(dict[str, int]):
     """Numbers the different texts of a column in the order they come."""
 
     def __init__(self, name: str, missing: set[str]) -> None:
         self.name = name
         self.missing = missing
         self.texts: list[str] = []
-        self.known: dict[str, int] = {}
         self.codes = array("i")
 
     def add(self, cell: str) -> None:
         """Take the next row's cell."""
-        code = self.known.get(cell)
-        self.codes.append(self._new(cell) if code is None else code)
+        self.codes.append(self[cell])
 
-    def _new(self, cell: str) -> int:
+    def __missing__(self, cell: str) -> int:
         text = cell.strip()
         if text.lower() in self.missing:
             code = -1
-        elif text in self.known:
-            code = self.known[text]
+        elif text in self:
+            code = self[text]
         else:
-            code = len(self.texts)
+            code = self[text] = len(self.texts)
             self.texts.append(text)
-            self.known[text] = code
-        self.known[cell] = code
+        self[cell] = code
         return code
 
     def cells(self) -> Cells:
@@ -153,7 +152,7 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
-    if all(is_number(name) for name in header):
+    if all(number_of(name) is not None for name in header):
         raise UserError(f"{source} begins with numbers; give it a header, a first line that names the columns")
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
@@ -165,21 +164,12 @@ def _check_header(header: Sequence[str], source: str) -> None:
 
 def _parquet(path: Path) -> dict[str, Any]:
     """Read a Parquet file, column by column."""
-    parquet = need_parquet()
+    parquet = optional("pyarrow.parquet", NO_PARQUET)
     try:
         table = parquet.read_table(path)
     except Exception as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
     return {name: table.column(name) for name in table.column_names}
-
-
-def need_parquet() -> Any:
-    """Return pyarrow's Parquet module; a UserError naming the extra where it is not installed."""
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError("Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV") from None
-    return parquet
 
 
 def _named_columns(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
@@ -253,7 +243,7 @@ def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
     CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        parquet = need_parquet()
+        parquet = optional("pyarrow.parquet", NO_PARQUET)
         import pyarrow
 
         columns = list(zip(*rows)) if rows else [()] * len(header)

@@ -19,7 +19,6 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
@@ -103,25 +102,12 @@ class Tables(Modality):
         if not facts["columns"]:
             raise UserError(f"{frame.source} has no column to model: {'; '.join(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
-        _note_unseen(frame, facts, parts[0])
+        _note_unseen(frame, facts, values)
         classes, y = _classes(label)
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
-        info = DataInfo(
-            name=frame.name,
-            shape=(len(facts["columns"]),),
-            kind="table",
-            levels=None,
-            n_train=len(parts[0]),
-            n_valid=len(parts[1]),
-            n_test=len(parts[2]),
-            classes=classes,
-            source=frame.source,
-            modality=self.name,
-            facts=facts,
-        )
-        train, valid, test = (_split(values, y, index) for index in parts)
-        return DataSet(info, train, valid, test, Prepare("table"))
+        splits = [_split(values, y, index) for index in parts]
+        return self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other rows as the run's own were: every row, in order; columns that are not there are missing.
@@ -152,7 +138,8 @@ class Tables(Modality):
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
         names = [column["name"] for column in columns]
-        return [", ".join(f"{n}={cell or '?'}" for n, cell in zip(names, row)) for row in texts(x, columns)]
+        rows = cells_of(x, columns, cols.as_text)
+        return [", ".join(f"{name}={cell or '?'}" for name, cell in zip(names, row)) for row in rows]
 
     def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
@@ -162,7 +149,7 @@ class Tables(Modality):
         """
         facts = info.facts
         whole = path.suffix.lower() in (".parquet", ".pq")
-        cells = natives(x, facts["columns"]) if whole else texts(x, facts["columns"])
+        cells = cells_of(x, facts["columns"], cols.as_native if whole else cols.as_text)
         place = {column["name"]: j for j, column in enumerate(facts["columns"])}
         header = [name for name in facts["header"] if name in place or name in facts["constants"]]
         rows = [[row[place[name]] if name in place else facts["constants"][name] for name in header] for row in cells]
@@ -170,19 +157,10 @@ class Tables(Modality):
         write_frame(path, header, rows, mark)
 
 
-def texts(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return stored rows (N, C) as cells of text."""
-    return _cells(x, columns, cols.as_text)
-
-
-def natives(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Return stored rows (N, C) as numbers, texts, dates and None."""
-    return _cells(x, columns, cols.as_native)
-
-
-def _cells(
+def cells_of(
     x: Tensor, columns: Sequence[Mapping[str, Any]], cell: Callable[[float, Mapping[str, Any]], Any]
 ) -> list[list[Any]]:
+    """Return stored rows (N, C) as cells: `as_text` or `as_native` of `vaekit.data.tables.columns`."""
     array = x.detach().cpu().numpy()
     each = [[cell(v, column) for v in cols.restore(array[:, j], column)] for j, column in enumerate(columns)]
     return [list(row) for row in zip(*each)]
@@ -224,11 +202,9 @@ def _classes(label: Cells | None) -> tuple[tuple[str, ...], np.ndarray | None]:
     if label is None or bool((label.codes < 0).any()):
         return (), None
     numbers = [cols.number_of(text) for text in label.texts]
-    key = (lambda i: (numbers[i], "")) if None not in numbers else (lambda i: (0.0, label.texts[i]))
-    order = sorted(range(len(label.texts)), key=key)  # type: ignore[arg-type]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return tuple(label.texts[i] for i in order), rank[label.codes]
+    keys: Any = label.texts if None in numbers else numbers
+    order = np.argsort(keys, kind="stable")
+    return tuple(label.texts[i] for i in order), np.argsort(order)[label.codes]
 
 
 def _known_classes(frame: Frame, label: Cells, classes: Sequence[str]) -> np.ndarray | None:
@@ -278,14 +254,12 @@ def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) ->
     return out
 
 
-def _note_unseen(frame: Frame, facts: dict[str, Any], rows: np.ndarray) -> None:
+def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> None:
     """Note the levels that only held-out rows have: the model cannot know them, so they are missing there."""
-    for column in facts["columns"]:
+    for column, stored in zip(facts["columns"], values.T):
         cells = frame.column(column["name"])
-        if cells is None or column["type"] not in cols.CHOICE:
-            continue
-        values = cols.parse(frame, cells, column, "missing")
-        lost = np.unique(cells.codes[(cells.codes >= 0) & np.isnan(values)])
+        assert cells is not None
+        lost = np.unique(cells.codes[(cells.codes >= 0) & np.isnan(stored)])
         if len(lost):
             named = ", ".join(f"'{cells.texts[code]}'" for code in lost[:5])
             facts["notes"].append(

@@ -10,14 +10,12 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.lines import Lines, lines_of
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
-from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.text.tokeniser import Tokeniser, Unit, fit
@@ -75,14 +73,17 @@ class Text(Modality):
         """
         settings = settings_as(TextSettings, settings)
         lines = _lines(source)
-        rows, again = _once(lines.rows) if settings.duplicates == "drop" else (lines.rows, 0)
+        rows = lines.rows
+        if settings.duplicates == "drop":
+            first = {text: number for number, text in reversed(rows)}
+            rows = sorted((number, text) for text, number in first.items())
         parts = split_numbers(len(rows), lines.source, settings)
         train = [rows[i][1] for i in parts[0]]
         tokeniser = fit(
             train, settings.unit, most=settings.vocabulary, least=settings.least, lowercase=settings.lowercase
         )
         longest = min(settings.longest, max(len(tokeniser.encode(text)) for text in train))
-        counts = {"empty": lines.empty, "met again": again, "too long": 0}
+        counts = {"empty": lines.empty, "met again": len(lines.rows) - len(rows), "too long": 0}
         splits: list[Split] = []
         for name, index in zip(("train", "valid", "test"), parts):
             ids, long = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
@@ -93,19 +94,8 @@ class Text(Modality):
             raise UserError(
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
             )
-        info = DataInfo(
-            name=lines.name,
-            shape=(longest + 1,),
-            kind="tokens",
-            levels=tokeniser.size,
-            n_train=len(splits[0]),
-            n_valid=len(splits[1]),
-            n_test=len(splits[2]),
-            source=lines.source,
-            modality=self.name,
-            facts={"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts},
-        )
-        return DataSet(info, splits[0], splits[1], splits[2], Prepare("tokens"))
+        facts = {"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts}
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, tokeniser.size)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other lines with the run's vocabulary: unknown tokens become UNKNOWN, with a warning that counts them.
@@ -127,10 +117,6 @@ class Text(Modality):
         """Return the text of each row; what is unknown is shown as �."""
         tokeniser = Tokeniser.from_dict(info.facts["tokeniser"])
         return [tokeniser.decode(row) for row in x.tolist()]
-
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
-        """Write one example a line; what a line cannot hold (its end) becomes a blank."""
-        write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
 
 def _encoded(
@@ -170,14 +156,6 @@ def _warn(lines: Lines, ids: list[list[int]], tokeniser: Tokeniser, long: int, l
         notes.append(f"{lines.empty} empty lines were left out")
     if notes:
         warnings.warn(f"{lines.source}: {'; '.join(notes)}", stacklevel=3)
-
-
-def _once(rows: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], int]:
-    """Return the rows whose text is new, and how many were left out."""
-    first: dict[str, int] = {}
-    for number, text in rows:
-        first.setdefault(text, number)
-    return [(number, text) for text, number in first.items()], len(rows) - len(first)
 
 
 def _lines(source: Any) -> Lines:

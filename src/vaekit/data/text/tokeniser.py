@@ -6,10 +6,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, takewhile
 from typing import Any, Literal
 
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 from vaekit.tokens import END, SPECIAL, UNKNOWN
 
 Unit = Literal["characters", "words", "pairs"]
@@ -41,22 +43,19 @@ class Tokeniser:
     vocabulary: Sequence[str] = ()
     model: str | None = None
     lowercase: bool = False
-    _number: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    _loaded: list[Any] = field(default_factory=list, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._number.update({word: SPECIAL + i for i, word in enumerate(self.vocabulary)})
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {word: SPECIAL + i for i, word in enumerate(self.vocabulary)}
+
+    @cached_property
+    def _pairs(self) -> Any:
+        return _library().Tokenizer.from_str(self.model)
 
     @property
     def size(self) -> int:
         """How many tokens there are, the special ones among them."""
         return SPECIAL + (len(self.vocabulary) if self.model is None else self._pairs.get_vocab_size())
-
-    @property
-    def _pairs(self) -> Any:
-        if not self._loaded:
-            self._loaded.append(_library().Tokenizer.from_str(self.model))
-        return self._loaded[0]
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token numbers, without END; what is not in the vocabulary is UNKNOWN."""
@@ -67,25 +66,16 @@ class Tokeniser:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of a row up to END, whatever the numbers: unknown ones are shown as �."""
-        numbers: list[int] = []
-        for number in ids:
-            if number == END:
-                break
-            numbers.append(number)
-        if self.model is None:
-            return "".join(self._word(number) for number in numbers)
-        out, run = [], []
-        for number in [*numbers, UNKNOWN]:
-            if SPECIAL <= number < self.size:
-                run.append(number - SPECIAL)
+        size, out = self.size, []
+        for known, run in groupby(takewhile(END.__ne__, ids), lambda number: SPECIAL <= number < size):
+            words = [number - SPECIAL for number in run]
+            if not known:
+                out.append(SHOWN_UNKNOWN * len(words))
+            elif self.model is None:
+                out += [self.vocabulary[word] for word in words]
             else:
-                out.append(self._pairs.decode(run))
-                run = []
-        return SHOWN_UNKNOWN.join(out)
-
-    def _word(self, number: int) -> str:
-        inside = SPECIAL <= number < SPECIAL + len(self.vocabulary)
-        return self.vocabulary[number - SPECIAL] if inside else SHOWN_UNKNOWN
+                out.append(self._pairs.decode(words))
+        return "".join(out)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -122,11 +112,7 @@ def fit(
 
 def _library() -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and a fork do not go together
-    try:
-        import tokenizers
-    except ImportError:
-        raise UserError("byte pairs need the package tokenizers: pip install 'vaekit[text]'") from None
-    return tokenizers
+    return optional("tokenizers", "byte pairs need the package tokenizers: pip install 'vaekit[text]'")
 
 
 def _fit_pairs(texts: Sequence[str], most: int) -> str:

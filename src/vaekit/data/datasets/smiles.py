@@ -1,4 +1,4 @@
-"""MOSES's training molecules, from the file that its package brings along; the package itself is never imported."""
+"""Molecules that packages bring along: MOSES's training split, and 5,000 of the National Cancer Institute's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vaekit.data.datasets import DATASETS
 from vaekit.data.lines import Lines
+from vaekit.data.molecules.chemistry import need
 from vaekit.data.molecules.smiles_files import read_smiles
 from vaekit.errors import UserError
 
@@ -22,7 +23,7 @@ from vaekit.errors import UserError
     modality="molecules",
 )
 def moses(_: Path) -> Lines:
-    """Return the lines of the package's file.
+    """Return the lines of the package's file; the package itself is never imported.
 
     Raises:
         UserError: the package is not installed.
@@ -36,3 +37,18 @@ def moses(_: Path) -> Lines:
         "the data set moses is in the package molsets: pip install --no-deps molsets, or give the path of its "
         "train.csv.gz"
     )
+
+
+@DATASETS.register(
+    "nci",
+    summary="molecules of the NCI's open collection as SMILES, bundled: no download",
+    reference="National Cancer Institute, open database, first 5,000 structures, by rdkit",
+    licence="public domain",
+    size="4,999 SMILES",
+    bundled="rdkit",
+    modality="molecules",
+)
+def nci(_: Path) -> Lines:
+    """Return the lines of rdkit's file."""
+    path = Path(need("rdkit.RDConfig").RDDataDir) / "NCI" / "first_5K.smi"
+    return read_smiles(path, name="nci", lenient=True)
