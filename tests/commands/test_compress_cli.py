@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_greys_as_fractions_come_back_bit_by_bit(kind: str) -> None:
     for x in ((greys / 255).astype(kind), greys.astype(kind) / np.dtype(kind).type(255), greys):
         level, layout = to_levels(x, (1, 4, 4), 256, "x")
         assert np.array_equal(level, greys)
-        back = Layout.from_dict(json.loads(json.dumps(layout.to_dict()))).restore(level, 256)
+        back = Layout(**json.loads(json.dumps(asdict(layout)))).restore(level, 256)
         assert back.tobytes() == x.tobytes() and back.dtype == x.dtype
     with pytest.raises(UserError, match="not the 256 grey levels"):
         to_levels((greys / 254).astype(kind), (1, 4, 4), 256, "x")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
-from typing import Any
+import sys
 
 import numpy as np
 import pytest
@@ -52,13 +51,6 @@ def test_what_is_no_molecule_stays_empty(capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_rdkit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = builtins.__import__
-
-    def fail(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "rdkit":
-            raise ImportError(name)
-        return true(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    monkeypatch.setitem(sys.modules, "rdkit", None)
     with pytest.raises(UserError, match=r"pip install 'vaekit\[mol\]'"):
         drawings(["CC"])

@@ -32,7 +32,7 @@ def drawings(smiles: Sequence[str]) -> Figure:
     >>> len(drawings(["CCO", "c1ccccc1"]).axes)
     1
     """
-    optional("rdkit.Chem", "drawing molecules needs the package rdkit: pip install 'vaekit[mol]'")
+    optional("rdkit", "drawing molecules needs the package rdkit: pip install 'vaekit[mol]'")
     from rdkit import Chem, rdBase
     from rdkit.Chem.Draw import MolsToGridImage, rdMolDraw2D
 

@@ -105,8 +105,7 @@ def unpack(
             f"{where} does not decode here: this machine or torch version computes the model differently; decompress "
             "it where it was compressed"
         )
-    layout = Layout(**header["layout"] | {"shape": tuple(header["layout"]["shape"])})
-    return layout.restore(level, header["levels"])
+    return Layout(**header["layout"]).restore(level, header["levels"])
 
 
 def elbo_bits(model: Model, level: np.ndarray, levels: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ Unit = Literal["levels", "255", "grid", "grid-single"]
 class Layout:
     """How an array of examples was kept: one example's shape, whether channels came last, its type and its unit."""
 
-    shape: tuple[int, ...]
+    shape: Sequence[int]
     channels_last: bool
     dtype: str
     unit: Unit
