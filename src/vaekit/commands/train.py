@@ -81,14 +81,13 @@ def train(
     on_devices(devices)
     if resume and out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
-    from vaekit.recipes.base import RECIPES
     from vaekit.runs.data import default_source
     from vaekit.runs.folder import next_free
     from vaekit.runs.train import train as train_run
 
     if out is None and not resume:
         name = recipe or "vae"
-        out = next_free(name, data or default_source(RECIPES[name].part))
+        out = next_free(name, data or default_source(name))
     run = train_run(
         recipe,
         data,

@@ -18,11 +18,16 @@ from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
 
 
-def default_source(recipe: Recipe) -> str:
-    """Return the data that a recipe trains on when none are named; a UserError where there are none."""
+def default_source(name: str) -> str:
+    """Return the data that a recipe trains on when none are named; a UserError where there are none.
+
+    >>> default_source("vae")
+    'digits'
+    """
+    recipe = RECIPES[name].part
     source = "digits" if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
     if source is None:
-        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
+        raise UserError(f"the recipe '{name}' takes {recipe.takes} and has none of its own; give data")
     return source
 
 

@@ -113,7 +113,7 @@ def train(
     _check_loggers(options.get("loggers", ()))
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
-    source = default_source(chosen) if data is None else data
+    source = default_source(chosen.name) if data is None else data
     dataset, settings = _load(chosen, settings, given, source)
     built = build(chosen, settings, dataset.info)
     record = {
