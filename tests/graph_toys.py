@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import torch
 
@@ -48,3 +49,24 @@ def model(
         for parameter in made.parameters():
             parameter.add_(push * torch.randn_like(parameter))
     return made
+
+
+def shuffled(x: Graphs, order: torch.Tensor) -> Graphs:
+    """The same graphs with their nodes in another order: node `order[i]` (N,) becomes node i.
+
+    The order must keep each graph's nodes together.
+    """
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    parts = ((name, getattr(x, name)) for name in ("edges", "seen", "hidden"))
+    pairs = {name: _sorted(place[part]) for name, part in parts if part is not None}
+    if x.asked is not None:
+        pairs["asked"] = place[x.asked].sort(1).values
+    features = None if x.features is None else x.features.index_select(0, order)
+    return replace(x, **pairs, features=features, labels=None if x.labels is None else x.labels[order])
+
+
+def _sorted(pairs: torch.Tensor) -> torch.Tensor:
+    """Pairs with i < j in the order of (i, j)."""
+    pairs = pairs.sort(1).values
+    return pairs[(pairs[:, 0] * (int(pairs.max()) + 1) + pairs[:, 1]).argsort()] if len(pairs) else pairs

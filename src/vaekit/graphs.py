@@ -157,23 +157,6 @@ class Graphs:
         """Return the part of a batch that one of several processes takes: as roomy as the whole, so draws fit it."""
         return self[rows].roomy(self.pad)
 
-    def shuffled(self, order: Tensor) -> Graphs:
-        """Return the same graphs with their nodes in another order: node `order[i]` (N,) becomes node i.
-
-        The order must keep each graph's nodes together.
-        """
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=order.device)
-        pairs = {
-            name: _sorted(place[part])
-            for name in ("edges", "seen", "hidden")
-            if (part := getattr(self, name)) is not None
-        }
-        if self.asked is not None:
-            pairs["asked"] = place[self.asked].sort(1).values
-        features = None if self.features is None else self.features.index_select(0, order)
-        return replace(self, **pairs, features=features, labels=None if self.labels is None else self.labels[order])
-
     @staticmethod
     def cat(graphs: Sequence[Graphs]) -> Graphs:
         """Return the graphs of several batches as one; they must have the same parts."""
@@ -200,11 +183,3 @@ def _spans(starts: Tensor, counts: Tensor) -> Tensor:
     """Return starts[0] … starts[0] + counts[0] − 1, then the next span, and so on."""
     before = counts.cumsum(0) - counts
     return torch.arange(int(counts.sum()), device=counts.device) + torch.repeat_interleave(starts - before, counts)
-
-
-def _sorted(pairs: Tensor) -> Tensor:
-    """Return pairs with i < j in the order of (i, j)."""
-    pairs = pairs.sort(1).values
-    if not len(pairs):
-        return pairs
-    return pairs[(pairs[:, 0] * (int(pairs.max()) + 1) + pairs[:, 1]).argsort()]

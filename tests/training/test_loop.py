@@ -151,7 +151,7 @@ class Scripted(Fit):
 
     scores: tuple[float, ...] = ()
 
-    def _validate(self) -> HeldOut:
+    def _validate(self, averaged: bool = True) -> HeldOut:
         number = getattr(self, "asked", 0)
         self.asked = number + 1
         self.kept = [*getattr(self, "kept", []), [p.detach().clone() for p in self.model.parameters()]]

@@ -40,6 +40,8 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, lis
     Raises:
         UserError: the file cannot be read, is not UTF-8 or has unbalanced quotes.
     """
+    if not path.exists():
+        raise UserError(f"there is no file {path}; check the path")
     stream = io.TextIOWrapper(io.BytesIO(read_bytes(path)), "utf-8-sig", newline="")
     try:
         mark = delimiter or delimiter_of(stream.readline())

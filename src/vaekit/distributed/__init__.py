@@ -4,6 +4,7 @@
 seeds each process's noise; `batch_norm` normalises over all rows. With one process nothing here does anything, and
 `rows` costs an attribute look-up.
 """
+# ruff: noqa: F401
 
 from vaekit.distributed.batch_norm import BatchNorm1d, share_batch_norms
 from vaekit.distributed.group import (
@@ -39,37 +40,3 @@ from vaekit.distributed.rows import (
     take,
     total_rows,
 )
-
-__all__ = [
-    "BatchNorm1d",
-    "alike",
-    "all_sum",
-    "any_of",
-    "broadcast_tensors",
-    "counts",
-    "deal",
-    "first_text",
-    "from_main",
-    "gather",
-    "is_main",
-    "join_rows",
-    "launch",
-    "local_rank",
-    "logsumexp",
-    "mean",
-    "mean_rows",
-    "narrow",
-    "rank",
-    "restarted",
-    "same_start",
-    "share_batch_norms",
-    "share_of_mean",
-    "sharing",
-    "some",
-    "start",
-    "sum_in_place",
-    "sums",
-    "take",
-    "total_rows",
-    "world",
-]

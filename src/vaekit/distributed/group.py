@@ -51,7 +51,7 @@ def start() -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             call(dist.init_process_group, backend, None, TIMEOUT)
-            call(dist.all_reduce, torch.zeros(1))  # whoever leaves after this is missed by the others
+            call(dist.all_reduce, torch.zeros(1))  # a process that ends after this is an error in the others
         except PeerLost:
             raise
         except (RuntimeError, ValueError) as error:
@@ -67,7 +67,7 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Leave the group, if this process is in one: whoever waits for it hears of that."""
+    """Leave the group, if this process is in one: those that wait for it get an error."""
     global _rank, _world
     _rank, _world = 0, 1
     if dist.is_available() and dist.is_initialized():
@@ -186,8 +186,8 @@ def first_text(text: str | None) -> str | None:
         return text
     has = torch.zeros(_world)
     has[_rank] = float(text is not None)
-    found = sum_in_place(has).nonzero().flatten().tolist()
-    return broadcast_text(text, found[0]) if found else None
+    having = sum_in_place(has).nonzero().flatten().tolist()
+    return broadcast_text(text, having[0]) if having else None
 
 
 def sum_in_place(x: Tensor) -> Tensor:

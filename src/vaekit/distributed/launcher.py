@@ -84,7 +84,7 @@ def _work(command: Callable[[], Outcome], ended: c_byte) -> Outcome:
                 sys.exit(1)
             time.sleep(0.05)
     ended.value = 1
-    if dist.is_initialized():  # whoever waits for this one hears that it has gone
+    if dist.is_initialized():  # a process that waits for this one gets an error
         dist.destroy_process_group()
     launcher = multiprocessing.parent_process()
     if launcher is None or not launcher.is_alive():  # nobody would take the answer

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -151,16 +151,8 @@ class _Stack(torch.autograd.Function):
         return group.sum_in_place(grads[0].clone(memory_format=torch.contiguous_format))[group.rank()]
 
 
-def _all_sum(x: Tensor) -> Tensor:
-    out = _AllSum.apply(x)
-    assert isinstance(out, Tensor)
-    return out
-
-
-def _stack(x: Tensor) -> Tensor:
-    out = _Stack.apply(x)
-    assert isinstance(out, Tensor)
-    return out
+_all_sum: Callable[[Tensor], Tensor] = _AllSum.apply
+_stack: Callable[[Tensor], Tensor] = _Stack.apply
 
 
 def all_sum(x: Tensor) -> Tensor:

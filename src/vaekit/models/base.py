@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -28,6 +29,23 @@ def shown(px: Distribution, draw: bool = False) -> Tensor:
     return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
 
 
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in eval mode for the time of a `with` block, then each part back in the mode it was in.
+
+    Objectives too: a critic's batch statistics are not to be moved by held-out data, and a network that an objective
+    holds in eval mode (fixed features) is to stay there.
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 class Model(nn.Module):
     """A latent variable model p(x, z) with an amortised posterior q(z|x).
 
@@ -40,6 +58,8 @@ class Model(nn.Module):
 
     takes_label: bool = False
     gives_label: bool = False
+    encoder_parts: tuple[str, ...] = ("posterior", "posteriors")
+    """The parts, by their names in the model, that make q(z|x); the others make p(x, z)."""
 
     def offers(self, method: Callable[..., Any]) -> bool:
         """Return whether this model defines a method of `Model`, given as e.g. `Model.sample_latent`.
@@ -82,9 +102,9 @@ class Model(nn.Module):
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.
 
-        `temperature` multiplies the prior's standard deviation.
+        `temperature` multiplies the prior's standard deviation. It takes `sample_latent` and `decode`, no more.
         """
-        self._lacks("does not sample")
+        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return p(z), or p(z|y) where the prior is conditional, of a code as q scores it."""
@@ -121,6 +141,8 @@ class Model(nn.Module):
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first predictions at the training data's mean."""
+        if hasattr(self, "likelihood"):
+            cast(Any, self.likelihood).start_from(mean)
 
     @property
     def examples_wanted(self) -> int:
@@ -133,7 +155,7 @@ class Model(nn.Module):
     def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """Yield (role, name, parameter) with role "encoder" (the posterior) or "decoder" (prior and likelihood)."""
         for name, parameter in self.named_parameters():
-            yield ("encoder" if name.split(".")[0] in ("posterior", "posteriors") else "decoder"), name, parameter
+            yield ("encoder" if name.split(".")[0] in self.encoder_parts else "decoder"), name, parameter
 
     def after_step(self, step: int) -> None:
         """Called by training after each optimiser step, e.g. for moving averages that are not gradients."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from vaekit.conditional import Likelihood, Prior, apply_net
 from vaekit.distributions.base import tempered
 from vaekit.distributions.codes import Quantised
 from vaekit.errors import UserError
-from vaekit.models.base import Model, point, shown
+from vaekit.models.base import Model, point
 from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.posteriors.quantised import CodePosterior
@@ -51,10 +51,7 @@ class CodeVAE(VAE):
 
     def trace_uniform(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace with the uniform prior in place of the fitted one."""
-        q = self.encode(x)
-        draw = self.posterior.draw(q, k, hard)
-        latent = Latent(q, self.uniform(), draw.z, draw.code)
-        return Trace(x, y, {"z": latent}, self.decode(draw.z), costs=draw.costs)
+        return self._traced(self.uniform(), x, y, k, hard)
 
     def trace_prior(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Trace the prior as a model of the codes: its x are the codes of x, which take no gradient."""
@@ -124,43 +121,33 @@ class TwoLevelCodes(Model):
         self.prior = nn.ModuleDict({"top": prior_top, "bottom": prior_bottom})
         self.likelihood = likelihood
         self.uniform = nn.ModuleDict(
-            {
-                "top": UniformCodesPrior(top.code_shape, top.codes),
-                "bottom": UniformCodesPrior(bottom.code_shape, bottom.codes),
-            }
+            {name: UniformCodesPrior(q.code_shape, q.codes) for name, q in self.levels.items()}
         )
-
-    @property
-    def coarse_prior(self) -> Prior:
-        """p(t)."""
-        part = self.prior["top"]
-        assert isinstance(part, Prior)
-        return part
 
     @property
     def code_count(self) -> int:
         """K."""
-        return next(part.codes for _, part in self.levels)
+        return self.levels["top"].codes
 
     @property
-    def levels(self) -> Iterator[tuple[str, CodePosterior]]:
+    def levels(self) -> dict[str, CodePosterior]:
         """The two quantisers by name, the coarse one first."""
-        for name in ("top", "bottom"):
-            part = self.posterior[name]
-            assert isinstance(part, CodePosterior)
-            yield name, part
+        return {name: cast(CodePosterior, self.posterior[name]) for name in ("top", "bottom")}
 
     def quantise(self, x: Any) -> tuple[Quantised, Quantised, Tensor]:
         """Return q(t|x), q(b|x, t), and z_t on the fine grid."""
-        features = apply_net(_net(self.posterior["features"]), x)
-        features = torch.nn.functional.silu(features.select(1, 0))
+        features = self._features(x)
         top = self.posterior["top"](features)
         above = self._up(top.z)
         return top, self.posterior["bottom"](torch.cat([features, above], 1)), above
 
+    def _features(self, x: Any) -> Tensor:
+        features = apply_net(cast(Net, self.posterior["features"]), x)
+        return torch.nn.functional.silu(features.select(1, 0))
+
     def _up(self, z_top: Tensor) -> Tensor:
         """(..., D, h', w') → (..., D, h, w)."""
-        up = apply_net(_net(self.posterior["up"]), z_top)
+        up = apply_net(cast(Net, self.posterior["up"]), z_top)
         return up.select(up.dim() - 4, 0)
 
     def _trace(self, x: Any, y: Tensor | None, k: int, uniform: bool) -> Trace:
@@ -201,8 +188,11 @@ class TwoLevelCodes(Model):
 
     def decode_codes(self, codes: Mapping[str, Tensor]) -> Distribution:
         """Return p(x|t, b)."""
-        z = {name: part.embed(codes[name]) for name, part in self.levels}
-        return self.likelihood(torch.cat([self._up(z["top"]), z["bottom"]], z["top"].dim() - 3))
+        return self.decode(self._embedded(codes))
+
+    def _embedded(self, codes: Mapping[str, Tensor]) -> Tensor:
+        z = {name: part.embed(codes[name]) for name, part in self.levels.items()}
+        return torch.cat([self._up(z["top"]), z["bottom"]], z["top"].dim() - 3)
 
     def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
         """Return the decoder's input, z_t on the fine grid beside z_b, (B, 2D, h, w)."""
@@ -220,33 +210,21 @@ class TwoLevelCodes(Model):
     def sample_codes(self, n: int, temperature: float = 1.0) -> dict[str, Tensor]:
         """Draw codes from the priors, the coarse first."""
         top = tempered(self.prior["top"](), temperature).sample(torch.Size((n,)))
-        part = self.posterior["top"]
-        assert isinstance(part, CodePosterior)
-        bottom = tempered(self.prior["bottom"](self._up(part.embed(top))), temperature).sample()
+        bottom = tempered(self.prior["bottom"](self._up(self.levels["top"].embed(top))), temperature).sample()
         return {"top": top, "bottom": bottom}
 
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` of the decoder's inputs, (n, 2D, h, w)."""
-        codes = self.sample_codes(n, temperature)
-        z = {name: part.embed(codes[name]) for name, part in self.levels}
-        return torch.cat([self._up(z["top"]), z["bottom"]], 1)
-
-    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples: codes from the priors, then the mean of p(x|t, b), or a draw from it."""
-        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
+        return self._embedded(self.sample_codes(n, temperature))
 
     def after_step(self, step: int) -> None:
         """Move the codebooks."""
-        for _, part in self.levels:
+        for part in self.levels.values():
             part.after_step()
 
     def watch(self) -> Mapping[str, Tensor]:
         """Each codebook's perplexity and codes in use."""
-        return {f"{name}.{key}": value for name, part in self.levels for key, value in part.watch().items()}
+        return {f"{name}.{key}": value for name, part in self.levels.items() for key, value in part.watch().items()}
 
     @property
     def examples_wanted(self) -> int:
@@ -256,13 +234,7 @@ class TwoLevelCodes(Model):
     @torch.no_grad()
     def start_from_examples(self, x: Any) -> None:
         """Start the codebooks at the first outputs of the encoders, the coarse one first."""
-        features = torch.nn.functional.silu(apply_net(_net(self.posterior["features"]), x).select(1, 0))
-        levels = dict(self.levels)
+        features, levels = self._features(x), self.levels
         levels["top"].start_from_examples(features)
         above = self._up(levels["top"](features).z)
         levels["bottom"].start_from_examples(torch.cat([features, above], 1))
-
-
-def _net(module: nn.Module) -> Net:
-    assert isinstance(module, Net)
-    return module

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit import distributed
-from vaekit.models.base import Model, shown
+from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.trace import Latent, Trace
 
@@ -140,10 +140,6 @@ class TwoStage(Model):
     def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draw `n` codes z: u from the second model's prior, then z from p(z|u), (n, ...)."""
         return self.second.sample(n, y, temperature, draw=True)
-
-    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples through both: z from `sample_latent`, then the mean of p(x|z), or a draw from it."""
-        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
 
     def start_from(self, mean: Tensor) -> None:
         """Start the first model's predictions at the training data's mean."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -168,11 +168,7 @@ class Hierarchy(Model):
         return next(self.parameters())
 
     def sample(
-        self,
-        n: int,
-        y: Tensor | None = None,
-        temperature: float | Sequence[float] = 1.0,
-        draw: bool = False,
+        self, n: int, y: Tensor | None = None, temperature: float | Sequence[float] = 1.0, draw: bool = False
     ) -> Tensor:
         """Return `n` samples: the levels from their priors, then the mean of p(x|z), or a draw from it if `draw`.
 
@@ -201,10 +197,6 @@ class Hierarchy(Model):
         drawn = torch.randn(n, *kept.shape, device=kept.device, dtype=kept.dtype) * self._spread(temperature)
         width = sum(size(shape) for shape in self.shapes[:k])
         return shown(self.decode(torch.cat([kept[:, :width].expand(n, -1, -1), drawn[..., width:]], -1)), draw)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
 
 
 def level_names(count: int) -> list[str]:
@@ -283,8 +275,3 @@ class BottomUp(Hierarchy):
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z_1|x) of the bottom level, (B,)."""
         return self.posteriors[0](x)
-
-    def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
-        """Yield (role, name, parameter): the posteriors are the encoder."""
-        for name, parameter in self.named_parameters():
-            yield ("encoder" if name.startswith("posteriors.") else "decoder"), name, parameter

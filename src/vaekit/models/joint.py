@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
 from vaekit.distributions.base import tempered
 from vaekit.errors import UserError
-from vaekit.models.base import Model, point, shown
+from vaekit.models.base import Model, point
 from vaekit.nets.base import Net, size
 from vaekit.trace import Latent, Trace
 
@@ -62,6 +62,8 @@ class JointVAE(Model):
     {'z': torch.Size([8]), 'c': torch.Size([8])}
     """
 
+    encoder_parts = ("trunk", "posteriors")
+
     def __init__(
         self, trunk: Any, posteriors: Mapping[str, Posterior], priors: Mapping[str, Prior], likelihood: Likelihood
     ) -> None:
@@ -84,15 +86,11 @@ class JointVAE(Model):
 
     def posterior(self, name: str) -> Posterior:
         """Return the posterior of one latent."""
-        part = self.posteriors[name]
-        assert isinstance(part, Posterior)
-        return part
+        return cast(Posterior, self.posteriors[name])
 
     def prior(self, name: str) -> Prior:
         """Return the prior of one latent."""
-        part = self.priors[name]
-        assert isinstance(part, Prior)
-        return part
+        return cast(Prior, self.priors[name])
 
     def encode_all(self, x: Any) -> dict[str, Distribution]:
         """Return q(zⁱ|x) by name."""
@@ -135,16 +133,3 @@ class JointVAE(Model):
             p = tempered(self.prior(name)(), temperature)
             rows.append(p.sample(torch.Size((n,))).flatten(1))
         return torch.cat(rows, -1)
-
-    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples: latents from the priors, then the mean of p(x|z), or a draw from it if `draw`."""
-        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
-
-    def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
-        """Yield (role, name, parameter): trunk and posteriors are the encoder."""
-        for name, parameter in self.named_parameters():
-            yield ("encoder" if name.startswith(("trunk.", "posteriors.")) else "decoder"), name, parameter

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior, apply_net
 from vaekit.distributions.base import Family, tempered
-from vaekit.models.base import Model, point, shown
+from vaekit.models.base import Model, point
 from vaekit.nets.base import Net
 from vaekit.trace import Latent, SemiSupervisedTrace
 
@@ -150,6 +149,7 @@ class SemiSupervised(Model):
     """
 
     gives_label = True
+    encoder_parts = ("trunk", "classifier", "posterior")
 
     def __init__(
         self, trunk: Net, classifier: Net, posterior: Posterior, prior: Prior, likelihood: Likelihood, n_classes: int
@@ -241,17 +241,3 @@ class SemiSupervised(Model):
         z = tempered(self.prior(), temperature).sample(torch.Size((n,)))
         y = torch.randint(self.n_classes, (n,), device=z.device) if y is None else y
         return torch.cat([z, self._one_hot(y, z)], -1)
-
-    def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """Return `n` samples of the given labels, or of labels drawn from p(y)."""
-        return shown(self.decode(self.sample_latent(n, y, temperature)), draw)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
-
-    def parameter_roles(self) -> Iterator[tuple[str, str, nn.Parameter]]:
-        """Yield parameters; all that reads x is the encoder."""
-        for name, parameter in self.named_parameters():
-            reads_x = name.split(".")[0] in ("trunk", "classifier", "posterior")
-            yield ("encoder" if reads_x else "decoder"), name, parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,8 @@ class TopDown(Hierarchy):
         self.shapes = [block.shape for block in blocks]
 
     def each(self) -> Iterator[Block]:
-        """Yield the blocks, top first."""
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            yield block
+        """Return the blocks, top first."""
+        return iter(cast(Sequence[Block], self.blocks))
 
     def visits(self, x: Any, take: Callable[[DiagonalNormalFamily], Tensor]) -> tuple[list[Visit], Tensor]:
         """Go up for the evidence, then down taking z from each q."""
@@ -130,7 +128,7 @@ class Upward(nn.Module):
 
     Each d is normalised before the activation: over the batch as in the paper ("batch"), or over its own features
     ("layer"), which keeps an example's loss from depending on the others. Without either the signal of x fades on its
-    way up (digits, 700 steps, one seed: held-out ELBO -25.2 nats an example, -23.4 with "layer"; s.e. 0.3). On MNIST
+    way up (digits, 700 steps, one seed: held-out ELBO -25.2 nats/example, -23.4 with "layer"; s.e. 0.3). On MNIST
     the upper levels die with "layer" and live with "batch" (docs/gallery-hierarchies.md).
 
     >>> from vaekit.nets.mlp import mlp

@@ -49,9 +49,14 @@ class VAE(Model):
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
+        return self._traced(None, x, y, k, hard)
+
+    def _traced(self, prior: Distribution | None, x: Any, y: Tensor | None, k: int, hard: bool) -> Trace:
+        """Trace with `prior` in place of the model's own, if there is one."""
         q = self.encode(x, y)
         draw = self.posterior.draw(q, k, hard)
-        latent = Latent(q if draw.q is None else draw.q, self.prior_of(y), draw.z, draw.code, draw.log_q)
+        p = self.prior_of(y) if prior is None else prior
+        latent = Latent(q if draw.q is None else draw.q, p, draw.z, draw.code, draw.log_q)
         return Trace(x, y, {"z": latent}, self.decode(draw.z, y), costs=draw.costs)
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
@@ -95,10 +100,6 @@ class VAE(Model):
     def prior_to_latent(self, code: Tensor) -> Tensor:
         """Turn a code drawn from the prior into the decoder's input: the posterior knows the embedding, if any."""
         return self.posterior.embed(code)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start the first predictions at the training data's mean."""
-        self.likelihood.start_from(mean)
 
     @property
     def examples_wanted(self) -> int:

@@ -43,6 +43,12 @@ def two_sided(first: Tensor, second: Tensor) -> Tensor:
     return 0.5 * (distributed.mean(F.softplus(-first)) + distributed.mean(F.softplus(second)))
 
 
+def judged(critic: nn.Module, first: Tensor, second: Tensor) -> Tensor:
+    """Return `two_sided` of the critic's log-odds of rows of both kinds, judged in one batch."""
+    both = logits(critic, torch.cat([first, second]))
+    return two_sided(both[: len(first)], both[len(first) :])
+
+
 class _Played(Term):
     """A term that passes through a critic; `player` says whose loss it is in."""
 
@@ -88,8 +94,7 @@ class Permuted(_Played):
         every = distributed.gather(z)
         with distributed.alike():
             shuffled = permute_dimensions(every)
-        both = logits(self.critic, torch.cat([z, distributed.take(shuffled)]))
-        return two_sided(both[: len(z)], both[len(z) :])
+        return judged(self.critic, z, distributed.take(shuffled))
 
 
 @OBJECTIVES.register("fool-code-critic", reference="Makhzani et al. 2016, arXiv:1511.05644")
@@ -115,9 +120,8 @@ class JudgeCode(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the two-sided cross-entropy."""
-        z, real = self.code(trace).detach(), prior_sample(trace, self.latent)
-        both = logits(self.critic, torch.cat([real, z]))
-        return two_sided(both[: len(real)], both[len(real) :])
+        z = self.code(trace).detach()
+        return judged(self.critic, prior_sample(trace, self.latent), z)
 
 
 class SimilarityFeatures(nn.Module):
@@ -160,6 +164,4 @@ class JudgeData(_Played):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the two-sided cross-entropy."""
-        fake = generated(trace, self).detach()
-        both = logits(self.critic, torch.cat([trace.x, fake]))
-        return two_sided(both[: len(trace.x)], both[len(trace.x) :])
+        return judged(self.critic, trace.x, generated(trace, self).detach())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import cast
 
 from torch import Tensor, nn
 
 from vaekit import distributed
 from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
-from vaekit.trace import Trace
+from vaekit.trace import Latent, Trace
 
 MODEL = "model"
 OBJECTIVES: Registry[type[Term]] = Registry("objective", "vaekit.objectives")
@@ -67,10 +70,8 @@ class Objective(nn.Module):
             raise ValueError(f"no network was given for the players {sorted(missing)}")
 
     def each(self) -> Iterator[Term]:
-        """Yield the terms."""
-        for term in self.terms:
-            assert isinstance(term, Term)
-            yield term
+        """Return the terms."""
+        return iter(cast(Sequence[Term], self.terms))
 
     @property
     def player_names(self) -> list[str]:
@@ -85,8 +86,7 @@ class Objective(nn.Module):
         totals: dict[str, Tensor] = {}
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
-            value = term(trace)
-            value = distributed.share_of_mean(value)
+            value = distributed.share_of_mean(term(trace))
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()
@@ -99,6 +99,11 @@ class Objective(nn.Module):
         for name, parameter in self.named_parameters():
             if id(parameter) in mine or (player == MODEL and id(parameter) not in others):
                 yield name, parameter
+
+
+def total_of(value: Callable[[Latent], Tensor], trace: Trace, names: Collection[str] | None) -> Tensor:
+    """Return the sum of `value` over the trace's latents, or over those of `names`."""
+    return reduce(add, [value(latent) for name, latent in trace.latents.items() if names is None or name in names])
 
 
 def mean_over_samples(value: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import OBJECTIVES, Term, mean_over_samples
+from vaekit.objectives.base import OBJECTIVES, Term, mean_over_samples, total_of
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
@@ -46,8 +46,5 @@ class Capacity(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return |mean KL - C|."""
-        chosen = [latent for name, latent in trace.latents.items() if self.latents is None or name in self.latents]
-        total = mean_over_samples(chosen[0].kl)
-        for latent in chosen[1:]:
-            total = total + mean_over_samples(latent.kl)
+        total = total_of(lambda latent: mean_over_samples(latent.kl), trace, self.latents)
         return (distributed.mean_rows(total) - self.capacity()).abs()

@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from vaekit.objectives.base import OBJECTIVES, Objective, Term
-from vaekit.objectives.elbo import Rate
-from vaekit.schedules import Schedule
+from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.trace import Trace
 
 
@@ -46,17 +44,3 @@ def _count(x: Any, pairs: Tensor | None) -> Tensor:
     if pairs is None:
         return x.sizes * 0
     return x.graph_of[pairs[:, 0]].bincount(minlength=len(x))
-
-
-def negative_graph_elbo(
-    pos_weight: float | Literal["balanced"] = 1.0,
-    beta: Schedule | float | str = 1.0,
-    free_bits: Schedule | float | str = 0.0,
-    k: int = 1,
-) -> Objective:
-    """Return the negative bound of graphs as an objective, its edges weighted.
-
-    >>> [term.name for term in negative_graph_elbo("balanced").each()]
-    ['reconstruction', 'rate']
-    """
-    return Objective(EdgeReconstruction(pos_weight, k), Rate(beta, free_bits, "latent"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.objectives.base import OBJECTIVES, Objective, Term, mean_over_samples
+from vaekit.objectives.base import OBJECTIVES, Objective, Term, mean_over_samples, total_of
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
 
@@ -30,8 +30,7 @@ class Reconstruction(Term):
 
 
 @OBJECTIVES.register(
-    "rate",
-    reference="Kingma & Welling 2014, arXiv:1312.6114; free bits: Kingma et al. 2016, arXiv:1606.04934",
+    "rate", reference="Kingma & Welling 2014, arXiv:1312.6114; free bits: Kingma et al. 2016, arXiv:1606.04934"
 )
 class Rate(Term):
     """β Σ KL(q ‖ p), (B,) nats, over every latent or the named ones; with λ free bits, max(λ, KL) is charged.
@@ -61,11 +60,7 @@ class Rate(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the KL charged."""
-        chosen = [latent for name, latent in trace.latents.items() if self.latents is None or name in self.latents]
-        total = self._charge(chosen[0])
-        for latent in chosen[1:]:
-            total = total + self._charge(latent)
-        return total
+        return total_of(self._charge, trace, self.latents)
 
     def _charge(self, latent: Latent) -> Tensor:
         if not self._free:

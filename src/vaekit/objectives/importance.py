@@ -71,11 +71,27 @@ def path_refusal(trace: Trace) -> str | None:
     return None
 
 
+class _Weighted(Term):
+    """A negative bound by importance weights; UserError where the samples have none."""
+
+    name = "importance"
+
+    def bound(self, trace: Trace) -> Tensor:
+        """Return the bound, (B,) nats."""
+        raise NotImplementedError
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the negative bound."""
+        reason = weights_refusal(trace)
+        if reason is not None:
+            raise UserError(f"this model has no importance-weighted objective: {reason}")
+        return -self.bound(trace)
+
+
 @OBJECTIVES.register(
-    "importance-weighted",
-    reference="Burda et al. 2016, arXiv:1509.00519; dreg: Tucker et al. 2019, arXiv:1810.04152",
+    "importance-weighted", reference="Burda et al. 2016, arXiv:1509.00519; dreg: Tucker et al. 2019, arXiv:1810.04152"
 )
-class ImportanceWeighted(Term):
+class ImportanceWeighted(_Weighted):
     """-log (1/K) Σ_k p(x, z_k) / q(z_k|x), (B,) nats; its value is the bound itself, whatever the gradient.
 
     `gradient` is the estimator for the posterior's parameters φ; with w̃ the normalised weights:
@@ -90,27 +106,22 @@ class ImportanceWeighted(Term):
     weights, or where the derivation of "stl" and "dreg" does not hold (see `path_refusal`).
     """
 
-    name = "importance"
-
     def __init__(self, k: int = 50, weight: Schedule | float | str = 1.0, gradient: Gradient = "plain") -> None:
         super().__init__(weight)
         self.k = k
         self.gradient = gradient
 
-    def forward(self, trace: Trace) -> Tensor:
-        """Return the negative bound."""
-        reason = weights_refusal(trace)
-        if reason is not None:
-            raise UserError(f"this model has no importance-weighted objective: {reason}")
+    def bound(self, trace: Trace) -> Tensor:
+        """Return the bound."""
         if self.gradient == "plain":
-            return -importance_weighted(trace)
+            return importance_weighted(trace)
         reason = path_refusal(trace)
         if reason is not None:
             raise UserError(f"objective.gradient={self.gradient} does not hold here: {reason}; use gradient=plain")
         if not torch.is_grad_enabled():
-            return -importance_weighted(trace)
+            return importance_weighted(trace)
         (latent,) = trace.latents.values()
-        return -_by_path(trace, latent, squared=self.gradient == "dreg")
+        return _by_path(trace, latent, squared=self.gradient == "dreg")
 
 
 def _by_path(trace: Trace, latent: Latent, squared: bool) -> Tensor:
@@ -129,41 +140,31 @@ def _by_path(trace: Trace, latent: Latent, squared: bool) -> Tensor:
 
 
 @OBJECTIVES.register("multiple-importance-weighted", reference="Rainforth et al. 2018, arXiv:1802.04537, eq. 10")
-class MultipleImportanceWeighted(Term):
+class MultipleImportanceWeighted(_Weighted):
     """-(1/M) Σ_m log (1/L) Σ_l w_{m,l}, (B,) nats, of `m` bounds with `k` samples each; see the function.
 
     More samples make the encoder's gradient of one bound noisier relative to its size; averaging M bounds undoes that.
     """
-
-    name = "importance"
 
     def __init__(self, m: int = 8, k: int = 8, weight: Schedule | float | str = 1.0) -> None:
         super().__init__(weight)
         self.m = m
         self.k = m * k
 
-    def forward(self, trace: Trace) -> Tensor:
-        """Return the negative bound; a trace with a single sample gives its ELBO."""
-        reason = weights_refusal(trace)
-        if reason is not None:
-            raise UserError(f"this model has no importance-weighted objective: {reason}")
-        return -multiple_importance_weighted(trace, min(self.m, len(trace.log_w)))
+    def bound(self, trace: Trace) -> Tensor:
+        """Return the bound; a trace with a single sample gives its ELBO."""
+        return multiple_importance_weighted(trace, min(self.m, len(trace.log_w)))
 
 
 @OBJECTIVES.register("combined-importance-weighted", reference="Rainforth et al. 2018, arXiv:1802.04537, eq. 9")
-class CombinedImportanceWeighted(Term):
+class CombinedImportanceWeighted(_Weighted):
     """-(β ELBO + (1 - β) IWAE_K), (B,) nats; see the function."""
-
-    name = "importance"
 
     def __init__(self, k: int = 50, beta: float = 0.5, weight: Schedule | float | str = 1.0) -> None:
         super().__init__(weight)
         self.k = k
         self.beta = beta
 
-    def forward(self, trace: Trace) -> Tensor:
-        """Return the negative bound."""
-        reason = weights_refusal(trace)
-        if reason is not None:
-            raise UserError(f"this model has no importance-weighted objective: {reason}")
-        return -combined_importance_weighted(trace, self.beta)
+    def bound(self, trace: Trace) -> Tensor:
+        """Return the bound."""
+        return combined_importance_weighted(trace, self.beta)

@@ -57,16 +57,16 @@ def mmd(a: Tensor, b: Tensor, kind: Kernel = "imq", bandwidth: float | None = No
     if min(len(a), len(b)) < 2:
         return a.sum() * 0.0
     bandwidth = 2.0 * a.shape[1] if bandwidth is None else bandwidth
-    return _pairs(a, kind, bandwidth) + _pairs(b, kind, bandwidth) - 2 * _cross(a, b, kind, bandwidth)
+    return (
+        _pairs(a, kind, bandwidth)
+        + _pairs(b, kind, bandwidth)
+        - 2 * kernel_mean(_distances(a, b), kind, bandwidth).mean()
+    )
 
 
 def _pairs(a: Tensor, kind: Kernel, bandwidth: float) -> Tensor:
     values = kernel_mean(_distances(a, a), kind, bandwidth)
     return (values.sum() - values.diagonal().sum()) / (len(a) * (len(a) - 1))
-
-
-def _cross(a: Tensor, b: Tensor, kind: Kernel, bandwidth: float) -> Tensor:
-    return kernel_mean(_distances(a, b), kind, bandwidth).mean()
 
 
 def prior_sample(trace: Trace, latent: str = "z") -> Tensor:

@@ -13,10 +13,7 @@ from vaekit.schedules import Schedule
 from vaekit.trace import Trace
 
 
-@OBJECTIVES.register(
-    "feature-reconstruction",
-    reference="Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8",
-)
+@OBJECTIVES.register("feature-reconstruction", reference="Larsen et al. 2016, arXiv:1512.09300, eqs. 6-8")
 class FeatureReconstruction(Term):
     """½ Σ_l w_l ‖φ_l(x) - φ_l(x̂)‖², (B,): x̂ is the mean of p(x|z), φ_l the layers that `features` returns.
 

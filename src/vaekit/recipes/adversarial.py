@@ -58,11 +58,7 @@ def critic_of_codes(objective: CriticSettings, model: VAE) -> MLP:
     return mlp(model.posterior.latent_shape, 1, objective.critic, act="silu")
 
 
-@recipe(
-    "factor-vae",
-    reference="Kim & Mnih 2018, arXiv:1802.05983",
-    train={"lr_players": 1e-3},
-)
+@recipe("factor-vae", reference="Kim & Mnih 2018, arXiv:1802.05983", train={"lr_players": 1e-3})
 def factor_vae(settings: SettingsOf[ModelSettings, FactorSettings], data: DataInfo) -> Built:
     """A VAE with the total correlation of its aggregate posterior, by a critic's density ratio, as a penalty."""
     o, model = settings.objective, flat_vae(settings, data)
@@ -71,12 +67,7 @@ def factor_vae(settings: SettingsOf[ModelSettings, FactorSettings], data: DataIn
     return Built.of(model, Objective(*terms, Permuted(critic), players={CRITIC: critic}))
 
 
-@recipe(
-    "wae-gan",
-    reference="Tolstikhin et al. 2018, arXiv:1711.01558",
-    model={"posterior": "delta"},
-    train=PACE,
-)
+@recipe("wae-gan", reference="Tolstikhin et al. 2018, arXiv:1711.01558", model={"posterior": "delta"}, train=PACE)
 def wae_gan(settings: SettingsOf[ModelSettings, CriticSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder whose aggregate posterior is held to the prior by a critic of codes."""
     o, model = settings.objective, flat_vae(settings, data)
@@ -97,11 +88,7 @@ def adversarial_ae(settings: SettingsOf[ModelSettings, CriticSettings], data: Da
     return wae_gan(settings, data)
 
 
-@recipe(
-    "vae-gan",
-    reference="Larsen et al. 2016, arXiv:1512.09300",
-    model={"likelihood": "bernoulli-soft"},
-)
+@recipe("vae-gan", reference="Larsen et al. 2016, arXiv:1512.09300", model={"likelihood": "bernoulli-soft"})
 def vae_gan(settings: SettingsOf[ModelSettings, VaeGanSettings], data: DataInfo) -> Built:
     """A VAE that reconstructs the features of a discriminator, which tells its samples from data."""
     o, flat = settings.objective, flat_vae(settings, data)

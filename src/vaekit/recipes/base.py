@@ -49,14 +49,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Recipe(Generic[M, L]):
-    """A variant: its name, where it comes from, its settings with their defaults, and how it is put together.
+    """A variant: its name, its settings with their defaults, and how it is put together.
 
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays.
     """
 
     name: str
-    reference: str
-    summary: str
     build: Callable[[SettingsOf[M, L], DataInfo], Built]
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
@@ -105,12 +103,9 @@ def recipe(
     `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it.
     """
 
-    def add(
-        build: Callable[[SettingsOf[M, L], DataInfo], Built],
-    ) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
+    def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        made = Recipe(name, reference, summary, build, defaults, needs_labels, takes)
-        RECIPES.register(name, summary=summary, reference=reference)(made)
+        RECIPES.register(name, summary=summary, reference=reference)(Recipe(name, build, defaults, needs_labels, takes))
         return build
 
     return add

@@ -38,6 +38,38 @@ def sigma_vae(settings: Settings, data: DataInfo) -> Built:
     return vae(settings, data)
 
 
+@recipe(
+    "flow-vae",
+    reference="Rezende & Mohamed 2015, arXiv:1505.05770; Kingma et al. 2016, arXiv:1606.04934",
+    model={"posterior": "flow"},
+)
+def flow_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE whose posterior is a normal bent by planar, inverse autoregressive or spline steps."""
+    return vae(settings, data)
+
+
+@recipe(
+    "spherical-vae",
+    reference="Davidson et al. 2018, arXiv:1804.00891",
+    model={"posterior": "von-mises-fisher", "prior": "uniform-sphere", "latent": 10},
+)
+def spherical_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE whose latents are directions: von Mises-Fisher posteriors and a uniform prior on the sphere."""
+    return vae(settings, data)
+
+
+@recipe("vamp-vae", reference="Tomczak & Welling 2018, arXiv:1705.07120", model={"prior": "vamp"})
+def vamp_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE whose prior is the mixture of its own posteriors at learned pseudo-inputs."""
+    return vae(settings, data)
+
+
+@recipe("gmm-vae", reference="Jiang et al. 2017, arXiv:1611.05148", model={"prior": "gaussian-mixture"})
+def gmm_vae(settings: Settings, data: DataInfo) -> Built:
+    """A VAE whose prior is a learned mixture of normals: p(c|z) assigns codes to clusters."""
+    return vae(settings, data)
+
+
 @recipe("cvae", reference="Sohn et al. 2015", needs_labels=True)
 def cvae(settings: Settings, data: DataInfo) -> Built:
     """A VAE of x given its label y: encoder and decoder see y, samples are asked for by label."""

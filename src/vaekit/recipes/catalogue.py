@@ -40,8 +40,8 @@ def datasets() -> dict[str, dict[str, Any]]:
 
 def show(name: str) -> dict[str, Any]:
     """Return a recipe's facts, and its settings by section with defaults and descriptions."""
-    recipe = RECIPES[name].part
-    settings = recipe.settings()
+    entry = RECIPES[name]
+    settings = entry.part.settings()
     sections: dict[str, list[dict[str, Any]]] = {}
     for section in type(settings).model_fields:
         values: BaseModel = getattr(settings, section)
@@ -50,7 +50,7 @@ def show(name: str) -> dict[str, Any]:
             {"name": field, "default": plain[field], "description": facts.description or ""}
             for field, facts in type(values).model_fields.items()
         ]
-    return {"name": recipe.name, "summary": recipe.summary, "reference": recipe.reference, "settings": sections}
+    return {"name": entry.name, "summary": entry.summary, "reference": entry.reference, "settings": sections}
 
 
 def parts(kind: str | None = None) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
+from torch import nn
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -98,7 +99,7 @@ def code_objective(m: CodeSettings, commitment: float | str = 0.0) -> Objective:
 
 
 def code_stages(
-    share: float, kind: type[CodeVAE] | type[TwoLevelCodes], prior: Prior, objective: Objective, *more: Cost
+    share: float, kind: type[CodeVAE] | type[TwoLevelCodes], prior: nn.Module, objective: Objective, *more: Cost
 ) -> tuple[Stage, ...]:
     """Return the stages of a model of `kind`: quantiser and decoder, then for a `share` the prior."""
     if not list(prior.parameters()):
@@ -143,7 +144,7 @@ def vq_vae_2(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) 
     """Coarse and fine codes, then a prior of the coarse ones and one of the fine ones given them."""
     m, model = settings.model, two_levels(settings.model, data)
     objective = code_objective(m, settings.objective.commitment)
-    return Built(model, code_stages(m.prior_share, TwoLevelCodes, model.coarse_prior, objective, Cost("fine")))
+    return Built(model, code_stages(m.prior_share, TwoLevelCodes, model.prior["top"], objective, Cost("fine")))
 
 
 def two_levels(m: CodeSettings, data: DataInfo) -> TwoLevelCodes:

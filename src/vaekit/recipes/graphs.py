@@ -12,7 +12,8 @@ from vaekit.models.graph import GraphVAE
 from vaekit.nets.base import Activation, Widths
 from vaekit.nets.graph import GraphNet
 from vaekit.objectives.base import Objective
-from vaekit.objectives.edges import EdgeReconstruction, negative_graph_elbo
+from vaekit.objectives.edges import EdgeReconstruction
+from vaekit.objectives.elbo import Rate
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import posterior
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
@@ -58,17 +59,6 @@ class GraphObjectiveSettings(ObjectiveSettings):
     )
 
 
-def graph_model(m: GraphModelSettings, data: DataInfo) -> GraphVAE:
-    """Return the model that the settings name."""
-    links = bool(data.facts["links"])
-    net = GraphNet(data.facts["inputs"], m.hidden or (), m.latent, act=m.act, dropout=m.dropout)
-    auto = () if links else (64, 32)
-    hidden = auto if m.decoder == "auto" else () if m.decoder == "inner-product" else m.decoder
-    likelihood = Edges(m.latent, tuple(hidden), bias=not links if m.bias is None else m.bias)
-    likelihood.start_at(float(data.facts["density"]))
-    return GraphVAE(posterior(m, net), likelihood, dict(data.facts["sizes"]))
-
-
 @recipe(
     "graph-vae",
     reference="Kipf & Welling 2016, arXiv:1611.07308",
@@ -77,10 +67,16 @@ def graph_model(m: GraphModelSettings, data: DataInfo) -> GraphVAE:
 )
 def graph_vae(settings: SettingsOf[GraphModelSettings, GraphObjectiveSettings], data: DataInfo) -> Built:
     """A latent for each node from graph convolutions, edges from their inner products; posterior delta is the GAE."""
-    o, links = settings.objective, data.facts["links"]
+    m, o, links = settings.model, settings.objective, bool(data.facts["links"])
+    net = GraphNet(data.facts["inputs"], m.hidden or (), m.latent, act=m.act, dropout=m.dropout)
+    auto = () if links else (64, 32)
+    hidden = auto if m.decoder == "auto" else () if m.decoder == "inner-product" else m.decoder
+    likelihood = Edges(m.latent, tuple(hidden), bias=not links if m.bias is None else m.bias)
+    likelihood.start_at(float(data.facts["density"]))
+    model = GraphVAE(posterior(m, net), likelihood, dict(data.facts["sizes"]))
+
     weight = o.pos_weight if o.pos_weight != "auto" else "balanced" if links else 1.0
-    beta = o.beta if o.beta != "auto" else 1.0 if links else "linear 0 1 50%"
-    model = graph_model(settings.model, data)
-    if settings.model.posterior == "delta":
+    if m.posterior == "delta":
         return Built.of(model, Objective(EdgeReconstruction(weight)))
-    return Built.of(model, negative_graph_elbo(weight, beta, o.free_bits, o.k))
+    beta = o.beta if o.beta != "auto" else 1.0 if links else "linear 0 1 50%"
+    return Built.of(model, Objective(EdgeReconstruction(weight, o.k), Rate(beta, o.free_bits, "latent")))

@@ -95,11 +95,7 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
     return Built.of(BottomUp(posteriors, priors, likelihood(m, data)), objective(settings.objective))
 
 
-@recipe(
-    "ladder-vae",
-    reference="Sønderby et al. 2016, arXiv:1602.02282",
-    objective={"beta": "linear 0 1 30%"},
-)
+@recipe("ladder-vae", reference="Sønderby et al. 2016, arXiv:1602.02282", objective={"beta": "linear 0 1 30%"})
 def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
     m = settings.model

@@ -24,9 +24,8 @@ class RefinedSettings(ModelSettings):
 def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE whose encoder only starts inference: gradient steps on the ELBO refine each example's posterior."""
     m, o = settings.model, settings.objective
-    q = parts.posterior(m, parts.network(m).encoder(data.shape, m.latent))
-    p, px = parts.prior(m, data, q), parts.likelihood(m, data, latent=q.latent_shape)
-    model = SemiAmortisedVAE(q, p, px, m.steps, m.rate)
+    flat = parts.flat_vae(settings, data)
+    model = SemiAmortisedVAE(flat.posterior, flat.prior, flat.likelihood, m.steps, m.rate)
     return parts.checked(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k), data)
 
 

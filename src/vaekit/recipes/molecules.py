@@ -7,7 +7,6 @@ from pydantic import Field
 from vaekit.data.info import DataInfo
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.predictive import PredictiveVAE
-from vaekit.models.vae import VAE
 from vaekit.nets.base import Widths
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
@@ -31,12 +30,6 @@ class MoleculeObjective(ObjectiveSettings):
     prediction: ScheduleSetting = Field(default=1.0, description="weight of the property's -log p(t|z)")
 
 
-def with_head(model: VAE, m: MoleculeModel) -> PredictiveVAE:
-    """Return the model with a Gaussian head on its latent, one σ for all."""
-    target = Gaussian(mlp(m.latent, 1, m.head, act=m.act), scale="shared")
-    return PredictiveVAE(model.posterior, model.prior, model.likelihood, target)
-
-
 @recipe(
     "molecule-vae",
     reference="Gómez-Bombarelli et al. 2018, arXiv:1610.02415; SELFIES: Krenn et al. 2020, arXiv:1905.13741",
@@ -48,8 +41,11 @@ def with_head(model: VAE, m: MoleculeModel) -> PredictiveVAE:
 )
 def molecule_vae(settings: SettingsOf[MoleculeModel, MoleculeObjective], data: DataInfo) -> Built:
     """A VAE of molecules as SELFIES or SMILES tokens; with data.property, its latent learns to predict it."""
-    model, o = token_vae(settings.model, data), settings.objective
+    m, o = settings.model, settings.objective
+    flat = token_vae(m, data)
     terms = [Reconstruction(k=o.k), Rate(o.beta, o.free_bits, o.free_per)]
     if "property" not in data.facts:
-        return Built.of(model, Objective(*terms))
-    return Built.of(with_head(model, settings.model), Objective(*terms, Prediction(o.prediction)))
+        return Built.of(flat, Objective(*terms))
+    target = Gaussian(mlp(m.latent, 1, m.head, act=m.act), scale="shared")
+    model = PredictiveVAE(flat.posterior, flat.prior, flat.likelihood, target)
+    return Built.of(model, Objective(*terms, Prediction(o.prediction)))

@@ -99,11 +99,7 @@ def fixed(value: float | str, name: str) -> float:
         raise UserError(f"objective.{name}='{value}' has to be one number here, not a schedule") from None
 
 
-@recipe(
-    "wae-mmd",
-    reference="Tolstikhin et al. 2018, arXiv:1711.01558",
-    model={"posterior": "delta"},
-)
+@recipe("wae-mmd", reference="Tolstikhin et al. 2018, arXiv:1711.01558", model={"posterior": "delta"})
 def wae_mmd(settings: SettingsOf[ModelSettings, MmdSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder: reconstruction, and an MMD that holds the aggregate posterior to the prior."""
     o = settings.objective

@@ -53,23 +53,17 @@ def m2(m: LabelledSettings, shape: tuple[int, ...], classes: int, px: Likelihood
     return SemiSupervised(trunk, classifier, q, StandardNormal(m.latent), px, classes)
 
 
-def m2_objective(settings: SettingsOf[LabelledSettings, LabelledObjectiveSettings], data: DataInfo) -> Objective:
-    """Return U on hidden labels, L on shown ones by their share of the data, and α times the classifier's loss."""
-    m, o = settings.model, settings.objective
-    share = m.labelled / data.n_train if o.shown is None else o.shown
-    return Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
-
-
 @recipe("semi-supervised-vae", reference="Kingma et al. 2014, arXiv:1406.5298", needs_labels=True)
 def semi_supervised_vae(settings: SettingsOf[LabelledSettings, LabelledObjectiveSettings], data: DataInfo) -> Built:
     """M1 + M2: the label is a latent, seen for a few examples and summed over for the rest (M2: model.stack=false)."""
-    m, classes = settings.model, label_count(data, "semi-supervised-vae")
-    objective = m2_objective(settings, data)
+    m, o, classes = settings.model, settings.objective, label_count(data, "semi-supervised-vae")
+    share = m.labelled / data.n_train if o.shown is None else o.shown
+    objective = Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
     if not m.stack:
         model = m2(m, data.shape, classes, likelihood(m, data, classes))
         return Built(model, (Stage(objective),), m.labelled)
     first, codes = flat_vae(settings, data), (m.latent,)
     px = Gaussian(mlp(m.latent, codes, (256, 256), context=classes, act=m.act), scale="dimension")
     model = Stacked(first, m2(m, codes, classes, px))
-    one = Stage(negative_elbo(settings.objective.beta), "m1", ("first",), Stacked.trace_first)
+    one = Stage(negative_elbo(o.beta), "m1", ("first",), Stacked.trace_first)
     return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), m.labelled)

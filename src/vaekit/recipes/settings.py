@@ -155,8 +155,8 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Nested:
 
 def choices(section: type[BaseModel]) -> dict[str, Choice]:
     """Return the settings of a section that name a part."""
-    marks = {name: [m for m in field.metadata if isinstance(m, Choice)] for name, field in section.model_fields.items()}
-    return {name: found[0] for name, found in marks.items() if found}
+    fields = section.model_fields.items()
+    return {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, Choice)}
 
 
 def with_options(section: type[Section], values: Mapping[str, Any]) -> type[Section]:

@@ -46,7 +46,7 @@ class LatentRun(RunBase):
                 next(iter(self.model.trace(x, y, hard=True).latents.values())).z[0]
                 for x, y in batches(self.model, split.x, split.y)
             ]
-        if parts[0].shape[1] != width:
+        if parts[0].shape[1:] != (width,):
             raise UserError(f"{self.recipe} has several latents; an aggregate posterior is fitted to the codes of one")
         return joined(parts)
 

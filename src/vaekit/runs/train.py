@@ -32,7 +32,7 @@ from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
-from vaekit.training.progress import Silent, for_terminal
+from vaekit.training.progress import Progress, for_terminal
 from vaekit.training.state import FitResult
 
 START_SEED = 774
@@ -242,7 +242,7 @@ def _fit(job: Training, resume: bool) -> Run:
     built, settings, target, options = job.built, job.settings, job.target, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
-    shown = for_terminal() if options.get("progress") else Silent()
+    shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

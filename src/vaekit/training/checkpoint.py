@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vaekit import distributed
 from vaekit.atomic import replacing
 from vaekit.errors import UserError
-from vaekit.training.dtensor import is_part, put, whole
+from vaekit.training.dtensor import put, whole
 
 
 def flatten(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -32,37 +32,6 @@ def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
 
 
-def save(
-    path: str | os.PathLike[str],
-    tensors: Mapping[str, Tensor],
-    meta: Mapping[str, Any] | None = None,
-    *,
-    writes: bool = True,
-) -> None:
-    """Write tensors, and JSON facts in the file's header, atomically.
-
-    Tensors that share storage (tied weights) are written once each: safetensors refuses shared memory. Where some are
-    shared out over processes, all must call, and the one that `writes` holds one whole tensor at a time.
-    """
-    if any(is_part(tensor) for tensor in tensors.values()):
-        _stream(path, tensors, meta, writes)
-        return
-    if not writes:
-        return
-    from safetensors.torch import save_file
-
-    own: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        plain = tensor.detach().to("cpu").contiguous()
-        if plain.data_ptr() in seen and plain.numel():
-            plain = plain.clone()
-        seen.add(plain.data_ptr())
-        own[name] = plain
-    with replacing(path) as part:
-        save_file(own, part, metadata={"vaekit": json.dumps(dict(meta or {}))})
-
-
 _NAMES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -77,19 +46,25 @@ _NAMES = {
 }
 
 
-def _stream(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None, writes: bool
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any] | None = None,
+    *,
+    writes: bool = True,
 ) -> None:
-    """Write a safetensors file tensor after tensor: the header's length (8 bytes), the header as JSON, the values."""
+    """Write tensors, and JSON facts in the file's header, as a safetensors file, atomically.
+
+    The format is the header's length (8 bytes), the header as JSON, the values. They are written one tensor after
+    another, the widest types first so that each lies as its type wants it. Where some are shared out over processes,
+    all must call, and the one that `writes` holds one whole tensor at a time.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())
     header: dict[str, Any] = {"__metadata__": {"vaekit": json.dumps(dict(meta or {}))}}
     start = 0
-    for name, tensor in tensors.items():
+    for name, tensor in ordered:
         end = start + tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [start, end],
-        }
+        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
         start = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -97,7 +72,7 @@ def _stream(
         file = stack.enter_context(stack.enter_context(replacing(path)).open("wb")) if writes else None
         if file is not None:
             file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in tensors.values():
+        for _, tensor in ordered:
             plain = whole(tensor.detach())
             if file is not None:
                 file.write(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -149,10 +124,10 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 def load_model(model: nn.Module, tensors: Mapping[str, Tensor], path: object) -> None:
     """Copy tensors into a model; names or shapes that do not fit are a UserError naming the first."""
     own = model_tensors(model)
-    odd = sorted(set(own) ^ set(tensors))
-    odd += sorted(name for name in set(own) & set(tensors) if own[name].shape != tensors[name].shape)
-    if odd:
-        raise UserError(f"{path} does not fit this model: '{odd[0]}' differs ({len(odd)} in all)")
+    differing = sorted(set(own) ^ set(tensors))
+    differing += sorted(name for name in set(own) & set(tensors) if own[name].shape != tensors[name].shape)
+    if differing:
+        raise UserError(f"{path} does not fit this model: '{differing[0]}' differs ({len(differing)} in all)")
     with torch.no_grad():
         for name, value in own.items():
             put(value, tensors[name])

@@ -17,17 +17,7 @@ from vaekit.errors import UserError
 
 def networks(model: nn.Module) -> list[nn.Module]:
     """Return the outermost networks of a model: the modules that can be widened."""
-    networks: list[nn.Module] = []
-
-    def look(module: nn.Module) -> None:
-        for child in module.children():
-            if hasattr(child, "make_head"):
-                networks.append(child)
-            else:
-                look(child)
-
-    look(model)
-    return networks
+    return [net for child in model.children() for net in ([child] if hasattr(child, "widen") else networks(child))]
 
 
 def require_compiler(device: torch.device) -> None:

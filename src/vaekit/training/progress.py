@@ -5,43 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 
-class Progress(Protocol):
-    """Shows how far a run is."""
+class Progress:
+    """Follows a run and shows nothing of it; what shows something derives from it."""
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """Start a stage of `total` steps, `done` of them behind us."""
-        ...
+        """Start a stage of `total` steps, `done` of them already taken."""
 
     def update(self, done: int, record: Mapping[str, Any]) -> None:
         """Show the newest record."""
-        ...
 
     def note(self, text: str) -> None:
         """Print one line of text."""
-        ...
 
     def end(self) -> None:
         """Stop showing."""
-        ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def begin(self, name: str, done: int, total: int) -> None:
-        """Show nothing."""
-
-    def update(self, done: int, record: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def end(self) -> None:
-        """Show nothing."""
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -64,7 +44,7 @@ def describe(record: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
-class Bar:
+class Bar(Progress):
     """A rich progress bar on standard error."""
 
     def __init__(self) -> None:
@@ -106,7 +86,7 @@ class Bar:
         self._bar.stop()
 
 
-class Lines:
+class Lines(Progress):
     """A plain line on standard error every few seconds, and for every held-out evaluation."""
 
     def __init__(self, every: float = 5.0) -> None:
@@ -135,9 +115,6 @@ class Lines:
     def note(self, text: str) -> None:
         """Print one line."""
         print(text, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Nothing is open."""
 
 
 def for_terminal() -> Progress:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vaekit.distributed import group
 from vaekit.errors import UserError
 from vaekit.objectives.base import MODEL, Loss
+from vaekit.training.compiled import networks
 from vaekit.training.dtensor import is_part, local
 
 
@@ -26,29 +27,19 @@ def shard(model: nn.Module, device: torch.device) -> None:
 
     group.same_start(list(model.state_dict().values()))
     mesh = init_device_mesh(device.type, (group.world(),))
-    found = False
-    for net in _networks(model):
-        found = True
+    nets = [net for net in networks(model) if next(net.parameters(), None) is not None]
+    if not nets:
+        raise UserError("train.shard=true: this model has no network whose weights could be shared out; leave it out")
+    for net in nets:
         for block in _blocks(net):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
         net.register_forward_hook(_not_a_view)  # before FSDP's own: an operation in place on a view loses its hooks
         fully_shard(net, mesh=mesh, reshard_after_forward=True)
-    if not found:
-        raise UserError("train.shard=true: this model has no network whose weights could be shared out; leave it out")
     model.to(device)
 
 
 def _not_a_view(net: nn.Module, inputs: object, out: object) -> object:
     return out.clone() if isinstance(out, Tensor) and out._is_view() else out
-
-
-def _networks(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost networks: modules that other parts widen and call, with weights."""
-    for child in module.children():
-        if not hasattr(child, "widen"):
-            yield from _networks(child)
-        elif next(child.parameters(), None) is not None:
-            yield child
 
 
 def _blocks(net: nn.Module) -> Iterator[nn.Module]:

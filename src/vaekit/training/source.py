@@ -11,7 +11,8 @@ Batch = tuple[Any, Tensor | None]
 
 
 class Source(Protocol):
-    """Training and held-out batches. A batch's x is whatever the model takes: a tensor, masked sequences, a graph.
+    """Training and held-out batches. A batch's x is whatever the model takes: a tensor, masked sequences, a graph;
+    `len` of it is its number of examples.
 
     The order and the noise of an epoch depend on (seed, epoch) alone, so that training can resume in the middle.
     """
@@ -31,8 +32,3 @@ class Source(Protocol):
     def to(self, device: Any) -> Source:
         """Return the source with its tensors on a device."""
         ...
-
-
-def examples_in(x: Any) -> int:
-    """Return how many examples a batch has: `len` of it."""
-    return len(x)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaekit import bounds, distributed
 from vaekit.collapse import LatentWatch
 from vaekit.devices import seeded
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
-from vaekit.training.source import Batch, examples_in
+from vaekit.training.source import Batch
 
 
 @dataclass
@@ -44,23 +43,6 @@ class HeldOut:
         return -math.inf if value is None or not math.isfinite(value) else value
 
 
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules in eval mode for the time of a `with` block, then each part back in the mode it was in.
-
-    Objectives too: a critic's batch statistics are not to be moved by held-out data, and a network that an objective
-    holds in eval mode (fixed features) is to stay there.
-    """
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
 @torch.no_grad()
 def held_out(
     make_trace: Callable[..., Trace],
@@ -82,7 +64,7 @@ def held_out(
     loss, n = 0.0, 0
     with seeded(seed, device):
         for x, y in batches:
-            size = examples_in(x)
+            size = len(x)
             with distributed.sharing(size, seed, n):
                 x, y = distributed.deal(x), distributed.deal(y)
                 trace = make_trace(x, y, k=1, hard=True)
