@@ -3,7 +3,7 @@
 >>> import vaekit
 >>> run = vaekit.train("vae", "digits", epochs=1)
 >>> run.evaluate(["elbo"])["elbo"].unit
-'nats an example'
+'nats/example'
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vaekit.data.prepare import as_input
 from vaekit.devices import device_of, seeded
 from vaekit.errors import UserError
-from vaekit.models.base import Model
+from vaekit.models.base import Model, evaluating
 
 BATCH = 500
 """Examples at once, where nothing else is asked for."""
@@ -27,14 +27,9 @@ Progress = Callable[[int, int], None]
 
 @contextmanager
 def inference(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Run the model in eval mode, without gradients and with seeded noise; its mode comes back after the block."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), seeded(seed, device_of(model)):
-            yield
-    finally:
-        model.train(training)
+    """Run the model in eval mode, without gradients and with seeded noise; each part's mode comes back."""
+    with evaluating(model), torch.no_grad(), seeded(seed, device_of(model)):
+        yield
 
 
 def label_for(model: Model, y: Tensor | None) -> Tensor | None:

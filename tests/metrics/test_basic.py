@@ -93,7 +93,7 @@ def test_the_elbo_and_its_terms_by_quadrature() -> None:
         value, error = found[name].value, found[name].stderr
         assert value is not None and error is not None
         assert abs(value - truth.item()) < 0.05 and 0 < error < 0.1, name  # four times the noise of the draws
-        assert found[name].unit == "nats an example" and found[name].n == 300 * N
+        assert found[name].unit == "nats/example" and found[name].n == 300 * N
     bound = found["iw_bound"].value
     assert bound is not None and found["elbo"].value is not None
     assert found["elbo"].value < bound < evidence.mean().item() + 0.02

@@ -60,7 +60,7 @@ def full(title="vae on digits", elbo=-98.0, beta=1.0, **other):
         "summary": "A VAE trained on digits.",
         "facts": {"data": "digits", "parameters": "1,234", "measure": "mass"},
         "headline": [
-            Number("elbo", elbo, 0.2, unit="nats an example", n=1000, meaning="A lower bound.", higher_is_better=True),
+            Number("elbo", elbo, 0.2, unit="nats/example", n=1000, meaning="A lower bound.", higher_is_better=True),
             Number("exact", None, note="refused: not linear"),
         ],
         "tables": [("Reconstruction", [Number("mse", 0.0123, interval=(0.0113, 0.0133), unit="a pixel")])],
@@ -82,7 +82,7 @@ def test_a_report_says_everything_it_was_given():
         "A VAE trained on digits.",
         "1,234",
         "−98.00 ± 0.20",
-        "nats an example, n = 1,000",
+        "nats/example, n = 1,000",
         "A lower bound.",
         "not reported",
         "refused: not linear",

@@ -116,5 +116,5 @@ def train(
         note(f"no bound on log p(x): {result['refused']}")
     else:
         error = result["elbo_stderr"]  # None where one example is all there is, a graph say
-        note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats an example")
+        note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats/example")
     print(run.path)

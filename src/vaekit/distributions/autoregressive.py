@@ -41,7 +41,7 @@ class PixelNet(Protocol):
 
 
 class AutoregressiveCodes(Family):
-    """log p(c) = Σ_i log p(c_i | c_<i [, context]) for codes 0 … K-1 at `shape` places, nats an example.
+    """log p(c) = Σ_i log p(c_i | c_<i [, context]) for codes 0 … K-1 at `shape` places, nats/example.
 
     The context (..., *context_event) has the batch shape in front; without one the batch shape is ().
     """
@@ -83,7 +83,7 @@ class AutoregressiveCodes(Family):
         return -cross_entropy(logits, rows, reduction="none").view(*lead, *self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def sample(self, sample_shape: _size = SCALAR) -> Tensor:
@@ -106,7 +106,7 @@ class AutoregressiveCodes(Family):
 
 
 class AutoregressivePixels(Family):
-    """log p(x) = Σ_i log p(x_i | x_<i, context) over the pixels in reading order, nats an example.
+    """log p(x) = Σ_i log p(x_i | x_<i, context) over the pixels in reading order, nats/example.
 
     Each conditional is a mixture of discretised logistics. E[x] has no closed form: `mean` is a stand-in, see there,
     and `draws_only` says that samples are to be drawn.
@@ -132,7 +132,7 @@ class AutoregressivePixels(Family):
         return self.net.mixture(rows, self._rows(lead)).log_prob_pixels(rows).view(*lead, *self.event_shape[1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_pixels(value), 2)
 
     def sample(self, sample_shape: _size = SCALAR) -> Tensor:

@@ -16,7 +16,7 @@ from vaekit.distributions.base import SCALAR, Family, sum_event
 class BernoulliFamily(Family):
     """Independent bits with log-odds `logits` over the last `event_dims` axes.
 
-    log p(x) = Σ_j x_j l_j - log(1 + exp l_j), nats an example.
+    log p(x) = Σ_j x_j l_j - log(1 + exp l_j), nats/example.
 
     >>> BernoulliFamily(torch.zeros(1, 4), 1).log_prob(torch.ones(1, 4)).item()
     -2.7725...
@@ -53,7 +53,7 @@ class BernoulliFamily(Family):
             return torch.bernoulli(self.mean.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         dims = len(self.event_shape)
         if torch.is_grad_enabled() and dims:
             # torch's one call is quicker, forwards and backwards, than the expression below.
@@ -77,7 +77,7 @@ class BernoulliFamily(Family):
         return value * self.logits - softplus(self.logits)
 
     def entropy(self) -> Tensor:
-        """Return the entropy, nats an example."""
+        """Return the entropy, nats/example."""
         return sum_event(softplus(self.logits) - self.mean * self.logits, len(self.event_shape))
 
     def in_support(self, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class CategoricalFamily(Family):
     """A free probability for each of the `levels` values i / (levels - 1), independently for each element.
 
     `logits` is (..., levels, *event), the event the last `event_dims` axes.
-    log p(x) = Σ_j l_j[x_j] - log Σ_i exp l_j[i], nats an example.
+    log p(x) = Σ_j l_j[x_j] - log Σ_i exp l_j[i], nats/example.
 
     >>> CategoricalFamily(torch.zeros(2, 4, 1, 5, 5), 3).log_prob(torch.zeros(2, 1, 5, 5))[0].item()
     -34.657...
@@ -73,7 +73,7 @@ class CategoricalFamily(Family):
             return _draw_index(logits, self.axis).to(logits.dtype) / (self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example; values are taken to the nearest level."""
+        """Return the log-mass, nats/example; values are taken to the nearest level."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class CategoricalFamily(Family):
         return log_p.gather(self.axis, index.unsqueeze(self.axis)).squeeze(self.axis)
 
     def entropy(self) -> Tensor:
-        """Return the entropy, nats an example."""
+        """Return the entropy, nats/example."""
         log_p = self.logits.log_softmax(self.axis)
         return sum_event(-(log_p.exp() * log_p).sum(self.axis), len(self.event_shape))
 
@@ -103,7 +103,7 @@ class CategoricalFamily(Family):
 class OneHot(Family):
     """One-hot vectors: `logits` (..., *groups, classes); the event is the last `event_dims` axes, classes included.
 
-    log p(x) = Σ over groups of x · log_softmax(l), nats an example. With `event_dims` 1 it is one label.
+    log p(x) = Σ over groups of x · log_softmax(l), nats/example. With `event_dims` 1 it is one label.
 
     >>> OneHot(torch.zeros(3, 10)).log_prob(torch.eye(10)[:3])[0].item()
     -2.302...
@@ -146,7 +146,7 @@ class OneHot(Family):
             return one_hot(_draw_index(logits, -1), logits.shape[-1]).to(logits.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example; `value` is one-hot, or class numbers (int64) without the last axis."""
+        """Return the log-mass, nats/example; `value` is one-hot, or class numbers (int64) without the last axis."""
         dims = len(self.event_shape)
         log_p = self.logits.log_softmax(-1)
         if not value.dtype.is_floating_point:
@@ -160,7 +160,7 @@ class OneHot(Family):
         return OneHot(self.logits / temperature, len(self.event_shape))
 
     def entropy(self) -> Tensor:
-        """Return the entropy, nats an example."""
+        """Return the entropy, nats/example."""
         log_p = self.logits.log_softmax(-1)
         return sum_event(-(log_p.exp() * log_p), len(self.event_shape))
 

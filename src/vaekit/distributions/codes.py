@@ -30,7 +30,7 @@ def valid_codes(x: Tensor, codes: int, dims: int) -> Tensor:
 
 
 class UniformCodes(Family):
-    """Every code of every place independently uniform: log p = -n log K for n places, nats an example.
+    """Every code of every place independently uniform: log p = -n log K for n places, nats/example.
 
     `like` gives dtype and device. Source: van den Oord et al. 2017, arXiv:1711.00937, §3.1.
 
@@ -57,7 +57,7 @@ class UniformCodes(Family):
         return self.like.new_full(value.shape, -math.log(self.codes))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return -n log K, nats an example."""
+        """Return -n log K, nats/example."""
         lead = value.shape[: value.dim() - len(self.event_shape)]
         return self.like.new_full(lead, -self.event_shape.numel() * math.log(self.codes))
 

@@ -87,7 +87,7 @@ class ContinuousBernoulliFamily(Family):
     """Independent values in [0, 1] with log-odds `logits` over the last `event_dims` axes.
 
     p(x_j) = C(λ_j) λ_j^x_j (1 - λ_j)^(1 - x_j) with λ = sigmoid(l) and C(λ) = l / tanh(l / 2), which is
-    log p(x) = Σ_j x_j l_j - log((exp l_j - 1) / l_j), nats an example (Loaiza-Ganem & Cunningham 2019).
+    log p(x) = Σ_j x_j l_j - log((exp l_j - 1) / l_j), nats/example (Loaiza-Ganem & Cunningham 2019).
 
     >>> ContinuousBernoulliFamily(torch.zeros(1, 4)).log_prob(torch.rand(1, 4)).item()
     0.0
@@ -131,7 +131,7 @@ class ContinuousBernoulliFamily(Family):
         return x.clamp(0, 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class ContinuousBernoulliFamily(Family):
         return value * self.logits - log_partition(self.logits)
 
     def entropy(self) -> Tensor:
-        """Return the differential entropy Σ_j A(l_j) - l_j E[x_j], nats an example."""
+        """Return the differential entropy Σ_j A(l_j) - l_j E[x_j], nats/example."""
         return sum_event(log_partition(self.logits) - self.mean * self.logits, len(self.event_shape))
 
     def in_support(self, x: Tensor) -> Tensor:

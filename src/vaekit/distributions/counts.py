@@ -45,7 +45,7 @@ def _stirling(z: Tensor) -> Tensor:
 class PoissonFamily(Family):
     """Independent counts with rates exp(log_rate), over the last `event_dims` axes.
 
-    log p(x) = Σ_j x_j η_j - exp η_j - log x_j!, nats an example.
+    log p(x) = Σ_j x_j η_j - exp η_j - log x_j!, nats/example.
 
     >>> PoissonFamily(torch.zeros(1, 3)).log_prob(torch.ones(1, 3)).item()
     -3.0
@@ -81,7 +81,7 @@ class PoissonFamily(Family):
             return torch.poisson(self.mean.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class NegativeBinomialFamily(Family):
     """Independent counts with mean m = exp(log_mean) and variance m + α m², α = exp(log_dispersion).
 
     With r = 1/α, log p(x) = Σ_j log Γ(x_j + r) - log Γ(r) - log x_j! + r log(r / (r + m)) + x_j log(m / (r + m)),
-    nats an example: scipy's nbinom(n=r, p=r / (r + m)). α → 0 is the Poisson. `log_dispersion` broadcasts.
+    nats/example: scipy's nbinom(n=r, p=r / (r + m)). α → 0 is the Poisson. `log_dispersion` broadcasts.
 
     >>> NegativeBinomialFamily(torch.zeros(1, 1), torch.zeros(())).log_prob(torch.zeros(1, 1)).item()
     -0.6931...
@@ -136,7 +136,7 @@ class NegativeBinomialFamily(Family):
             return torch.poisson(gamma * torch.exp(self.log_mean + self.log_dispersion))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:

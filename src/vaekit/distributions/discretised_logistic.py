@@ -86,7 +86,7 @@ class DiscretisedLogisticFamily(Family):
             return (x * n).round().clamp(0, n) / n
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Step(Protocol):
 
 
 class Flow(Family):
-    """z = f_T(… f_1(z₀; h) …; h) with z₀ ~ base: log q(z) = log base(z₀) - Σ_t log |det ∂f_t|, nats an example.
+    """z = f_T(… f_1(z₀; h) …; h) with z₀ ~ base: log q(z) = log base(z₀) - Σ_t log |det ∂f_t|, nats/example.
 
     `steps` is a module that makes the map f of a context h (or None). Sampling gives the density for nothing
     (`rsample_and_log_prob`); scoring any other z inverts f. The mean has no closed form: it is that of 16 fixed
@@ -75,7 +75,7 @@ class Flow(Family):
         return self.map.call_and_ladj(self.base.at(noise))[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example, by inverting the map."""
+        """Return the log-density, nats/example, by inverting the map."""
         value = value.expand(torch.broadcast_shapes(value.shape, self._extended_shape()))
         start, ladj = self.map.inv.call_and_ladj(value)
         return self.base.log_prob(start) + ladj

@@ -17,7 +17,7 @@ LOG_2 = math.log(2)
 class LaplaceFamily(Family):
     """Laplace(loc, exp log_scale) over the last `event_dims` axes of `loc`; `log_scale` broadcasts.
 
-    log p(x) = -Σ_j [|x_j - μ_j| / b_j + log b_j + log 2], nats an example.
+    log p(x) = -Σ_j [|x_j - μ_j| / b_j + log b_j + log 2], nats/example.
 
     >>> LaplaceFamily(torch.zeros(3, 2), torch.zeros(())).log_prob(torch.zeros(3, 2))[0].item()
     -1.3862...
@@ -51,7 +51,7 @@ class LaplaceFamily(Family):
         return torch.addcmul(self.loc, noise[0] - noise[1], self.log_scale.exp())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class LaplaceFamily(Family):
         return -(value - self.loc).abs() * torch.exp(-self.log_scale) - (self.log_scale + LOG_2)
 
     def entropy(self) -> Tensor:
-        """Return Σ_j 1 + log 2 b_j, nats an example."""
+        """Return Σ_j 1 + log 2 b_j, nats/example."""
         return sum_event((1 + LOG_2 + self.log_scale).expand_as(self.loc), len(self.event_shape))
 
 

@@ -83,7 +83,7 @@ class DiscretisedLogisticMixture(Family):
         return torch.logsumexp(total, -1 - self.places)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-mass, nats an example."""
+        """Return the log-mass, nats/example."""
         return sum_event(self.log_prob_pixels(value), self.places)
 
     def sample(self, sample_shape: _size = SCALAR) -> Tensor:

@@ -88,7 +88,7 @@ def pick(x: Tensor, columns: Sequence[int]) -> Tensor:
 class MixedColumns(Family):
     """A row of C columns, independent given the parameters: real, counts, and choices among levels. NaN is missing.
 
-    log p(x) = Σ over observed j of log p_j(x_j), nats an example. Real columns are stored standardised, and scored in
+    log p(x) = Σ over observed j of log p_j(x_j), nats/example. Real columns are stored standardised, and scored in
     their own units: log p_j(x_j) = log f_j((x_j - mean_j) / sd_j) - log sd_j, with log x_j for x_j and a further
     -log x_j where the column is positive (log-normal, log-Student-t). A choice is stored as its level's number.
     The marginal of a product is the product of the marginals, so leaving the missing cells out is p(x_observed) itself.
@@ -126,7 +126,7 @@ class MixedColumns(Family):
     # -- densities ------------------------------------------------------------------------------------------------
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density of the observed cells in the columns' own units, nats an example."""
+        """Return the log-density of the observed cells in the columns' own units, nats/example."""
         return self.log_prob_elements(value).sum(-1)
 
     def log_prob_elements(self, value: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Mixture(Family):
         return each + self.logits.log_softmax(0)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         return self.component_log_prob(value).logsumexp(-1)
 
     def responsibilities(self, value: Tensor) -> Tensor:

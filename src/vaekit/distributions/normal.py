@@ -26,7 +26,7 @@ def bounded_log_scale(raw: Tensor) -> Tensor:
 class DiagonalNormalFamily(Family):
     """N(loc, diag exp(2 log_scale)) over the last `event_dims` axes.
 
-    log p(x) = -½ Σ_j [((x_j - μ_j) / σ_j)² + 2 log σ_j + log 2π], nats an example.
+    log p(x) = -½ Σ_j [((x_j - μ_j) / σ_j)² + 2 log σ_j + log 2π], nats/example.
 
     >>> d = DiagonalNormalFamily(torch.zeros(5, 2), torch.zeros(5, 2))
     >>> d.batch_shape, d.event_shape, d.rsample((3,)).shape
@@ -74,7 +74,7 @@ class DiagonalNormalFamily(Family):
         return torch.addcmul(self.loc, noise, self.log_scale.exp())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         z = (value - self.loc) * torch.exp(-self.log_scale)
         return sum_event(-0.5 * (z * z + LOG_2PI) - self.log_scale, len(self.event_shape))
 
@@ -89,14 +89,14 @@ class DiagonalNormalFamily(Family):
         return DiagonalNormalFamily(self.loc, log_scale, len(self.event_shape))
 
     def entropy(self) -> Tensor:
-        """Return ½ Σ_j (1 + log 2π) + Σ_j log σ_j, nats an example."""
+        """Return ½ Σ_j (1 + log 2π) + Σ_j log σ_j, nats/example."""
         return sum_event(0.5 * (1 + LOG_2PI) + self.log_scale.expand_as(self.loc), len(self.event_shape))
 
 
 class FullNormalFamily(Family):
     """N(loc, L Lᵀ) with L lower triangular and a positive diagonal, kept as log-diagonal and strictly lower part.
 
-    log p(x) = -½ ‖L⁻¹(x - μ)‖² - Σ_j log L_jj - (D/2) log 2π, nats an example.
+    log p(x) = -½ ‖L⁻¹(x - μ)‖² - Σ_j log L_jj - (D/2) log 2π, nats/example.
 
     >>> d = FullNormalFamily(torch.zeros(5, 2), torch.zeros(5, 2), torch.zeros(5, 2, 2))
     >>> d.log_prob(torch.zeros(5, 2))[0].item()
@@ -140,7 +140,7 @@ class FullNormalFamily(Family):
         return self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         off = (value - self.loc).unsqueeze(-1)
         tril = self.scale_tril.expand(*off.shape[:-2], *self.scale_tril.shape[-2:])
         z = torch.linalg.solve_triangular(tril, off, upper=False).squeeze(-1)
@@ -151,7 +151,7 @@ class FullNormalFamily(Family):
         return FullNormalFamily(self.loc, self.log_diagonal + math.log(temperature), self.scale_tril * temperature)
 
     def entropy(self) -> Tensor:
-        """Return ½ D (1 + log 2π) + Σ_j log L_jj, nats an example."""
+        """Return ½ D (1 + log 2π) + Σ_j log L_jj, nats/example."""
         return 0.5 * self.loc.shape[-1] * (1 + LOG_2PI) + self.log_diagonal.sum(-1)
 
 
@@ -166,5 +166,5 @@ class StandardNormalFamily(DiagonalNormalFamily):
         super().__init__(like, like, like.dim())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return -½ Σ_j (x_j² + log 2π), nats an example."""
+        """Return -½ Σ_j (x_j² + log 2π), nats/example."""
         return sum_event(-0.5 * (value * value + LOG_2PI), len(self.event_shape))

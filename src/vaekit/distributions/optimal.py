@@ -53,7 +53,7 @@ class FittedNormal(DiagonalNormalFamily):
             self.log_scale = log_scale_of(mean_square)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Fit σ to `value`, then return the log-density, nats an example."""
+        """Fit σ to `value`, then return the log-density, nats/example."""
         self._fit(value)
         return super().log_prob(value)
 

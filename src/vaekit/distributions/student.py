@@ -35,7 +35,7 @@ class StudentTFamily(Family):
     """Student's t with location, scale and degrees of freedom, over the last `event_dims` axes of `loc`.
 
     log p(x) = Σ_j log Γ((ν+1)/2) - log Γ(ν/2) - ½ log(νπ) - log σ_j - ((ν+1)/2) log(1 + ((x_j - μ_j)/σ_j)² / ν),
-    nats an example. `log_scale` and `df` broadcast against `loc`.
+    nats/example. `log_scale` and `df` broadcast against `loc`.
 
     >>> StudentTFamily(torch.zeros(3, 1), torch.zeros(()), torch.tensor(1.0)).log_prob(torch.zeros(3, 1))[0].item()
     -1.1447...
@@ -74,7 +74,7 @@ class StudentTFamily(Family):
         return self.loc + self.log_scale.exp() * noise * torch.rsqrt(gamma / half)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density, nats an example."""
+        """Return the log-density, nats/example."""
         return sum_event(self.log_prob_elements(value), len(self.event_shape))
 
     def log_prob_elements(self, value: Tensor) -> Tensor:

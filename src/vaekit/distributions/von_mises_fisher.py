@@ -82,7 +82,7 @@ class SphereUniform(_OnSphere):
         return torch.nn.functional.normalize(torch.randn(shape, dtype=self.like.dtype, device=self.like.device), dim=-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return -log area, nats an example."""
+        """Return -log area, nats/example."""
         return torch.full(value.shape[:-1], -log_area(len(self.like)), dtype=value.dtype, device=value.device)
 
 
@@ -145,7 +145,7 @@ class VonMisesFisherFamily(_OnSphere):
         return out.to(self.loc.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density with respect to the sphere's area, nats an example."""
+        """Return the log-density with respect to the sphere's area, nats/example."""
         # 1 - μ·x as half a squared distance keeps its digits where κ is large.
         gap = 0.5 * (value - self.loc).square().sum(-1)
         peak = (self.kappa + self.log_normaliser).to(value.dtype)
@@ -167,7 +167,7 @@ class VonMisesFisherFamily(_OnSphere):
         return torch.cos(angle) * loc + torch.sin(angle) * side
 
     def entropy(self) -> Tensor:
-        """Return -κ A - log C, nats an example."""
+        """Return -κ A - log C, nats/example."""
         return -(self.kappa * self.length + self.log_normaliser).to(self.loc.dtype)
 
 

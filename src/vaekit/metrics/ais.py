@@ -19,7 +19,7 @@ from vaekit.metrics.hmc import Bridge, Spacing, adapt, anneal, stretch, temperat
 from vaekit.metrics.likelihood import NATS, noise_of_mean
 from vaekit.models.base import Model
 
-AREA = "nats² an example"
+AREA = "nats²/example"
 ROWS = 1024
 """Decoder rows at once: chains times examples."""
 

@@ -21,5 +21,5 @@ def accuracy(subject: Subject) -> dict[str, Result]:
     log_probs = subject.per_example("accuracy", lambda x, _: subject.model.class_log_probs(x))
     return {
         "accuracy": mean_of((log_probs.argmax(-1) == subject.y).double(), "share"),
-        "label_log_prob": mean_of(log_probs.gather(1, subject.y.unsqueeze(1)).squeeze(1), "nats an example"),
+        "label_log_prob": mean_of(log_probs.gather(1, subject.y.unsqueeze(1)).squeeze(1), "nats/example"),
     }

@@ -18,7 +18,7 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric
     gives={
         "codebook_perplexity": ("exp of the entropy of the codes' use over the test examples; at most K", True),
         "codebook_used": ("share of the codes that the test examples use", True),
-        "code_gain": ("nats an example by which the prior codes better than a uniform one would", True),
+        "code_gain": ("nats/example by which the prior codes better than a uniform one would", True),
     },
     needs=("codes",),
     reference="van den Oord et al. 2017, arXiv:1711.00937",
@@ -46,5 +46,5 @@ def codebook(subject: Subject) -> dict[str, Result]:
     return {
         "codebook_perplexity": Result(sum(by_level.values()) / len(by_level), "codes", n, facts=facts),
         "codebook_used": Result(sum(used) / len(used), "share", n),
-        "code_gain": mean_of(joined(gains), "nats an example"),
+        "code_gain": mean_of(joined(gains), "nats/example"),
     }

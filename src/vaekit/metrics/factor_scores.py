@@ -51,7 +51,13 @@ def information(codes: Array, factors: Array, bins: int = BINS) -> Array:
     from sklearn.metrics import mutual_info_score
 
     codes, factors = checked(codes, factors)
-    return np.array([[mutual_info_score(factor, code) for factor in factors.T] for code in binned(codes, bins).T])
+
+    def shared(code: Array, factor: Array) -> float:
+        size = factor.max() + 1
+        counts = np.bincount(code * size + factor, minlength=bins * size)
+        return mutual_info_score(None, None, contingency=counts.reshape(bins, size))
+
+    return np.array([[shared(code, factor) for factor in factors.T] for code in binned(codes, bins).T])
 
 
 def mig(codes: Array, factors: Array, bins: int = BINS) -> Array:
@@ -117,10 +123,10 @@ def regression(x: Array, y: Array, steps: int = 300) -> Any:
     """Return a fitted logistic regression."""
     from sklearn.linear_model import LogisticRegression
 
-    return fitted(LogisticRegression(max_iter=steps), x, y)
+    return fit(LogisticRegression(max_iter=steps), x, y)
 
 
-def fitted(model: Any, x: Array, y: Array) -> Any:
+def fit(model: Any, x: Array, y: Array) -> Any:
     """Fit a scikit-learn model, and return it also where its solver has not converged."""
     from sklearn.exceptions import ConvergenceWarning
 
@@ -163,7 +169,7 @@ def sap(codes: Array, factors: Array, categorical: Sequence[bool] | None = None,
         if kind:
             for i, code in enumerate(scaled.T[:, :, None]):
                 machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
-                scores[i, j] = fitted(machine, code[train], y[train]).score(code[test], y[test])
+                scores[i, j] = fit(machine, code[train], y[train]).score(code[test], y[test])
         else:
             scores[:, j] = np.square(scaled.T @ (y - y.mean()) / y.std() / len(y))
     return _gap(scores)

@@ -15,7 +15,7 @@ from vaekit.distributions.base import Measure, measure_of
 from vaekit.errors import NotALikelihood
 from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refused
 
-NATS = "nats an example"
+NATS = "nats/example"
 
 
 @metric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, cast
 
 from torch import Tensor, nn
@@ -26,6 +27,23 @@ def point(px: Distribution) -> Tensor:
 def shown(px: Distribution, draw: bool = False) -> Tensor:
     """Return the `point` of p(x|z), or a draw from it if `draw`, or if it is a family of which only draws are data."""
     return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in eval mode for the time of a `with` block, then each part back in the mode it was in.
+
+    Objectives too: a critic's batch statistics are not to be moved by held-out data, and a network that an objective
+    holds in eval mode (fixed features) is to stay there.
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 class Model(nn.Module):

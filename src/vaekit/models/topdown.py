@@ -128,7 +128,7 @@ class Upward(nn.Module):
 
     Each d is normalised before the activation: over the batch as in the paper ("batch"), or over its own features
     ("layer"), which keeps an example's loss from depending on the others. Without either the signal of x fades on its
-    way up (digits, 700 steps, one seed: held-out ELBO -25.2 nats an example, -23.4 with "layer"; s.e. 0.3). On MNIST
+    way up (digits, 700 steps, one seed: held-out ELBO -25.2 nats/example, -23.4 with "layer"; s.e. 0.3). On MNIST
     the upper levels die with "layer" and live with "batch" (docs/gallery-hierarchies.md).
 
     >>> from vaekit.nets.mlp import mlp

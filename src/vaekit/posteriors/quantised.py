@@ -162,7 +162,7 @@ def _vq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:
 class VectorQuantised(CodePosterior):
     """c(x) = argmin_k ‖f(x) - e_k‖ at every place; with Q quantisers, each takes what the ones before it left over.
 
-    Costs, nats an example, summed over places and dimensions: "commitment" Σ ‖f - sg z‖², which keeps the encoder near
+    Costs, nats/example, summed over places and dimensions: "commitment" Σ ‖f - sg z‖², which keeps the encoder near
     its code, and with `update` "loss" also "codebook" Σ ‖sg f - e‖². With "ema" the codebook is no parameter:
     N ← γN + (1-γ)n, m ← γm + (1-γ)s, e = m / N, n and s being each code's share of the batch and the mean over the
     batch of the vectors that took it: no batch size enters. N is smoothed where it divides, never in its buffer. A code

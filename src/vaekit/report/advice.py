@@ -70,7 +70,7 @@ def collapse(facts: Facts) -> Warning_ | None:
         return Warning_(
             "The posterior has collapsed",
             "q(z|x) is almost the prior for every x, so the decoder ignores the latents. The mean KL is "
-            f"{format_number(float(f'{sum(facts.kl.values()):.2g}'))} nats an example. Samples may look fine, but "
+            f"{format_number(float(f'{sum(facts.kl.values()):.2g}'))} nats/example. Samples may look fine, but "
             "codes carry no information on their examples.",
             _COLLAPSE,
         )
@@ -114,7 +114,7 @@ def over_fitting(facts: Facts) -> Warning_ | None:
         return None
     return Warning_(
         "The model fits its training data better than new data",
-        f"The ELBO is {format_number(train)} nats an example on training data and "
+        f"The ELBO is {format_number(train)} nats/example on training data and "
         f"{format_number(valid, error)} on held-out data, a gap of {format_number(train - valid, error)}.",
         _OVER_FITTING,
     )
@@ -145,7 +145,7 @@ def falling(facts: Facts) -> Warning_ | None:
     where = next((f" at {name} {kept[at][1][name]}" for name in ("epoch", "step") if name in kept[at][1]), "")
     return Warning_(
         "The held-out ELBO fell in the later part of the run",
-        f"It was best{where} ({format_number(round(best, 2))} nats an example) and ended at "
+        f"It was best{where} ({format_number(round(best, 2))} nats/example) and ended at "
         f"{format_number(round(values[-1], 2))}.",
         _OVER_FITTING,
     )

@@ -36,7 +36,7 @@ class Number:
         value: None when there is none; `note` then says why.
         stderr: the standard error of `value`; 0 for a number that is exact.
         interval: a 95% interval (low, high), where that is what is known.
-        unit: e.g. "nats an example".
+        unit: e.g. "nats/example".
         n: how many examples it comes from.
         meaning: one sentence for a reader who has not met it.
         note: a remark, e.g. the reason for a refusal.

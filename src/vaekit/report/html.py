@@ -28,7 +28,7 @@ def render(report: RunReport) -> str:
     Raises:
         UserError: when a figure's file is missing or is not a PNG.
 
-    >>> document = render(RunReport("vae on <digits>", headline=[Number("elbo", -98.1, 0.2, unit="nats an example")]))
+    >>> document = render(RunReport("vae on <digits>", headline=[Number("elbo", -98.1, 0.2, unit="nats/example")]))
     >>> "vae on &lt;digits&gt;" in document, "−98.10 ± 0.20" in document
     (True, True)
     """

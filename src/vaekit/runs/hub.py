@@ -77,7 +77,7 @@ def card(run: Run) -> str:
     result = run.record.get("result", {})
     elbo = result.get("elbo")
     score = (
-        f"Held-out ELBO: {elbo:.2f} nats an example ({result.get('held_out_n')} examples)."
+        f"Held-out ELBO: {elbo:.2f} nats/example ({result.get('held_out_n')} examples)."
         if elbo is not None
         else f"The model bounds no likelihood: {result.get('refused', 'not evaluated')}."
     )

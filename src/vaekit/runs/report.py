@@ -120,7 +120,7 @@ def _held_out(result: dict[str, Any]) -> report.Number:
         "elbo (held out)",
         result.get("elbo"),
         result.get("elbo_stderr"),
-        unit="nats an example",
+        unit="nats/example",
         n=result.get("held_out_n"),
         meaning="plain evidence lower bound on the held-out split of the training data",
         note=result.get("refused") or "",

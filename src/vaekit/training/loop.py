@@ -18,7 +18,7 @@ from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
 from vaekit.errors import TrainingFailed
-from vaekit.models.base import Model
+from vaekit.models.base import Model, evaluating
 from vaekit.objectives.base import MODEL, Loss
 from vaekit.schedules import Schedule, annealed_in
 from vaekit.trace import Trace
@@ -37,7 +37,7 @@ from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source
 from vaekit.training.stages import Stage, make_optimisers
 from vaekit.training.state import FitResult, Position
-from vaekit.training.validation import HeldOut, evaluating, held_out
+from vaekit.training.validation import HeldOut, held_out
 
 LEAST_STEPS = 2000
 LAST, BEST = "last.safetensors", "best.safetensors"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaekit import bounds, distributed
 from vaekit.collapse import LatentWatch
@@ -42,23 +41,6 @@ class HeldOut:
         if value is None and not self.bounded and self.loss is not None:
             value = -self.loss
         return -math.inf if value is None or not math.isfinite(value) else value
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules in eval mode for the time of a `with` block, then each part back in the mode it was in.
-
-    Objectives too: a critic's batch statistics are not to be moved by held-out data, and a network that an objective
-    holds in eval mode (fixed features) is to stay there.
-    """
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @torch.no_grad()
