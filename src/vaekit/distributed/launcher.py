@@ -24,6 +24,9 @@ from vaekit.errors import PeerLost
 PATIENCE = 2.0
 """Seconds in which a process that lost another hears whether that one has ended for good, or has died."""
 
+SIGNALS = "SIGHUP"
+"""What torchrun handles itself; of other signals it would leave the processes no time to save."""
+
 Outcome = tuple[int, str | None]
 """An exit code, and the sentence that says why it is not 0."""
 
@@ -36,6 +39,7 @@ def launch(devices: int, command: Callable[[], Outcome], restarts: int) -> int:
     """
     # As many threads as there are cores, shared out: more would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = SIGNALS  # what PyTorch reads that has no such field yet
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -45,8 +49,9 @@ def launch(devices: int, command: Callable[[], Outcome], restarts: int) -> int:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=restarts,
-        signals_to_handle="SIGHUP",  # of the others, torchrun would leave the processes no time to save
     )
+    if hasattr(config, "signals_to_handle"):
+        config.signals_to_handle = SIGNALS
     for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
         logging.getLogger(name).propagate = False
         logging.getLogger(name).addHandler(REASONS)
