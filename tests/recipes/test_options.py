@@ -38,7 +38,7 @@ def other(option: Option) -> Any:
         return not default
     if isinstance(default, str):
         return 0.7 if default.startswith("linear") else "tanh"
-    return (4, 3) if default is None else 2 * default if isinstance(default, int) else 0.5
+    return (4, 3) if default is None else 2 * default if isinstance(default, int) else 0.25 if default == 0.5 else 0.5
 
 
 def flat(kind: Any) -> list[Any]:
