@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,16 @@ collect_ignore = ["far_device.py", "device_sweep.py"]  # imported once: a device
 
 WORKER_BYTES = 1 << 30  # torch, scikit-learn and matplotlib loaded, with room for a small model
 MOST_WORKERS = 16  # beyond this, start-up costs more than it gives
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def allowed_processors(root: Path = Path("/")) -> int:
@@ -82,3 +94,26 @@ def single_precision() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "hardware_has_bf16", lambda device: False)
         yield
+
+
+def _missing(reason: str) -> Any:
+    if os.environ.get("VAEKIT_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{reason}, and VAEKIT_REQUIRE_BROWSER=1 asks for one")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, one for all tests of a process: two of Playwright's loops do not run beside each other."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("playwright is not installed (pip install 'vaekit[dev]')")
+        return
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        _missing("there is no Chromium on this system")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield made
+        made.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,17 +12,6 @@ import pytest
 import vaekit
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def small_table() -> tuple[np.ndarray, np.ndarray]:
@@ -120,29 +107,6 @@ def served_text(text: Any) -> Iterator[Explorer]:
 
 
 # -- the browser ------------------------------------------------------------------------------------------------------
-
-
-def _missing(reason: str) -> Any:
-    if os.environ.get("VAEKIT_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{reason}, and VAEKIT_REQUIRE_BROWSER=1 asks for one")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The system's Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _missing("playwright is not installed (pip install 'vaekit[dev]')")
-        return
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        _missing("there is no Chromium on this system")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield made
-        made.close()
 
 
 @dataclass

@@ -16,7 +16,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,8 +74,7 @@ def die() -> NoReturn:
 
 def arm(kind: str, n: int) -> None:
     """Die at the n-th (from 1) step, checkpoint half written, moment before or after a renaming, or log line."""
-    import safetensors.torch
-
+    from vaekit.training import checkpoint
     from vaekit.training.log import JsonLines
     from vaekit.training.loop import Fit
 
@@ -95,15 +95,17 @@ def arm(kind: str, n: int) -> None:
 
         Fit._step = step
     elif kind == "half":
+        true_replacing = checkpoint.replacing
 
-        def save_file(tensors: Any, path: Any, metadata: Any = None) -> None:
-            data = safetensors.torch.save(tensors, metadata)
-            if reached():
-                Path(path).write_bytes(data[: len(data) // 2])
-                die()
-            Path(path).write_bytes(data)
+        @contextmanager
+        def replacing(path: Any) -> Iterator[Path]:
+            with true_replacing(path) as part:
+                yield part
+                if reached():
+                    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+                    die()
 
-        safetensors.torch.save_file = save_file
+        checkpoint.replacing = replacing
     elif kind in ("before", "after"):
         true_replace = Path.replace
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,31 +157,23 @@ def test_the_command_compares(runs: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_prints_on_paper(runs: list[Path], tmp_path: Path) -> None:
+def test_the_report_prints_on_paper(runs: list[Path], tmp_path: Path, browser: Any) -> None:
     """Printed by a browser: pages, nothing wider than the sheet, no figure cut in two, no navigation."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-    if path is None:
-        if os.environ.get("VAEKIT_REQUIRE_BROWSER") == "1":
-            pytest.fail("there is no Chromium on this system, and VAEKIT_REQUIRE_BROWSER=1 asks for one")
-        pytest.skip("there is no Chromium on this system")
     both = tmp_path / "both.html"
     report(*runs, out=both)
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 718, "height": 1040})  # A4 within margins, at 96 dots an inch
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        for file in (runs[0] / "report.html", both):
-            page.goto(file.as_uri())
-            page.emulate_media(media="print")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 718
-            assert not page.locator("nav:visible").count()
-            tall = page.evaluate("Math.max(...[...document.querySelectorAll('figure')].map(f => f.offsetHeight))")
-            assert 0 < tall <= 1040
-            assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-            colours = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert colours in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
-            assert page.pdf(format="A4")[:5] == b"%PDF-"
-        assert all(url.startswith(("file:", "data:")) for url in asked)
-        browser.close()
+    page = browser.new_page(viewport={"width": 718, "height": 1040})  # A4 within margins, at 96 dots an inch
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for file in (runs[0] / "report.html", both):
+        page.goto(file.as_uri())
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 718
+        assert not page.locator("nav:visible").count()
+        tall = page.evaluate("Math.max(...[...document.querySelectorAll('figure')].map(f => f.offsetHeight))")
+        assert 0 < tall <= 1040
+        assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+        colours = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert colours in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+        assert page.pdf(format="A4")[:5] == b"%PDF-"
+    page.close()
+    assert all(url.startswith(("file:", "data:")) for url in asked)

@@ -110,7 +110,7 @@ class Fit:
     def run(self, resume: bool = False) -> FitResult:
         """Train every stage and return the result; the caller's random state is left as it was."""
         with seeded(self.settings.seed, self.device):
-            if resume and self.folder is not None and distributed.is_main():
+            if self.folder is not None and distributed.is_main():
                 sweep(self.folder)
             modules = [self.model, *(stage.objective for stage in self.stages)]
             values = [value for module in modules for value in module.state_dict().values()]
