@@ -213,7 +213,7 @@ class RunBase:
         """Return what metrics are computed on: the test split, or the one given."""
         check_seed(seed)
         chosen = self.split(split)
-        chosen = chosen.first(limit) if limit else chosen
+        chosen = chosen.some(limit) if limit else chosen
 
         def train() -> tuple[Tensor, Tensor | None]:
             fixed = self.training()
