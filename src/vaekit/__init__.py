@@ -31,7 +31,7 @@ _WHERE = {
     "ImportanceWeighted": "objectives.importance",
     "Stage": "training.stages",
     "TrainSettings": "training.settings",
-    "fit": "training.loop",
+    "fit": "runs.fitting",
     "UserError": "errors",
     "NotALikelihood": "errors",
 }
