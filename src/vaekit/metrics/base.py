@@ -284,9 +284,11 @@ def evaluate(
     """
     if isinstance(names, Mapping):
         return {name: own_metric(subject, function) for name, function in names.items()}
-    functions = [one for one in names if not isinstance(one, str)]
+    functions = {getattr(one, "__name__", type(one).__name__): one for one in names if not isinstance(one, str)}
+    if "<lambda>" in functions:
+        raise UserError("a metric needs a name; define it as a function, or give {name: function}")
     known = _evaluate(subject, [one for one in names if isinstance(one, str)])
-    return known | {getattr(one, "__name__", type(one).__name__): own_metric(subject, one) for one in functions}
+    return known | {name: own_metric(subject, function) for name, function in functions.items()}
 
 
 def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:

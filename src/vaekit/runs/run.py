@@ -42,6 +42,7 @@ from vaekit.tasks.compression import Codec, Progress
 from vaekit.tasks.imputation import Method, impute
 from vaekit.tasks.table_imputation import TableImputation, impute_table
 from vaekit.training import checkpoint
+from vaekit.training.state import FitResult
 
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
@@ -71,6 +72,7 @@ class Run(LatentRun):
         test: Any = None,
         name: str | None = None,
         arguments: Mapping[str, Any] | None = None,
+        fitted: FitResult | None = None,
     ) -> Run:
         """Return the run of a hand-made model that is trained already, in memory; `save` keeps it in a folder.
 
@@ -80,6 +82,7 @@ class Run(LatentRun):
                 float32; a known set, a path or a `DataSet` as the likelihood wants them. Split as `vaekit.fit` does.
             valid, test: held-out data of the user's own, in place of splits drawn from `data`.
             name: what to call the data.
+            fitted: what `vaekit.fit` gave, for the record and the training curves.
             arguments: what the model was made with, plain JSON: `vaekit.load(path, module=Class)` makes it with them.
 
         >>> from torch import nn; import torch; from vaekit import VAE, Bernoulli, DiagonalNormal, StandardNormal
@@ -92,7 +95,12 @@ class Run(LatentRun):
         made = as_model(model)
         parts = parts_of(made, data, given, name, arguments)
         made.eval()
-        return cls(None, parts.record, Built(made, own_stages()), parts.settings, parts.data)
+        run = cls(None, parts.record, Built(made, own_stages()), parts.settings, parts.data)
+        if fitted is not None:
+            run.records = fitted.records
+            run.record["result"] |= {"steps": fitted.position.step, "seconds": round(fitted.position.seconds, 3)}
+            run.record["result"] |= {"warnings": fitted.warnings, "precision": fitted.precision}
+        return run
 
     def save(self, folder: str | Path, *, overwrite: bool = False, pictures: bool = True) -> Run:
         """Keep the run in a folder: record, weights, log, evaluations, and figures and report unless told not to.

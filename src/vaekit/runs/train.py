@@ -343,9 +343,8 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
         raise UserError(f"{target} is a run of a hand-made model: resume it with vaekit.train(model, resume=True, …)")
     chosen = _recipe(recipe if own else record["recipe"], options)
     if recipe is not None and (CUSTOM if own else recipe) != record["recipe"]:
-        raise UserError(
-            f"{target} is a run of '{record['recipe']}', not of '{CUSTOM if own else recipe}'; resume it without naming a recipe"
-        )
+        asked = CUSTOM if own else recipe
+        raise UserError(f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe")
     settings = chosen.settings(given, record["settings"])
     asked = settings.model_dump(mode="json")
     for section, values in given.items():
