@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from vaekit.errors import NotALikelihood, UserError
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Entry, Registry
+from vaekit.trace import measured
 
 T = TypeVar("T")
 
@@ -293,11 +294,40 @@ def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
         return {name: refused(reason, "") for name in entry.facts["gives"]}
 
 
-def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:
-    """Compute metrics by name or group, each with its own seeded noise.
+def own_metric(subject: Subject, function: Callable[..., Any]) -> Result:
+    """Compute a user's function of the trace, or of (model, x) or (model, x, y), over the test examples.
+
+    What is one value an example has a standard error; what is one of a batch is averaged over batches by their sizes.
+    """
+    label = label_for(subject.model, subject.y)
+    values: list[Tensor] = []
+    of_examples = True
+    with inference(subject.model, subject.seed):
+        for x, y in batches(subject.model, subject.x, label, size=subject.batch_size):
+            value = measured(function, subject.model, subject.model.trace(x, y, hard=True))
+            of_examples = of_examples and value.dim() == 1
+            values.append(value if value.dim() else value.expand(len(x)))
+    made = mean_of(joined(values), "")
+    return made if of_examples else replace(made, stderr=None)
+
+
+def evaluate(
+    subject: Subject, names: Sequence[str | Callable[..., Any]] | Mapping[str, Callable[..., Any]] = ("all",)
+) -> dict[str, Result]:
+    """Compute metrics by name or group, each with its own seeded noise; a function is a metric as well.
 
     "all" is everything that applies and is not slow.
     """
+    if isinstance(names, Mapping):
+        return {name: own_metric(subject, function) for name, function in names.items()}
+    functions = {getattr(one, "__name__", type(one).__name__): one for one in names if not isinstance(one, str)}
+    if "<lambda>" in functions:
+        raise UserError("a metric needs a name; define it as a function, or give {name: function}")
+    known = _evaluate(subject, [one for one in names if isinstance(one, str)])
+    return known | {name: own_metric(subject, function) for name, function in functions.items()}
+
+
+def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
     groups = {entry.facts["group"] for entry in METRICS}
     chosen: dict[str, bool] = {}  # whether it was asked for by its own name
     for name in names:
