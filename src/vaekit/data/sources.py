@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.audio.recordings import is_sound, read_audio
-from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.disk import open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
+from vaekit.data.number_tables import read_numbers
 from vaekit.data.paths import resolve_path
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.data.settings import DataSettings
