@@ -106,7 +106,8 @@ def test_what_says_nothing_is_left_out_and_said() -> None:
 
 def test_labels_are_kept_apart() -> None:
     columns: dict[str, Any] = table() | {"class": ["b", "a", "c"] * 20}
-    data = load(columns)
+    with pytest.warns(UserWarning, match="'class' is taken as the label.*; data.label=none makes it a column"):
+        data = load(columns)
     assert (
         data.info.classes == ("a", "b", "c") and data.train.y[:3].tolist() == [1, 0, 2] and "class" not in kinds(data)
     )

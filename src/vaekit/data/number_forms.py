@@ -138,7 +138,7 @@ def _least(form: NumberForm, found: Sequence[re.Match[str]]) -> NumberForm:
     """Return a form without the marks that no text has: numbers that are plain have the plain form."""
     digits = [match["digits"].replace("’", "'") for match in found]
     grouped = [d for d in digits if form.group and re.search(r"\d[\s.,']\d{3}", d) and _grouped(d, form)]
-    decimal = form.decimal if form.group == "." or any(form.decimal in d for d in digits) else "."
+    decimal = form.decimal if (grouped and form.group == ".") or any(form.decimal in d for d in digits) else "."
     blank = next((mark for mark in "\u00a0\u202f" if any(mark in d for d in grouped)), " ")
     group = "" if not grouped else blank if form.group == " " else form.group
     return NumberForm(decimal, group, form.prefix, form.suffix, form.brackets)

@@ -68,9 +68,10 @@ def _form(cells: Cells, kind: str, detail: str, comma: bool) -> Facts:
         return {}
     form, _ = form_of(cells.texts, comma)
     own = {} if form == PLAIN else {"form": form.to_dict()}
-    if kind in ("count", "ordinal"):
+    if kind == "ordinal":
         return own
-    return own | {"decimals": decimals_of([text for text in cells.texts if form.read(text) is not None], form)}
+    decimals = decimals_of([text for text in cells.texts if form.read(text) is not None], form)
+    return own if kind == "count" and not decimals else own | {"decimals": decimals}
 
 
 def _levels(cells: Cells, facts: Facts, detail: str, used: np.ndarray) -> list[str]:
@@ -204,7 +205,7 @@ def as_text(value: float, facts: Mapping[str, Any]) -> str:
     if facts["type"] == "date":
         return write_date(value, facts["format"], facts.get("bare", False))
     form = NumberForm.of(facts)
-    decimals = 0 if facts["type"] == "count" else facts.get("decimals")
+    decimals = facts.get("decimals", 0 if facts["type"] == "count" else None)
     if form == PLAIN and decimals is None:
         return f"{value:.6g}"
     return form.write(value, decimals)

@@ -102,9 +102,9 @@ def are_codes(texts: Sequence[str]) -> bool:
 def _said(name: str, texts: Sequence[str], form: NumberForm) -> str:
     """Return a note where 1,234 may be a thousand or a little more than one."""
     marks = form.group in (".", ",") and [text.count(form.group) for text in texts]
-    if not marks or max(marks) > 1 or any(form.decimal in text for text in texts):
+    if not marks or set(marks) != {1} or any(form.decimal in text for text in texts):
         return ""
-    text = texts[int(np.argmax(marks))]
+    text = texts[0]
     other = "comma" if form.group == "," else "point"
     return f"column '{name}': {text} is read as {form.read(text):.0f}; say data.decimal={other} if that mark is decimal"
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from vaekit.data.csv_files import LABEL_COLUMNS, MISSING
+from vaekit.data.csv_files import LABEL_COLUMNS, MISSING, rows_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
@@ -195,20 +195,16 @@ def read_table(source: Any, settings: TableSettings) -> Frame:
 
 
 def read_table_of(source: Any, info: DataInfo, settings: TableSettings) -> Frame:
-    """Read a table for a run: as the settings say, and without a header where the run's own had none and this neither.
+    """Read a table for a run, as the settings say: where the run's own had no header, one is known by its names.
 
     Raises UserError where it cannot be read.
     """
-    frame = read_table(source, settings)
-    names = {cells.name for cells in frame.columns}
-    if (
-        info.facts.get("headless")
-        and frame.header
-        and frame.lines is not None
-        and not names & set(info.facts["header"])
-    ):
-        return read_table(source, settings.model_copy(update={"header": "no"}))
-    return frame
+    if info.facts.get("headless") and settings.header == "auto" and isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        first = next(rows_of(path), (0, [], ""))[1] if path.is_file() and ".csv" in path.suffixes else ()
+        has_header = any(name.strip() in info.facts["header"] for name in first)
+        settings = settings.model_copy(update={"header": "yes" if has_header or not first else "no"})
+    return read_table(source, settings)
 
 
 # -- which columns ----------------------------------------------------------------------------------------------------
@@ -261,6 +257,16 @@ def _fitted(frame: Frame, label: Cells | None, settings: TableSettings, rows: np
         "notes": [],
     }
     comma = frame.commas if settings.decimal == "auto" else settings.decimal == "comma"
+    if (
+        label is not None
+        and settings.label == AUTO
+        and label.name not in settings.types
+        and frame.source not in DATASETS
+    ):
+        facts["notes"].append(
+            f"column '{label.name}' is taken as the label, which is no part of the model or its samples; "
+            "data.label=none makes it a column like the others"
+        )
     if label is not None and bool((label.codes < 0).any()):
         facts["notes"].append(f"column '{label.name}' lacks labels in some rows, so none are used")
     for cells in frame.columns:
