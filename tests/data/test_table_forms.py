@@ -65,7 +65,7 @@ def test_numbers_are_read_in_their_form_and_written_in_it(form: str, tmp_path: P
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["n;x", *(f"{RNG.normal():.3f};{text}" for text in texts)]), encoding="utf-8")
     data = load(path)
-    read = [form_of(texts)[0].read(text) for text in texts]
+    read = np.array([form_of(texts)[0].read(text) for text in texts], dtype=float)
     np.testing.assert_allclose(read, wanted)
     np.testing.assert_allclose(values(data, "x"), read, rtol=1e-5, atol=2e-3)
     TABLES.write(tmp_path / "out.csv", data.train.x, data.info)

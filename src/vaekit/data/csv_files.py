@@ -104,6 +104,15 @@ def column_names(count: int) -> list[str]:
     return [f"c{i + 1}" for i in range(count)]
 
 
+def split_line(line: str, delimiter: str) -> list[str]:
+    """Return a line's cells.
+
+    >>> split_line('"Leeds, UK", York', ",")
+    ['Leeds, UK', 'York']
+    """
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+
+
 def write_csv(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence[Any]], delimiter: str = ",") -> None:
     """Write rows, under a header if one is given, gzipped where the name ends in .gz; whole or not at all.
 
