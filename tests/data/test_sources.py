@@ -119,7 +119,6 @@ def test_csv(tmp_path: Path) -> None:
     [
         ("", "empty|nothing in it"),
         ("a,b\n", "only a header"),
-        ("1,2\n3,4\n", "give it a header"),
         ("a,b\n1,2\n3\n", "row 2 has 1 cells, the header 2"),
         ("a,b\n1,2\n3,x\n", "row 2, column 'b': 'x' is not a number"),
         ("a,b\n1,2\n3,\n", "row 2, column 'b': the cell is empty"),
@@ -159,7 +158,7 @@ def damage(folder: Path) -> dict[str, tuple[Path, str]]:
         "short.npz": ((folder / "whole.npz").read_bytes()[:-60], "damaged NPZ"),
         "empty.bin": (b"", "is empty"),
         "what.bin": (b"hello there", "not a file vaekit reads"),
-        "bytes.csv": (b"a,b\n1,\xff\n", "not UTF-8"),
+        "bytes.csv": (b"a,b\n1,\xff\x81\n", "not UTF-8"),
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)
@@ -183,9 +182,6 @@ def test_bad_images_are_named(tmp_path: Path) -> None:
         load(tmp_path)
     path.write_text("not a picture")
     with pytest.raises(UserError, match=r"x\.png cannot be read as an image"):
-        load(tmp_path)
-    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(path)
-    with pytest.raises(UserError, match=r"x\.png has more than 8 bits"):
         load(tmp_path)
 
 
