@@ -24,6 +24,9 @@ from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
 
+SPARSE = ("format.npy", "shape.npy")
+"""What a file of a sparse matrix holds beside its values."""
+
 
 def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
     """Read any source as it is, unchecked. A known name wins over a folder of that name (write `./digits`).
@@ -95,17 +98,19 @@ def _npy(data: bytes, where: str | Path) -> np.ndarray:
 
 
 def _npz(data: bytes, path: Path) -> Raw:
-    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`."""
+    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
+                if name in SPARSE or name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
+    if "format" in arrays and "shape" in arrays:
+        return Raw(path.stem, str(path), Part(_dense(data, path)))
     if "x" in arrays:
         return Raw(path.stem, str(path), Part(arrays["x"], arrays.get("y")))
     if "x_train" not in arrays:
@@ -116,3 +121,13 @@ def _npz(data: bytes, path: Path) -> Raw:
     }
     assert parts["train"] is not None
     return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
+
+
+def _dense(data: bytes, path: Path) -> np.ndarray:
+    """Return the rows of a sparse matrix that `scipy.sparse.save_npz` wrote."""
+    from scipy.sparse import load_npz
+
+    try:
+        return load_npz(io.BytesIO(data)).toarray()
+    except (ValueError, KeyError, EOFError, OSError, NotImplementedError, MemoryError) as error:
+        raise UserError(f"{path} is not a readable sparse matrix ({error}); save it again, or as an array") from None

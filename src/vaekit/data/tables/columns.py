@@ -26,8 +26,8 @@ from vaekit.data.tables.dates import (
     write_date,
 )
 from vaekit.data.tables.frames import Cells, Frame
-from vaekit.data.tables.inference import YES_NO, Inferred, are_codes, few
-from vaekit.errors import UserError
+from vaekit.data.tables.inference import YES_NO, Inferred, are_codes
+from vaekit.errors import UserError, few
 
 Facts = dict[str, Any]
 REAL = ("numeric", "positive", "date")

@@ -12,7 +12,7 @@ import numpy as np
 from vaekit.data.number_forms import NumberForm, form_of
 from vaekit.data.tables.dates import days_of, formats_of
 from vaekit.data.tables.frames import Cells
-from vaekit.errors import UserError
+from vaekit.errors import UserError, few
 
 TYPES = ("numeric", "positive", "count", "categorical", "ordinal", "boolean", "date", "label", "skip")
 YES_NO = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("0", "1"), ("0.0", "1.0"))
@@ -154,8 +154,3 @@ def _kind_of_texts(cells: Cells) -> Inferred:
 
 def _keep(name: str, kind: str) -> str:
     return f"data.types={name}={kind} keeps it"
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first eight names, and how many more there are."""
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
