@@ -215,7 +215,7 @@ def test_it_starts_again_only_where_that_may_help(
     monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)  # pytest keeps its own
     begun = time.monotonic()
     assert launcher.launch(2, command, restarts=3 if command is stand_ins.dies_after_meetings else 1) == code
-    assert time.monotonic() - begun < 100
+    assert time.monotonic() - begun < 600  # far from the half hour in which processes wait for one another
     lines = capfd.readouterr().err.split("vaekit: ")[1:]
     assert len(lines) == len(said)
     for line, part in zip(lines, said):
