@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image
 
@@ -166,6 +167,17 @@ def damage(folder: Path) -> dict[str, tuple[Path, str]]:
     made["object.npy"] = (folder / "object.npy", "save numbers of one shape")
     made["names.npz"] = (folder / "names.npz", "holds images.npy; name its arrays x and y")
     return made
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_matrices_that_scipy_saved_are_rows(form: str, tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(0.3, (20, 30))
+    scipy.sparse.save_npz(tmp_path / "x.npz", scipy.sparse.coo_array(counts).asformat(form))
+    data = load(tmp_path / "x.npz", ALL)
+    assert data.info.kind == "counts" and (data.train.x.numpy() == counts).all()
+    np.savez(tmp_path / "bad.npz", format=np.array(b"csr"), shape=np.array([2, 2]), data=np.ones(1))
+    with pytest.raises(UserError, match=r"bad\.npz is not a readable sparse matrix"):
+        load(tmp_path / "bad.npz")
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

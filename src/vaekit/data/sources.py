@@ -104,7 +104,8 @@ def _npz(data: bytes, path: Path) -> Raw:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name in SPARSE or name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
+                if name in SPARSE
+                or name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:

@@ -17,8 +17,8 @@ WORD = re.compile(r"[\s,;]")
 def read_smiles(path: Path, *, name: str | None = None, column: str | None = None, lenient: bool = False) -> Lines:
     """Read the first word of each line of a .smi or .txt file, or a column of a .csv, each maybe gzipped.
 
-    A first line that begins with the word smiles is a header. The column is `column`, else the one called smiles (in any
-    case), else the only one. Empty lines are left out.
+    A first line that begins with the word smiles is a header. The column is `column`, else the one called smiles (in
+    any case), else the only one. Empty lines are left out.
 
     Raises:
         UserError: the file is not there, not UTF-8, damaged, empty, or has no such column.
