@@ -112,7 +112,7 @@ def _single_bytes(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     letters = len(UTF8_LETTER.findall(data))
-    damaged = letters > 0 and letters > data.decode("utf-8", errors="replace").count("\ufffd")
+    damaged = letters > 0 and letters >= data.decode("utf-8", errors="replace").count("\ufffd")
     return None if damaged or "\0" in text else "cp1252"
 
 
