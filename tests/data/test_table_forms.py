@@ -109,6 +109,8 @@ def test_codes_with_zeros_before_them_are_categories_and_keep_them(tmp_path: Pat
         column = read_frame(out).column("zip")
         assert column is not None and [column.text(i) for i in range(N)] == codes
     assert kinds(load(path, types="zip=numeric"))["zip"] == "numeric"
+    with pytest.warns(UserWarning, match="the codes of column zip are read as numbers.*tabular-vae takes them"):
+        assert read_numbers(path).x[0, 0] == int(codes[0])
     months = [f"{m:02d}" for m in [*range(1, 13)] * 10]
     (column,) = load({"m": months, "x": RNG.normal(size=N)}).info.facts["columns"][:1]
     assert column["levels"] == sorted(set(months))
@@ -227,6 +229,12 @@ def test_a_file_without_a_header_is_read_and_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="has no header: its columns are called c1 to c2"):
         numbers = read_numbers(path)
     assert numbers.columns == ("c1", "c2") and numbers.x.shape == (30, 2)
+    path.write_text("5,1;3,5\n4,9;3,0\n")
+    with pytest.warns(UserWarning, match="has no header"):
+        assert read_numbers(path).x.tolist() == [[5.1, 3.5], [4.9, 3.0]]
+    path.write_text("K1,5.1,3.5\nK2,4.9,3.0\nK3,4.7,3.2\n")
+    with pytest.warns(UserWarning, match="it has no header"):
+        assert len(load(path, types="c1=skip").train) == 3
     path.write_text("2019,2020,2021\n" + "1,2,3\n" * 5)
     with pytest.warns(UserWarning, match=r"its first line, 2019, 2020, 2021, …, is taken as names"):
         assert read_numbers(path).columns == ("2019", "2020", "2021")

@@ -6,13 +6,13 @@ import csv
 import gzip
 import io
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import chain, islice, takewhile
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
 from vaekit.atomic import write_bytes
 from vaekit.data.files import encoding_of, read_bytes, writable
-from vaekit.data.number_forms import number_of
+from vaekit.data.number_forms import any_number, number_of
 from vaekit.errors import UserError
 
 MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?")
@@ -71,31 +71,39 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, lis
 
 
 def header_is_data(header: Sequence[str], columns: Sequence[Container[str]]) -> bool:
-    """Whether the first line of a file holds data: it has numbers, and each of its texts is met again in its column.
+    """Whether the first line of a file holds data, by its numbers, which names of columns seldom are.
 
-    `columns` hold the different cells of the other lines. 0, 1, 2, … and years that rise by one are names.
+    They are data if each text beside them is met again in its column, or if they are not whole and in no order. Numbers
+    that count the columns are names. `columns` hold the different cells of the other lines.
 
-    >>> header_is_data(["5.1", "setosa"], [{"4.9"}, {"setosa"}]), header_is_data(["2019", "2020", "2021"], [()] * 3)
+    >>> header_is_data(["5,1", "setosa"], [{"4,9"}, {"setosa"}]), header_is_data(["2019", "2020", "2021"], [()] * 3)
     (True, False)
     """
-    numbers = [number for name in header if (number := number_of(name)) is not None]
+    read = [any_number(name) for name in header]
+    numbers = [number for number in read if number is not None]
     if not numbers or counts_columns(header):
         return False
     whole = all(number % 1 == 0 for number in numbers)
+    if not whole and len(numbers) > 1 and numbers != sorted(numbers):
+        return True
     return all(
-        number_of(name) is not None or name in column or (name.lower() in MISSING and (name or not whole))
-        for name, column in zip(header, columns)
+        number is not None or name in column or (name.lower() in MISSING and (name or not whole))
+        for name, number, column in zip(header, read, columns)
     )
 
 
 def counts_columns(header: Sequence[str]) -> bool:
-    """Whether the first line of a file counts its columns: 0, 1, 2, … or years, at least three of them.
+    """Whether the first line of a file counts its columns: 0, 1, 2, … or years, or eight numbers that rise.
 
     >>> counts_columns(["", "0", "1", "2"]), counts_columns(["1", "2"])
     (True, False)
+    >>> counts_columns(["sample", *(f"{400 + i / 2}" for i in range(9))])
+    True
     """
-    numbers = [int(name) for name in header if name.isdecimal()]
-    start = numbers[0] if len(numbers) > 2 else -1
+    numbers = [number for name in header if (number := number_of(name)) is not None]
+    if len(numbers) > 7 and all(before < after for before, after in pairwise(numbers)):
+        return True
+    start = int(numbers[0]) if len(numbers) > 2 and numbers[0] % 1 == 0 else -1
     return numbers == list(range(start, start + len(numbers))) and (start in (0, 1) or 1900 <= start <= 2100)
 
 

@@ -134,6 +134,24 @@ def form_of(texts: Collection[str], comma: bool = False) -> tuple[NumberForm, fl
     return (_least(best, found), most) if best != PLAIN else (best, most)
 
 
+def any_number(text: str) -> float | None:
+    """Return the number that a cell alone spells in whatever form, None if it is not one.
+
+    >>> any_number("$1,234.50"), any_number("5,1"), any_number("x1")
+    (1234.5, 5.1, None)
+    """
+    return number if (number := number_of(text)) is not None else form_of([text])[0].read(text)
+
+
+def are_codes(texts: Sequence[str]) -> bool:
+    """Whether whole numbers are codes: some have zeros before them.
+
+    >>> are_codes(["02134", "94110"]), are_codes(["0", "10"]), are_codes(["0.5", "1"])
+    (True, False, False)
+    """
+    return any(len(text) > 1 and text[0] == "0" for text in texts) and all(map(str.isdecimal, texts))
+
+
 def _least(form: NumberForm, found: Sequence[re.Match[str]]) -> NumberForm:
     """Return a form without the marks that no text has: numbers that are plain have the plain form."""
     digits = [match["digits"].replace("’", "'") for match in found]

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.data.csv_files import LABEL_COLUMNS, column_names, counts_columns, header_is_data, rows_of
-from vaekit.data.number_forms import PLAIN, NumberForm, form_of, number_of
-from vaekit.errors import UserError
+from vaekit.data.number_forms import PLAIN, NumberForm, any_number, are_codes, form_of
+from vaekit.errors import UserError, few
+
+LOOKED_AT = 1000
+"""Rows in which codes with zeros before them are looked for."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
     cells = [[row[i] for i in kept] for row in body]
     if missing:
         cells = [["nan" if cell.strip().lower() in missing else cell for cell in row] for row in cells]
+    codes = [names[i] for i in kept if are_codes([row[i].strip() for row in body[:LOOKED_AT]])]
+    if codes:
+        said = f"{path}: the codes of column {few(codes)} are read as numbers, without the zeros before them"
+        warnings.warn(f"{said}; tabular-vae takes them as categories", stacklevel=2)
     forms = (PLAIN,) * len(kept)
     try:
         x = np.array(cells, dtype=np.float64)
@@ -96,14 +103,17 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
 
 def _named(path: Path, first: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]], bool]:
     """Return the columns' names, the rows of data, and whether the file has a header; say it where it has none."""
-    texts = [number_of(cell) is None for cell in first]
+    texts = [any_number(cell) is None for cell in first]
     columns = [{row[i].strip() for row in rows[1:] if i < len(row)} if text else () for i, text in enumerate(texts)]
     if not all(texts) and header_is_data(first, columns):
         names = column_names(len(first))
         warnings.warn(f"{path} has no header: its columns are called {names[0]} to {names[-1]}", stacklevel=3)
         return names, rows, False
     if counts_columns(first) and "" not in first:
-        warnings.warn(f"{path}: its first line, {', '.join(first[:3])}, …, is taken as names of columns", stacklevel=3)
+        warnings.warn(
+            f"{path}: its first line, {', '.join(first[:3])}, …, is taken as names of columns; give names if not",
+            stacklevel=3,
+        )
     return first, rows[1:], True
 
 

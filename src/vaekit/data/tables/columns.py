@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.number_forms import PLAIN, NumberForm, decimals_of, form_of, number_of
+from vaekit.data.number_forms import PLAIN, NumberForm, are_codes, decimals_of, form_of, number_of
 from vaekit.data.tables.dates import (
     EPOCH,
     date_of,
@@ -26,7 +26,7 @@ from vaekit.data.tables.dates import (
     write_date,
 )
 from vaekit.data.tables.frames import Cells, Frame
-from vaekit.data.tables.inference import YES_NO, Inferred, are_codes
+from vaekit.data.tables.inference import YES_NO, Inferred
 from vaekit.errors import UserError, few
 
 Facts = dict[str, Any]

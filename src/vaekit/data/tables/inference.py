@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaekit.data.number_forms import NumberForm, form_of
+from vaekit.data.number_forms import NumberForm, are_codes, form_of
 from vaekit.data.tables.dates import days_of, formats_of
 from vaekit.data.tables.frames import Cells
 from vaekit.errors import UserError, few
@@ -88,15 +88,6 @@ def infer(cells: Cells, rows: np.ndarray, comma: bool = False) -> Inferred:
     if share >= 0.9 and len(texts) > FEW_LEVELS:
         return Inferred("numeric")  # the few that are no numbers are named when they are read
     return _kind_of_texts(cells)
-
-
-def are_codes(texts: Sequence[str]) -> bool:
-    """Whether whole numbers are codes: some have zeros before them.
-
-    >>> are_codes(["02134", "94110"]), are_codes(["0", "10"]), are_codes(["0.5", "1"])
-    (True, False, False)
-    """
-    return any(text[0] == "0" and len(text) > 1 for text in texts) and all(map(str.isdecimal, texts))
 
 
 def _said(name: str, texts: Sequence[str], form: NumberForm) -> str:
