@@ -66,6 +66,13 @@ def test_a_deep_picture_among_many_others_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_further_pages_of_a_tiff_are_said(tmp_path: Path) -> None:
+    pages = [Image.fromarray(picture) for picture in GREYS[:3]]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match="TIFF files have several pages, and the first alone is read"):
+        np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "x.tif", None)), GREYS[0])
+
+
 def test_colours_of_16_bits_are_cut_and_said(tmp_path: Path) -> None:
     """A PNG of 16 bits a channel, made by hand: Pillow writes none."""
     import struct

@@ -143,11 +143,17 @@ def test_numbers_of_nodes_may_begin_at_one_or_be_any(numbers: list[str], size: i
     assert {frozenset(pair.split()) for pair in shown} == {frozenset(pair.split()) for pair in numbers}
 
 
-def test_a_graph_for_a_run_has_its_nodes_by_name() -> None:
+def test_a_graph_for_a_run_has_its_nodes_by_name(tmp_path: Path) -> None:
     ring = [(f"n{i}", f"n{(i + 1) % 30}") for i in range(30)]
     data = GraphData().load(ring, GraphSettings(test=2, valid=0))
     again: Any = GraphData().encode(list(reversed(ring)), data.info, GraphSettings()).x
     assert again.edges.tolist() == data.test.x.edges.tolist()  # type: ignore[attr-defined]
+    GraphData().write(tmp_path / "again.edges", again, data.info)
+    assert "\nn0,n1\n" in (tmp_path / "again.edges").read_text()
+    assert (
+        read_graphs(tmp_path / "again.edges").renumbered(data.info.facts["names"]).edges.tolist()
+        == again.edges.tolist()
+    )
     fewer: Any = GraphData().encode(ring[:5], data.info, GraphSettings()).x
     assert fewer.nodes == 30 and len(fewer.edges) == 5
     with pytest.raises(UserError, match="has a node 'zoe', and this run's graph has none of that name"):

@@ -197,6 +197,14 @@ def test_dates_come_back_in_their_own_form(texts: list[str], format: str) -> Non
     assert shown == texts if "%H" not in format else [text[:10] for text in shown] == [text[:10] for text in texts]
 
 
+def test_dates_of_memory_have_hours_all_or_none() -> None:
+    hours = np.array(["2020-01-01T00:00", "2020-01-02T06:00", "2020-01-03T00:00", "NaT"], "datetime64[s]")
+    (column,) = load({"d": hours}).info.facts["columns"]
+    assert column["format"] == "%Y-%m-%dT%H:%M:%S"
+    (column,) = load({"d": hours.astype("datetime64[D]").astype("datetime64[s]")}).info.facts["columns"]
+    assert column["format"] == "%Y-%m-%d"
+
+
 def test_a_date_that_could_be_either_is_noted() -> None:
     with pytest.warns(UserWarning, match=r"is read as %d/%m/%Y; say data.types=d=date:%m/%d/%Y"):
         load({"d": ["01/02/2020", "03/04/2020", "05/06/2021"]})
@@ -263,6 +271,7 @@ def test_faults_are_named_with_their_place(tmp_path: Path, text: str, said: str)
 
 def test_faults_of_files(tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_bytes("a,b\n1,éü\n".encode() + b"2,\xe9\n")
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04")
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n" * 99)[:-12])
     for source, said in (
         (tmp_path / "broken.csv", "line 3 is not UTF-8"),
@@ -270,6 +279,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
         (tmp_path / "none.csv", "no table"),
         ("breast-cancr", "did you mean 'breast-cancer'"),
         ("mnist", "is not a table"),
+        (tmp_path / "t.xlsx", "spreadsheet's own file; save it as CSV"),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({}, "no columns"),
         (3, "cannot read a table from int"),

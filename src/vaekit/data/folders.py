@@ -79,6 +79,10 @@ def open_image(path: Path, size: int | None) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
+                if opened.format == "TIFF" and getattr(opened, "n_frames", 1) > 1:
+                    warnings.warn(
+                        f"{path.parent}: TIFF files have several pages, and the first alone is read", stacklevel=2
+                    )
                 deep = any(";16" in str(tile) for tile in opened.tile)
                 picture = ImageOps.exif_transpose(opened)
                 picture.load()

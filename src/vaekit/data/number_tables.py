@@ -104,8 +104,11 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
 def _named(path: Path, first: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]], bool]:
     """Return the columns' names, the rows of data, and whether the file has a header; say it where it has none."""
     texts = [any_number(cell) is None for cell in first]
-    columns = [{row[i].strip() for row in rows[1:] if i < len(row)} if text else () for i, text in enumerate(texts)]
-    if not all(texts) and header_is_data(first, columns):
+    some = not all(texts)  # what takes long is left where there is no number
+    columns = [
+        {row[i].strip() for row in rows[1:] if i < len(row)} if some and text else () for i, text in enumerate(texts)
+    ]
+    if some and header_is_data(first, columns):
         names = column_names(len(first))
         warnings.warn(f"{path} has no header: its columns are called {names[0]} to {names[-1]}", stacklevel=3)
         return names, rows, False

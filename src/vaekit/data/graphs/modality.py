@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import replacing, write_text
+from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.graphs.features import feature_kind, feature_width, with_features
@@ -155,10 +156,18 @@ class GraphData(Modality):
         return out
 
     def write(self, path: Path, x: Graphs, info: DataInfo) -> None:  # type: ignore[override]
-        """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges, a comment before each graph."""
+        """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges.
+
+        That of one graph has its nodes' names, if they have any, under a header; others have a comment a graph.
+        """
         if path.suffix.lower() == ".npz":
             with replacing(path) as part, part.open("wb") as out:
                 np.savez_compressed(out, sizes=x.sizes.numpy(), edges=x.edges.numpy())
+            return
+        names = info.facts.get("names") or ()
+        if len(x) == 1 and len(names) == x.nodes:
+            edges = [[names[a], names[b]] for a, b in x.edges.tolist()]
+            write_csv(path, ["source", "target"], edges)
             return
         starts = x.starts.tolist()
         text = []
