@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vaekit.data.csv_files import rows_of
-from vaekit.data.number_forms import form_of
+from vaekit.data.number_forms import NumberForm, form_of
 from vaekit.data.number_tables import read_numbers
 from vaekit.data.tables.columns import restore
 from vaekit.data.tables.dates import formats_of
@@ -72,6 +74,20 @@ def test_numbers_are_read_in_their_form_and_written_in_it(form: str, tmp_path: P
     again = [row[1] for _, row, mark in rows_of(tmp_path / "out.csv")][1:]
     assert sum(a == b for a, b in zip(again, texts)) > 0.95 * N  # all but roundings of float32
     np.testing.assert_allclose(read_numbers(path).x[:, 1], read)
+
+
+@given(
+    value=st.floats(-1e9, 1e9),
+    decimals=st.integers(0, 4),
+    marks=st.sampled_from([(".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", "'"), (",", "\u202f")]),
+    currency=st.sampled_from([("", ""), ("$", ""), ("CHF ", ""), ("", " €"), ("", "%")]),
+    brackets=st.booleans(),
+)
+def test_what_a_form_writes_it_reads(value: float, decimals: int, marks: Any, currency: Any, brackets: bool) -> None:
+    form = NumberForm(*marks, *currency, brackets)
+    text = form.write(value, decimals)
+    assert form.read(text) == pytest.approx(round(value, decimals), abs=0.51 * 10.0**-decimals)
+    assert form.write(form.read(text) or 0.0, decimals) == text
 
 
 @pytest.mark.parametrize("texts", [["$5", "€4"], ["C101", "C202"], ["1,2,3", "4,5,6"], ["10.0.0.1", "10.0.0.2"], ["x"]])
