@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.number_forms import PLAIN, NumberForm, are_codes, decimals_of, form_of, number_of
+from vaekit.data.number_forms import PLAIN, NumberForm, any_number, are_codes, decimals_of, form_of, number_of
 from vaekit.data.tables.dates import (
     EPOCH,
     date_of,
@@ -148,11 +148,12 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
         )
     if value is not None:
         return f"'{text}' is not finite; correct it or empty the cell"
+    other = "numeric" if kind in ("positive", "count") and any_number(text) is not None else "categorical"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
     what = plain.get(kind, f"a date like {write_date(EXAMPLE, facts.get('format', '%Y-%m-%d'))}")
     return (
         f"'{text}' is not {what}; correct it, empty it, list it in data.missing, or give the column another type, "
-        f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
+        f"data.types={facts['name']}={other}"
     )
 
 
