@@ -283,8 +283,8 @@ def test_other_encodings_are_read_and_named(codec: str, tmp_path: Path) -> None:
     [
         ("aé\nbü\n".encode() + b"c\xfc\n", "line 3 is not UTF-8"),
         (b"a,b\n1,\x81\n", "line 2 is not UTF-8"),
-        (b"a,b\n1,\0\n", "line 2 is not UTF-8"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "is not UTF-8"),
+        (b"a,b\n1,\0\n", "not a file of text: line 2 has bytes of other data"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "not a file of text"),
         (b"\xff\xfea", "not readable as utf-16"),
     ],
 )

@@ -69,6 +69,8 @@ def encoding_of(data: bytes, path: Path) -> str:
         if line is None:
             return "utf-8-sig"
         said, found = f"line {line} is not UTF-8 text", None if found else _single_bytes(data)
+        if found is None and b"\0" in data:
+            raise UserError(f"{path} is not a file of text: line {line} has bytes of other data; give text in UTF-8")
         if found is None:
             raise UserError(f"{path}: {said}; correct it, or save the file as UTF-8")
     else:
