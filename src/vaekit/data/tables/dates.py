@@ -30,6 +30,8 @@ DAYS = (
 TIMES = ("T%H:%M:%S", " %H:%M:%S", " %H:%M", "T%H:%M", "T%H:%M:%SZ", "T%H:%M:%S.%f", " %H:%M:%S.%f", " %I:%M %p")
 FORMATS = (*DAYS, *(day + time for day in DAYS[:8] for time in TIMES), "%Y-%m", "%m/%Y", "%Y%m%d%H%M%S")
 """The forms that are recognised, the likelier first where a text could be of two."""
+ZONE = re.compile(r":\d\d(?:\.\d+)?([+-]\d\d:?\d\d)$")
+"""The zone of a time: where all have one, it is a part of their form."""
 _COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 
 
@@ -55,6 +57,9 @@ def formats_of(texts: Sequence[str]) -> list[str]:
     """
     if not texts or sum(map(str.isdigit, texts[0])) < 3:  # quickly, where they are words
         return []
+    zone = ZONE.search(texts[0])
+    if zone and all(text.endswith(zone[1]) for text in texts):
+        return [format + zone[1] for format in formats_of([text.removesuffix(zone[1]) for text in texts])]
     if texts[0].isdecimal() and not all(_COMPACT.fullmatch(text) for text in texts):
         return []
     return [format for format in FORMATS if all(days_of(text, format) is not None for text in texts)]
