@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One number: its value (None if refused), unit, count, standard error or interval, and further facts."""
+    """One number: its value (None if refused), unit, count, standard error or interval, and further facts.
+
+    `values` (n,) are those of the examples whose mean it is, if it is one: differences between runs are taken of them.
+    """
 
     value: float | None
     unit: str
@@ -36,6 +39,7 @@ class Result:
     stderr: float | None = None
     interval: tuple[float, float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    values: Tensor | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; what is not finite becomes null, with the reason."""
@@ -61,7 +65,7 @@ def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
         reason = f"{bad} of {len(values)} examples have a value that is not finite"
         return Result(float(values.mean()), unit, len(values), facts={"refused": reason} | facts)
     stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
-    return Result(float(values.mean()), unit, len(values), stderr, facts=facts)
+    return Result(float(values.mean()), unit, len(values), stderr, facts=facts, values=values.float())
 
 
 Metric = Callable[["Subject"], Mapping[str, Result]]

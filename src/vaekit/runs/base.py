@@ -34,7 +34,8 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION, LOG
+from vaekit.runs.folder import EVALUATION, LOG, VALUES
+from vaekit.training import checkpoint
 from vaekit.training.log import read
 
 TEST_SEED = 777
@@ -79,6 +80,7 @@ class RunBase:
         self.prepare = Prepare.from_dict(record["data"]["prepare"])
         self._data = data
         self.kept: dict[str, Any] = {}
+        self.example_values: dict[str, Tensor] = {}
         self.records: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -289,6 +291,15 @@ class RunBase:
             return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             return {}  # damaged: the numbers can be computed again
+
+    def values(self) -> dict[str, Tensor]:
+        """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
+        if self.path is None:
+            return self.example_values
+        try:
+            return checkpoint.load(self.path / VALUES)[0]
+        except UserError:
+            return {}  # of an earlier version, or damaged
 
     @property
     def fingerprint(self) -> str:

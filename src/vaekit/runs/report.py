@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vaekit import report
 from vaekit.collapse import Usage
@@ -13,6 +12,7 @@ from vaekit.metrics.base import meanings
 from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
+from vaekit.runs.comparable import VALUES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
@@ -65,7 +65,7 @@ def gather(run: RunBase) -> report.RunReport:
     result = run.record.get("result", {})
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
-    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(result)]
+    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(run)]
     rest = [number for name, number in numbers.items() if name not in HEADLINE]
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
@@ -117,7 +117,8 @@ def _command(run: RunBase) -> str:
     return f"vaekit.train({what}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
-def _held_out(result: dict[str, Any]) -> report.Number:
+def _held_out(run: RunBase) -> report.Number:
+    result = run.record.get("result", {})
     return report.Number(
         "elbo (held out)",
         result.get("elbo"),
@@ -127,15 +128,20 @@ def _held_out(result: dict[str, Any]) -> report.Number:
         meaning="plain evidence lower bound on the held-out split of the training data",
         note=result.get("refused") or "",
         higher_is_better=True,
+        of={"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
+        | {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
+        | {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")},
     )
 
 
 def _numbers(run: RunBase) -> dict[str, report.Number]:
-    known = meanings()
+    known, values = meanings(), run.values()
     out: dict[str, report.Number] = {}
     for name, entry in run.evaluation().items():
         meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
         noted = {key: entry[key] for key in NOTED if key in entry}
+        if entry.get("number_of", {}).get("quantity", "log p(x)") != "log p(x)":
+            noted = {"of": entry["number_of"]["quantity"]} | noted
         extras = ", ".join(f"{key}={v:.3g}" if isinstance(v, float) else f"{key}={v}" for key, v in noted.items())
         interval = entry.get("interval")
         out[name] = report.Number(
@@ -148,6 +154,8 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
             meaning=meaning,
             note=entry.get("refused") or extras,
             higher_is_better=better,
+            of=entry.get("number_of", {"examples": "not recorded by the version that evaluated them"}),
+            values=values[name].tolist() if name in values else None,
         )
     return out
 
