@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vaekit.data.audio.modality import Audio
 from vaekit.data.dataset import DataSet
 from vaekit.data.datasets import DATASETS, modality_name
+from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read
-from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.modality import MODALITIES, modality_of, reading
+from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
@@ -50,11 +55,23 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
     return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
 
 
-def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
-    """Load a run's data again, its likelihood being settled; what training said of them is not said again."""
+def load_like(recipe: Recipe, settings: Settings, source: Any, record: Mapping[str, Any]) -> DataSet:
+    """Load a run's data again, as its record says; what training said of them is not said again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return load_for(recipe, settings, source)[0]
+        return as_recorded(load_for(recipe, settings, source)[0], record)
+
+
+def as_recorded(data: DataSet, record: Mapping[str, Any]) -> DataSet:
+    """Return data read again, prepared and scored as the run's record says: earlier versions did so otherwise."""
+    info = DataInfo.from_dict(record["info"])
+    if "deviation" not in record["info"]:
+        if isinstance(modality_of(info), Audio):
+            data = Audio().restated(data, info)
+        own = replace(data.info, mean=(), deviation=(), standardised=False, bits_offset=info.bits_offset)
+        data = replace(data, info=own)
+    mine = Prepare.from_dict(record["prepare"])
+    return replace(data, prepare=replace(data.prepare, mean=mine.mean, sd=mine.sd, axes=mine.axes))
 
 
 def _check_modality(recipe: Recipe, source: Any) -> None:

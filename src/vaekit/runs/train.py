@@ -24,7 +24,7 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import default_source, load_for
+from vaekit.runs.data import as_recorded, default_source, load_for
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
@@ -263,7 +263,7 @@ def _fit(job: Training, resume: bool) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
+    record = job.record | {"status": "done", "result": _result(job, result, notes, wall, per_epoch)}
     run = Run(target if main else None, record, built, settings, job.dataset)
     if target is not None and main:
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
@@ -282,16 +282,19 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     return fresh
 
 
-def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
+def _result(job: Training, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
     at, held_out = result.position, result.held_out
-    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    more: dict[str, Any] = {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    if held_out.elbo is not None:
+        info = job.dataset.info
+        more = {"elbo_standardised": held_out.elbo + info.log_unit} if info.standardised else {}
     numbers = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
         "wall_seconds": round(wall, 3),
         "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
-        "parameters": sum(p.numel() for p in built.model.parameters()),
+        "parameters": sum(p.numel() for p in job.built.model.parameters()),
         "elbo": held_out.elbo,
         "elbo_stderr": held_out.stderr,
         "held_out_n": held_out.n,
@@ -299,7 +302,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
         "precision": result.precision,
         "warnings": notes,
     }
-    return finite(numbers | refusal)
+    return finite(numbers | more)
 
 
 def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, options: Options) -> Run:
@@ -328,7 +331,9 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
     dataset, settings = _load(chosen, settings, moved, source, record["settings"])
-    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
+    now = dataset.info.to_dict()
+    if any(now[name] != value for name, value in before.items() if name != "source"):
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
     _start(built, dataset)
