@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Literal
 
@@ -221,13 +220,6 @@ def fitted(plan: Prepare, x: Tensor, settings: DataSettings) -> tuple[Prepare, N
     mean, deviation = (tuple(values.tolist()) for values in _moments(plan, x))
     if settings.standardise:
         return replace(plan, mean=mean, sd=deviation, axes=x.dim() - 1), mean, deviation
-    if not all(0.1 <= sd <= 10 for sd in deviation):
-        least, most = min(deviation), max(deviation)
-        warnings.warn(
-            f"the data's standard deviations go from {least:.3g} to {most:.3g} and they are not standardised: training "
-            "may be slow; leave data.standardise=false out (numbers are in the data's own units either way)",
-            stacklevel=3,
-        )
     return plan, mean, deviation
 
 

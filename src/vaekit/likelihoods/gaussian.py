@@ -6,13 +6,14 @@ from typing import Literal
 
 import torch
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
+from vaekit.conditional import log_scale as own_log_scale
 from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormalFamily
 from vaekit.distributions.optimal import FittedNormal, log_scale_of
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.likelihoods.scale import LocationScale, Scale, ScaleKind
-from vaekit.nets.base import Net
+from vaekit.nets.own import Own, adapted
 
 _LONGEST = 100
 
@@ -41,10 +42,12 @@ class Gaussian(LocationScale):
     torch.Size([3])
     """
 
+    pair = "a pair (mean, log variance)"
     mean_square: Tensor
     steps: Tensor
 
-    def __init__(self, net: Net, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
+    def __init__(self, net: nn.Module, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
+        net = adapted(net, self, 1 + (scale == "pixel"))
         super().__init__(net, None if scale == "optimal" else Scale(scale, net.out_shape))
         if self.scale is None:
             self.register_buffer("mean_square", torch.ones(()))
@@ -53,6 +56,8 @@ class Gaussian(LocationScale):
     def family(self, params: Tensor) -> DiagonalNormalFamily:
         """Take the mean, and log σ from where `scale` says."""
         loc, raw = self.split(params)
+        if raw is not None and isinstance(self.net, Own):
+            return DiagonalNormalFamily(loc, own_log_scale(self.net, raw), self.event_dims)
         if self.scale is not None:
             return DiagonalNormalFamily(loc, self.scale(raw), self.event_dims)
         least = None if self.deviation is None else self.deviation.log().mean() - LOG_SCALE_BOUND

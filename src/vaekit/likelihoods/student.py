@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.student import StudentTFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.likelihoods.scale import LocationScale, Scale, ScaleKind
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register(
@@ -40,13 +40,14 @@ class StudentT(LocationScale):
 
     def __init__(
         self,
-        net: Net,
+        net: nn.Module,
         *,
         scale: PositiveFloat | ScaleKind = "shared",
         df: PositiveFloat | Literal["shared", "channel", "dimension"] = "shared",
     ) -> None:
         if df == "pixel" or (not isinstance(df, str) and not df > 1):
             raise UserError(f"model.df is {df}; use a number above 1, shared, channel or dimension")
+        net = adapted(net, self, 1 + (scale == "pixel"))
         super().__init__(net, Scale(scale, net.out_shape))
         self.freedom = Scale(df, net.out_shape, centre=2.0, name="df")
 
