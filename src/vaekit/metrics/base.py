@@ -119,6 +119,13 @@ class Subject:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
+    def in_units(self, difference: Tensor) -> Tensor:
+        """Return a difference of examples as the model sees them, (B, *shape), in the data's own units."""
+        if not self.info.standardised:
+            return difference
+        sd = torch.tensor(self.info.deviation, dtype=difference.dtype, device=difference.device)
+        return difference * sd.view(-1, *[1] * (len(self.info.shape) - 1))
+
     def progress_of(self, name: str) -> Progress:
         """Return what reports the progress of one metric, (done, all)."""
         return lambda done, total: self.progress(name, done, total)
@@ -286,6 +293,13 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     return None
 
 
+def _beside_standardised(result: Result, info: DataInfo) -> Result:
+    """Add to a density of data that the model sees standardised that of the standardised values: Σ log sd more."""
+    if not info.standardised or result.value is None or result.facts.get("measure") != "density":
+        return result
+    return replace(result, facts={**result.facts, "standardised": result.value + info.log_unit})
+
+
 def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
     """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
     try:
@@ -357,6 +371,7 @@ def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
         subject.sharing = entry.facts["shared"] and distributed.world() > 1
         with inference(subject.model, subject.seed):
             results = entry.part(subject) if subject.sharing else _contained(entry, subject)
+        results = {key: _beside_standardised(result, subject.info) for key, result in results.items()}
         hidden = entry.facts["quiet"] and not by_name
         out[name] = {key: result for key, result in results.items() if not (hidden and result.value is None)}
     return {key: result for each in out.values() for key, result in each.items()}

@@ -43,7 +43,7 @@ LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
-NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+NOTED = ("standardised", "k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
 """Facts of a metric that stand beside its number."""
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
 
@@ -126,12 +126,17 @@ def _held_out(run: RunBase) -> report.Number:
         unit="nats/example",
         n=result.get("held_out_n"),
         meaning="plain evidence lower bound on the held-out split of the training data",
-        note=result.get("refused") or "",
+        note=result.get("refused") or _standardised(result),
         higher_is_better=True,
         of={"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
         | {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
         | {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")},
     )
+
+
+def _standardised(result: dict[str, Any]) -> str:
+    value = result.get("elbo_standardised")
+    return "" if value is None else f"standardised={value:.3g}"
 
 
 def _numbers(run: RunBase) -> dict[str, report.Number]:
@@ -177,6 +182,7 @@ def _warnings(run: RunBase) -> list[report.Warning_]:
         train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
         valid_elbo=result.get("elbo"),
         valid_stderr=result.get("elbo_stderr"),
+        log_unit=run.info.log_unit,
         history=records,
         likelihood=run.settings.model.likelihood,
         measure=_measure(run),

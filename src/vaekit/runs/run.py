@@ -294,9 +294,9 @@ class Run(LatentRun):
             moved, index = moved_codes(codes.double().numpy(), y, count, method, radius, seed)
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
-        means = self.decode(z, label)
+        means = self._points(z, label)
         names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
-        return Augmented(self._as_stored(means, seed), of.numpy(), names, means, facts)
+        return Augmented(self._as_stored(means, seed), of.numpy(), names, self.prepare.values(means), facts)
 
     def _adversarial(
         self, codes: Tensor, split: Split, n: int, radius: float, seed: int
