@@ -344,7 +344,9 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     chosen = _recipe(recipe if own else record["recipe"], options)
     if recipe is not None and (CUSTOM if own else recipe) != record["recipe"]:
         asked = CUSTOM if own else recipe
-        raise UserError(f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe")
+        raise UserError(
+            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
+        )
     settings = chosen.settings(given, record["settings"])
     asked = settings.model_dump(mode="json")
     for section, values in given.items():
@@ -359,7 +361,7 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
     settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
-    if source == "memory":
+    if isinstance(source, str) and source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
     dataset, settings = _load(chosen, settings, moved, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
