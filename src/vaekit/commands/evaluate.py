@@ -40,7 +40,7 @@ def evaluate(
     k
         Importance samples an example.
     limit
-        Use only the first N test examples.
+        Use N test examples only, always the same.
     inception
         Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
         on the run's training split; the name of the one used stands beside every number.

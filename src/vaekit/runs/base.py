@@ -259,7 +259,7 @@ class RunBase:
         check_seed(seed)
         chosen = self.split(split)
         lost = self._data is None and self.record["data"]["source"] == "memory"
-        chosen = chosen.first(limit) if limit else chosen
+        chosen = chosen.some(limit) if limit else chosen
 
         def train() -> tuple[Tensor, Tensor | None]:
             fixed = self.training()
