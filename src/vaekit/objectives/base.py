@@ -11,6 +11,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from vaekit import distributed
+from vaekit.errors import NeedsWholeBatch
 from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
@@ -86,7 +87,10 @@ class Objective(nn.Module):
         totals: dict[str, Tensor] = {}
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
-            value = distributed.share_of_mean(term(trace))
+            try:
+                value = distributed.share_of_mean(term(trace))
+            except NeedsWholeBatch:
+                raise NeedsWholeBatch(f"the term '{term.name}'") from None
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()
