@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -25,6 +26,8 @@ from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import default_source, load_for
+from vaekit.runs.going_on import longer, settings_to_go_on
+from vaekit.runs.initial import Initial
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
@@ -32,7 +35,9 @@ from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
+from vaekit.training.plan import Plan
 from vaekit.training.progress import Progress, for_terminal
+from vaekit.training.saved import steps_taken
 from vaekit.training.state import FitResult
 
 START_SEED = 774
@@ -48,6 +53,7 @@ class Shortcuts(TypedDict, total=False):
     seed: int | None
     device: str | None
     precision: str | None
+    freeze: Sequence[str] | str | None
 
 
 class Options(Shortcuts, total=False):
@@ -69,6 +75,7 @@ class Training:
     record: dict[str, Any]
     target: Path | None
     options: Options
+    news: str | None = None
 
 
 def train(
@@ -78,6 +85,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    init: Run | str | Path | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
@@ -88,11 +96,14 @@ def train(
         recipe: the variant's name; `vaekit recipes` lists them.
         data: a known set, a path, arrays, frames or texts.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
-        resume: go on with the run in `out`, which was cut short.
+        resume: go on with the run in `out`: one that was cut short, or, with more `epochs` or `steps`, one that ended.
         overwrite: replace the run in `out`.
-        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
-            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
-            further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
+        init: a run, or its folder, whose weights this one starts from, where names and shapes agree. Recipe, model
+            settings and data are that run's unless given.
+        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as
+            `init` has them, e.g. "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4}
+            or ["objective.beta=4"]. `progress` shows a bar, `loggers` names further ones ("tensorboard"),
+            `pictures=False` draws no figures and writes no report.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -111,10 +122,14 @@ def train(
         return _resume(target, recipe, data, given, options)
     distributed.from_main(lambda: _check_target(target, overwrite))
     _check_loggers(options.get("loggers", ()))
-    chosen = RECIPES[recipe or "vae"].part
-    settings = chosen.settings(given)
-    source = default_source(chosen.name) if data is None else data
-    dataset, settings = _load(chosen, settings, given, source)
+    start = None if init is None else Initial.of(init)
+    chosen = RECIPES[recipe or (start.record["recipe"] if start else "vae")].part
+    under = None if start is None else start.settings(chosen)
+    settings = chosen.settings(given, under)
+    if settings.train.freeze and start is None:
+        raise UserError("train.freeze keeps weights that are random: name the run to take them from (--init RUN)")
+    source = (default_source(chosen.name) if start is None else start.source) if data is None else data
+    dataset, settings = _load(chosen, settings, given, source, under)
     built = build(chosen, settings, dataset.info)
     record = {
         "recipe": chosen.name,
@@ -133,13 +148,13 @@ def train(
         "status": "running",
     }
     choose_device(settings.train.device)
-    _start(built, dataset)
+    news = _start(built, dataset, start, record)
     if target is not None and distributed.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
         files.write_record(target, record)
     try:
-        return _fit(Training(built, dataset, settings, record, target, options), resume=False)
+        return _fit(Training(built, dataset, settings, record, target, options, news), resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
         if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
@@ -219,8 +234,11 @@ def _load(
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
-def _start(built: Built, dataset: DataSet) -> None:
-    """Let the model start from the training data: their mean, and some examples where it wants any."""
+def _start(built: Built, dataset: DataSet, start: Initial | None, record: dict[str, Any]) -> str | None:
+    """Let the model start from the training data (their mean, some examples where it wants any), or from a run.
+
+    What was taken from that run goes into the record; the sentence that says so is returned.
+    """
     if dataset.info.is_array:
         built.model.start_from(dataset.train_mean())
     wanted = built.model.examples_wanted
@@ -228,6 +246,13 @@ def _start(built: Built, dataset: DataSet) -> None:
         order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
         some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
         built.model.start_from_examples(some.inputs)
+    if start is None:
+        return None
+    record["init"], sentence = start.give(built.model, tuple(record["settings"]["train"]["freeze"]))
+    other = start.other_meanings(dataset.info)
+    for doubt in ([sentence] if record["init"]["anew"] else []) + ([other] if other else []):
+        warnings.warn(doubt, stacklevel=3)
+    return None if record["init"]["anew"] else sentence
 
 
 def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
@@ -244,8 +269,10 @@ def _fit(job: Training, resume: bool) -> Run:
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
     shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
+    if job.news is not None:
+        shown.note(job.news)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("default", UserWarning)
         result = fit(
             built.model,
             built.stages,
@@ -256,7 +283,7 @@ def _fit(job: Training, resume: bool) -> Run:
             progress=shown,
             resume=resume,
         )
-    notes = [str(w.message) for w in caught] + result.warnings
+    notes = _each_once([*(str(w.message) for w in caught), *result.warnings])
     for note in notes:
         shown.note(f"warning: {note}")
     if is_sharded(built.model):
@@ -266,12 +293,23 @@ def _fit(job: Training, resume: bool) -> Run:
     record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
     run = Run(target if main else None, record, built, settings, job.dataset)
     if target is not None and main:
+        if job.record.get("result", {}).get("steps") not in (None, result.position.step):
+            (target / files.EVALUATION).unlink(missing_ok=True)  # it is of the weights before
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
         if options.get("pictures", True):
             run.write_figures()
             run.write_report()
     return run
+
+
+def _each_once(sentences: Sequence[str]) -> list[str]:
+    """Return the sentences, of those that differ in their figures alone the last.
+
+    >>> _each_once(["KL 0.2 is low", "a gap", "KL 0.1 is low"])
+    ['KL 0.1 is low', 'a gap']
+    """
+    return list({re.sub(r"\d[\d.,]*", "#", sentence): sentence for sentence in sentences}.values())
 
 
 def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
@@ -297,6 +335,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
         "held_out_n": held_out.n,
         "skipped_steps": result.skipped,
         "precision": result.precision,
+        **({"examples_at_once": at.rows_at_once} if at.rows_at_once else {}),
         "warnings": notes,
     }
     return finite(numbers | refusal)
@@ -311,27 +350,20 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )
-    settings = chosen.settings(given, record["settings"])
-    asked = settings.model_dump(mode="json")
-    for section, values in given.items():
-        for name, value in values.items():
-            before = record["settings"].get(section, {}).get(name)
-            if (section, name) == ("train", "device"):
-                continue  # a run goes on wherever there is a device
-            if asked[section].get(name) != before and record["given"].get(section, {}).get(name) != value:
-                raise UserError(
-                    f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
-                )
-    moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
-    settings = chosen.settings(moved, record["settings"])
+    settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
     if source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
+    dataset, settings = _load(chosen, settings, changes, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)
-    _start(built, dataset)
+    per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
+    record = longer(target, record, settings, changes, Plan(settings.train, (1.0,), per_epoch))
+    begun = steps_taken(target) > 0
+    _start(built, dataset, None if begun or "init" not in record else Initial.again(record["init"]["from"]), record)
+    if distributed.is_main():
+        files.write_record(target, record)
     return _fit(Training(built, dataset, settings, record, target, options), resume=True)
 
 

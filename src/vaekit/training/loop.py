@@ -349,7 +349,7 @@ class Fit:
         self.last_held_out = held
         place = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
         self._emit(place | held.record())
-        if self.at.stage_step > self.total / 3:
+        if self.total / 3 < self.at.stage_step < self.total:  # at the end comes the stage's last word on it
             self._say(self.warned.begin(held.watch.usage()))
         if held.n and held.score > self.at.best:
             self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0

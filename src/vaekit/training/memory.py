@@ -137,12 +137,12 @@ def settle(settings: TrainSettings, batch: Batch, trial: Trial) -> tuple[Parts, 
     """
     x, world = batch[0], distributed.world()
     each = -(-len(x) // world)
-    if not isinstance(x, Tensor) or settings.accumulate == 1 or each < 2 or len(x) < 2 * world:
+    if not isinstance(x, Tensor) or settings.accumulate == 1 or len(x) < 2 * world:
         return Parts(), None
-    whole = _whole_only(trial, batch)
     if settings.accumulate != "auto":
-        if whole is not None:
-            raise whole
+        reason = _whole_only(trial, batch)
+        if reason is not None:
+            raise reason
         return Parts(-(-each // settings.accumulate)), None
     free = free_memory(trial.device)
     if free is None or (x.is_floating_point() and PLENTY * x[:each].nbytes < SHARE * free):
@@ -156,9 +156,10 @@ def settle(settings: TrainSettings, batch: Batch, trial: Trial) -> tuple[Parts, 
     if at_once >= each:
         return Parts(), None
     facts = f"a step on {each} examples takes about {_size(one * each)}, and {_size(free)} of memory are free"
-    if whole is not None:
+    reason = _whole_only(trial, batch)
+    if reason is not None:
         most = at_once * world
-        return Parts(), f"warning: {facts}; {whole.what} needs the whole batch: lower --batch-size to {most} or less"
+        return Parts(), f"warning: {facts}; {reason.what} needs the whole batch: lower --batch-size to {most} or less"
     parts = -(-each // at_once)
     rows = -(-each // parts)
     return Parts(rows), f"{facts}: it is computed in {parts} parts of {rows} (train.accumulate; the same gradient)"

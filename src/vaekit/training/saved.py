@@ -19,10 +19,16 @@ from vaekit.training.average import WeightAverage
 from vaekit.training.optimiser import Adam
 from vaekit.training.state import Position
 
-LAST, BEST = "last.safetensors", "best.safetensors"
+CHECKPOINTS, LAST, BEST = "checkpoints", "last.safetensors", "best.safetensors"
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """A checkpoint: its tensors, and the facts in its header."""
+
+
+def steps_taken(folder: Path) -> int:
+    """Return how many steps the run in `folder` had taken at its last checkpoint; 0 without one."""
+    path = folder / CHECKPOINTS / LAST
+    return distributed.from_main(lambda: checkpoint.header(path).get("position", {}).get("step", 0))
 
 
 class Saved:
@@ -40,7 +46,7 @@ class Saved:
         device: torch.device,
         sharded: bool = False,
     ) -> None:
-        self.folder = None if folder is None else folder / "checkpoints"
+        self.folder = None if folder is None else folder / CHECKPOINTS
         self.model, self.objectives, self.device = model, objectives, device
         self._takes_part = distributed.is_main() or sharded
         self._best: dict[str, Tensor] = {}
