@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from training.toys import ToySource, adversarial, toy_vae, two_stages
+from training.toys import LATENT, D, ToySource, adversarial, toy_vae, two_stages
 from vaekit.collapse import LatentWatch, Usage, Warned, warning
+from vaekit.errors import UserError
+from vaekit.models.vae import VAE
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.training.log import read
@@ -161,6 +164,41 @@ def test_stages_share_out_the_steps_that_are_left() -> None:
     plan = Plan(TrainSettings(steps=100), (0.6, 0.3, 0.1), per_epoch=7)
     assert [plan.length(0, 0), plan.length(1, 60), plan.length(2, 90)] == [60, 30, 10]
     assert plan.length(2, 40) == 60 and plan.length(2, 100) == 1
+
+
+# --- frozen parts -------------------------------------------------------------------------------------------------
+
+
+def normed(seed: int = 0) -> VAE:
+    """Return the toy with batch normalisation, with and without weights, and dropout in both its networks."""
+    model: Any = toy_vae(seed)
+    for part, width in ((model.posterior, D), (model.likelihood, LATENT)):
+        first = part.net.layers[0]
+        part.net.layers[0] = nn.Sequential(
+            nn.BatchNorm1d(width, affine=False), first, nn.BatchNorm1d(first.out_features)
+        )
+    return model
+
+
+@pytest.mark.parametrize(("freeze", "part"), [("encoder", "posterior"), ("likelihood", "likelihood")])
+def test_batch_statistics_of_frozen_parts_stay(freeze: str, part: str) -> None:
+    model = normed()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, [Stage(negative_elbo())], ToySource(), settings(freeze=freeze, ema=0.5))
+    moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"posterior", "likelihood"} - {part}
+
+
+def test_a_stage_with_nothing_left_to_train_is_left_out() -> None:
+    """Of encoder and decoder, then decoder alone; a part that is not there and one that is all are refused."""
+    run = Fit(toy_vae(), two_stages(), ToySource(), settings(freeze="likelihood"))
+    assert [stage.name for stage in run.stages] == ["both"]
+    with pytest.raises(
+        UserError, match=r"train\.freeze=conv: this model has no such part; it has encoder, decoder, post"
+    ):
+        Fit(toy_vae(), two_stages(), ToySource(), settings(freeze="encoder conv"))
+    with pytest.raises(UserError, match="leaves nothing to train"):
+        Fit(toy_vae(), two_stages(), ToySource(), settings(freeze=("encoder", "decoder")))
 
 
 # --- collapse ----------------------------------------------------------------------------------------------------

@@ -352,7 +352,7 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
         )
     settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
-    if source == "memory":
+    if isinstance(source, str) and source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
     dataset, settings = _load(chosen, settings, changes, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
