@@ -72,7 +72,7 @@ class Trial:
     def needs(self, batch: Batch, rows: int, part: tuple[int, int] = WHOLE) -> int:
         """Return the bytes that `rows` examples on each process take; NeedsWholeBatch where `part` cannot be alone."""
         total = rows * part[1] * distributed.world()
-        x, y = (None if one is None else one[:total] for one in batch)
+        x, y = (None if one is None else one[:total].clone() for one in batch)  # not a view of the whole batch
 
         def losses() -> dict[str, Loss]:
             with self.autocast:
