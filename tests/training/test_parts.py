@@ -85,15 +85,25 @@ def test_a_step_in_parts_is_the_step_at_once(make: Callable[[], Model], accumula
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_with_noise_too_for_that_of_as_many_processes(parts: int) -> None:
+def test_with_noise_too_for_that_of_as_many_processes(parts: int, tmp_path: Path) -> None:
     """A whole step that draws row by row what the parts draw; two posterior samples an example, KL and all."""
     one, other = toy_vae(), toy_vae()
     objective = negative_elbo("linear 0.1 1 50%", k=2)
-    fit(one, [Stage(objective)], ToySource(), settings(accumulate=parts, batch_size=25, steps=9))
+
+    def train(model: VAE, accumulate: int) -> list[dict[str, Any]]:
+        folder = tmp_path / str(accumulate)
+        folder.mkdir()
+        made = settings(accumulate=accumulate, batch_size=25, steps=9, log_every=1)
+        fit(model, [Stage(objective)], ToySource(), made, folder=folder)
+        return [r for r in read(folder / "log.jsonl") if "loss" in r]
+
+    mine = train(one, parts)
     with drawing_as(parts, k=2):
-        fit(other, [Stage(objective)], ToySource(), settings(accumulate=1, batch_size=25, steps=9))
+        theirs = train(other, 1)
     for p, q in zip(one.parameters(), other.parameters()):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+    for name in ("loss", "elbo", "kl", "reconstruction", "grad_norm"):
+        assert [r[name] for r in mine] == pytest.approx([r[name] for r in theirs], rel=1e-3), name
     third = toy_vae()
     fit(third, [Stage(objective)], ToySource(), settings(accumulate=1, batch_size=25, steps=9))
     assert any((p - q).abs().max() > 1e-3 for p, q in zip(one.parameters(), third.parameters())), "no noise was drawn"
