@@ -37,8 +37,9 @@ def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str
     if run is not None and out.suffix.lower() == ".png" and not run.info.is_image and ".png" not in formats(run):
         others = " or FILE".join(suffix for suffix in suffixes if suffix != ".png")
         raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE{others}")
-    folder = FOLDER in suffixes and (out.is_dir() or not out.suffix)
-    suffix = FOLDER if folder else suffix_of(out, [suffix for suffix in suffixes if suffix != FOLDER])
+    suffix = suffix_of(out, [suffix for suffix in suffixes if suffix != FOLDER])
+    folder = suffix is None and FOLDER in suffixes and (out.is_dir() or not out.suffix)
+    suffix = FOLDER if folder else suffix
     if suffix is None:
         ends = " or ".join(suffix for suffix in suffixes if suffix != FOLDER)
         more = ", or name a folder, which gets a PNG for each" if FOLDER in suffixes else ""
@@ -77,13 +78,14 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[s
     """
     from vaekit.data.save import write_images, write_npz, write_pictures
 
-    if out.is_dir() or not out.suffix:
+    own = () if run.modality is None else run.modality.formats
+    if suffix_of(out, (*own, *ARRAYS)) is None:
         numbers = [f"{i:0{len(str(len(x) - 1))}d}" for i in range(len(x))]
         classes = run.class_names(y) if y is not None and y.ndim == 1 and run.info.classes else []
         inside = [f"{name.replace('/', '_')}/{i}" for name, i in zip(classes, numbers)]
         write_pictures(out, run.prepare.show(x), names or inside or numbers)
         return
-    if run.modality is not None and suffix_of(out, run.modality.formats):
+    if run.modality is not None and suffix_of(out, own):
         run.modality.write(out, run.prepare.invert(x), run.info)
     elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.show(x))
