@@ -15,6 +15,7 @@ from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.recipes.base import Recipe
+from vaekit.recipes.own import CUSTOM
 from vaekit.recipes.settings import PARTS, Nested
 from vaekit.runs import folder as files
 from vaekit.runs.run import Run
@@ -58,6 +59,13 @@ class Initial:
         return Initial.of(name)
 
     @property
+    def recipe(self) -> str:
+        """The recipe of a run for which none is named: that run's."""
+        if self.record["recipe"] == CUSTOM:
+            raise UserError(f"the run in {self.name} is of a hand-made model: pass the model that takes its weights")
+        return self.record["recipe"]
+
+    @property
     def source(self) -> str:
         """The data that a run trains on when none are named: that run's."""
         source = self.record["data"]["source"]
@@ -70,8 +78,8 @@ class Initial:
 
         The likelihood is chosen by the data anew, unless it was given.
         """
-        given = self.record["given"].get("model", {})
-        if recipe.name == self.record["recipe"]:
+        given = {} if recipe.name == CUSTOM else self.record["given"].get("model", {})
+        if recipe.name == self.record["recipe"] != CUSTOM:
             kept = {name: value for name, value in self.record["settings"]["model"].items() if name != "likelihood"}
             return {"model": kept | {name: given[name] for name in given if name == "likelihood"}}
         options = {name for registry in PARTS for entry in registry for name in entry.options}

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
+from torch import nn
 
 from vaekit import distributed
-from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import default_source, load_for
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
+from vaekit.runs.outcome import each_once, result_of
+from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
 from vaekit.training.dtensor import is_sharded, whole
+from vaekit.training.hooks import Callback, Metric
 from vaekit.training.labelled_source import LabelledSource
-from vaekit.training.log import LOGGERS
+from vaekit.training.log import LOGGERS, Kept
 from vaekit.training.loop import fit
 from vaekit.training.plan import Plan
 from vaekit.training.progress import Progress, for_terminal
 from vaekit.training.saved import steps_taken
-from vaekit.training.state import FitResult
 
 START_SEED = 774
 
@@ -59,6 +61,9 @@ class Shortcuts(TypedDict, total=False):
 class Options(Shortcuts, total=False):
     """What `train` takes by name, beside where the run is kept."""
 
+    objective: Any
+    metrics: Mapping[str, Metric] | Iterable[Metric]
+    callbacks: Iterable[Callback]
     set: Mapping[str, Any] | Sequence[str]
     progress: bool
     loggers: Sequence[str]
@@ -79,7 +84,7 @@ class Training:
 
 
 def train(
-    recipe: str | None = None,
+    recipe: str | nn.Module | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
@@ -93,7 +98,8 @@ def train(
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
     Args:
-        recipe: the variant's name; `vaekit recipes` lists them.
+        recipe: the variant's name, which `vaekit recipes` lists; or a model of one's own, a `vaekit.VAE` of any modules
+            or another `vaekit.Model`, which is trained in place from the weights that it has.
         data: a known set, a path, arrays, frames or texts.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
         resume: go on with the run in `out`: one that was cut short, or, with more `epochs` or `steps`, one that ended.
@@ -103,7 +109,8 @@ def train(
         options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as
             `init` has them, e.g. "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4}
             or ["objective.beta=4"]. `progress` shows a bar, `loggers` names further ones ("tensorboard"),
-            `pictures=False` draws no figures and writes no report.
+            `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
+            `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -116,23 +123,25 @@ def train(
     torch.Size([4, 1, 8, 8])
     """
     distributed.start()
-    given = _given(options)
+    given = given_settings(options)
     target = None if out is None else Path(out)
     if resume or _goes_on(target):
         return _resume(target, recipe, data, given, options)
-    distributed.from_main(lambda: _check_target(target, overwrite))
+    distributed.from_main(lambda: files.check_target(target, overwrite))
     _check_loggers(options.get("loggers", ()))
     start = None if init is None else Initial.of(init)
-    chosen = RECIPES[recipe or (start.record["recipe"] if start else "vae")].part
+    chosen = _recipe(start.recipe if recipe is None and start else recipe, options)
+    _check_own(chosen, given, options)
     under = None if start is None else start.settings(chosen)
     settings = chosen.settings(given, under)
-    if settings.train.freeze and start is None:
+    if settings.train.freeze and start is None and chosen.name != CUSTOM:
         raise UserError("train.freeze keeps weights that are random: name the run to take them from (--init RUN)")
     source = (default_source(chosen.name) if start is None else start.source) if data is None else data
     dataset, settings = _load(chosen, settings, given, source, under)
-    built = build(chosen, settings, dataset.info)
+    built = _watched(build(chosen, settings, dataset.info), options)
     record = {
         "recipe": chosen.name,
+        **({"model": model_record(built.model)} if chosen.name == CUSTOM else {}),
         "settings": settings.model_dump(mode="json"),
         "given": given,
         "data": {
@@ -148,7 +157,7 @@ def train(
         "status": "running",
     }
     choose_device(settings.train.device)
-    news = _start(built, dataset, start, record)
+    news = _start(chosen, built, dataset, start, record)
     if target is not None and distributed.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
@@ -160,6 +169,34 @@ def train(
         if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
             shutil.rmtree(target)
         raise
+
+
+def _recipe(recipe: Any, options: Options) -> Recipe:
+    """Return the recipe of a name, or the one that a hand-made model stands in for."""
+    if recipe is None or isinstance(recipe, str):
+        if options.get("objective") is not None:
+            raise UserError("an objective goes with a model of your own; a recipe has its own, which settings change")
+        return RECIPES[recipe or "vae"].part
+    return own_recipe(recipe, options.get("objective"))
+
+
+def _check_own(chosen: Recipe, given: Nested, options: Options) -> None:
+    """Refuse settings that a hand-made model has no use for."""
+    if chosen.name != CUSTOM:
+        return
+    if given.get("model"):
+        raise UserError(f"model.{next(iter(given['model']))} is a setting of recipes; change the model itself instead")
+    if given.get("objective") and options.get("objective") is not None:
+        name = next(iter(given["objective"]))
+        raise UserError(f"objective.{name} is a setting of the negative ELBO, and the objective is your own")
+    if given.get("train", {}).get("shard"):
+        raise UserError("the weights of a hand-made model cannot be shared out over processes; leave train.shard out")
+
+
+def _watched(built: Built, options: Options) -> Built:
+    """Return the parts with the caller's metrics and callbacks in every stage."""
+    metrics, callbacks = options.get("metrics", ()), options.get("callbacks", ())
+    return replace(built, stages=own_stages(list(built.stages), metrics, callbacks))
 
 
 def _goes_on(target: Path | None) -> bool:
@@ -183,7 +220,7 @@ def _processes() -> dict[str, Any]:
     )
 
 
-def _given(options: Options) -> Nested:
+def given_settings(options: Options) -> Nested:
     """Return the settings that the options give, by section."""
     changes, sets = options.get("set", ()), Nested()
     if isinstance(changes, Mapping):
@@ -197,23 +234,6 @@ def _given(options: Options) -> Nested:
     names = Shortcuts.__annotations__
     short = {name: value for name, value in options.items() if name in names and value is not None}
     return merge(sets, {"train": short} if short else {})
-
-
-def _check_target(target: Path | None, overwrite: bool) -> None:
-    if target is None:
-        return
-    above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
-    if above != target:
-        if not above.is_dir():
-            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder")
-    if (target / files.RECORD).exists():
-        if not overwrite:
-            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
-    elif any(not path.name.startswith(".run.") for path in target.iterdir()):
-        raise UserError(f"{target} is not empty and is not a run folder; name another")
 
 
 def _check_loggers(names: Sequence[str]) -> None:
@@ -234,18 +254,16 @@ def _load(
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
-def _start(built: Built, dataset: DataSet, start: Initial | None, record: dict[str, Any]) -> str | None:
+def _start(chosen: Recipe, built: Built, dataset: DataSet, start: Initial | None, record: dict[str, Any]) -> str | None:
     """Let the model start from the training data (their mean, some examples where it wants any), or from a run.
 
-    What was taken from that run goes into the record; the sentence that says so is returned.
+    A hand-made model starts as it is, once it has seen that the data fit it. What was taken from a run goes into the
+    record; the sentence that says so is returned.
     """
-    if dataset.info.is_array:
-        built.model.start_from(dataset.train_mean())
-    wanted = built.model.examples_wanted
-    if wanted:
-        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
-        some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
-        built.model.start_from_examples(some.inputs)
+    if chosen.name == CUSTOM:
+        meet_data(built.model, dataset)
+    else:
+        _meet_examples(built, dataset)
     if start is None:
         return None
     record["init"], sentence = start.give(built.model, tuple(record["settings"]["train"]["freeze"]))
@@ -253,6 +271,16 @@ def _start(built: Built, dataset: DataSet, start: Initial | None, record: dict[s
     for doubt in ([sentence] if record["init"]["anew"] else []) + ([other] if other else []):
         warnings.warn(doubt, stacklevel=3)
     return None if record["init"]["anew"] else sentence
+
+
+def _meet_examples(built: Built, dataset: DataSet) -> None:
+    if dataset.info.is_array:
+        built.model.start_from(dataset.train_mean())
+    wanted = built.model.examples_wanted
+    if wanted:
+        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(START_SEED))
+        some = dataset.prepare.fixed(dataset.train.take(order[:wanted]), START_SEED)
+        built.model.start_from_examples(some.inputs)
 
 
 def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
@@ -266,6 +294,7 @@ def _fit(job: Training, resume: bool) -> Run:
     """Train, keep the weights and the result, and draw."""
     built, settings, target, options = job.built, job.settings, job.target, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
+    kept = Kept()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
     shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
@@ -279,19 +308,20 @@ def _fit(job: Training, resume: bool) -> Run:
             source,
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
+            loggers=[*(LOGGERS[name].part(target or Path()) for name in loggers), *([] if target else [kept])],
             progress=shown,
             resume=resume,
         )
-    notes = _each_once([*(str(w.message) for w in caught), *result.warnings])
+    notes = each_once([*(str(w.message) for w in caught), *result.warnings])
     for note in notes:
         shown.note(f"warning: {note}")
     if is_sharded(built.model):
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
+    record = job.record | {"status": "done", "result": result_of(built, result, notes, wall, per_epoch)}
     run = Run(target if main else None, record, built, settings, job.dataset)
+    run.records = kept.records
     if target is not None and main:
         if job.record.get("result", {}).get("steps") not in (None, result.position.step):
             (target / files.EVALUATION).unlink(missing_ok=True)  # it is of the weights before
@@ -303,15 +333,6 @@ def _fit(job: Training, resume: bool) -> Run:
     return run
 
 
-def _each_once(sentences: Sequence[str]) -> list[str]:
-    """Return the sentences, of those that differ in their figures alone the last.
-
-    >>> _each_once(["KL 0.2 is low", "a gap", "KL 0.1 is low"])
-    ['KL 0.1 is low', 'a gap']
-    """
-    return list({re.sub(r"\d[\d.,]*", "#", sentence): sentence for sentence in sentences}.values())
-
-
 def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     """Return the run's parts anew, on the processor, with the weights that the processes have shared out."""
     tensors = {name: whole(value).cpu() for name, value in checkpoint.model_tensors(built.model).items()}
@@ -320,35 +341,18 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     return fresh
 
 
-def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
-    at, held_out = result.position, result.held_out
-    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
-    numbers = {
-        "epochs": at.step // steps_per_epoch,
-        "steps": at.step,
-        "seconds": round(at.seconds, 3),
-        "wall_seconds": round(wall, 3),
-        "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
-        "parameters": sum(p.numel() for p in built.model.parameters()),
-        "elbo": held_out.elbo,
-        "elbo_stderr": held_out.stderr,
-        "held_out_n": held_out.n,
-        "skipped_steps": result.skipped,
-        "precision": result.precision,
-        **({"examples_at_once": at.rows_at_once} if at.rows_at_once else {}),
-        "warnings": notes,
-    }
-    return finite(numbers | refusal)
-
-
-def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, options: Options) -> Run:
+def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
     if target is None:
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
-    chosen = RECIPES[record["recipe"]].part
-    if recipe is not None and recipe != record["recipe"]:
+    own = recipe is not None and not isinstance(recipe, str)
+    if record["recipe"] == CUSTOM and not own:
+        raise UserError(f"{target} is a run of a hand-made model: resume it with vaekit.train(model, resume=True, …)")
+    chosen = _recipe(recipe if own else record["recipe"], options)
+    if recipe is not None and (CUSTOM if own else recipe) != record["recipe"]:
+        asked = CUSTOM if own else recipe
         raise UserError(
-            f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
+            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
         )
     settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
@@ -357,11 +361,11 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
     dataset, settings = _load(chosen, settings, changes, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
-    built = build(chosen, settings, dataset.info)
+    built = _watched(build(chosen, settings, dataset.info), options)
     per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
     record = longer(target, record, settings, changes, Plan(settings.train, (1.0,), per_epoch))
-    begun = steps_taken(target) > 0
-    _start(built, dataset, None if begun or "init" not in record else Initial.again(record["init"]["from"]), record)
+    again = "init" in record and steps_taken(target) == 0
+    _start(chosen, built, dataset, Initial.again(record["init"]["from"]) if again else None, record)
     if distributed.is_main():
         files.write_record(target, record)
     return _fit(Training(built, dataset, settings, record, target, options), resume=True)

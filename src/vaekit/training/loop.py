@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,16 @@ from torch import Tensor
 from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, seeded
-from vaekit.errors import TrainingFailed
 from vaekit.models.base import Model, evaluating
-from vaekit.objectives.base import MODEL, Loss
+from vaekit.objectives.base import MODEL, Loss, whole_loss
 from vaekit.schedules import annealed_in
-from vaekit.trace import Trace
+from vaekit.trace import Trace, measured
 from vaekit.training import sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import Grads, added, own_gradients, sum_gradients
+from vaekit.training.hooks import StepInfo
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger
 from vaekit.training.memory import Parts, Trial, explained
@@ -39,7 +39,7 @@ from vaekit.training.running_means import Sums
 from vaekit.training.saved import Saved, State
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source
-from vaekit.training.stages import Stage, make_optimisers, train_mode, without_frozen
+from vaekit.training.stages import Stage, check_bad_steps, make_optimisers, train_mode, without_frozen
 from vaekit.training.state import FitResult, Position
 from vaekit.training.validation import HeldOut, held_out
 
@@ -87,6 +87,7 @@ class Fit:
         self.saved = Saved(folder, self.model, objectives, self.device, self.sharded)
         self.jsonl: JsonLines | None = None
         self.last_held_out: HeldOut | None = None
+        self.ended = False
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
@@ -118,12 +119,14 @@ class Fit:
         for number in range(first, last + 1):
             self._start_stage(number, state if number == first else None)
             self._run_stage()
-            if number == last:
+            ends = self.ended or number == last
+            if ends:
                 # Before weights are chosen: from here the run goes on when it is taken up again to last longer.
                 self._save_checkpoint()
             self._finish_stage()
-            if number < last:
-                self.skipped_before += self._skipped()
+            if ends:
+                break
+            self.skipped_before += self._skipped()
         held = self.last_held_out or self._validate(averaged=False)
         if self.stage.trace is not None:
             held = self._of_the_model(held)
@@ -162,13 +165,9 @@ class Fit:
         """Settle in which parts a stage's steps are computed; one that is taken up again keeps what it had."""
         if (not new and self.settings.accumulate == "auto") or self.sharded:
             return
-        batch = next(self.source.train(self.settings.batch_size, seed=self.settings.seed, epoch=0, skip=0), None)
-        if batch is None:
-            return
-        trial = Trial(
-            self.make_trace, self.stage.objective, self.model, self.owners, self._autocast, self.settings.freeze
-        )
-        parts, sentence = settle_parts(self.settings, batch, trial)
+        freeze = self.settings.freeze
+        trial = Trial(self.make_trace, self.stage.objective, self.model, self.owners, self._autocast, freeze)
+        parts, sentence = settle_parts(self.settings, self.source, trial)
         self.at.rows_at_once = parts.rows
         if sentence is not None:
             self.progress.note(sentence)
@@ -185,7 +184,7 @@ class Fit:
     def _run_stage(self) -> None:
         self._clock = self._saved_at = time.monotonic()
         with deferred_interrupt() as self._interrupt:
-            while self.at.stage_step < self.total and not self._stopped_early():
+            while self.at.stage_step < self.total and not (self.ended or self._stopped_early()):
                 self._run_epoch()
 
     def _run_epoch(self) -> None:
@@ -203,7 +202,7 @@ class Fit:
             self._step(x, y)
             self.at.examples += len(x)
             self.at.batch += 1
-            if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
+            if self.ended or self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
                 break
             if self.at.stage_step % settings.log_every == 0:
                 self._record()
@@ -220,7 +219,7 @@ class Fit:
 
     def _end_epoch(self) -> None:
         self._record()
-        last = self.at.stage_step >= self.total
+        last = self.ended or self.at.stage_step >= self.total
         if self.at.batch == self.per_epoch:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         if last or self.at.epoch % self.settings.validate_every == 0:
@@ -243,10 +242,13 @@ class Fit:
             value.advance(step, self.total, self.per_epoch)
         with distributed.sharing(len(x), *place):
             grads: Mapping[str, Grads] | None = None
+            told: list[Loss] = []
             parts = Parts(self.at.rows_at_once).of(len(x))
             for part in range(parts):
                 with distributed.sharing(len(x), *place, part=(part, parts)) if parts > 1 else nullcontext():
-                    grads = added(grads, self._gradients(distributed.deal(x), distributed.deal(y)))
+                    own, loss = self._gradients(distributed.deal(x), distributed.deal(y))
+                grads = added(grads, own)
+                told.append(loss)
             assert grads is not None
             self.counted += 1
             self._move(grads, step)
@@ -255,8 +257,14 @@ class Fit:
             self.average.update()
         self.at.stage_step += 1
         self.at.step += 1
+        if self.stage.callbacks:
+            epoch = self.at.epoch + (self.at.batch + 1) / self.per_epoch
+            loss = whole_loss(told)
+            info = StepInfo(self.at.step, epoch, self.stage.name, self.model, loss.total, loss.parts)
+            answers = [callback(info) for callback in self.stage.callbacks]
+            self.ended = distributed.any_of(any(answer is True for answer in answers))
 
-    def _gradients(self, x: Any, y: Tensor | None) -> Mapping[str, Grads]:
+    def _gradients(self, x: Any, y: Tensor | None) -> tuple[Mapping[str, Grads], Loss]:
         with self._autocast:
             trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
         # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
@@ -265,7 +273,9 @@ class Fit:
             self.bounded = distributed.first_text(bounds.refusal(trace)) is None
         self._account(trace, losses)
         del trace  # what it holds beside the graph goes back before gradients want room
-        return own_gradients(losses, self.owners, self.stage.objective, self.sharded)
+        own = losses[MODEL]
+        grads = own_gradients(losses, self.owners, self.stage.objective, self.sharded)
+        return grads, Loss(own.total.detach(), own.parts)
 
     def _move(self, grads: Mapping[str, Grads], step: int) -> None:
         flags = (self._interrupt.is_set(), self._time_to_save())
@@ -312,7 +322,7 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        self._check_bad_steps()
+        check_bad_steps(self.optimisers, self.settings, self.at.step)
 
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
@@ -324,16 +334,6 @@ class Fit:
     def _skipped(self) -> int:
         return int(sum(float(o.skipped) for o in self.optimisers.values()))
 
-    def _check_bad_steps(self) -> None:
-        for player, optimiser in self.optimisers.items():
-            bad = int(optimiser.in_a_row)
-            if bad >= self.settings.max_bad_steps:
-                raise TrainingFailed(
-                    f"{bad} steps in a row had a gradient that was not finite or too large (player '{player}', step "
-                    f"{self.at.step}): lower the learning rate (--set train.lr={self.settings.lr / 3:.2g}), clip "
-                    "gradients (--set train.clip=10), or check the data for extreme values"
-                )
-
     # -- held-out evaluation --------------------------------------------------------------------------------------
 
     def _validate(self, averaged: bool = True) -> HeldOut:
@@ -342,13 +342,18 @@ class Fit:
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), average.applied() if average else nullcontext():
             return held_out(
-                self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
+                self.make_trace,
+                self.stage.objective,
+                batches,
+                seed,
+                bounded=self.stage.of_data,
+                device=self.device,
+                metrics={name: partial(measured, own, self.model) for name, own in self.stage.metrics.items()},
             )
 
     def _judge(self, held: HeldOut) -> None:
         self.last_held_out = held
-        place = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
-        self._emit(place | held.record())
+        self._emit({"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name} | held.record())
         if self.total / 3 < self.at.stage_step < self.total:  # at the end comes the stage's last word on it
             self._say(self.warned.begin(held.watch.usage()))
         if held.n and held.score > self.at.best:

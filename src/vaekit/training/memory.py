@@ -26,7 +26,7 @@ from vaekit.models.base import Model
 from vaekit.objectives.base import Loss, Objective
 from vaekit.training.gradient_sync import own_gradients
 from vaekit.training.settings import TrainSettings
-from vaekit.training.source import Batch
+from vaekit.training.source import Batch, Source
 from vaekit.training.stages import Tracer, train_mode
 
 SHARE = 0.5
@@ -130,11 +130,12 @@ def kept_bytes(compute: Callable[[], Any], without: Sequence[Tensor]) -> int:
     return sum(kept.values())
 
 
-def settle(settings: TrainSettings, batch: Batch, trial: Trial) -> tuple[Parts, str | None]:
+def settle(settings: TrainSettings, source: Source, trial: Trial) -> tuple[Parts, str | None]:
     """Return in which parts a stage's steps are computed, and a sentence where that is worth one.
 
-    `batch` is a whole one, of all processes. A number given by hand is taken, or is a NeedsWholeBatch.
+    A number given by hand is taken, or is a NeedsWholeBatch.
     """
+    batch = next(source.train(settings.batch_size, seed=settings.seed, epoch=0, skip=0), ((), None))
     x, world = batch[0], distributed.world()
     each = -(-len(x) // world)
     if not isinstance(x, Tensor) or settings.accumulate == 1 or len(x) < 2 * world:
