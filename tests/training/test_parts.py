@@ -258,3 +258,35 @@ def test_free_memory_is_what_the_container_leaves(tmp_path: Path) -> None:
     for limit, free in (("max\n", None), ("5000\n", 4300), ("700\n", 0)):
         (tmp_path / "memory.max").write_text(limit)
         assert devices._free_in_container(tmp_path) == free
+
+
+def test_callbacks_are_told_the_loss_of_the_whole_step() -> None:
+    """Of a deterministic model, so that it is the same at once and in parts."""
+    told: dict[int, list[float]] = {1: [], 3: []}
+    for parts, losses in told.items():
+        stage = Stage(
+            Objective(Reconstruction()),
+            bounded=False,
+            callbacks=(
+                lambda info, losses=losses: losses.extend([float(info.loss), float(info.terms["reconstruction"])]),
+            ),
+        )
+        fit(deterministic(), [stage], ToySource(), settings(accumulate=parts, steps=5))
+    assert len(told[1]) == 10 and told[3] == pytest.approx(told[1], rel=1e-4)
+
+
+def test_large_examples_are_scored_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held-out batches, and whatever is computed of a trained model: all rows once, in order, and the same numbers."""
+    from vaekit.data import batches as data_batches
+    from vaekit.data.dataset import Split
+    from vaekit.inference import batched
+    from vaekit.inference import batches as model_batches
+
+    model, x = toy_vae(), toy_data(30)
+    whole = batched(model, model.features, x)
+    monkeypatch.setattr(data_batches, "VALUES", 8 * D)
+    for made in (data_batches.eval_batches(Split(x), 500), model_batches(model, x)):
+        parts = [part for part, _ in made]
+        assert [len(part) for part in parts] == [8, 8, 8, 6] and torch.equal(torch.cat(parts), x)
+    assert torch.allclose(batched(model, model.features, x), whole, atol=1e-6)
+    assert data_batches.at_once(torch.zeros(1, 100 * D)) == 1
