@@ -388,7 +388,7 @@ def test_a_run_is_loaded_by_what_the_caller_names(kept: Path, module: Any) -> No
         ("broken.py:make", "broken.py cannot be imported (ZeroDivisionError"),
         (lambda: make(3), "does not fit this model"),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_a_module_that_does_not_fit_is_one_sentence(kept: Path, module: Any, says: str) -> None:
     Path("broken.py").write_text("1 / 0", encoding="utf-8")
