@@ -29,6 +29,8 @@ class Cells:
     codes: np.ndarray
     levels: tuple[str, ...] = ()
     """The order of its levels, where the source says it (an ordered categorical of a data frame)."""
+    numbers: bool = False
+    """Whether the texts are those of numbers in memory, and so in no other form than Python's."""
 
     def text(self, row: int) -> str:
         """Return a cell, "" where it is missing."""
@@ -223,11 +225,12 @@ def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
         for text in texts:
             coder.add(text.removesuffix(".0") if whole else text)
         own = np.frombuffer(coder.codes, np.int32)[codes.reshape(-1)]
-        return Cells(name, coder.texts, own.copy(), levels)
-    for value in plain.tolist():
+        return Cells(name, coder.texts, own.copy(), levels, numbers=plain.dtype.kind != "M")
+    every = plain.tolist()
+    for value in every:
         coder.add(_as_text(value))
     cells = coder.cells()
-    cells.levels = levels
+    cells.levels, cells.numbers = levels, all(value is None or isinstance(value, int | float) for value in every)
     return cells
 
 
