@@ -344,7 +344,9 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     chosen = _recipe(recipe if own else record["recipe"], options)
     if recipe is not None and (CUSTOM if own else recipe) != record["recipe"]:
         asked = CUSTOM if own else recipe
-        raise UserError(f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe")
+        raise UserError(
+            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
+        )
     settings = chosen.settings(given, record["settings"])
     asked = settings.model_dump(mode="json")
     for section, values in given.items():
