@@ -34,7 +34,12 @@ def write(graph: Any, path: Path) -> Any:
     """Write a graph in a form, and return what is to be read."""
     rows = [(a, b, facts["weight"]) for a, b, facts in graph.edges(data=True)]
     array = networkx.to_numpy_array(graph)
+    names = list(graph.nodes)
+    named = [["", *names], *([name, *map(str, row)] for name, row in zip(names, array))]
     written: dict[str, Callable[[], Any]] = {
+        ".matrix": lambda: path.write_text("\n".join(" ".join(map(str, row)) for row in array)),
+        ".named": lambda: path.write_text("\n".join(",".join(row) for row in named)),
+        ".headed": lambda: path.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in array)])),
         ".csv": lambda: path.write_text("source,target\n" + "".join(f'"{a}",{b}\n' for a, b, _ in rows)),
         ".txt": lambda: path.write_text("from;to;weight\n" + "".join(f"{a};{b};{w}\n" for a, b, w in rows)),
         ".tsv": lambda: path.write_text("".join(f"{a}\t{b}\t{w}\n" for a, b, w in rows)),
@@ -61,7 +66,21 @@ def write(graph: Any, path: Path) -> Any:
     return sources[path.name]
 
 
-FORMS = [".csv", ".txt", ".tsv", ".edges", ".gz", ".edgelist", ".gml", ".graphml", ".npy", ".npz"]
+FORMS = [
+    ".csv",
+    ".txt",
+    ".tsv",
+    ".edges",
+    ".gz",
+    ".edgelist",
+    ".gml",
+    ".graphml",
+    ".npy",
+    ".npz",
+    ".matrix",
+    ".named",
+    ".headed",
+]
 FORMS += ["graph", "graphs", "array", "arrays", "tensor", "sparse", "pairs"]
 
 

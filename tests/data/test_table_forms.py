@@ -293,6 +293,8 @@ def test_the_index_that_data_frames_write_is_left_out(tmp_path: Path) -> None:
     path.write_text(",a,b\n" + "".join(f"{i},{i}.5,{2 * i}\n" for i in range(5)))
     table = read_numbers(path)
     assert table.columns == ("a", "b") and table.x[:, 1].tolist() == [0, 2, 4, 6, 8]
+    path.write_text("a,b,\n1,2,\n3,4,\n")
+    assert read_numbers(path).x.tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("codec", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32"])

@@ -19,6 +19,22 @@ from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
 
+NOT_TABLES = (
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".feather",
+    ".dta",
+    ".sav",
+    ".pkl",
+    ".pickle",
+    ".zip",
+)
+"""Suffixes of files that hold tables and are not read."""
+
 
 @dataclass
 class Cells:
@@ -92,8 +108,8 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
             raise UserError(f"there is no table {path}; check the path")
         if path.suffix.lower() in (".parquet", ".pq"):
             return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
-        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-            raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
+        if path.suffix.lower() in NOT_TABLES:
+            raise UserError(f"{path} is not a CSV or Parquet file; save it as CSV")
         return _csv(path, words, bad_rows, header)
     if isinstance(source, Mapping):
         return _named_columns(source, "memory", "memory", words)
