@@ -174,7 +174,7 @@ def test_an_objective_may_be_plain_functions() -> None:
     shrunk = seeded_model()
     vaekit.fit(shrunk, bits(), [loss, vaekit.term(shrink, weight=20.0)], epochs=5, lr=0.05)
     vaekit.fit(same, bits(), loss, epochs=5, lr=0.05)
-    x = bits()
+    x = bits().to(next(same.parameters()).device)
     assert shrunk.features(x).square().sum() < 0.5 * same.features(x).square().sum()
 
 
@@ -229,7 +229,7 @@ def test_a_resumed_fit_ends_where_one_that_was_not_cut_short_does(tmp_path: Path
     again = make()
     vaekit.fit(again, loader, folder=tmp_path / "fit", resume=True, **settings)
     for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+        assert torch.equal(value.cpu(), again.state_dict()[name].cpu()), name
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
