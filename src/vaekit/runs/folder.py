@@ -13,7 +13,7 @@ from vaekit.atomic import write_json
 from vaekit.errors import UserError
 
 RECORD, WEIGHTS, LOG, EVALUATION = "run.json", "model.safetensors", "log.jsonl", "evaluation.json"
-REPORT, FIGURES, CHECKPOINTS = "report.html", "figures", "checkpoints"
+REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoints", "thresholds.json"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -18,16 +18,15 @@ from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
-from vaekit.inference import inference, joined, label_for
+from vaekit.inference import inference, joined
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
+from vaekit.runs.detection import DetectingRun
 from vaekit.runs.folder import EVALUATION, REPORT
-from vaekit.runs.latent import STUDIED, LatentRun
-from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
+from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.tasks import compressed_file, export, optimisation
-from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
 from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
@@ -40,7 +39,7 @@ from vaekit.tasks.table_imputation import TableImputation, impute_table
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(LatentRun):
+class Run(DetectingRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
@@ -85,61 +84,6 @@ class Run(LatentRun):
         return bool(parts)
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
-
-    def detect(
-        self,
-        data: Any = None,
-        *,
-        against: Any = None,
-        anomalous: Sequence[Any] | None = None,
-        score: str = "iw",
-        contamination: float = 0.05,
-        k: int = 64,
-        seed: int = 0,
-    ) -> Detection:
-        """Score examples by how strange they are to the model, and mark the share `contamination` that is strangest.
-
-        `score`: iw (-log p(x), nats), elbo, reconstruction, regret, complexity or distance; see vaekit.tasks.anomaly.
-        Where the truth is known the score is judged by it: `against` are further data, all of them anomalies, or
-        `anomalous` names the classes of `data` that are.
-        """
-        if score not in SCORES:
-            raise UserError(f"there is no anomaly score '{score}'; there are {', '.join(SCORES)}")
-        if against is not None and anomalous is not None:
-            raise UserError("'against' is anomalous data and 'anomalous' names anomalous classes; give one of them")
-        threshold([0.0], contamination)
-        split, truth = self.split(data), None
-        if anomalous is not None:
-            if split.y is None:
-                raise UserError("the data have no labels, which anomalous classes need; give labelled data")
-            truth = np.isin(split.y.numpy(), [self.class_number(name) for name in anomalous])
-            if truth.all() or not truth.any():
-                raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
-        if against is not None:
-            odd = self.split(against)
-            truth = np.arange(len(split) + len(odd)) >= len(split)
-            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
-            split = Split(joined([split.x, odd.x]), y)
-        scores = self.anomaly_scores(split, score, k=k, seed=seed)
-        limit = threshold(scores, contamination)
-        judged = {} if truth is None else judge(scores, truth, seed)
-        return Detection(score, scores, limit, scores > limit, truth, judged)
-
-    def anomaly_scores(
-        self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
-    ) -> np.ndarray:
-        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
-
-        `normal` (M, D) are the codes that "distance" measures from; by default those of the training split.
-        """
-        split, kind = self.split(data), self.info.kind
-        if score == "complexity" and kind not in ("binary", "levels", "unit"):
-            raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
-        levels = 2 if kind == "binary" else self.info.levels or 256
-        if score == "distance" and normal is None:
-            normal = self.codes(self.training(STUDIED))
-        y = label_for(self.model, split.y)
-        return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
 
     def impute(
         self,

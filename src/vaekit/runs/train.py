@@ -268,7 +268,10 @@ def _fit(job: Training, resume: bool) -> Run:
     if target is not None and main:
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
-        if options.get("pictures", True):
+        pictures = options.get("pictures", True)
+        if pictures or record["data"]["source"] == "memory":  # data in memory cannot be read again
+            run.keep_reference()
+        if pictures:
             run.write_figures()
             run.write_report()
     return run
