@@ -31,6 +31,7 @@ from vaekit.models.graph import GraphVAE
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
+from vaekit.runs.display import shown
 from vaekit.runs.folder import EVALUATION
 
 TEST_SEED = 777
@@ -324,7 +325,8 @@ class RunBase:
 
         A conditional model takes a label (a class name or number), or deals the classes out in turn.
         """
-        return self.prepare.show(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+        drawn = self.drawn(n, label, temperature=temperature, draw=draw, seed=seed)
+        return shown(self.prepare.show(drawn), None if self.info.is_array else self.lines)
 
     def drawn(
         self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0

@@ -21,9 +21,11 @@ from vaekit.explorer.server import PORT, serve
 from vaekit.inference import inference, joined
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
+from vaekit.report import notebook
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.detection import DetectingRun
+from vaekit.runs.display import Evaluation
 from vaekit.runs.folder import EVALUATION, REPORT
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.tasks import compressed_file, export, optimisation
@@ -74,7 +76,22 @@ class Run(DetectingRun):
         if self.path is not None and distributed.is_main():
             plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in results.items()}
             write_json(self.path / EVALUATION, self.evaluation() | plain)
-        return results
+        return Evaluation(results)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run: what it is, and the numbers that it has."""
+        result, numbers = self.record.get("result", {}), self.evaluation()
+        names = {"value": "elbo", "stderr": "elbo_stderr", "n": "held_out_n", "refused": "refused"}
+        held_out = {name: result[key] for name, key in names.items() if result.get(key) is not None}
+        entries = {"held-out elbo": held_out | {"unit": "nats/example"}} if result else {}
+        facts = {
+            "recipe": self.recipe,
+            "data": f"{self.info.name}, {' × '.join(map(str, self.info.shape))}, {self.info.kind}",
+            "examples": f"{self.info.n_train:,} train, {self.info.n_valid:,} held out, {self.info.n_test:,} test",
+            "parameters": f"{sum(p.numel() for p in self.model.parameters()):,}",
+            "folder": self.path or "in memory",
+        }
+        return notebook.facts(f"{self.recipe} on {self.info.name}", facts) + notebook.numbers(entries | numbers)
 
     def draw_tokens(self, sampling: Sampling) -> bool:
         """Have the run's likelihoods of sequences draw tokens so; False if it has none."""
@@ -312,17 +329,22 @@ class Run(DetectingRun):
         seen = ", made binary as the run does" if self.prepare.mode in ("stochastic", "fixed", "threshold") else ""
         return level.to(torch.uint8).numpy(), name + seen
 
-    def export(self, format: export.Format = "onnx") -> dict[str, bytes]:
+    def export(
+        self, format: export.Format = "onnx", *, parts: Sequence[export.Part] = export.PARTS
+    ) -> dict[str, bytes]:
         """Return encoder (x → mean and sd of q(z|x)) and decoder (z → mean of p(x|z)) as programs without vaekit.
 
-        `format`: "onnx", or "torch" (torch.export). Raises UserError for a model that the exporter cannot follow.
+        They take and give raw values: grey levels, the data's own units. Quantised codes are whole numbers. `format`:
+        "onnx", or "torch" (torch.export). Raises UserError for data or a part that no program can stand for; `parts`
+        asks for one alone. See docs/deployment.md.
         """
         facts = {
             "recipe": self.recipe,
             "model": self.fingerprint,
             "data": {"kind": self.info.kind, "levels": self.info.levels, "classes": list(self.info.classes)},
+            "facts": self.info.facts,
         }
-        return export.programs(self.model, self.info, facts, format)
+        return export.programs(self.model, self.info, self.prepare, facts, format, parts)
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
+from vaekit.report import notebook
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import default_source, load_for
@@ -32,7 +33,7 @@ from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS
 from vaekit.training.loop import fit
-from vaekit.training.progress import Progress, for_terminal
+from vaekit.training.progress import Notebook, Progress, for_terminal, in_notebook
 from vaekit.training.state import FitResult
 
 START_SEED = 774
@@ -54,7 +55,7 @@ class Options(Shortcuts, total=False):
     """What `train` takes by name, beside where the run is kept."""
 
     set: Mapping[str, Any] | Sequence[str]
-    progress: bool
+    progress: bool | None
     loggers: Sequence[str]
     pictures: bool
 
@@ -91,8 +92,9 @@ def train(
         resume: go on with the run in `out`, which was cut short.
         overwrite: replace the run in `out`.
         options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
-            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
-            further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
+            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, as notebooks do
+            unless it is False; `loggers` names further ones ("tensorboard", "mlflow", "wandb", "trackio");
+            `pictures=False` draws no figures and writes no report.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -206,7 +208,14 @@ def _check_loggers(names: Sequence[str]) -> None:
     for name in names:
         package = LOGGERS[name].facts.get("package")
         if package is not None and find_spec(package) is None:
-            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
+            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[{name}]'")
+
+
+def _config(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a tracker shows of a run beside its numbers: recipe, data and settings, by section.name."""
+    own = {"recipe": record["recipe"], "data": record["data"]["info"]["name"]}
+    sections = record["settings"].items()
+    return own | {f"{section}.{name}": value for section, part in sections for name, value in part.items()}
 
 
 def _load(
@@ -242,7 +251,7 @@ def _fit(job: Training, resume: bool) -> Run:
     built, settings, target, options = job.built, job.settings, job.target, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
-    shown = for_terminal() if options.get("progress") else Progress()
+    shown = _progress(options.get("progress"))
     started = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -252,7 +261,7 @@ def _fit(job: Training, resume: bool) -> Run:
             source,
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
+            loggers=[LOGGERS[name].part(target or Path(), _config(job.record)) for name in loggers],
             progress=shown,
             resume=resume,
         )
@@ -275,6 +284,13 @@ def _fit(job: Training, resume: bool) -> Run:
             run.write_figures()
             run.write_report()
     return run
+
+
+def _progress(wanted: bool | None) -> Progress:
+    """Return what shows how training goes: a bar in a notebook unless it is not wanted, elsewhere if it is."""
+    if in_notebook() and wanted is not False:
+        return Notebook(notebook.bar)
+    return for_terminal() if wanted else Progress()
 
 
 def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
