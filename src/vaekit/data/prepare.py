@@ -204,7 +204,7 @@ class Prepare(Plain):
             self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
             self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
         count = len(self.mean or ())
-        for shape in (x.shape[-1:], x.shape[-3:]):
-            if len(shape) in (1, 3) and math.prod(shape) == count:
+        for shape in (x.shape[-1:], x.shape[-3:], x.shape[-4:]):
+            if len(shape) in (1, 3, 4) and math.prod(shape) == count:
                 return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
         raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} numbers")

@@ -95,7 +95,7 @@ def samples(run: LatentRun) -> Any:
 
 def interpolation(run: LatentRun) -> Any:
     """Paths between test examples."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     x, y = _examples(run, 12)
     half = len(x) // 2
@@ -109,7 +109,7 @@ def traversals(run: LatentRun) -> Any:
         made = run.traverse(run.held_out, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
-    rows = made.x if run.info.is_image else made.x.reshape(*made.x.shape[:2], -1)
+    rows = made.x if run.info.has_picture else made.x.reshape(*made.x.shape[:2], -1)
     names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
     return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
@@ -117,7 +117,7 @@ def traversals(run: LatentRun) -> Any:
 
 def manifold(run: LatentRun) -> Any:
     """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     split = run.held_out
     label = None if split.y is None or not run.model.takes_label else run.class_names(split.y[:1])[0]

@@ -201,7 +201,8 @@ def _has_spread(q: Distribution, code: Tensor) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx.experimental.symbolic_shapes", "torch.export")]
+    names = ("torch.onnx", "onnxscript", "torch.fx.experimental.symbolic_shapes", "torch.export")
+    logs = [logging.getLogger(name) for name in names]
     before = [log.level for log in logs]
     for log in logs:
         log.setLevel(logging.CRITICAL)  # of libraries that are not needed, and of what is said in the error
