@@ -99,13 +99,13 @@ def test_the_far_device_gives_the_cpus_numbers(run: Run) -> None:
 @pytest.mark.parametrize("name", [entry.name for entry in RECIPES if entry.part.takes == "array"])
 def test_every_recipe_for_arrays_takes_them_or_says_why_not(name: str) -> None:
     settings = {key: value for key, value in examples.SETTINGS.get(name, {}).items() if key != "train.steps"}
-    y = np.arange(120) % 3
+    y = np.arange(160) % 3
     refusals = {"pixel-vae": "needs images", "very-deep-vae": "images", "vq-vae-2": "needs images"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if name in refusals:
             with pytest.raises(UserError, match=refusals[name]):
-                train(name, (blobs(), y), steps=2, set=settings, device="cpu", pictures=False)
+                train(name, (blobs(160), y), steps=2, set=settings, device="cpu", pictures=False)
             return
-        made = train(name, (blobs(), y), steps=2, set=settings, device="cpu", pictures=False)
+        made = train(name, (blobs(160), y), steps=2, set=settings, device="cpu", pictures=False)
     assert made.sample(2).shape == (2, 1, *SIDES) and made.reconstruct(made.test).shape[1:] == (1, *SIDES)

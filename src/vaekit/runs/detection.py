@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -160,19 +161,28 @@ class DetectingRun(LatentRun):
         if key not in kept:
             kept |= {key: self._reference(score, k, seed)}
             self._references = kept
-            if self.path is not None:
-                entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in kept.items()}
-                write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+            self._write()
         return kept[key]
 
     def keep_reference(self) -> None:
-        """Keep the reference of the default score, if it is quick to compute: the run then judges without its data."""
-        count = min(len(self.data.valid) or len(self.data.train), KEPT)
-        if count * 64 * self.info.dimensions <= AFFORDABLE:
-            try:
+        """Keep the reference of the default score, if it is quick to compute: the run then judges without its data.
+
+        A model that bounds nothing has none; other scores are computed when they are asked for.
+        """
+        try:
+            count = min(len(self.data.valid) or len(self.data.train), KEPT)
+            if count * 64 * self.info.dimensions <= AFFORDABLE:
                 self.reference()
-            except UserError:  # a model that bounds nothing; other scores are computed when they are asked for
-                return
+        except UserError:
+            pass
+        except Exception as error:  # it is to cost a trained run nothing
+            warnings.warn(f"no threshold for detect was kept: {type(error).__name__}: {error}", stacklevel=2)
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None and self._references:
+            entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in self._references.items()}
+            write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
 
     def _reference(self, score: str, k: int, seed: int) -> Reference:
         try:

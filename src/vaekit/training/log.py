@@ -59,6 +59,20 @@ class JsonLines:
         self._file.close()
 
 
+class Kept:
+    """Keep records in memory, for a run without a folder."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Keep one record, as a line of the file would."""
+        self.records.append(finite(dict(record)))
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def _package(module: str, extra: str) -> Any:
     return optional(module, f"the logger '{extra}' needs its package: pip install 'vaekit[{extra}]'")
 
