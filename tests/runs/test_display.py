@@ -89,7 +89,9 @@ def test_samples_are_pictures_and_still_a_tensor(run: Run) -> None:
     x: Any = run.sample(4)
     Tags(x._repr_html_())
     assert pixels(x._repr_html_()).std() > 1
-    white, black = (pixels(shown(torch.full((4, 1, 8, 8), v), None)._repr_html_()).mean() for v in (1.0, 0.0))
+    white, black = (
+        pixels(shown(torch.full((4, 1, 8, 8), v), lambda x: x, None)._repr_html_()).mean() for v in (1.0, 0.0)
+    )
     assert white > black + 100
     for plain in (x + 1, x[:2], x.clone(), x.numpy(), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         assert type(plain) in (torch.Tensor, np.ndarray)
@@ -101,8 +103,10 @@ def test_samples_are_pictures_and_still_a_tensor(run: Run) -> None:
 
 
 def test_samples_without_a_picture(run: Run) -> None:
-    assert shown(torch.zeros(2, 5, 4, 4), None)._repr_html_() is None  # five channels: the numbers are shown
-    assert pixels(shown(torch.rand(3, 6), None)._repr_html_()).std() > 1
+    assert (
+        shown(torch.zeros(2, 5, 4, 4), lambda x: x, None)._repr_html_() is None
+    )  # five channels: the numbers are shown
+    assert pixels(shown(torch.rand(3, 6), lambda x: x, None)._repr_html_()).std() > 1
     rows = train("tabular-vae", examples.source("tabular-vae"), steps=2, set=dict(examples.SETTINGS["tabular-vae"]))
     drawn: Any = rows.sample(30)
     cells = Tags(drawn._repr_html_()).cells

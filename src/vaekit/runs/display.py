@@ -27,20 +27,21 @@ class Evaluation(dict[str, Result]):
 class Samples(Tensor):
     """A tensor of examples that a notebook shows; whatever is computed with it is a plain tensor.
 
-    >>> x = shown(torch.zeros(2, 1, 4, 4), None)
+    >>> x = shown(torch.zeros(2, 1, 4, 4), lambda x: x, None)
     >>> type(x).__name__, type(x + 1).__name__, "data:image/png" in x._repr_html_()
     ('Samples', 'Tensor', True)
     """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
-    lines: Callable[[Tensor], list[str]] | None = None
+    picture: Callable[[Tensor], Tensor]
+    lines: Callable[[Tensor], list[str]] | None
 
     def _repr_html_(self) -> str | None:
         plain = self.as_subclass(Tensor)
         try:
             if self.lines is not None:
                 return notebook.lines(self.lines(plain))
-            return notebook.picture(figures.png(figures.samples(plain[:SHOWN].numpy(), title=None)))
+            return notebook.picture(figures.png(figures.samples(self.picture(plain[:SHOWN]).numpy(), title=None)))
         except UserError:
             return None  # no picture: five channels, say
 
@@ -51,10 +52,13 @@ class Samples(Tensor):
         return self.as_subclass(Tensor).clone()
 
 
-def shown(x: Any, lines: Callable[[Tensor], list[str]] | None) -> Any:
-    """Return a tensor of examples as one that a notebook shows, by lines where there are any; others as they are."""
+def shown(x: Any, picture: Callable[[Tensor], Tensor], lines: Callable[[Tensor], list[str]] | None) -> Any:
+    """Return a tensor of examples as one that a notebook shows, by `lines` where there are any, else by `picture`.
+
+    `picture` brings the examples to [0, 1]. What is no tensor comes back as it is.
+    """
     if not isinstance(x, Tensor):
         return x
     made = x.as_subclass(Samples)
-    made.lines = lines
+    made.picture, made.lines = picture, lines
     return made
