@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vaekit import report
 from vaekit.collapse import Usage
@@ -134,7 +135,7 @@ def _held_out(run: RunBase) -> report.Number:
     )
 
 
-def _standardised(result: dict[str, Any]) -> str:
+def _standardised(result: Mapping[str, Any]) -> str:
     value = result.get("elbo_standardised")
     return "" if value is None else f"standardised={value:.3g}"
 
