@@ -71,7 +71,7 @@ def gather(run: RunBase) -> report.RunReport:
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
-        "data": f"{info.name}, {of}{shape}, {info.kind}",
+        "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
         "latent": str(run.settings.model.latent),
