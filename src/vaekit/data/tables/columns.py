@@ -56,7 +56,7 @@ def fit(frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bo
         facts |= {"mean": float(values.mean()), "sd": float(values.std()) or 1.0}
         return facts | {"log_mean": float(logs.mean()), "log_sd": float(logs.std()) or 1.0}
     mean, sd = float(values.mean()), float(values.std())
-    return facts | {"mean": mean, "sd": sd if sd > 1e-9 * (1 + abs(mean)) else 1.0}
+    return facts | {"mean": mean, "sd": sd if sd > 1e-9 * abs(mean) else 1.0}
 
 
 def _form(cells: Cells, kind: str, detail: str, comma: bool) -> Facts:
