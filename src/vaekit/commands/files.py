@@ -72,7 +72,7 @@ def file_names(split: Split) -> list[str] | None:
 
 
 def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[str] | None = None) -> None:
-    """Write examples `x`, as the model makes them, in the form that the suffix names.
+    """Write examples `x`, as `Run.sample` gives them, in the form that the suffix names.
 
     In a folder each picture has its name, else its number; those with labels lie in a folder a class, as data do.
     """
@@ -83,14 +83,13 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[s
         numbers = [f"{i:0{len(str(len(x) - 1))}d}" for i in range(len(x))]
         classes = run.class_names(y) if y is not None and y.ndim == 1 and run.info.classes else []
         inside = [f"{name.replace('/', '_')}/{i}" for name, i in zip(classes, numbers)]
-        write_pictures(out, run.prepare.show(x), names or inside or numbers)
-        return
-    if run.modality is not None and suffix_of(out, own):
-        run.modality.write(out, run.prepare.invert(x), run.info)
+        write_pictures(out, run.prepare.picture(x), names or inside or numbers)
+    elif run.modality is not None and suffix_of(out, own):
+        run.modality.write(out, x, run.info)
     elif out.suffix.lower() == ".png":
-        write_images(out, run.prepare.show(x))
+        write_images(out, run.prepare.picture(x))
     else:
-        write_npz(out, x=run.prepare.show(x), y=y)
+        write_npz(out, x=x, y=y)
 
 
 def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: Any) -> None:

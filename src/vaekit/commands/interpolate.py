@@ -55,7 +55,7 @@ def interpolate(
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
     elif opened.modality is not None and suffix in opened.modality.formats:
-        opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
+        opened.modality.write(out, paths.flatten(0, 1), opened.info)
     else:
-        write_drawn(out, figures.interpolation, paths, paths=paths)
+        write_drawn(out, figures.interpolation, opened.prepare.picture(paths), paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

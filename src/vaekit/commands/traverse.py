@@ -45,7 +45,7 @@ def traverse(
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
     split, (number,) = choose(opened, [example], use.data)
     made = opened.traverse(split, example=number, dimensions=chosen, top=top, steps=steps, reach=reach)
-    drawn = (made.x, [f"z{d}" for d in made.dimensions], made.kl, made.values)
+    drawn = (opened.prepare.picture(made.x), [f"z{d}" for d in made.dimensions], made.kl, made.values)
     arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
     write_drawn(out, figures.traversals, *drawn, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

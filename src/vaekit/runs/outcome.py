@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vaekit.atomic import finite
+from vaekit.data.info import DataInfo
 from vaekit.recipes.base import Built
 from vaekit.training.state import FitResult
 
@@ -20,10 +21,14 @@ def each_once(sentences: Sequence[str]) -> list[str]:
     return list({re.sub(r"\d[\d.,]*", "#", sentence): sentence for sentence in sentences}.values())
 
 
-def result_of(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
+def result_of(
+    built: Built, info: DataInfo, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int
+) -> dict[str, Any]:
     """Return the result that run.json keeps: lengths, times, the held-out score or why there is none, warnings."""
     at, held_out = result.position, result.held_out
-    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    more: dict[str, Any] = {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    if held_out.elbo is not None:
+        more = {"elbo_standardised": held_out.elbo + info.log_unit} if info.standardised else {}
     numbers: dict[str, Any] = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,
@@ -40,4 +45,4 @@ def result_of(built: Built, result: FitResult, notes: list[str], wall: float, st
         "warnings": notes,
         **({"metrics": held_out.metrics} if held_out.metrics else {}),
     }
-    return finite(numbers | refusal)
+    return finite(numbers | more)

@@ -25,7 +25,7 @@ from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import default_source, load_for
+from vaekit.runs.data import as_recorded, default_source, load_for
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
 from vaekit.runs.outcome import each_once, result_of
@@ -319,7 +319,8 @@ def _fit(job: Training, resume: bool) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {"status": "done", "result": result_of(built, result, notes, wall, per_epoch)}
+    outcome = result_of(built, job.dataset.info, result, notes, wall, per_epoch)
+    record = job.record | {"status": "done", "result": outcome}
     run = Run(target if main else None, record, built, settings, job.dataset)
     run.records = kept.records
     if target is not None and main:
@@ -359,7 +360,9 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     if isinstance(source, str) and source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
     dataset, settings = _load(chosen, settings, changes, source, record["settings"])
-    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
+    now = dataset.info.to_dict()
+    if any(now[name] != value for name, value in before.items() if name != "source"):
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = _watched(build(chosen, settings, dataset.info), options)
     per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
