@@ -84,7 +84,8 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[s
         classes = run.class_names(y) if y is not None and y.ndim == 1 and run.info.classes else []
         inside = [f"{name.replace('/', '_')}/{i}" for name, i in zip(classes, numbers)]
         write_pictures(out, run.prepare.picture(x), names or inside or numbers)
-    elif run.modality is not None and suffix_of(out, own):
+        return
+    if run.modality is not None and suffix_of(out, own):
         run.modality.write(out, x, run.info)
     elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.picture(x))

@@ -15,7 +15,7 @@ from vaekit.training.state import FitResult
 def each_once(sentences: Sequence[str]) -> list[str]:
     """Return the sentences, of those that differ in their figures alone the last.
 
-    >>> _each_once(["KL 0.2 is low", "a gap", "KL 0.1 is low"])
+    >>> each_once(["KL 0.2 is low", "a gap", "KL 0.1 is low"])
     ['KL 0.1 is low', 'a gap']
     """
     return list({re.sub(r"\d[\d.,]*", "#", sentence): sentence for sentence in sentences}.values())

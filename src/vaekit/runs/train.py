@@ -319,8 +319,10 @@ def _fit(job: Training, resume: bool) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    outcome = result_of(built, job.dataset.info, result, notes, wall, per_epoch)
-    record = job.record | {"status": "done", "result": outcome}
+    record = job.record | {
+        "status": "done",
+        "result": result_of(built, job.dataset.info, result, notes, wall, per_epoch),
+    }
     run = Run(target if main else None, record, built, settings, job.dataset)
     run.records = kept.records
     if target is not None and main:
