@@ -370,7 +370,9 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("module", [make, seeded_model(), "mine.py:make", "mine.py:standing"], ids=str)
+@pytest.mark.parametrize(
+    "module", [make, seeded_model(), "mine.py:make", "mine.py:standing"], ids=["function", "model", "file", "standing"]
+)
 def test_a_run_is_loaded_by_what_the_caller_names(kept: Path, module: Any) -> None:
     run = vaekit.load("run", module=module)
     assert torch.equal(run.encode(bits(5)), vaekit.Run.of(seeded_model(), bits()).encode(bits(5)))
