@@ -159,7 +159,9 @@ def test_graphs_of_an_edge_index() -> None:
     found = read_graphs(Indexed(4, x=torch.ones(4, 3), y=torch.tensor([0, 1, 1, 0])))
     assert found.edges.tolist() == [[0, 1], [1, 2], [2, 3]] and found.classes == ("0", "1") and not found.names
     assert found.features is not None and found.features.shape == (4, 3)
-    found = read_graphs([Indexed(3, x=torch.ones(3, 2), y=torch.tensor([1])), Indexed(2, x=torch.zeros(2, 2))])
+    found = read_graphs(
+        [Indexed(3, x=torch.ones(3, 2), y=torch.tensor([1])), Indexed(2, x=torch.zeros(2, 2), y=torch.tensor([0]))]
+    )
     assert found.sizes.tolist() == [3, 2] and found.edges.tolist() == [[0, 1], [1, 2], [3, 4]]
     assert found.features is not None and found.features[:, 0].tolist() == [1, 1, 1, 0, 0] and found.labels is None
     assert read_graphs(Indexed(3, num_nodes=None)).sizes.tolist() == [3]

@@ -91,7 +91,9 @@ def test_what_a_form_writes_it_reads(value: float, decimals: int, marks: Any, cu
     assert form.write(form.read(text) or 0.0, decimals) == text
 
 
-@pytest.mark.parametrize("texts", [["$5", "€4"], ["C101", "C202"], ["1,2,3", "4,5,6"], ["10.0.0.1", "10.0.0.2"], ["x"]])
+@pytest.mark.parametrize(
+    "texts", [["$5", "€4"], ["C101", "C202"], ["1,2,3", "4,5,6"], ["10.0.0.1", "10.0.0.2"], ["x"], ["(-5)", "(-6)"]]
+)
 def test_what_is_no_number_stays_text(texts: list[str]) -> None:
     assert form_of(texts)[1] < 1
 
