@@ -70,7 +70,7 @@ class Prepare(Plain):
     def __call__(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the model's view of a stored batch (B, *shape); draws, if any, come from `generator`."""
         if self.kind not in ARRAY_KINDS:
-            return trim(raw) if self.kind == "tokens" else raw
+            return trim(raw) if self.kind == "tokens" else self._standard(raw) if self.kind == "series" else raw
         if self.mode == "fixed":
             # data stored by this mode are already at the ends of the scale, where the draw is certain
             generator = torch.Generator(raw.device).manual_seed(self.seed)
@@ -87,7 +87,7 @@ class Prepare(Plain):
         Row i's noise depends on `seed` and i alone: neither batch size nor the order of other calls changes it.
         """
         if self.kind not in ARRAY_KINDS:
-            return split
+            return replace(split, x=self(split.x)) if self.kind == "series" else split
         generator = torch.Generator().manual_seed(seed)
         binary = self.kind == "binary"
         x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
@@ -111,7 +111,7 @@ class Prepare(Plain):
     def invert(self, x: Tensor) -> Tensor:
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
         if self.kind not in ARRAY_KINDS:
-            return x
+            return self._affine(x) if self.kind == "series" else x
         x = self._affine(x)
         if self.levels is None or self.mode == "as-is" or self.kind == "binary":
             return x
@@ -131,10 +131,10 @@ class Prepare(Plain):
     def show(self, x: Tensor) -> Tensor:
         """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's.
 
-        Tokens, tables and graphs come back as they are: their modality shows them.
+        Tokens, tables and graphs come back as they are: their modality shows them. Series are in the source's units.
         """
         if self.kind not in ARRAY_KINDS:
-            return x
+            return self._affine(x) if self.kind == "series" else x
         x = self._affine(x)
         if (self.low, self.high) != (0.0, 1.0):
             x = (x - self.low) / max(self.high - self.low, 1e-12)
@@ -203,6 +203,8 @@ class Prepare(Plain):
         if key not in self._tables:
             self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
             self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
+        if self.kind == "series":  # one for each channel of (..., C, T)
+            return self._tables[key].unsqueeze(-1), self._tables[f"sd {x.device}"].unsqueeze(-1)
         count = len(self.mean or ())
         for shape in (x.shape[-1:], x.shape[-3:]):
             if len(shape) in (1, 3) and math.prod(shape) == count:

@@ -140,7 +140,7 @@ class RunBase:
     def prepared(self, source: Any) -> Split:
         """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
         if not self.info.is_array and self.modality is not None:
-            return self.modality.encode(source, self.info, self.settings.data)
+            return self.prepare.fixed(self.modality.encode(source, self.info, self.settings.data), TEST_SEED)
         other = self._whole(source)
         if isinstance(self.modality, Audio):
             other = self.modality.matched(other, self.info)
