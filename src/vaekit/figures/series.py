@@ -43,8 +43,11 @@ def curves(
             if seen is not None:
                 _dots(ax, seen[i, c], facts, style.PALETTE[c])
         _dress(ax, i, len(values), facts, titles[i] if titles else "")
-    if values.shape[1] > 1:
-        fig.legend(loc="outside upper left", ncols=MOST_CHANNELS, fontsize=style.TICK, frameon=False)
+    count = values.shape[1]
+    if count > 1:
+        title = f"{MOST_CHANNELS} of {count} channels" if count > MOST_CHANNELS else None
+        how = {"ncols": MOST_CHANNELS, "fontsize": style.TICK, "title_fontsize": style.TICK, "frameon": False}
+        fig.legend(loc="outside upper left", title=title, alignment="left", **how)
     return fig
 
 
@@ -80,8 +83,12 @@ def _series(x: Any) -> np.ndarray:
     return values
 
 
+def _columns(count: int) -> int:
+    return 3 if count in (5, 6, 9) else min(COLUMNS, count)
+
+
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    columns = min(COLUMNS, count)
+    columns = _columns(count)
     fig = style.figure(2.25 * columns + 0.6, 1.7 * -(-count // columns) + 0.5)
     return fig, list(style.panels(fig, count, columns, shared=True))
 
@@ -108,5 +115,5 @@ def _dots(ax: Axes, values: np.ndarray, facts: Mapping[str, Any], colour: Any) -
 
 
 def _dress(ax: Axes, i: int, count: int, facts: Mapping[str, Any], title: str) -> None:
-    below = i + min(COLUMNS, count) >= count
+    below = i + _columns(count) >= count
     style.dress(ax, title, ("s" if facts.get("rate") else "step") if below else "", "", "both", small=True)

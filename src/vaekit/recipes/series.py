@@ -44,7 +44,7 @@ class SeriesModel(ModelSettings):
     reference="Kingma & Welling 2014, arXiv:1312.6114; missing cells: Mattei & Frellsen 2019, arXiv:1812.02633",
     takes="series",
     model={"scale": "channel"},
-    train={"batch_size": 64, "lr": 1e-3},
+    train={"batch_size": 64, "clip": 5.0},
 )
 def series_vae(settings: SettingsOf[SeriesModel, ObjectiveSettings], data: DataInfo) -> Built:
     """A VAE of time series, ragged and with gaps: convolutions, GRU or transformer; log p is given the length."""

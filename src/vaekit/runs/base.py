@@ -19,6 +19,7 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
@@ -307,7 +308,11 @@ class RunBase:
             ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         shown = joined([self.prepare.show(frame) for frame in frames])
-        return torch.stack(shown.split([len(frame) for frame in frames]), 1)
+        paths = torch.stack(shown.split([len(frame) for frame in frames]), 1)
+        if self.info.kind != "series":
+            return paths
+        first, last = (lengths_of(x).float().unsqueeze(1) for x in (a, b))
+        return stopped(paths, torch.lerp(first, last, torch.linspace(0, 1, steps)).round())
 
     def interpolate_examples(
         self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"

@@ -24,8 +24,9 @@ from vaekit.metrics.base import Result, evaluate
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.folder import EVALUATION, REPORT
-from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.latent import STUDIED
 from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
+from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
@@ -40,12 +41,10 @@ from vaekit.tasks.table_imputation import TableImputation, impute_table
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(LatentRun):
+class Run(SeriesRun):
     """A model with what it was trained on and how, and what can be done with it.
 
-    `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
-    test split), prepared examples (`run.test`, `run.prepared(…)`), or other data of the same kind: a name, a path,
-    arrays, frames, texts.
+    `vaekit.train` makes one, `vaekit.load` reads one from its folder. What methods take as `data` is as for `RunBase`.
 
     >>> import vaekit
     >>> run = vaekit.train("vae", "digits", steps=20)
@@ -151,7 +150,7 @@ class Run(LatentRun):
         seed: int = 0,
         where: str = "x",
     ) -> Imputation:
-        """Fill the NaN of arrays, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
+        """Fill NaN of arrays and series, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
 
         `method`: "resampling" (importance resampling) or "gibbs" (pseudo-Gibbs); see vaekit.tasks.imputation. A table
         may be a data frame, a dict of columns or a file. `where` names the data in errors.
@@ -162,6 +161,8 @@ class Run(LatentRun):
         if self.info.kind == "table":
             table = self.impute_table(data, **how)
             return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.gaps.numpy())
+        if self.info.kind == "series":
+            return self._imputed_series(data, **how)
         x = np.asarray(data, dtype=np.float64)
         rows, unit = with_gaps(self.info, self.prepare, x, where)
         lost = self._data is None and self.record["data"]["source"] == "memory"

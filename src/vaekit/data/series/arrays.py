@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vaekit.data.raw import as_array
-from vaekit.data.series.collection import Collection, Layout, Values, ended
+from vaekit.data.series.collection import Collection, Layout, Values
 from vaekit.errors import UserError
 
 Channels = Literal["auto", "first", "last"]
@@ -20,8 +20,7 @@ def of_memory(
 ) -> Collection:
     """Return series of an array (N, T), (N, T, C) or (N, C, T), or of a list of (T,), (T, C) or (C, T).
 
-    Steps at the end of an array's rows that are NaN in every channel are padding. Of two axes the shorter is that of
-    the channels, unless `channels` or a `layout` says which.
+    Of two axes the shorter is that of the channels, unless `channels` or a `layout` says which.
 
     Raises:
         UserError: there are other axes, objects, or no numbers.
@@ -43,8 +42,8 @@ def of_memory(
         raise UserError(f"{where}: every series is (T,), (T, C) or (C, T), all of them alike; these have {dims} axes")
     layout = _layout([one.shape for one in each], channels, layout, where)
     series = [one[None] if layout == "T" else one.T if layout == "TC" else one for one in each]
-    series = series if listed else [ended(one) for one in series]
-    return Collection("memory", where, series, _labels(y, len(each), where), layout=layout).checked()
+    labels = _labels(y, len(each), where)
+    return Collection("memory", where, series, labels, layout=layout, padded=not listed).checked()
 
 
 def _numbers(x: Any, where: str) -> Values:

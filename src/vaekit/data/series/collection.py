@@ -25,7 +25,8 @@ class Collection:
 
     `names` are those the source has for them (ids, files), else []; `labels` their classes, else []. `channels` are the
     channels' names. `layout` says how the source lays out one series: T, (T, C) or (C, T). `rate` is in steps a second,
-    where it is known; `test` is the source's own test split.
+    where it is known; `test` is the source's own test split. `padded`: they were rows of one width, in which missing
+    steps at the end may be padding.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Collection:
     layout: Layout = "T"
     rate: float | None = None
     test: Collection | None = None
+    padded: bool = False
 
     def __len__(self) -> int:
         return len(self.series)
@@ -76,6 +78,10 @@ class Collection:
         """Return the series' first `length` steps."""
         return replace(self, series=[one[:, :length] for one in self.series])
 
+    def unpadded(self) -> Collection:
+        """Return the series without the steps at their ends that no channel has a value for, if they were padded."""
+        return replace(self, series=[ended(one) for one in self.series], padded=False) if self.padded else self
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Each series' number of steps."""
@@ -103,6 +109,16 @@ def lengths_of(x: Tensor) -> Tensor:
     [2]
     """
     return (~torch.isinf(x).all(-2)).sum(-1)
+
+
+def stopped(x: Tensor, lengths: Tensor) -> Tensor:
+    """Return rows (..., C, T) with +inf after `lengths` (...,) steps.
+
+    >>> stopped(torch.zeros(2, 1, 3), torch.tensor([1, 3])).tolist()
+    [[[0.0, inf, inf]], [[0.0, 0.0, 0.0]]]
+    """
+    inside = torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[..., None, None]
+    return torch.where(inside, x, END)
 
 
 def unpadded(x: Tensor) -> list[Values]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.csv_files import LABEL_COLUMNS, MISSING, number_of, rows_of
-from vaekit.data.series.collection import Collection, Values, ended
+from vaekit.data.series.collection import Collection, Values
 from vaekit.data.series.grid import as_times, irregular, placed, step_of
 from vaekit.errors import UserError
 
@@ -120,5 +120,5 @@ def _wide(path: Path, lines: Sequence[tuple[int, list[str], str]], header: list[
         if label is not None:
             labels.append(row[label].strip())
         cells = [cell for j, cell in enumerate(row) if j != label]
-        series.append(ended(_column(cells, f"cell of line {number}", str(path))[None]))
-    return Collection(path.name.split(".")[0], str(path), series, labels).checked()
+        series.append(_column(cells, f"cell of line {number}", str(path))[None])
+    return Collection(path.name.split(".")[0], str(path), series, labels, padded=True).checked()

@@ -56,10 +56,10 @@ class Series(Modality):
         ([[[0.5, 1.5, nan]], [[2.5, inf, inf]]], [[1, 1], [3, 1]])
         """
         mine = settings_as(SeriesSettings, settings)
-        found = read_series(source, mine)
+        found = read_series(source, mine).unpadded()
         found, test = _cut(found, mine.length), None if found.test is None else _cut(found.test, mine.length)
         if test is not None:
-            warnings.warn(f"{found.source}: {test.source} beside it is the test split", stacklevel=2)
+            warnings.warn(f"{found.source}: {Path(test.source).name} beside it is the test split", stacklevel=2)
             if test.width != found.width:
                 raise UserError(f"{test.source} has {test.width} channels, and {found.source} {found.width}")
         every = [*found.series, *(() if test is None else test.series)]
@@ -107,7 +107,7 @@ class Series(Modality):
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other series as the run's own were, in the units of the source."""
         mine = settings_as(SeriesSettings, settings)
-        found = self.collected(source, info, mine)
+        found = self.collected(source, info, mine).unpadded()
         return Split(rows(found.series, info.shape[1]), _known(found, info.classes))
 
     def collected(self, source: Any, info: DataInfo, settings: DataSettings) -> Collection:
