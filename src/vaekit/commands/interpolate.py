@@ -51,6 +51,9 @@ def interpolate(
     paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
+    elif opened.modality is not None and opened.modality.path_picture is not None and suffix == ".png":
+        titles = [f"{a} to {b}" for a, b in zip(starts, stops)]
+        figures.save(opened.modality.path_picture(paths, opened.info.facts, titles, None), out)
     elif opened.modality is not None and suffix in opened.modality.formats:
         opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
     else:

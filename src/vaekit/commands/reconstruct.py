@@ -22,7 +22,9 @@ def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: 
     suffix = check_out(out, (*formats(opened), *((".png",) if opened.modality is None else ())))
     split = opened.split(use.data).first(n)
     made = opened.reconstruct(split)
-    if opened.modality is not None and suffix in opened.modality.formats:
+    if opened.info.kind == "series" and suffix == ".png":
+        figures.save(opened.draw_reconstructions(split), out)
+    elif opened.modality is not None and suffix in opened.modality.formats:
         write_examples(opened, out, made)
     else:
         x, shown = (opened.prepare.show(part).numpy() for part in (split.inputs, made))

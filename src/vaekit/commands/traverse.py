@@ -43,7 +43,11 @@ def traverse(
     check_out(out, ARRAYS, opened)
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
     made = opened.traverse(use.data, example=example, dimensions=chosen, top=top, steps=steps, reach=reach)
-    drawn = (made.x, [f"z{d}" for d in made.dimensions], made.kl, made.values)
+    names = [f"z{d}" for d in made.dimensions]
     arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
-    write_drawn(out, figures.traversals, *drawn, **arrays)
+    draw = None if opened.modality is None else opened.modality.path_picture
+    if draw is not None:
+        write_drawn(out, draw, made.x, opened.info.facts, names, made.values, **arrays)
+    else:
+        write_drawn(out, figures.traversals, made.x, names, made.kl, made.values, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

@@ -24,7 +24,8 @@ class Modality:
 
     `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
     that only it reads, `formats` those it writes (the default first); `default` a source that needs no download, or
-    None; `picture` draws examples, called with (examples, facts), or None.
+    None; `picture` draws examples, called with (examples, facts), or None; `path_picture` draws rows of decoded ones,
+    called with (rows, facts, titles, values), or None.
     `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that
     every recipe for arrays takes, read with them. `also_reads` are other modalities whose known sets it reads too.
     """
@@ -39,6 +40,7 @@ class Modality:
     default: ClassVar[str | None] = None
     also_reads: ClassVar[tuple[str, ...]] = ()
     picture: ClassVar[Callable[[Any, Mapping[str, Any]], Figure] | None] = None
+    path_picture: ClassVar[Callable[[Any, Mapping[str, Any], Sequence[str], Any], Figure] | None] = None
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read three splits; whatever is fitted (a vocabulary, scales, columns) is fitted on the training split."""

@@ -35,6 +35,18 @@ def cells_of(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([torch.where(seen, x, 0.0), seen.to(x)], 1), ~torch.isinf(x).all(1)
 
 
+def hidden(shape: torch.Size, share: float, device: torch.device) -> Tensor:
+    """Return cells (N, C, T) to hide: each with chance share / 2, and with chance `share` a run of steps of a series.
+
+    The run begins anywhere and is of any length, so that gaps and ends of all lengths are met.
+    """
+    n, _, steps = shape
+    cells = torch.rand(shape, device=device) < share / 2
+    begin, length, chosen = torch.rand(3, n, 1, 1, device=device).unbind(0)
+    t = torch.arange(steps, device=device) / steps
+    return cells | ((t >= begin) & (t < begin + length) & (chosen < share))
+
+
 def positions(steps: int, width: int) -> Tensor:
     """Return sines and cosines of each step at wavelengths from 4 steps to 4 series, (width, steps).
 
@@ -49,10 +61,15 @@ def positions(steps: int, width: int) -> Tensor:
 
 
 class SeriesEncoder(Net):
-    """Series (N, C, T) → (N, n, latent), by `read` of what was observed."""
+    """Series (N, C, T) → (N, n, latent), by `read` of what was observed.
+
+    While training, a share of it is `hidden`: q(z|fewer cells) still bounds log p(x_observed), and the encoder learns
+    to do without.
+    """
 
     def __init__(self, shape: Shape, latent: int, features: int) -> None:
         super().__init__(shape, (latent,))
+        self.drop = 0.0
         self.width = features
         self.head = self.make_head(1)
 
@@ -66,6 +83,8 @@ class SeriesEncoder(Net):
 
     def features(self, x: Any, context: Tensor | None) -> Tensor:
         """Read values and masks."""
+        if self.training and self.drop:
+            x = x.masked_fill(hidden(x.shape, self.drop, x.device) & torch.isfinite(x), torch.nan)
         return self.read(*cells_of(x))
 
 

@@ -37,6 +37,9 @@ class SeriesModel(ModelSettings):
     width: PositiveInt = Field(default=64, description="units or channels of each layer")
     layers: PositiveInt = Field(default=3, description="layers of encoder and decoder each; conv: times to halve")
     heads: PositiveInt = Field(default=4, description="heads of attention (transformer)")
+    drop: float = Field(
+        default=0.2, ge=0, lt=1, description="share hidden from the encoder in training: runs of steps, single values"
+    )
 
 
 @recipe(
@@ -54,6 +57,7 @@ def series_vae(settings: SettingsOf[SeriesModel, ObjectiveSettings], data: DataI
     channels, steps = data.shape
     how = {"width": m.width, "layers": m.layers, "heads": m.heads}
     encoder, decoder = series_nets(m.net, (channels, steps), m.latent, **how)  # type: ignore[arg-type]
+    encoder.drop = m.drop
     q, p = posterior(m, encoder), OfSeries(likelihood(m, data, net=decoder), data.facts)
     if p.wants == "counts":
         p.start_from(torch.tensor(data.facts["mean"]))

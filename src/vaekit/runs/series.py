@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from vaekit.data.dataset import Split
+from vaekit.data.save import write_npz
+from vaekit.data.series.collection import lengths_of, rows, stopped
 from vaekit.data.series.modality import Series, as_arrays
 from vaekit.data.series.settings import SeriesSettings
 from vaekit.data.settings import settings_as
 from vaekit.errors import UserError
+from vaekit.figures.series import curves
+from vaekit.figures.style import save
 from vaekit.inference import batched
 from vaekit.runs.latent import LatentRun
 from vaekit.runs.results import Forecast, Imputation
 from vaekit.tasks.imputation import Method
 from vaekit.tasks.series_imputation import SeriesImputation, impute_series
+
+PICTURED = 24
+"""Series in a picture of filled ones."""
 
 
 class SeriesRun(LatentRun):
@@ -64,6 +73,26 @@ class SeriesRun(LatentRun):
         missing = as_arrays([gap.astype(np.float64) for gap in made.gaps], self.info)["values"] == 1
         return Imputation(single, np.stack(drawn), missing)
 
+    def write_imputed(self, made: SeriesImputation, path: Path) -> None:
+        """Write filled series: NPZ with the draws, a long CSV, or a picture with dots for what was observed."""
+        suffix, series = path.suffix.lower(), Series()
+        if suffix == ".npz":
+            arrays = as_arrays(made.single, self.info)
+            drawn = np.stack([as_arrays(draw, self.info)["values"] for draw in made.draws])
+            missing = as_arrays([gap.astype(np.float64) for gap in made.gaps], self.info)["values"] == 1
+            write_npz(path, **arrays, draws=drawn, missing=missing)
+            return
+        whole = rows(made.single, self.info.shape[1])
+        if suffix == ".png":
+            sd = np.stack([rows(draw, self.info.shape[1]).numpy() for draw in made.draws])
+            observed = [np.where(gap, np.nan, one) for gap, one in zip(made.gaps, made.single)]
+            spread = np.where(np.isfinite(whole), np.where(np.isfinite(sd), sd, 0).std(0), 0.0)
+            seen = rows(observed, self.info.shape[1])
+            some = slice(0, PICTURED)
+            save(curves(whole[some], self.info.facts, sd=spread[some], observed=seen[some]), path)
+        else:
+            series.write(path, whole, self.info)
+
     def band(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and standard deviation of p(x|z) of codes (N, D), in the source's units, (N, C, T) each."""
 
@@ -74,6 +103,13 @@ class SeriesRun(LatentRun):
         mean, sd = batched(self.model, moments, z).unbind(1)
         units = self.info.facts["sd"]
         return self.prepare.invert(mean), sd if units is None else sd * torch.tensor(units).unsqueeze(-1)
+
+    def draw_reconstructions(self, split: Split) -> Any:
+        """Draw series as dots, the mean of p(x|z) at their posterior mean as a line, and two of its deviations."""
+        mean, sd = self.band(self.codes(split))
+        names = self.class_names(split.y) if split.y is not None else []
+        mean, seen = stopped(mean, lengths_of(split.x)), self.prepare.invert(split.x)
+        return curves(mean, self.info.facts, sd=sd, observed=seen, titles=names)
 
     def _of_series(self, what: str) -> None:
         if self.info.kind != "series":

@@ -19,11 +19,7 @@ PICTURED, PATHS, TRAVERSED, FRAMES = 12, 6, 8, 9
 
 def reconstructions(run: SeriesRun) -> Any:
     """Test series as dots, the mean of p(x|z) at their posterior mean, and two of its standard deviations."""
-    split = _spread(run.held_out, PICTURED)
-    mean, sd = run.band(run.codes(split))
-    mean = stopped(mean, lengths_of(split.x))
-    names = run.class_names(split.y) if split.y is not None else []
-    return drawn.curves(mean, run.info.facts, sd=sd, observed=run.prepare.invert(split.x), titles=names)
+    return run.draw_reconstructions(_spread(run.held_out, PICTURED))
 
 
 def samples(run: SeriesRun) -> Any:

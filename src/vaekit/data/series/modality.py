@@ -24,7 +24,7 @@ from vaekit.data.series.settings import SeriesSettings
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
-from vaekit.figures.series import curves
+from vaekit.figures.series import curves, paths
 from vaekit.figures.style import save
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -46,6 +46,7 @@ class Series(Modality):
     reads = (".ts",)
     formats = (".csv", ".npz", ".png")
     picture = staticmethod(curves)
+    path_picture = staticmethod(paths)
     also_reads = ("audio",)
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:

@@ -100,6 +100,12 @@ function lines(canvas, { channels, steps, low, high }, values) {
     context.fillRect(4, y(0), width - 8, 1);
   }
   const all = channels * steps;
+  if (width > 200) {
+    context.fillStyle = style("--soft") || "#555";
+    context.font = "11px system-ui, sans-serif";
+    context.fillText(short(high), 6, 14);
+    context.fillText(short(low), 6, height - 6);
+  }
   for (let c = 0; c < channels; c++) {
     const colour = COLOURS[c % COLOURS.length], at = (t) => values[c * steps + t], sd = (t) => values[all + c * steps + t];
     context.fillStyle = context.strokeStyle = colour;
