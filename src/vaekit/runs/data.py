@@ -48,6 +48,8 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         name = likelihood_name(settings.model, dataset.info)
         return modality.fitted(dataset, LIKELIHOODS[name].part.wants), name
     raw = read(source, settings.data)
+    if raw.taken:
+        warnings.warn(f"{raw.source}: {raw.taken}", stacklevel=2)
     name = likelihood_name(settings.model, describe(raw, settings.data))
     return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
 

@@ -14,6 +14,7 @@ from vaekit import distributed
 from vaekit.atomic import write_json, write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
@@ -207,6 +208,8 @@ class Run(SeriesRun):
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
         means = self.decode(z, label)
+        if self.info.kind == "series":
+            means = stopped(means, lengths_of(split.inputs[of]))
         names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
         return Augmented(self._as_stored(means, seed), of.numpy(), names, means, facts)
 

@@ -86,7 +86,7 @@ class SeriesRun(LatentRun):
         if suffix == ".png":
             sd = np.stack([rows(draw, self.info.shape[1]).numpy() for draw in made.draws])
             observed = [np.where(gap, np.nan, one) for gap, one in zip(made.gaps, made.single)]
-            spread = np.where(np.isfinite(whole), np.where(np.isfinite(sd), sd, 0).std(0), 0.0)
+            spread = np.where(np.isfinite(sd), sd, 0.0).std(0)
             seen = rows(observed, self.info.shape[1])
             some = slice(0, PICTURED)
             save(curves(whole[some], self.info.facts, sd=spread[some], observed=seen[some]), path)

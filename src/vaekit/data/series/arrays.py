@@ -47,6 +47,13 @@ def of_memory(
 
 
 def _numbers(x: Any, where: str) -> Values:
+    if isinstance(x, list | tuple) and not any(hasattr(one, "detach") for one in x):
+        try:
+            return np.array(x, dtype=np.float64)  # None becomes NaN
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{where} is no array of numbers ({error}); give the same number of values a step"
+            ) from None
     array = as_array(x, where)
     if array.dtype.kind not in "buif":
         raise UserError(f"{where} has type {array.dtype}, not numbers; use NaN for what is missing")
