@@ -248,12 +248,12 @@ def test_imputation_is_the_exact_conditional_of_a_linear_series() -> None:
 @pytest.mark.parametrize("net", ["conv", "gru", "transformer"])
 @pytest.mark.parametrize("likelihood", ["auto", "student-t"])
 def test_every_network_and_family_trains(net: str, likelihood: str) -> None:
-    settings = SMALL | {"model.net": net, "model.likelihood": likelihood, "model.heads": 2, "train.lr": 1e-2}
+    settings = SMALL | {"model.net": net, "model.likelihood": likelihood, "model.heads": 2, "train.lr": 5e-3}
     made, first = (
         vaekit.train("series-vae", examples.waves(), steps=n, set=settings, device="cpu", pictures=False)
-        for n in (60, 1)
+        for n in (100, 1)
     )
-    assert made.record["result"]["elbo"] > first.record["result"]["elbo"] + 3
+    assert made.record["result"]["elbo"] > first.record["result"]["elbo"] + 2
     assert made.reconstruct(made.test.first(3)).shape == (3, *made.info.shape)
 
 

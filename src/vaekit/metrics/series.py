@@ -58,7 +58,7 @@ def predict(subject: Subject, choose: Callable[[Tensor, int], Tensor], name: str
     """
     cells = choose(subject.x, subject.seed)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
-    size = max(1, MOST_CELLS // (subject.k * subject.x[0].numel()))
+    size = max(1, MOST_CELLS // (max(subject.k, DRAWS) * subject.x[0].numel()))
     parts: list[tuple[Tensor, ...]] = []
     for pair, _ in batches(subject.model, both, size=size, progress=subject.progress_of(name)):
         kept, whole = pair.unbind(1)
@@ -70,7 +70,8 @@ def predict(subject: Subject, choose: Callable[[Tensor, int], Tensor], name: str
         log_p = torch.logsumexp(weights + px.log_prob_elements(whole), 0)
         mean = (weights.exp() * px.mean).sum(0)
         chosen = torch.multinomial(log_w.exp().T, DRAWS, replacement=True).T
-        draws = px.sample()[chosen, torch.arange(len(kept), device=chosen.device)]
+        z = next(iter(trace.latents.values())).z[chosen, torch.arange(len(kept), device=chosen.device)]
+        draws = subject.model.decode(z).sample()
         ends = torch.quantile(draws, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], device=draws.device), 0)
         parts.append((log_p, mean, ends[0], ends[1]))
     return Predicted(cells, *(joined(list(part)) for part in zip(*parts)))
