@@ -72,6 +72,16 @@ def test_the_twin_is_the_test_split_and_it_is_said(tmp_path: Path) -> None:
     assert data.test.y is not None and data.test.y.tolist() == [1]
 
 
+def test_the_ucr_archive_s_tables_have_the_class_first(tmp_path: Path) -> None:
+    (tmp_path / "T_TRAIN.tsv").write_text("1\t0.5\t1.5\tNaN\n2\t3\t?\t4\n")
+    (tmp_path / "T_TEST.tsv").write_text("2.0\t7\tNaN\tNaN\n")
+    found = read_series(tmp_path / "T_TRAIN.tsv", PLAIN)
+    same(found.unpadded(), [[[0.5, 1.5]], [[3, NAN, 4]]])
+    assert list(found.labels) == ["1", "2"] and found.name == "T" and found.test is not None
+    same(found.test, [[[7]]])
+    assert list(found.test.labels) == ["2"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -93,7 +93,7 @@ def test_more_padding_changes_nothing(kind: Any) -> None:
         return
     wide = next(net.eval() for net in series_nets(kind, (2, 16), 5, width=16, layers=2, heads=2))
     wide.load_state_dict(encoder.state_dict())
-    wide.place.copy_(encoder.place[:16])
+    wide.get_buffer("place").copy_(encoder.place[:16])
     torch.testing.assert_close(wide(x), encoder(narrow), rtol=1e-4, atol=1e-5)
 
 

@@ -49,13 +49,14 @@ def interpolate(
     )
     starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
     paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
+    draw = None if opened.modality is None else type(opened.modality).path_picture
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
-    elif opened.modality is not None and opened.modality.path_picture is not None and suffix == ".png":
-        titles = [f"{a} to {b}" for a, b in zip(starts, stops)]
-        figures.save(opened.modality.path_picture(paths, opened.info.facts, titles, None), out)
+    elif draw is not None and suffix == ".png":
+        figures.save(draw(paths, opened.info.facts, [f"{a} to {b}" for a, b in zip(starts, stops)], None), out)
     elif opened.modality is not None and suffix in opened.modality.formats:
-        opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
+        every = paths.flatten(0, 1)
+        opened.modality.write(out, opened.prepare.invert(every) if opened.info.is_array else every, opened.info)
     else:
         write_drawn(out, figures.interpolation, paths, paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

@@ -45,7 +45,7 @@ def traverse(
     made = opened.traverse(use.data, example=example, dimensions=chosen, top=top, steps=steps, reach=reach)
     names = [f"z{d}" for d in made.dimensions]
     arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
-    draw = None if opened.modality is None else opened.modality.path_picture
+    draw = None if opened.modality is None else type(opened.modality).path_picture
     if draw is not None:
         write_drawn(out, draw, made.x, opened.info.facts, names, made.values, **arrays)
     else:

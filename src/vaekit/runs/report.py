@@ -13,6 +13,7 @@ from vaekit.metrics.base import meanings
 from vaekit.recipes.base import RECIPES
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
+from vaekit.runs.series_figures import CAPTIONS as SERIES
 from vaekit.training.log import read
 
 CAPTIONS = {
@@ -91,7 +92,7 @@ def gather(run: RunBase) -> report.RunReport:
         warnings=_warnings(run),
         figures=[
             report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
-            for name, (title, caption) in CAPTIONS.items()
+            for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
         ],
         lines=[

@@ -62,3 +62,20 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
     "interpolation": interpolation,
     "traversals": traversals,
 }
+
+CAPTIONS = {
+    "reconstructions": (
+        "Reconstructions",
+        "Test series as dots; the mean of p(x|z) at their posterior mean, and two of its standard deviations.",
+    ),
+    "samples": (
+        "Samples",
+        "Means of p(x|z) for z drawn from the prior, and two of its deviations; lengths are those of training series.",
+    ),
+    "interpolation": ("Interpolation", "Straight paths between the codes of test series, decoded: the first channel."),
+    "traversals": (
+        "Traversals",
+        "One latent moves, the others stay as in the first test series; most informative first. The first channel.",
+    ),
+}
+"""What stands beside these figures in the report."""

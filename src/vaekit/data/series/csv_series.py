@@ -41,6 +41,19 @@ def read_csv_series(path: Path, id: str = AUTO, time: str = AUTO) -> Collection:
     return _wide(path, lines, header)
 
 
+def read_ucr(path: Path) -> Collection:
+    """Read the UCR archive's form: a series a line without a header, tabs between, its class first, NaN after its end.
+
+    Raises:
+        UserError: names the line of a cell that is no number.
+    """
+    series, labels = list[Values](), list[str]()
+    for number, row, _ in rows_of(path, "\t"):
+        series.append(_column(row[1:], f"cell of line {number}", str(path))[None])
+        labels.append(row[0].strip().removesuffix(".0"))
+    return Collection(path.stem, str(path), series, labels, padded=True).checked()
+
+
 def is_long(names: Sequence[str]) -> bool:
     """Whether columns of these names hold series in long form.
 

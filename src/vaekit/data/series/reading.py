@@ -17,9 +17,9 @@ from vaekit.data.files import read_bytes
 from vaekit.data.paths import resolve_path
 from vaekit.data.series.arrays import RAGGED, of_arrays, of_memory
 from vaekit.data.series.collection import Collection, Layout
-from vaekit.data.series.csv_series import of_columns, read_csv_series
+from vaekit.data.series.csv_series import of_columns, read_csv_series, read_ucr
 from vaekit.data.series.settings import SeriesSettings
-from vaekit.data.series.ts_files import read_ts
+from vaekit.data.series.ts_files import read_ts, with_twin
 from vaekit.errors import UserError
 
 
@@ -55,7 +55,9 @@ def _file(path: Path, settings: SeriesSettings, how: dict[str, Any]) -> Collecti
         raise UserError(f"{path} is a folder without WAV files; give a .ts, CSV, NPY or NPZ file of series")
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".ts" in suffixes:
-        return read_ts(path)
+        return with_twin(path, read_ts)
+    if ".tsv" in suffixes:
+        return with_twin(path, read_ucr)
     if ".csv" in suffixes:
         return read_csv_series(path, settings.id, settings.time)
     data = read_bytes(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,17 @@ PAIR = re.compile(r"\(([^()]*),([^(),]*)\)")
 TRAIN, TEST = "_TRAIN", "_TEST"
 
 
+def with_twin(path: Path, read: Callable[[Path], Collection]) -> Collection:
+    """Return what `read` makes of a file; the twin of a `…_TRAIN`, `…_TEST` beside it, is its test split."""
+    train = read(path)
+    twin = path.with_name(path.name.replace(TRAIN, TEST))
+    if TRAIN not in path.name or not twin.is_file():
+        return train
+    return replace(train, name=path.stem.replace(TRAIN, ""), test=read(twin).unpadded())
+
+
 def read_ts(path: Path) -> Collection:
-    """Read a `.ts` file; the twin of a `…_TRAIN.ts`, `…_TEST.ts` beside it, is its test split.
+    """Read a `.ts` file.
 
     The header's `@classLabel` says whether lines end in a class, `@targetLabel` in a number (which is left out),
     `@timeStamps` whether steps are (time, value). `?` and NaN are missing values; lengths may differ.
@@ -26,14 +36,6 @@ def read_ts(path: Path) -> Collection:
     Raises:
         UserError: names the line that is not as the header says.
     """
-    train = _read(path)
-    twin = path.with_name(path.name.replace(TRAIN, TEST))
-    if TRAIN not in path.name or not twin.is_file():
-        return train
-    return replace(train, name=path.stem.replace(TRAIN, ""), test=_read(twin))
-
-
-def _read(path: Path) -> Collection:
     try:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
