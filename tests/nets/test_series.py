@@ -79,6 +79,15 @@ def test_a_gap_at_the_last_steps_is_no_end(kind: Any) -> None:
     assert not torch.equal(encoder(gap), encoder(x))
 
 
+def test_convolutions_give_no_weight_to_places_after_the_end() -> None:
+    encoder, _ = make("conv", 64)
+    x = torch.randn(3, 2, 64)
+    x[:, :, 20:] = torch.inf
+    encoder(x).sum().backward()
+    grads = encoder.join.weight.grad.unflatten(1, (16, -1))  # of 64, 32, 16 places the last are joined
+    assert grads.shape[-1] == 16 and bool(grads[:, :, :5].any()) and not bool(grads[:, :, 5:].any())
+
+
 @each_kind
 def test_more_padding_changes_nothing(kind: Any) -> None:
     """The same weights over wider rows give the same code, where they do not depend on the width."""
