@@ -88,22 +88,24 @@ def test_convolutions_give_no_weight_to_places_after_the_end() -> None:
     assert grads.shape[-1] == 16 and bool(grads[:, :, :5].any()) and not bool(grads[:, :, 5:].any())
 
 
-@each_kind
-def test_more_padding_changes_nothing(kind: Any) -> None:
-    """The same weights over wider rows give the same code, where they do not depend on the width."""
-    if kind == "conv":
-        pytest.skip("its last layer has weights for every place")
-    encoder, _ = make(kind)
-    x = ragged(6, 16)
-    narrow = torch.cat([x, torch.full((6, 2, 8), torch.inf)], 2)
-    cells, inside = cells_of(narrow)
-    if kind == "gru":
-        torch.testing.assert_close(encoder.read(cells[:, :, :16], inside[:, :16]), encoder.read(cells, inside))
-        return
-    wide = next(net.eval() for net in series_nets(kind, (2, 16), 5, width=16, layers=2, heads=2))
-    wide.load_state_dict(encoder.state_dict())
-    wide.get_buffer("place").copy_(encoder.place[:16])
-    torch.testing.assert_close(wide(x), encoder(narrow), rtol=1e-4, atol=1e-5)
+def test_a_recurrent_network_takes_no_step_after_the_end() -> None:
+    encoder, _ = make("gru")
+    cells, inside = cells_of(torch.cat([ragged(6, 16), torch.full((6, 2, 8), torch.inf)], 2))
+    torch.testing.assert_close(encoder.read(cells[:, :, :16], inside[:, :16]), encoder.read(cells, inside))
+    loud = cells.masked_fill(~inside.unsqueeze(1), 100.0)
+    torch.testing.assert_close(encoder.read(loud, inside), encoder.read(cells, inside))
+
+
+@pytest.mark.parametrize("steps", [24, 300])
+def test_a_transformer_attends_to_no_token_after_the_end(steps: int) -> None:
+    encoder, _ = make("transformer", steps)
+    x = torch.randn(3, 2, steps)
+    x[:, :, steps // 2 :] = torch.inf
+    cells, inside = cells_of(x)
+    cells = cells.masked_fill(~inside.unsqueeze(1), 100.0)  # what no reader of cells would give
+    edge = encoder.patch * (-(-(steps // 2) // encoder.patch))
+    cells[:, :, :edge] = cells_of(x)[0][:, :, :edge]  # the token that holds the end is read with its zeros
+    torch.testing.assert_close(encoder.read(cells, inside), encoder.read(cells_of(x)[0], inside))
 
 
 @each_kind

@@ -231,7 +231,7 @@ def patch_of(steps: int) -> int:
 
 
 class TransformerSeriesEncoder(SeriesEncoder):
-    """Blocks in which every token before the end attends to every other; then their mean.
+    """Blocks in which every token before the end attends to every other; then all of them in one vector.
 
     A token is a step, or some neighbouring ones of a series of more than 128.
 
@@ -242,16 +242,17 @@ class TransformerSeriesEncoder(SeriesEncoder):
     place: Tensor
 
     def __init__(self, shape: Shape, latent: int, *, width: int, layers: int = 2, heads: int = 4) -> None:
-        super().__init__(shape, latent, width)
+        super().__init__(shape, latent, 2 * width)
         self.patch = patch_of(shape[1])
         tokens = -(-shape[1] // self.patch)
         self.embed = nn.Linear(2 * shape[0] * self.patch, width)
         self.blocks = nn.ModuleList(Block(width, heads, 0.0) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        self.join = Dense(width * tokens, 2 * width)
         self.register_buffer("place", positions(tokens, width).T.contiguous(), persistent=False)
 
     def read(self, cells: Tensor, inside: Tensor) -> Tensor:
-        """Return the mean of the last block's tokens that begin before the end."""
+        """Join the last block's tokens that begin before the end; the others are zero."""
         more = len(self.place) * self.patch - cells.shape[-1]
         cells = F.pad(cells, (0, more)).unflatten(-1, (-1, self.patch)).transpose(1, 2).flatten(2)
         keep = inside[:, :: self.patch]
@@ -259,11 +260,11 @@ class TransformerSeriesEncoder(SeriesEncoder):
         for block in self.blocks:
             x = block(x, keep)
         kept = self.norm(x).masked_fill(~keep.unsqueeze(-1), 0)
-        return kept.sum(1) / keep.sum(1, keepdim=True).clamp(min=1)
+        return F.silu(self.join(kept.flatten(1)))
 
 
 class TransformerSeriesDecoder(SeriesDecoder):
-    """Blocks over the places of all tokens with z added before the first; each token then gives its steps.
+    """The mirror: a layer gives all tokens, blocks let them attend to each other, and each gives its steps.
 
     >>> TransformerSeriesDecoder(8, (2, 50), width=16, heads=2)(torch.randn(3, 8)).shape
     torch.Size([3, 1, 2, 50])
@@ -274,15 +275,17 @@ class TransformerSeriesDecoder(SeriesDecoder):
     def __init__(self, latent: int, shape: Shape, *, width: int, layers: int = 2, heads: int = 4) -> None:
         super().__init__(latent, shape, width)
         self.patch = patch_of(shape[1])
-        self.start = nn.Linear(latent, width)
+        tokens = -(-shape[1] // self.patch)
+        self.start = Dense(latent, 2 * width)
+        self.grow = nn.Linear(2 * width, width * tokens)
         self.blocks = nn.ModuleList(Block(width, heads, 0.0) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.open = nn.Linear(width, width * self.patch)
-        self.register_buffer("place", positions(-(-shape[1] // self.patch), width).T.contiguous(), persistent=False)
+        self.register_buffer("place", positions(tokens, width).T.contiguous(), persistent=False)
 
     def unfold(self, z: Tensor) -> Tensor:
         """Return all tokens' steps, those beyond the longest series left out."""
-        x = self.start(z).unsqueeze(1) + self.place.to(z)
+        x = self.grow(F.silu(self.start(z))).unflatten(1, self.place.shape) + self.place.to(z)
         every = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         for block in self.blocks:
             x = block(x, every)
