@@ -51,15 +51,15 @@ def formats(run: Run) -> tuple[str, ...]:
 
 
 def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
-    """Write examples `x`, as the model makes them, in the form that the suffix names."""
+    """Write examples `x`, as `Run.sample` gives them, in the form that the suffix names."""
     from vaekit.data.save import write_images, write_npz
 
     if run.modality is not None and suffix_of(out, run.modality.formats):
-        run.modality.write(out, run.prepare.invert(x), run.info)
+        run.modality.write(out, x, run.info)
     elif out.suffix.lower() == ".png":
-        write_images(out, run.prepare.show(x))
+        write_images(out, run.prepare.picture(x))
     else:
-        write_npz(out, x=run.prepare.show(x), y=y)
+        write_npz(out, x=x, y=y)
 
 
 def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: Any) -> None:

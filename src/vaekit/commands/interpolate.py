@@ -55,8 +55,7 @@ def interpolate(
     elif draw is not None and suffix == ".png":
         figures.save(draw(paths, opened.info.facts, [f"{a} to {b}" for a, b in zip(starts, stops)], None), out)
     elif opened.modality is not None and suffix in opened.modality.formats:
-        every = paths.flatten(0, 1)
-        opened.modality.write(out, opened.prepare.invert(every) if opened.info.is_array else every, opened.info)
+        opened.modality.write(out, paths.flatten(0, 1), opened.info)
     else:
-        write_drawn(out, figures.interpolation, paths, paths=paths)
+        write_drawn(out, figures.interpolation, opened.prepare.picture(paths), paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

@@ -27,6 +27,7 @@ def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: 
     elif opened.modality is not None and suffix in opened.modality.formats:
         write_examples(opened, out, made)
     else:
-        x, shown = (opened.prepare.show(part).numpy() for part in (split.inputs, made))
-        write_drawn(out, figures.reconstructions, x, shown, n, x=x, reconstruction=shown)
+        x = opened.prepare.values(split.inputs)
+        shown = (opened.prepare.picture(part).numpy() for part in (x, made))
+        write_drawn(out, figures.reconstructions, *shown, n, x=x, reconstruction=made)
     note(f"{len(split)} reconstructions in {out}")

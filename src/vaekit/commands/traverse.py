@@ -49,5 +49,5 @@ def traverse(
     if draw is not None:
         write_drawn(out, draw, made.x, opened.info.facts, names, made.values, **arrays)
     else:
-        write_drawn(out, figures.traversals, made.x, names, made.kl, made.values, **arrays)
+        write_drawn(out, figures.traversals, opened.prepare.picture(made.x), names, made.kl, made.values, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import BLOCK, Prepare
-from vaekit.data.preprocessing import Wants, compact, fitted, resolve
+from vaekit.data.preprocessing import Wants, bits_offset, compact, fitted, resolve
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
@@ -65,7 +65,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     else:
         train, valid, test = _splits(raw, settings)
         sample = train.x
-    plan, bits = fitted(plan, sample, settings)
+    plan, mean, deviation = fitted(plan, sample, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
     info = DataInfo(
@@ -78,11 +78,14 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         n_test=len(test),
         classes=raw.classes,
         source=raw.source,
-        bits_offset=bits,
+        bits_offset=bits_offset(plan),
         factor_names=raw.factor_names,
         factor_sizes=raw.factor_sizes,
         modality=raw.modality,
         facts=raw.facts,
+        mean=mean,
+        deviation=deviation,
+        standardised=plan.sd is not None,
     )
     return DataSet(info, train, valid, test, plan)
 

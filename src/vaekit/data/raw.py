@@ -47,6 +47,8 @@ class Raw:
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
     taken: str = ""
     """What the examples were taken as, where their shape may mean something else."""
+    whole: bool = False
+    """Whether floats that were whole grey levels have been made uint8."""
 
     @property
     def parts(self) -> list[tuple[str, Part]]:

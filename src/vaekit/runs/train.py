@@ -26,7 +26,7 @@ from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import default_source, load_for
+from vaekit.runs.data import as_recorded, default_source, load_for
 from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
@@ -293,7 +293,7 @@ def _fit(job: Training, resume: bool) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
+    record = job.record | {"status": "done", "result": _result(job, result, notes, wall, per_epoch)}
     run = Run(target if main else None, record, built, settings, job.dataset)
     run.records = kept.records
     if target is not None and main:
@@ -313,16 +313,19 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     return fresh
 
 
-def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
+def _result(job: Training, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
     at, held_out = result.position, result.held_out
-    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    more: dict[str, Any] = {"refused": held_out.refused, "held_out_loss": held_out.loss}
+    if held_out.elbo is not None:
+        info = job.dataset.info
+        more = {"elbo_standardised": held_out.elbo + info.log_unit} if info.standardised else {}
     numbers: dict[str, Any] = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
         "wall_seconds": round(wall, 3),
         "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
-        "parameters": sum(p.numel() for p in built.model.parameters()),
+        "parameters": sum(p.numel() for p in job.built.model.parameters()),
         "elbo": held_out.elbo,
         "elbo_stderr": held_out.stderr,
         "held_out_n": held_out.n,
@@ -331,7 +334,7 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
         "warnings": notes,
         **({"metrics": held_out.metrics} if held_out.metrics else {}),
     }
-    return finite(numbers | refusal)
+    return finite(numbers | more)
 
 
 def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
@@ -361,10 +364,12 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
     settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
-    if source == "memory":
+    if isinstance(source, str) and source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
     dataset, settings = _load(chosen, settings, moved, source, record["settings"])
-    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
+    now = dataset.info.to_dict()
+    if any(now[name] != value for name, value in before.items() if name != "source"):
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = _watched(build(chosen, settings, dataset.info), options)
     _start(chosen, built, dataset)

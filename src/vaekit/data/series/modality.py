@@ -102,7 +102,7 @@ class Series(Modality):
         sd = (torch.where(seen, (x - mean[:, None]).square(), 0.0).sum((0, 2)) / count).sqrt()
         sd = torch.where(sd > 1e-6 * (1e-30 + mean.abs()), sd, 1.0)
         facts = data.info.facts | {"mean": mean.tolist(), "sd": sd.tolist()}
-        prepare = replace(data.prepare, mean=tuple(mean.tolist()), sd=tuple(sd.tolist()))
+        prepare = replace(data.prepare, mean=tuple(mean.tolist()), sd=tuple(sd.tolist()), axes=2)
         return replace(data, info=replace(data.info, facts=facts), prepare=prepare)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
