@@ -222,7 +222,7 @@ def test_imputation_is_the_exact_conditional_of_a_linear_series() -> None:
     facts = {"values": "real", "channels": ["x"], "lengths": [[steps, 9]], "layout": "T", "rate": None}
     facts |= {"mean": [mean], "sd": [unit]}
     info = DataInfo("toy", (1, steps), "series", None, 9, 0, 0, modality="series", facts=facts)
-    prepare = Prepare("series", mean=(mean,), sd=(unit,))
+    prepare = Prepare("series", mean=(mean,), sd=(unit,), axes=2)
     part = OfSeries(Gaussian(Linear(torch.tensor(weight).float()), scale=sigma), facts)
     model = VAE(DiagonalNormal(Blind(steps, 2)), StandardNormal(2), part)
     rng = np.random.default_rng(0)

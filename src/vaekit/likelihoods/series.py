@@ -31,7 +31,7 @@ class OfSeries(Likelihood):
     tensor([0., 0., 0.], grad_fn=<SumBackward1>)
     """
 
-    log_unit: Tensor
+    log_sd: Tensor
     lengths: Tensor
     shares: Tensor
 
@@ -43,13 +43,13 @@ class OfSeries(Likelihood):
         self.wants, self.measure = of.wants, of.measure
         units = torch.tensor(facts["sd"] or [1.0] * len(facts["mean"]), dtype=torch.float64)
         ends = torch.tensor(facts["lengths"], dtype=torch.int64).view(-1, 2)
-        self.register_buffer("log_unit", units.log().float().unsqueeze(-1), persistent=False)
+        self.register_buffer("log_sd", units.log().float().unsqueeze(-1), persistent=False)
         self.register_buffer("lengths", ends[:, 0], persistent=False)
         self.register_buffer("shares", (ends[:, 1] / ends[:, 1].sum()).float(), persistent=False)
 
     def forward(self, *context: Any) -> ObservedCells:
         """Return p(x | z, T)."""
-        return ObservedCells(cast(Family, self.of(*context)), self.log_unit, self.lengths, self.shares)
+        return ObservedCells(cast(Family, self.of(*context)), self.log_sd, self.lengths, self.shares)
 
     def start_from(self, mean: Tensor) -> None:
         """Start from the channels' means (C,)."""
