@@ -56,7 +56,8 @@ def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str
 def formats(run: Run) -> tuple[str, ...]:
     """Return the suffixes that examples of a run can be written in, the one to prefer first."""
     own = () if run.modality is None else run.modality.formats
-    return (*own, *((".png",) if run.info.has_picture else ()), *(() if run.info.kind == "graph" else (".npz",)))
+    more = (*((".png",) if run.info.has_picture else ()), *(() if run.info.kind == "graph" else (".npz",)))
+    return tuple(dict.fromkeys((*own, *more)))
 
 
 def pictures(run: Run) -> tuple[str, ...]:

@@ -50,9 +50,13 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         data: Any = settings.data
         if data.seed is None:  # the split's seed is then the run's
             data = data.model_copy(update={"seed": settings.train.seed})
-        dataset = MODALITIES[recipe.takes].part.load(source, data)
-        return dataset, likelihood_name(settings.model, dataset.info)
+        modality = MODALITIES[recipe.takes].part
+        dataset = modality.load(source, data)
+        name = likelihood_name(settings.model, dataset.info)
+        return modality.fitted(dataset, LIKELIHOODS[name].part.wants), name
     raw = read(source, settings.data)
+    if raw.taken:
+        warnings.warn(f"{raw.source}: {raw.taken}", stacklevel=2)
     name = likelihood_name(settings.model, describe(raw, settings.data))
     if recipe.name == CUSTOM:
         dataset = prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)
@@ -111,6 +115,8 @@ def _check_modality(recipe: Recipe, source: Any) -> None:
         holds = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
     else:
         return  # the modality's own reader says what it cannot read
+    if recipe.takes != "array" and holds in MODALITIES[recipe.takes].part.also_reads:
+        return
     if holds != "array" and MODALITIES[holds].part.as_arrays:
         holds = "array"
     if holds != recipe.takes:

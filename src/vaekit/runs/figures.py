@@ -22,6 +22,7 @@ from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
+from vaekit.runs import series_figures
 from vaekit.runs.latent import LatentRun
 
 MAP_POINTS = 5000
@@ -47,7 +48,8 @@ def write_figures(run: LatentRun) -> list[Path]:
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         with _costing_no_other(f"the figure {name}"):
-            figure = make(run) if run.info.is_array or not of_arrays else None
+            make = series_figures.MAKERS.get(name, make) if run.info.kind == "series" else make
+            figure = make(run) if run.info.is_array or not of_arrays or name in series_figures.MAKERS else None
             if figure is not None:
                 written.append(figures.save(figure, path))
     if not run.info.is_array:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.distributions.base import is_point_mass
 from vaekit.errors import UserError
 from vaekit.inference import batches, inference, joined
@@ -85,6 +86,8 @@ class LatentRun(RunBase):
             rows = traverse(z, chosen, values)
         y = None if one.y is None or not self.model.takes_label else one.y.expand(len(chosen) * steps)
         x = self.decode(rows.reshape(-1, *start.shape), y).unflatten(0, (len(chosen), steps))
+        if self.info.kind == "series":
+            x = stopped(x, lengths_of(one.inputs).expand(len(chosen), steps))
         return Traversal(x.numpy(), chosen, values.numpy(), known.values[chosen].numpy(), known.kl is not None)
 
     def _code(self, one: Split) -> tuple[Trace, Tensor]:

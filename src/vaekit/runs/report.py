@@ -14,6 +14,7 @@ from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
+from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
@@ -91,7 +92,7 @@ def gather(run: RunBase) -> report.RunReport:
         warnings=_warnings(run),
         figures=[
             report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
-            for name, (title, caption) in CAPTIONS.items()
+            for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
         ],
         lines=[

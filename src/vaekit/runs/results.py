@@ -119,3 +119,20 @@ class Classification:
     probability: Array
     truth: list[str] | None
     accuracy: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The steps after the end of series: their mean x (N, H) or (N, H, C), as the source lays series out, and draws
+    (M, N, …) of whole paths."""
+
+    x: Array
+    draws: Array
+
+    def quantile(self, q: float) -> Array:
+        """Return the draws' quantile of every step, shaped as `x`.
+
+        >>> Forecast(np.zeros((1, 2)), np.arange(6.0).reshape(3, 1, 2)).quantile(0.5)
+        array([[2., 3.]])
+        """
+        return np.quantile(self.draws, q, axis=0)

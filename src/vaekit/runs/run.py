@@ -16,6 +16,7 @@ from vaekit import distributed
 from vaekit.atomic import write_json, write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
@@ -29,11 +30,11 @@ from vaekit.report import notebook
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
-from vaekit.runs.detection import DetectingRun
 from vaekit.runs.display import Evaluation
 from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
 from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
+from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
@@ -49,7 +50,7 @@ from vaekit.training.state import FitResult
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(DetectingRun):
+class Run(SeriesRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
@@ -202,7 +203,7 @@ class Run(DetectingRun):
         seed: int = 0,
         where: str = "x",
     ) -> Imputation:
-        """Fill the NaN of arrays, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
+        """Fill NaN of arrays and series, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
 
         `method`: "resampling" (importance resampling) or "gibbs" (pseudo-Gibbs); see vaekit.tasks.imputation. A table
         may be a data frame, a dict of columns or a file. `where` names the data in errors.
@@ -213,6 +214,8 @@ class Run(DetectingRun):
         if self.info.kind == "table":
             table = self.impute_table(data, **how)
             return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.gaps.numpy())
+        if self.info.kind == "series":
+            return self._imputed_series(data, **how)
         x = np.asarray(data, dtype=np.float64)
         rows, unit = with_gaps(self.info, self.prepare, x, where)
         lost = self._data is None and self.record["data"]["source"] == "memory"
@@ -257,6 +260,8 @@ class Run(DetectingRun):
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
         means = self._points(z, label)
+        if self.info.kind == "series":
+            means = stopped(means, lengths_of(split.inputs[of]))
         names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
         return Augmented(self._as_stored(means, seed), of.numpy(), names, self.prepare.values(means), facts)
 
