@@ -274,6 +274,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
     for score in SCORES:
         yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    yield "detect contributions", lambda: run.detect(few, score="elbo", k=4, contributions=True, threshold="data")
+    yield "reference", lambda: run.reference("reconstruction")
+    yield "keep reference", run.keep_reference
     yield "detect against", lambda: run.detect(few, against=many.first(3), score="reconstruction")
     for method in get_args(Method):
         yield f"impute {method}", lambda method=method: run.impute(gaps(run), method=method, draws=2, k=8)

@@ -375,7 +375,9 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("module", [make, seeded_model(), "mine.py:make", "mine.py:standing"], ids=str)
+@pytest.mark.parametrize(
+    "module", [make, seeded_model(), "mine.py:make", "mine.py:standing"], ids=["function", "model", "file", "standing"]
+)
 def test_a_run_is_loaded_by_what_the_caller_names(kept: Path, module: Any) -> None:
     run = vaekit.load("run", module=module)
     assert torch.equal(run.encode(bits(5)), vaekit.Run.of(seeded_model(), bits()).encode(bits(5)))
@@ -393,7 +395,7 @@ def test_a_run_is_loaded_by_what_the_caller_names(kept: Path, module: Any) -> No
         ("broken.py:make", "broken.py cannot be imported (ZeroDivisionError"),
         (lambda: make(3), "does not fit this model"),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_a_module_that_does_not_fit_is_one_sentence(kept: Path, module: Any, says: str) -> None:
     Path("broken.py").write_text("1 / 0", encoding="utf-8")

@@ -73,6 +73,8 @@ class Raw:
             return f"{place}, column {column}"
         if len(rest) == 3:
             return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
+        if len(rest) == 4:
+            return f"{place}, channel {rest[0]}, voxel ({rest[1]}, {rest[2]}, {rest[3]})"
         return place
 
     def refuse(self, bad: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
@@ -133,7 +135,7 @@ def _plain(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def _shaped(x: np.ndarray, where: str) -> np.ndarray:
-    """Return (N, D) or (N, C, H, W): grey images get their channel, channels-last becomes channels-first."""
+    """Return (N, D), (N, C, H, W) or (N, C, D, H, W): grey images get their channel, channels come first."""
     if x.ndim == 2:
         return x
     if x.ndim == 3:
@@ -141,8 +143,12 @@ def _shaped(x: np.ndarray, where: str) -> np.ndarray:
     if x.ndim == 4:
         last = x.shape[3] in (1, 3) and x.shape[1] not in (1, 3)
         return np.ascontiguousarray(np.moveaxis(x, 3, 1)) if last else x
+    if x.ndim == 5:
+        last = x.shape[4] in (1, 3) and x.shape[1] not in (1, 3)
+        return np.ascontiguousarray(np.moveaxis(x, 4, 1)) if last else x
     raise UserError(
-        f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images or (N, C, H, W) for colour"
+        f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images, (N, C, H, W) for colour "
+        "or (N, C, D, H, W) for volumes"
     )
 
 

@@ -126,14 +126,14 @@ class Session:
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
-        height, width = info.shape[1:] if info.is_image else (0, 0)
-        names = [] if info.is_image or self.as_text else [f"value {i + 1}" for i in range(info.dimensions)]
+        height, width = info.shape[-2:] if info.has_picture else (0, 0)
+        names = [] if info.has_picture or self.as_text else [f"value {i + 1}" for i in range(info.dimensions)]
         return {
             "title": f"{self.run.recipe} on {info.name}",
-            "image": info.is_image,
+            "image": info.has_picture,
             "text": self.as_text,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,
-            "channels": 3 if info.is_image and info.shape[0] >= 3 else 1,
+            "channels": 3 if info.has_picture and info.shape[0] >= 3 else 1,
             "height": height,
             "width": width,
             "names": names,
@@ -185,15 +185,17 @@ class Session:
         return not self.info.is_array
 
     def shown(self, x: Tensor) -> np.ndarray:
-        """Return what the page draws: images as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
+        """Return what the page draws: pictures as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
 
-        Examples that are read come as an array of N texts.
+        A volume's picture is its middle slice. Examples that are read come as an array of N texts.
         """
         if self.as_text:
             return np.array(self.run.lines(x), dtype=np.str_)
-        if not self.info.is_image:
+        if not self.info.has_picture:
             return np.ascontiguousarray(self.run.prepare.invert(x).flatten(1).numpy(), dtype=np.float32)
         grey = self.run.prepare.show(x).mul(255).round_().to(torch.uint8)
+        if self.info.is_volume:
+            grey = grey[:, :, grey.shape[2] // 2]
         kept = grey[:, :3] if grey.shape[1] >= 3 else grey[:, :1]
         return np.ascontiguousarray(kept.permute(0, 2, 3, 1).numpy())
 
@@ -285,7 +287,7 @@ class Session:
             ours = self.info.kind in ("real", "counts") and prepare.high > 255
             values, scale = (values * 65535, "source") if ours else (values, "unit")
         if scale == "bytes":
-            ours = not self.info.is_image or (values.max() <= prepare.levels - 1 if prepare.levels else False)
+            ours = not self.info.has_picture or (values.max() <= prepare.levels - 1 if prepare.levels else False)
             values, scale = (values, "source") if ours else (values / 255, "unit")
         if self.as_text:
             raise UserError(f"{self.info.name} holds {self.info.modality} data, which are not read from arrays")

@@ -28,7 +28,8 @@ def read_upload(data: bytes, shape: tuple[int, ...], invert: bool = False) -> tu
         values, told = read_npy(data, shape)
         return values.astype(np.float64), "bytes" if values.dtype == np.uint8 else "source", told
     if len(shape) != 3:
-        raise UserError(f"this run's examples are rows of {shape[0]} numbers; give a NPY file of that many")
+        what = f"volumes of shape {shape}" if len(shape) == 4 else f"rows of {shape[0]} numbers"
+        raise UserError(f"this run's examples are {what}; give a NPY file of one")
     picture, deep, told = read_picture(data, shape)
     return 1 - picture if invert else picture, "deep" if deep else "unit", told
 

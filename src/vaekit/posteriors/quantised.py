@@ -77,7 +77,10 @@ class CodePosterior(Posterior):
         rows, shape = self.rows(x, *rest)
         codes, z, given = self.nearest(rows)
         if self.training and torch.is_grad_enabled():
+            before = self.seen if distributed.part() else None  # a step in parts is seen whole
             self.seen = ([one.detach() for one in given], codes)
+            if before is not None:
+                self.seen = ([torch.cat(pair) for pair in zip(before[0], self.seen[0])], torch.cat([before[1], codes]))
         index = codes.view(*shape, self.quantisers).movedim(-1, len(shape) - len(self.grid))
         lead = shape[: len(shape) - len(self.grid)]
         costs = {name: one.reshape(*lead, -1).sum(-1) for name, one in self.costs(rows, codes, z, given).items()}
@@ -202,7 +205,8 @@ class VectorQuantised(CodePosterior):
         """Return the nearest code of each row, (N,): argmin ‖e‖² - 2 r·e."""
         book = self.codebook[q].detach()
         norms = book.square().sum(1)
-        parts = rows.split(max(1, CHUNK // self.codes))
+        # a program's number of rows is free, and so has no number of parts
+        parts = (rows,) if torch.compiler.is_exporting() else rows.split(max(1, CHUNK // self.codes))
         return torch.cat([torch.addmm(norms, part, book.t(), alpha=-2).argmin(1) for part in parts])
 
     def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:

@@ -34,6 +34,7 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
+from vaekit.runs.display import shown
 from vaekit.runs.folder import EVALUATION, LOG, VALUES
 from vaekit.training import checkpoint
 from vaekit.training.log import read
@@ -392,7 +393,8 @@ class RunBase:
 
         A conditional model takes a label (a class name or number), or deals the classes out in turn.
         """
-        return self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+        made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+        return shown(made, self.prepare.picture, None if self.info.is_array else self.lines)
 
     def drawn(
         self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0

@@ -93,7 +93,7 @@ def samples(run: LatentRun) -> Any:
 
 def interpolation(run: LatentRun) -> Any:
     """Paths between test examples."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     x, y = _examples(run, 12)
     half = len(x) // 2
@@ -108,7 +108,7 @@ def traversals(run: LatentRun) -> Any:
     except UserError:  # the codes are categories, or there are no examples
         return None
     shown = run.prepare.picture(made.x)
-    rows = shown if run.info.is_image else shown.reshape(*shown.shape[:2], -1)
+    rows = shown if run.info.has_picture else shown.reshape(*shown.shape[:2], -1)
     names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
     return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
@@ -116,7 +116,7 @@ def traversals(run: LatentRun) -> Any:
 
 def manifold(run: LatentRun) -> Any:
     """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     split = run.held_out
     label = None if split.y is None or not run.model.takes_label else run.class_names(split.y[:1])[0]

@@ -101,7 +101,7 @@ class LatentRun(RunBase):
 
         `reach`, in standard deviations of the codes, is how far the plane goes where the prior's quantiles do not say.
         """
-        if not self.info.is_image:
+        if not self.info.has_picture:
             raise UserError(f"{self.info.name} are not images; a plane is drawn from images")
         split = self.split()
         z, (trace, _) = self.codes(split), self._code(split.first(1))
