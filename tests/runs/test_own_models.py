@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -118,23 +119,26 @@ def test_data_are_what_the_model_sees(way: str) -> None:
 
 
 def test_a_loader_keeps_its_batches_and_repeats_with_the_seed() -> None:
-    def losses(seed: int) -> tuple[list[int], list[float]]:
-        sizes: list[int] = []
+    def trained(seed: int) -> tuple[list[list[float]], list[float]]:
+        batches: list[list[float]] = []
         values: list[float] = []
         model = seeded_model()
-        loader = DataLoader(TensorDataset(bits(50)), batch_size=20, shuffle=True)
+        loader = DataLoader(TensorDataset(torch.arange(450.0).view(50, 9) / 450), batch_size=20, shuffle=True)
         trace = model.trace
 
         def watched(x: Tensor, *rest: Any, **more: Any) -> Any:
-            sizes.append(len(x))
+            batches.append(x[:, 0].tolist())
             return trace(x, *rest, **more)
 
         model.trace = watched  # type: ignore[method-assign]
         vaekit.fit(model, loader, epochs=2, seed=seed, callbacks=[lambda step: values.append(float(step.loss))])
-        return sizes[1:], values
+        return batches[1:], values
 
-    (sizes, first), (_, again), (_, other) = losses(0), losses(0), losses(1)
-    assert sizes == [20, 20, 10, 20, 20, 10] and first == again != other
+    first, again, other = trained(0), trained(0), trained(1)
+    assert first == again and [len(batch) for batch in first[0]] == [20, 20, 10, 20, 20, 10]
+    epochs = [sorted(chain(*batches)) for batches in (first[0][:3], first[0][3:])]
+    assert epochs[0] == epochs[1] and len(set(epochs[0])) == 50, "an epoch has every example once"
+    assert first[0][0] != first[0][3] and first[0][0] != other[0][0]
 
 
 def test_without_held_out_data_there_is_no_number() -> None:
@@ -269,7 +273,7 @@ def test_the_split_of_fit_is_the_split_of_the_run() -> None:
         return trace(x, *rest, **more)
 
     own.trace = watched  # type: ignore[method-assign]
-    vaekit.fit(own, x, epochs=2)
+    vaekit.fit(own, x, epochs=2, seed=3)
     own.trace = trace  # type: ignore[method-assign]
     run = vaekit.Run.of(own, x)
     trained = {float(row[0]) for rows in seen for row in rows}
