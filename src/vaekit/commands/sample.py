@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least
-from vaekit.commands.files import ARRAYS, check_out, formats, write_examples
+from vaekit.commands.files import ARRAYS, check_out, formats, pictures, write_examples
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -73,7 +73,7 @@ def sample(
             write_npz(out, x=x, z=z, y=opened.labels(n, label))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
         return
-    check_out(out, formats(opened), opened)
+    check_out(out, (*formats(opened), *pictures(opened)), opened)
     sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
     if not opened.draw_tokens(sampling) and sampling != Sampling():
         raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaekit import distributed
 from vaekit.atomic import finite
+from vaekit.data.batches import at_once
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
@@ -132,7 +133,9 @@ class Subject:
 
     def batches(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
         """Yield test batches as the model takes them, with labels where it is conditioned on them."""
-        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.progress_of(name))
+        return batches(
+            self.model, self.x, self.y, size=at_once(self.x, self.batch_size), progress=self.progress_of(name)
+        )
 
     def per_example(self, name: str, call: Callable[[Any, Tensor | None], Tensor]) -> Tensor:
         """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""

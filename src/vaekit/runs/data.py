@@ -55,9 +55,11 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
     raw = read(source, settings.data)
     name = likelihood_name(settings.model, describe(raw, settings.data))
     if recipe.name == CUSTOM:
-        return as_seen(prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)), name
+        dataset = prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)
+        _warn_of_unit(dataset.info, "give data.standardise=true, or scale them yourself")
+        return as_seen(dataset), name
     dataset = prepare(raw, settings.data, LIKELIHOODS[name].part.wants)
-    _warn_of_unit(dataset.info)
+    _warn_of_unit(dataset.info, "leave data.standardise=false out (numbers are in the data's own units either way)")
     return dataset, name
 
 
@@ -71,13 +73,13 @@ def as_seen(data: DataSet) -> DataSet:
     return replace(data, info=replace(data.info, mean=(), deviation=(), standardised=False))
 
 
-def _warn_of_unit(info: DataInfo) -> None:
+def _warn_of_unit(info: DataInfo, cure: str) -> None:
     """Say of real data that are not standardised where their deviation is far from 1."""
     if info.deviation and not info.standardised and not all(0.1 <= sd <= 10 for sd in info.deviation):
         least, most = min(info.deviation), max(info.deviation)
         warnings.warn(
             f"the data's standard deviations go from {least:.3g} to {most:.3g} and they are not standardised: training "
-            "may be slow; leave data.standardise=false out (numbers are in the data's own units either way)",
+            f"may be slow; {cure}",
             stacklevel=4,
         )
 

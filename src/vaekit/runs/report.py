@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vaekit import report
@@ -71,7 +71,7 @@ def gather(run: RunBase) -> report.RunReport:
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
-        "data": f"{info.name}, {of}{shape}, {info.kind}",
+        "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
         "latent": str(run.settings.model.latent),
@@ -135,7 +135,7 @@ def _held_out(run: RunBase) -> report.Number:
     )
 
 
-def _standardised(result: dict[str, Any]) -> str:
+def _standardised(result: Mapping[str, Any]) -> str:
     value = result.get("elbo_standardised")
     return "" if value is None else f"standardised={value:.3g}"
 

@@ -206,6 +206,8 @@ def _quiet() -> Iterator[None]:
     before = [log.level for log in logs]
     for log in logs:
         log.setLevel(logging.CRITICAL)  # of libraries that are not needed, and of what is said in the error
+    checks = bool(vars(Distribution)["_validate_args"])
+    Distribution.set_default_validate_args(False)  # a program cannot ask whether numbers are valid
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters' own making: deprecations within them
@@ -213,6 +215,7 @@ def _quiet() -> Iterator[None]:
     finally:
         for log, level in zip(logs, before):
             log.setLevel(level)
+        Distribution.set_default_validate_args(checks)
 
 
 def traced(program: Program) -> Any:
