@@ -250,6 +250,7 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     labels = y if run.model.takes_label else None
     yield "evaluate", lambda: run.evaluate(limit=30, k=3)
     yield "evaluate a function", lambda: run.evaluate({"own": lambda trace: trace.log_px}, data=few)
+    yield "values of the evaluation", run.values
     yield "sample", lambda: run.sample(4)
     yield "sample draws", lambda: run.sample(4, draw=True)
     yield "sample cooler", lambda: run.sample(4, temperature=0.7)

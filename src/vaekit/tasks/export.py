@@ -100,6 +100,9 @@ class Ends:
         if info.kind == "tokens":
             says = "int64 token numbers: the row's tokens, 2 (end), then 0 to its length"
             return Ends(torch.full(shape, 2), lambda x: x, lambda x: x, says)
+        if not info.is_array:
+            says = f"float32 {info.kind} as run.prepared(...).x has them, NaN missing; see facts"
+            return Ends(torch.ones(shape), lambda x: x, lambda x: x, says)
         grey = prepare.levels is not None and prepare.levels <= 256
         x = torch.zeros(shape, dtype=torch.uint8 if grey else torch.float32)
         x[1] += 1
