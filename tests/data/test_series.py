@@ -356,7 +356,7 @@ def test_lines_and_files_show_gaps_and_ends(tmp_path: Path) -> None:
         "series,step,channel 1",
         "0,0,1.5",
         "0,1,",
-        "0,2,3.0",
+        "0,2,3",
         "1,0,2.5",
     ]
     Series().write(tmp_path / "s.npz", data.train.x, data.info)

@@ -22,6 +22,8 @@ from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.data.series.arrays import of_memory
 from vaekit.data.series.collection import lengths_of
+from vaekit.data.series.reading import read_series
+from vaekit.data.series.settings import SeriesSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.likelihoods.series import OfSeries
@@ -166,6 +168,10 @@ def test_commands_fill_and_draw(run: Run, tmp_path: Path) -> None:
     made = np.load(tmp_path / "f.npz")
     assert made["values"].shape[0] == 3 and made["lengths"].tolist() == [one.shape[1] + 1 for one in found]
     assert made["missing"].sum() == sum(np.isnan(one).sum() + 2 for one in found)
+    again = read_series(tmp_path / "f.csv", SeriesSettings(id="series", time="step")).series
+    for one, other in zip(found, again):
+        seen = ~np.isnan(one)
+        np.testing.assert_allclose(other[:, : one.shape[1]][seen], one[seen], rtol=1e-8, err_msg="kept as it was")
     for command in (reconstruct, interpolate, traverse):
         command(run.path, out=tmp_path / "x.png")
         assert (tmp_path / "x.png").read_bytes()[1:4] == b"PNG"

@@ -11,7 +11,7 @@ import torch
 from vaekit.data.dataset import Split
 from vaekit.data.save import write_npz
 from vaekit.data.series.collection import lengths_of, rows, stopped
-from vaekit.data.series.modality import Series, as_arrays
+from vaekit.data.series.modality import Series, as_arrays, write_long
 from vaekit.data.series.settings import SeriesSettings
 from vaekit.data.settings import settings_as
 from vaekit.errors import UserError
@@ -75,7 +75,7 @@ class SeriesRun(DetectingRun):
 
     def write_imputed(self, made: SeriesImputation, path: Path) -> None:
         """Write filled series: NPZ with the draws, a long CSV, or a picture with dots for what was observed."""
-        suffix, series = path.suffix.lower(), Series()
+        suffix = path.suffix.lower()
         if suffix == ".npz":
             arrays = as_arrays(made.single, self.info)
             drawn = np.stack([as_arrays(draw, self.info)["values"] for draw in made.draws])
@@ -91,7 +91,7 @@ class SeriesRun(DetectingRun):
             some = slice(0, PICTURED)
             save(curves(whole[some], self.info.facts, sd=spread[some], observed=seen[some]), path)
         else:
-            series.write(path, whole, self.info)
+            write_long(path, made.single, self.info)
 
     def band(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and standard deviation of p(x|z) of codes (N, D), in the source's units, (N, C, T) each."""

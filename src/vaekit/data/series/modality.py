@@ -148,9 +148,14 @@ class Series(Modality):
         elif suffix == ".png":
             save(curves(x, info.facts), path)
         else:
-            steps = ([i, t, *step] for i, one in enumerate(series) for t, step in enumerate(one.T.tolist()))
-            lines = ([cell if cell == cell else None for cell in row] for row in steps)
-            write_csv(path, ["series", "step", *info.facts["channels"]], lines)
+            write_long(path, series, info)
+
+
+def write_long(path: Path, series: Sequence[Values], info: DataInfo) -> None:
+    """Write series as a CSV in long form: series, step, and a column a channel, empty where a value is missing."""
+    steps = ([i, t, *step] for i, one in enumerate(series) for t, step in enumerate(one.T.tolist()))
+    lines = ([*row[:2], *(None if cell != cell else f"{cell:.9g}" for cell in row[2:])] for row in steps)
+    write_csv(path, ["series", "step", *info.facts["channels"]], lines)
 
 
 def as_arrays(series: Sequence[Values], info: DataInfo) -> dict[str, np.ndarray]:
