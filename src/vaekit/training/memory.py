@@ -122,7 +122,7 @@ def kept_bytes(compute: Callable[[], Any], without: Sequence[Tensor]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself would hold the graph that holds it
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         made = compute()
