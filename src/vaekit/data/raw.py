@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.origin import Origin
 from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
@@ -21,6 +22,8 @@ class Part:
     x: np.ndarray
     y: np.ndarray | None = None
     factors: np.ndarray | None = None
+    origin: Origin | None = None
+    """Where each example comes from; None: rows, counted from the source's `first_row`."""
 
 
 @dataclass

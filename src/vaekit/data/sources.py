@@ -19,7 +19,8 @@ from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
 from vaekit.data.paths import resolve_path
-from vaekit.data.raw import Part, Raw, as_array
+from vaekit.data.python_objects import ARRAY_NAMES, of_arrays, read_object
+from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
@@ -38,14 +39,7 @@ def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
     if isinstance(source, str | Path):
         path = resolve_path(source)
         return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size)
-    if isinstance(source, tuple):
-        if len(source) != 2:
-            raise UserError(f"data in memory are x or (x, y), not a tuple of {len(source)}")
-        x, y = source
-        return Raw("memory", "memory", Part(as_array(x, "x"), None if y is None else as_array(y, "y")))
-    if isinstance(source, np.ndarray | list) or hasattr(source, "detach"):
-        return Raw("memory", "memory", Part(as_array(source, "x")))
-    raise UserError(f"cannot read data from {type(source).__name__}; give a name, a path, an array, a tensor or (x, y)")
+    return read_object(source, examples_needed(settings))
 
 
 def read_path(path: Path, size: int | None = None) -> Raw:
@@ -101,18 +95,9 @@ def _npz(data: bytes, path: Path) -> Raw:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
+                if name.removesuffix(".npy") in ARRAY_NAMES
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
-    if "x" in arrays:
-        return Raw(path.stem, str(path), Part(arrays["x"], arrays.get("y")))
-    if "x_train" not in arrays:
-        raise UserError(f"{path} holds {names}; name its arrays x and y, or x_train, x_valid, x_test and y_train, …")
-    parts = {
-        split: Part(arrays[f"x_{split}"], arrays.get(f"y_{split}")) if f"x_{split}" in arrays else None
-        for split in ("train", "valid", "test")
-    }
-    assert parts["train"] is not None
-    return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
+    return of_arrays(arrays, path.stem, str(path), names)
