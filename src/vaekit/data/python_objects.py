@@ -228,9 +228,9 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
         if name is None:
             raise UserError(f"the {type(source).__name__} has no column {names[0]}; its columns: {', '.join(columns)}")
         return list(columns[name])
-    for way in ("tolist", "to_list"):
-        if hasattr(source, way):
-            return getattr(source, way)()
+    way = next((name for name in ("tolist", "to_list") if hasattr(source, name)), None)
+    if way is not None and not hasattr(source, "column_names"):
+        return getattr(source, way)()
     if isinstance(source, list | tuple) and not (source and isinstance(source[0], tuple | Mapping)):
         return list(source)
     if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):

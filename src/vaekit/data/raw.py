@@ -86,8 +86,8 @@ class Raw:
                 raise UserError(f"{self.source}: {self.place(split, index)} {text}")
 
 
-def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+def shape_up(raw: Raw) -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) and a plain type; again is no change."""
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
         if part.x.ndim == 0:
@@ -97,6 +97,12 @@ def check(raw: Raw) -> Raw:
                 f"{raw.source}: the {split} split is empty (x has shape {part.x.shape}); give at least one example"
             )
         part.x = _shaped(part.x, raw.source)
+    return raw
+
+
+def check(raw: Raw) -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+    for split, part in shape_up(raw).parts:
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
                 f"{raw.source}: {split} has {len(part.x)} examples but {len(part.y)} labels; give one label each"

@@ -14,10 +14,11 @@ import numpy as np
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import open_rows
+from vaekit.data.disk import ImageRows, open_rows
 from vaekit.data.files import read_bytes
-from vaekit.data.folders import is_idx_folder, read_idx_folder
+from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
+from vaekit.data.matching import warn_of_pictures
 from vaekit.data.paths import resolve_path
 from vaekit.data.python_objects import ARRAY_NAMES, of_arrays, read_object
 from vaekit.data.raw import Part, Raw
@@ -26,11 +27,11 @@ from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
 
 
-def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
+def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int, ...] | None = None) -> Raw:
     """Read any source as it is, unchecked. A known name wins over a folder of that name (write `./digits`).
 
     `settings` say how large images are made, how many examples are taken of a known set that is too large to hold, and
-    how sound is read.
+    how sound is read. With a `shape`, that of a trained model, files of pictures of another mode or size become it.
     """
     settings = settings or DataSettings()
     if isinstance(source, str) and source in DATASETS:
@@ -38,17 +39,19 @@ def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
         return replace(read_audio(known, settings), name=source) if isinstance(known, Path) else known
     if isinstance(source, str | Path):
         path = resolve_path(source)
-        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size)
+        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, shape)
     return read_object(source, examples_needed(settings))
 
 
-def read_path(path: Path, size: int | None = None) -> Raw:
+def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None = None) -> Raw:
     """Read a file by its contents or suffix, or a folder."""
     if path.is_dir():
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
-        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size)
+        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size, shape)
+    if is_image(path):
+        return _rows(path, size, shape)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
         table = read_numbers(path)
@@ -63,13 +66,20 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         return _npz(data, path)
     if data[:2] == b"\0\0":
         return Raw(path.name.split(".")[0], str(path), Part(parse_idx(data, path), _idx_labels(path)))
-    raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV or a folder of images")
+    raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV, a picture or a folder of them")
 
 
-def _rows(folder: Path, size: int | None) -> Raw:
-    opened = open_rows(folder, size)
-    parts: dict[str, Any] = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
-    return Raw(folder.name, str(folder), **parts, named=opened["train"][0].place)
+def _rows(path: Path, size: int | None, shape: tuple[int, ...] | None) -> Raw:
+    opened = open_rows(path, size, shape)
+    parts: dict[str, Any] = {}
+    for split, (rows, y) in opened.items():
+        parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
+        if isinstance(rows, ImageRows) and rows.fitted:
+            warn_of_pictures(str(path), rows)
+    levels = 256 if any(isinstance(rows, ImageRows) and rows.fitted for rows, _ in opened.values()) else None
+    return Raw(
+        path.stem if path.is_file() else path.name, str(path), **parts, levels=levels, named=opened["train"][0].place
+    )
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:

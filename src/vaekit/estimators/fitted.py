@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit.data.dataset import DataSet, Split
+from vaekit.data.dataset import DataSet, Prepared, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.recipes.base import RECIPES
@@ -133,7 +133,7 @@ class Fitted:
 
     def encode(self, x: Array) -> Array:
         """Return posterior means (N, F)."""
-        return self.run.encode(self._prepared(x)).numpy()
+        return self.run.encode(Prepared(self._prepared(x))).numpy()
 
     def decode(self, z: Array) -> Array:
         """Return the mean of p(x|z) in the rows' own units (N, D)."""
@@ -146,8 +146,8 @@ class Fitted:
 
     def scores(self, x: Array, name: str, k: int, normal: Array | None = None) -> Array:
         """Return an anomaly score (N,), the higher the stranger; see vaekit.tasks.anomaly."""
-        codes = None if normal is None else torch.from_numpy(normal)
-        return self.run.anomaly_scores(self._prepared(x), name, k=k, seed=self.run.settings.train.seed, normal=codes)
+        codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x))
+        return self.run.anomaly_scores(rows, name, k=k, seed=self.run.settings.train.seed, normal=codes)
 
     def sample(self, n: int, seed: int, temperature: float = 1.0) -> Array:
         """Return n draws of x in the rows' own units (n, D)."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vaekit.data.dataset import DataSet
 from vaekit.data.datasets import DATASETS, modality_name
 from vaekit.data.loading import prepare, read
-from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.modality import MODALITIES, Modality, reading
 from vaekit.data.preprocessing import describe
+from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -31,30 +34,46 @@ def default_source(name: str) -> str:
     return source
 
 
-def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
+def load_for(
+    recipe: Recipe, settings: Settings, source: Any, held_out: Mapping[str, Any] | None = None
+) -> tuple[DataSet, str]:
     """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data.
 
-    A `DataSet` is taken as it is.
+    `held_out` are further sources that are the splits "valid" and "test". A `DataSet` is taken as it is.
     """
     if isinstance(source, DataSet):
+        if held_out:
+            raise UserError("a DataSet has its splits already; leave valid and test out")
         return source, likelihood_name(settings.model, source.info)
     _check_modality(recipe, source)
     if recipe.takes != "array":
         data: Any = settings.data
         if data.seed is None:  # the split's seed is then the run's
             data = data.model_copy(update={"seed": settings.train.seed})
-        dataset = MODALITIES[recipe.takes].part.load(source, data)
+        dataset = _of_modality(MODALITIES[recipe.takes].part, source, data, held_out or {})
         return dataset, likelihood_name(settings.model, dataset.info)
-    raw = read(source, settings.data)
+    raw = read(source, settings.data, held_out)
     name = likelihood_name(settings.model, describe(raw, settings.data))
     return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
 
 
-def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
+def _of_modality(modality: Modality, source: Any, settings: DataSettings, held_out: Mapping[str, Any]) -> DataSet:
+    """Load three splits; those the user gives are read as other data of a trained model are."""
+    dataset = modality.load(source, settings.model_copy(update=dict.fromkeys(held_out, 0)))
+    if held_out and dataset.info.facts.get("links"):
+        raise UserError(f"{dataset.info.source} is one graph, whose own edges are held out; leave valid and test out")
+    if held_out and dataset.train.y is not None and dataset.train.y.is_floating_point():
+        raise UserError("data.property needs the splits of one file; leave valid and test out")
+    splits: dict[str, Any] = {name: modality.encode(other, dataset.info, settings) for name, other in held_out.items()}
+    sizes = {f"n_{name}": len(split) for name, split in splits.items()}
+    return replace(dataset, info=replace(dataset.info, **sizes), **splits)
+
+
+def load_like(recipe: Recipe, settings: Settings, source: Any, held_out: Mapping[str, Any] | None = None) -> DataSet:
     """Load a run's data again, its likelihood being settled; what training said of them is not said again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return load_for(recipe, settings, source)[0]
+        return load_for(recipe, settings, source, held_out)[0]
 
 
 def _check_modality(recipe: Recipe, source: Any) -> None:

@@ -53,6 +53,8 @@ class Shortcuts(TypedDict, total=False):
 class Options(Shortcuts, total=False):
     """What `train` takes by name, beside where the run is kept."""
 
+    valid: Any
+    test: Any
     set: Mapping[str, Any] | Sequence[str]
     progress: bool
     loggers: Sequence[str]
@@ -80,19 +82,21 @@ def train(
     overwrite: bool = False,
     **options: Unpack[Options],
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
+    """Train `recipe` (default "vae") on `data` (default "digits"), in whatever form they are.
 
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
     Args:
         recipe: the variant's name; `vaekit recipes` lists them.
-        data: a known set, a path, arrays, frames or texts.
+        data: a known set, a path, arrays or tensors x or (x, y), {"x_train": x, "x_test": …}, data frames, sparse
+            matrices, a PyTorch `Dataset` or `DataLoader`, a Hugging Face dataset, texts, or a `DataSet` of vaekit.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
         resume: go on with the run in `out`, which was cut short.
         overwrite: replace the run in `out`.
-        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
-            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
-            further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
+        options: `valid` and `test` are data in any such form, in place of splits drawn from `data`. `epochs`, `steps`,
+            `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set` changes any setting,
+            {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names further ones
+            ("tensorboard"), `pictures=False` draws no figures and writes no report.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -114,7 +118,8 @@ def train(
     chosen = RECIPES[recipe or "vae"].part
     settings = chosen.settings(given)
     source = default_source(chosen.name) if data is None else data
-    dataset, settings = _load(chosen, settings, given, source)
+    held_out = _held_out(options)
+    dataset, settings = _load(chosen, settings, given, (source, held_out))
     built = build(chosen, settings, dataset.info)
     record = {
         "recipe": chosen.name,
@@ -122,6 +127,7 @@ def train(
         "given": given,
         "data": {
             "source": describe_source(source),
+            **({"held_out": {name: describe_source(part) for name, part in held_out.items()}} if held_out else {}),
             "info": dataset.info.to_dict(),
             "prepare": dataset.prepare.to_dict(),
         },
@@ -209,11 +215,17 @@ def _check_loggers(names: Sequence[str]) -> None:
             raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
 
 
+def _held_out(options: Options) -> dict[str, Any]:
+    """Return the user's own validation and test data, by split."""
+    given = {"valid": options.get("valid"), "test": options.get("test")}
+    return {name: source for name, source in given.items() if source is not None}
+
+
 def _load(
-    recipe: Recipe, settings: Settings, given: Nested, source: Any, under: Nested | None = None
+    recipe: Recipe, settings: Settings, given: Nested, source: tuple[Any, dict[str, Any]], under: Nested | None = None
 ) -> tuple[DataSet, Settings]:
-    """Load the data as the recipe wants them, and settle what "auto" stands for."""
-    dataset, name = load_for(recipe, settings, source)
+    """Load the data, and those held out, as the recipe wants them, and settle what "auto" stands for."""
+    dataset, name = load_for(recipe, settings, *source)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
@@ -325,9 +337,10 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
     moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
     settings = chosen.settings(moved, record["settings"])
     source = record["data"]["source"] if data is None else data
-    if source == "memory":
+    held_out = record["data"].get("held_out", {}) | _held_out(options)
+    if any(isinstance(part, str) and part == "memory" for part in (source, *held_out.values())):
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
+    dataset, settings = _load(chosen, settings, moved, (source, held_out), record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = build(chosen, settings, dataset.info)

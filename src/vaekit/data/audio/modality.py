@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.wav import write_wav
-from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.errors import UserError
 from vaekit.figures.audio import spectrograms
 
 PAUSE = 0.15
@@ -57,31 +53,6 @@ class Audio(Modality):
         pause = np.zeros(round(PAUSE * rate), np.float32)
         parts = [part for sound in sounds for part in (sound, pause)][:-1]
         write_wav(path, np.concatenate(parts) if parts else pause, rate)
-
-    def matched(self, other: DataSet, info: DataInfo) -> DataSet:
-        """Return other recordings with `info`'s mean, deviation and labels in place of their own.
-
-        Raises:
-            UserError: they have another sample rate, or a label that is not among `info.classes`.
-        """
-        mine, theirs = info.facts, other.info.facts
-        if other.info.modality != self.name or mine["mel"] != theirs["mel"]:
-            rate = theirs.get("mel", {}).get("rate")
-            what = f"at {rate} Hz" if rate else "no sound"
-            raise UserError(
-                f"{other.info.source} is {what}, and this run was trained on sound at {mine['mel']['rate']} Hz; "
-                "convert it"
-            )
-        x = (other.train.x * theirs["sd"] + theirs["mean"] - mine["mean"]) / mine["sd"]
-        y = other.train.y
-        if y is not None and info.classes:
-            unknown = next((name for name in other.info.classes if name not in info.classes), None)
-            if unknown is not None:
-                raise UserError(
-                    f"{other.info.source} has the label '{unknown}'; this run knows {', '.join(info.classes)}"
-                )
-            y = torch.tensor([info.classes.index(name) for name in other.info.classes])[y]
-        return replace(other, train=replace(other.train, x=x, y=y))
 
 
 def _scale(info: DataInfo) -> MelScale:
