@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
-from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.files import COLUMNS, check_out, left_out, write_rows
 from vaekit.commands.output import describe
 from vaekit.errors import UserError
 
@@ -44,8 +44,8 @@ def detect(
     seed
         Seed of the samples.
     out
-        The file to write, .csv or .npz: example, score, anomaly, truth; or .png: their histogram, and the ROC curve
-        where the truth is known.
+        The file to write, .csv or .npz: file, row or line, example, score, anomaly, truth; or .png: their histogram,
+        and the ROC curve where the truth is known.
     """
     import numpy as np
 
@@ -74,10 +74,11 @@ def detect(
     else:
         truth = None if made.truth is None else made.truth.astype(int)
         columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
-        write_columns(out, columns | {"truth": truth})
+        write_rows(out, made.origin, columns | {"truth": truth})
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
     answer.tell(
         facts | dict(made.judged) | {"out": str(out)},
-        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}){judged}; {out}",
+        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}){judged}; {out}"
+        f"{left_out(made.origin)}",
     )

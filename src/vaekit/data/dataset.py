@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from vaekit.data.disk_rows import DiskRows
@@ -54,6 +55,11 @@ class Split:
         """The examples of a prepared split as the model takes them."""
         return as_input(self.x)
 
+    @property
+    def places(self) -> Origin | None:
+        """Where each example comes from; None where that is unknown, or the origin names parts of an example."""
+        return None if self.origin is None or self.origin.inside else self.origin
+
     def prepared(self, x: Tensor) -> Prepared:
         """Return these examples with `x` (N, *shape) as the model sees them."""
         return Prepared(x, self.y, self.factors, self.origin)
@@ -73,6 +79,12 @@ class Prepared(Split):
     >>> run.encode(Prepared(torch.rand(3, 1, 8, 8))).shape
     torch.Size([3, 20])
     """
+
+    def and_then(self, other: Prepared, x: Tensor) -> Prepared:
+        """Return these examples followed by others, `x` being both."""
+        y = None if self.y is None or other.y is None else torch.cat([self.y, other.y])
+        origin = None if self.origin is None or other.origin is None else self.origin.and_then(other.origin)
+        return Prepared(x, y, None, origin)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ def resized(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def match_scale(raw: Raw, mine: Prepare) -> Raw:
     """Bring values to the scale of a model's own data, as far as their type says what they mean.
 
-    Whole numbers below the model's levels are its greys, whatever their type holds (floats up to 1 are shares of
-    white). Where the model's data are real numbers or counts as they are, so are these.
+    Whole numbers below the model's levels are its greys, whatever their type holds; but no more than 1 anywhere is
+    black and white, or shares of white. Where the model's data are real numbers or counts as they are, so are these.
     """
     if raw.levels not in (None, mine.levels):
         return raw
@@ -110,9 +110,9 @@ def match_scale(raw: Raw, mine: Prepare) -> Raw:
 
 def _are_greys(x: np.ndarray, levels: int) -> bool:
     low, high = x.min(), x.max()
-    if low < 0 or high >= levels or levels > 256:
+    if low < 0 or high <= 1 or high >= levels or levels > 256:
         return False
-    return x.dtype.kind in "ui" or bool(high > 1 and all((part % 1 == 0).all() for part in _blocks(x)))
+    return x.dtype.kind in "ui" or all(bool((part % 1 == 0).all()) for part in _blocks(x))
 
 
 def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:

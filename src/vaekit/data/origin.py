@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class Origin:
     def files(names: Sequence[str]) -> Origin:
         """Return the origin of examples that are a file each."""
         return Origin({"file": np.array(list(names), dtype=str)})
+
+    @property
+    def of_some(self) -> Origin:
+        """The origin of these examples as some of a source's: what was left out of the source is not told of them."""
+        return replace(self, left_out=())
 
     def take(self, index: Any) -> Origin:
         """Return the origin of the examples at `index`, an array or a slice."""

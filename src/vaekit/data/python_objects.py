@@ -216,6 +216,28 @@ def _numeric(cell: Any) -> bool:
         return "NA" in type(cell).__name__  # pandas' missing value is no number and equals nothing
 
 
+def table_of(source: Any) -> dict[str, Any] | None:
+    """Return the columns of anything that has some: a frame, a dict, an array (N, D), (x, y), a dataset; else None.
+
+    Columns without names are called x0, x1, …, and labels y's column is called label.
+    """
+    columns = columns_of(source)
+    if columns is not None and not ARRAY_NAMES & columns.keys():
+        return columns
+    if isinstance(source, tuple) and len(source) == 2 and (columns := columns_of(source[0])) is not None:
+        return columns | {"label": source[1]}
+    try:
+        raw = read_object(source)
+    except UserError:
+        return None
+    x = raw.train.x.reshape(len(raw.train.x), -1)
+    named = {name: x[:, j] for j, name in enumerate(raw.columns or [f"x{j}" for j in range(x.shape[1])])}
+    y = raw.train.y
+    if y is not None and y.ndim == 1:
+        named["label"] = np.array(raw.classes)[y] if raw.classes else y
+    return named
+
+
 def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
     """Return the texts of a column (one of `names`, or the only one), a series, or a dataset of texts, else None.
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,9 +143,7 @@ class RunBase:
         else:
             split = self.prepared((data, y))
         if not len(split):
-            raise UserError(
-                f"{self.info.name} has no test examples, so there is nothing held out to use; give other data"
-            )
+            raise UserError(f"{self.info.name} has no test examples, so nothing is held out; give other data")
         return split
 
     def prepared(self, source: Any) -> Prepared:
@@ -217,6 +216,21 @@ class RunBase:
         """Return the names of class numbers, of nodes where they have the labels."""
         classes = self.info.classes or self.info.facts.get("classes", ())
         return [classes[i] if 0 <= i < len(classes) else str(i) for i in (int(value) for value in y)]
+
+    def label_names(self, split: Split) -> list[str] | None:
+        """Return the name of each example's label, also of labels that are none of the run's classes; None without."""
+        if split.origin is not None and "label" in split.origin.columns:
+            return [str(name) for name in split.origin.columns["label"]]
+        whole = split.y is not None and split.y.dim() == 1 and not split.y.is_floating_point()
+        return self.class_names(split.y) if whole else None
+
+    def of_classes(self, split: Split, names: Sequence[Any]) -> np.ndarray:
+        """Return which examples are of the classes named, (N,) bool; classes may be ones that training never saw."""
+        known = self.label_names(split)
+        if known is None:
+            raise UserError("the data have no labels, which anomalous classes need; give labelled data")
+        wanted = {str(name) if str(name) in known else self.info.classes[self.class_number(name)] for name in names}
+        return np.isin(known, list(wanted))
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.origin import Origin
+
 Array = NDArray[Any]
 
 
@@ -52,6 +54,7 @@ class Detection:
     """Anomaly scores (N,), the higher the stranger, the threshold, and which examples are above it, (N,) bool.
 
     `truth` (N,) bool says which are anomalies, where that is known; `judged` then holds AUROC and AUPR with intervals.
+    `origin` says where each example comes from: files, rows, lines.
     """
 
     score: str
@@ -60,6 +63,7 @@ class Detection:
     anomaly: Array
     truth: Array | None = None
     judged: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Clustering:
     probability: Array | None
     truth: Sequence[str] | None
     facts: Mapping[str, Any]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -110,3 +115,4 @@ class Classification:
     probability: Array
     truth: list[str] | None
     accuracy: Mapping[str, Any] | None
+    origin: Origin | None = None

@@ -110,20 +110,17 @@ class Run(LatentRun):
         threshold([0.0], contamination)
         split, truth = self.split(data), None
         if anomalous is not None:
-            if split.y is None:
-                raise UserError("the data have no labels, which anomalous classes need; give labelled data")
-            truth = np.isin(split.y.numpy(), [self.class_number(name) for name in anomalous])
+            truth = self.of_classes(split, anomalous)
             if truth.all() or not truth.any():
                 raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
         if against is not None:
             odd = self.split(against)
             truth = np.arange(len(split) + len(odd)) >= len(split)
-            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
-            split = Split(joined([split.x, odd.x]), y)
+            split = split.and_then(odd, joined([split.x, odd.x]))
         scores = self.anomaly_scores(split, score, k=k, seed=seed)
         limit = threshold(scores, contamination)
         judged = {} if truth is None else judge(scores, truth, seed)
-        return Detection(score, scores, limit, scores > limit, truth, judged)
+        return Detection(score, scores, limit, scores > limit, truth, judged, split.places)
 
     def anomaly_scores(
         self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
@@ -257,7 +254,7 @@ class Run(LatentRun):
         }
         if split.y is not None:
             facts |= agreement(split.y.numpy(), made.labels)
-        return Clustering(made.labels, made.sure, None if split.y is None else self.class_names(split.y), facts)
+        return Clustering(made.labels, made.sure, self.label_names(split), facts, split.places)
 
     def classify(self, data: Any = None, *, labels: int = 100, seed: int = 0) -> Classification:
         """Predict each example's class by a classifier of codes that saw `labels` labels of the training split."""
@@ -273,10 +270,10 @@ class Run(LatentRun):
         z = self.encode(split).numpy()
         guess, sure = model.predict(z), model.predict_proba(z).max(1)
         if split.y is None:
-            return Classification(self.class_names(guess), sure, None, None)
+            return Classification(self.class_names(guess), sure, None, None, split.places)
         right = guess == split.y.numpy()
         accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(z)}
-        return Classification(self.class_names(guess), sure, self.class_names(split.y), accuracy)
+        return Classification(self.class_names(guess), sure, self.label_names(split), accuracy, split.places)
 
     def optimise(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +62,8 @@ class Tokenised:
     smiles: list[str]
     words: list[list[str]]
     left_out: dict[str, int]
+    places: list[tuple[int, str]] = field(default_factory=list)
+    """The lines that were left out, and why."""
 
 
 class Molecules(Modality):
@@ -111,7 +113,7 @@ class Molecules(Modality):
         for index, learned in zip(parts, (True, True, False)):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
-            splits.append(Split(x, y))
+            splits.append(Split(x, y, origin=lines.origin([molecules.numbers[i] for i in index]).of_some))
         return self.data_set(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
@@ -131,7 +133,8 @@ class Molecules(Modality):
                 raise UserError(
                     f"{lines.place(number)} has {len(words)} tokens, and this run takes at most {longest}; leave it out"
                 )
-        return Split(_rows(molecules.words, info.facts["vocabulary"], info.shape[0]))
+        x = _rows(molecules.words, info.facts["vocabulary"], info.shape[0])
+        return Split(x, origin=lines.origin(molecules.numbers, molecules.places))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
@@ -161,6 +164,7 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
         smiles, words, fault = _tokens(text, settings)
         if fault:
             bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
+            out.places.append((number, fault))
             if refuse:
                 raise UserError(f"{lines.source}: {bad[0]}; correct it, or leave such lines out with data.invalid=drop")
         elif settings.duplicates == "drop" and smiles in seen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import numpy as np
 from vaekit.atomic import replacing
 from vaekit.data.csv_files import MISSING, number_of, rows_of, write_csv
 from vaekit.data.files import writable
+from vaekit.data.origin import Origin
+from vaekit.data.python_objects import index_of, table_of
 from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
@@ -48,6 +50,10 @@ class Frame:
     lines: np.ndarray | None = None
     delimiter: str = ","
     skipped: list[str] = field(default_factory=list)
+    index: np.ndarray | None = None
+    """The labels of a data frame's rows."""
+    left_out: tuple[tuple[int, str], ...] = ()
+    """The lines that were skipped, and why."""
 
     def __len__(self) -> int:
         return len(self.columns[0].codes) if self.columns else 0
@@ -60,6 +66,13 @@ class Frame:
         """
         where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{self.source}: {where}, column '{column}'"
+
+    @property
+    def origin(self) -> Origin:
+        """Where each row comes from: its line in a file, its label in a data frame, else its number from 1."""
+        if self.lines is not None:
+            return Origin({"line": self.lines}, self.left_out)
+        return Origin.rows(len(self), self.index, first=1)
 
     def column(self, name: str) -> Cells | None:
         """Return a column by name."""
@@ -82,10 +95,9 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
         if path.suffix.lower() in (".parquet", ".pq"):
             return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
         return _csv(path, words, bad_rows)
-    if isinstance(source, Mapping):
-        return _named_columns(source, "memory", "memory", words)
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        return _named_columns({name: source[name] for name in source.columns}, "memory", "memory", words)
+    columns = table_of(source)
+    if columns is not None:
+        return replace(_named_columns(columns, "memory", "memory", words), index=index_of(source))
     raise UserError(
         f"cannot read a table from {type(source).__name__}; give CSV, Parquet, a data frame or a dict of columns"
     )
@@ -135,12 +147,14 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
     coders = [_Coder(name, missing) for name in header]
     lines = array("q")
     skipped: list[str] = []
+    lost: list[tuple[int, str]] = []
     for line, row, _ in rows:
         if len(row) != len(header):
             problem = f"line {line} has {len(row)} cells, the header {len(header)}"
             if bad_rows == "refuse":
                 raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
             skipped.append(problem)
+            lost.append((line, f"{len(row)} cells"))
             continue
         lines.append(line)
         for coder, cell in zip(coders, row):
@@ -148,7 +162,15 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
     if not lines:
         raise UserError(f"{path} has a header and no rows; give rows of data")
     columns = [coder.cells() for coder in coders]
-    return Frame(path.name.split(".")[0], str(path), columns, np.frombuffer(lines, np.int64).copy(), mark, skipped)
+    return Frame(
+        path.name.split(".")[0],
+        str(path),
+        columns,
+        np.frombuffer(lines, np.int64).copy(),
+        mark,
+        skipped,
+        left_out=tuple(lost),
+    )
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
