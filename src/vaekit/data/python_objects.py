@@ -126,7 +126,7 @@ def _of_columns(source: Any, columns: dict[str, Any], needed: int | None) -> Raw
     """Read x and y by name, splits by name, or columns of numbers."""
     if columns and set(columns) <= SPLIT_NAMES.keys() and "train" in columns:
         return _of_splits({SPLIT_NAMES[name]: read_object(part, needed) for name, part in columns.items()})
-    if isinstance(source, Mapping) and {"x", "x_train"} & columns.keys():
+    if isinstance(source, Mapping) and _are_arrays(columns):
         return of_arrays(columns, "memory", "memory")
     x = next((name for name in X_NAMES if name in columns and not _is_numbers(columns[name])), None)
     if x is None:
@@ -137,9 +137,17 @@ def _of_columns(source: Any, columns: dict[str, Any], needed: int | None) -> Raw
     return _in_memory(Part(values, labels), getattr(columns.get(y or ""), "classes", ()))
 
 
+def _are_arrays(columns: Mapping[str, Any]) -> bool:
+    """Whether a dict holds arrays of examples by the names that vaekit knows, not columns of a table."""
+    return "x_train" in columns or ("x" in columns and not _is_numbers(columns["x"]))
+
+
 def _is_numbers(column: Any) -> bool:
-    """Whether a column holds one number a row."""
-    return np.ndim(next(iter(column), 0)) == 0 and not hasattr(next(iter(column), 0), "convert")
+    """Whether a column holds one number, or text, a row."""
+    if hasattr(column, "tocsr") or hasattr(column, "columns"):
+        return False
+    first = next(iter(column), 0)
+    return np.ndim(first) == 0 and not hasattr(first, "convert")
 
 
 def _of_splits(raws: dict[str, Raw]) -> Raw:
@@ -222,7 +230,7 @@ def table_of(source: Any) -> dict[str, Any] | None:
     Columns without names are called x0, x1, …, and labels y's column is called label.
     """
     columns = columns_of(source)
-    if columns is not None and not ARRAY_NAMES & columns.keys():
+    if columns is not None and not _are_arrays(columns):
         return columns
     if isinstance(source, tuple) and len(source) == 2 and (columns := columns_of(source[0])) is not None:
         return columns | {"label": source[1]}

@@ -345,7 +345,7 @@ class Fit:
             self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0
             if self._keeps_best():
                 self._save_best()
-        else:
+        elif held.n:
             self.at.epochs_without += 1
 
     def _stopped_early(self) -> bool:
