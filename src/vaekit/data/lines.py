@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,18 @@ class Lines:
         return f"{self.source}: {self.word} {number}"
 
     def origin(self, numbers: Sequence[int], left_out: Sequence[tuple[int, str]] = ()) -> Origin:
-        """Say which line each example comes from, and which lines were left out: those given, and empty ones."""
+        """Say which line each example comes from (and which part of it, where lines were split), and what was left out.
+
+        That is the lines given with a reason, and empty ones.
+        """
         filled = {number for number, _ in self.rows}
         empty = [number for number in range(1, len(filled) + self.empty + 1) if number not in filled]
         lost = sorted([*left_out, *((number, "empty") for number in empty)])
-        return Origin({"row" if self.word == "row" else "line": np.array(numbers, np.int64)}, tuple(lost))
+        columns = {"row" if self.word == "row" else "line": np.array(numbers, np.int64)}
+        if len(set(numbers)) < len(numbers):
+            met: Counter[int] = Counter()
+            columns["part"] = np.array([met.update((number,)) or met[number] for number in numbers], np.int64)
+        return Origin(columns, tuple(lost))
 
 
 def lines_of(source: Any) -> Lines:
