@@ -209,7 +209,12 @@ class ImageRows(Rows):
     dtype = np.dtype(np.uint8)
 
     def __init__(
-        self, files: Sequence[Path], root: Path, size: int | None, mode: str, shape: tuple[int, ...] | None = None
+        self,
+        files: Sequence[Path],
+        root: Path | None,
+        size: int | None,
+        mode: str,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         self.files, self.root, self.size, self.mode, self.first = files, root, size, mode, files[0]
         self.fitted = shape is not None
@@ -229,7 +234,8 @@ class ImageRows(Rows):
 
     def origin(self, index: np.ndarray) -> Origin:
         """Name images by their files, seen from the folder."""
-        return Origin.files([str(self.files[i].relative_to(self.root)) for i in index.tolist()])
+        files = (self.files[i] for i in index.tolist())
+        return Origin.files([str(file if self.root is None else file.relative_to(self.root)) for file in files])
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return decoded images, (M, C, H, W)."""
@@ -308,8 +314,10 @@ def open_rows(
     return opened
 
 
-def image_rows(files: Sequence[Path], root: Path, size: int | None, shape: tuple[int, ...] | None = None) -> ImageRows:
-    """Return the rows of image files, named as seen from `root`; grey or RGB as most are, or as `shape` says."""
+def image_rows(
+    files: Sequence[Path], root: Path | None, size: int | None, shape: tuple[int, ...] | None = None
+) -> ImageRows:
+    """Return the rows of image files, named as seen from `root`, if one is given; grey or RGB as most are, or as `shape` says."""
     if shape is not None:
         return ImageRows(files, root, size, "L" if shape[0] == 1 else "RGB", shape)
     looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)

@@ -203,6 +203,10 @@ def index_of(source: Any) -> np.ndarray | None:
 def _numbers(column: Any, name: str) -> np.ndarray:
     """Return a column as float64, NaN where a cell is missing; a UserError names the cell that is no number."""
     values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else list(column))
+    if values.ndim != 1:
+        raise UserError(
+            f"memory: column '{name}' holds arrays, {values.shape}; call such data x and y, or x_train, x_test, …"
+        )
     if values.dtype.kind not in "buif":
         cells = values.tolist()
         bad = next((i for i, cell in enumerate(cells) if not _numeric(cell)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import ImageRows, open_rows
+from vaekit.data.disk import ImageRows, Rows, image_rows, open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
@@ -40,7 +41,18 @@ def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int
     if isinstance(source, str | Path):
         path = resolve_path(source)
         return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, shape)
+    if isinstance(source, list) and source and isinstance(source[0], Path):
+        return _files(source, settings.size, shape)
     return read_object(source, examples_needed(settings))
+
+
+def _files(files: list[Any], size: int | None, shape: tuple[int, ...] | None) -> Raw:
+    """Read a list of pictures' files, named as they are given."""
+    bad = next((file for file in files if not isinstance(file, Path) or not is_image(file)), None)
+    if bad is not None:
+        raise UserError(f"{bad} is not the file of a picture; give a list of pictures, or one path")
+    rows = image_rows(files, None, size, shape)
+    return _rows("memory", "memory", {"train": (rows, None)})
 
 
 def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None = None) -> Raw:
@@ -49,9 +61,9 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
-        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size, shape)
+        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path.name, str(path), open_rows(path, size, shape))
     if is_image(path):
-        return _rows(path, size, shape)
+        return _rows(path.stem, str(path), open_rows(path, size, shape))
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
         table = read_numbers(path)
@@ -69,17 +81,15 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
     raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV, a picture or a folder of them")
 
 
-def _rows(path: Path, size: int | None, shape: tuple[int, ...] | None) -> Raw:
-    opened = open_rows(path, size, shape)
+def _rows(name: str, source: str, opened: Mapping[str, tuple[Rows, np.ndarray | None]]) -> Raw:
+    """Read all rows into memory."""
     parts: dict[str, Any] = {}
     for split, (rows, y) in opened.items():
         parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
         if isinstance(rows, ImageRows) and rows.fitted:
-            warn_of_pictures(str(path), rows)
+            warn_of_pictures(source, rows)
     levels = 256 if any(isinstance(rows, ImageRows) and rows.fitted for rows, _ in opened.values()) else None
-    return Raw(
-        path.stem if path.is_file() else path.name, str(path), **parts, levels=levels, named=opened["train"][0].place
-    )
+    return Raw(name, source, **parts, levels=levels, named=opened["train"][0].place)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:
