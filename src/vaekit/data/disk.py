@@ -317,7 +317,7 @@ def open_rows(
 def image_rows(
     files: Sequence[Path], root: Path | None, size: int | None, shape: tuple[int, ...] | None = None
 ) -> ImageRows:
-    """Return the rows of image files, named as seen from `root`, if one is given; grey or RGB as most are, or as `shape` says."""
+    """Return the rows of image files, named as seen from a `root`; grey or RGB as most are, or as a `shape` says."""
     if shape is not None:
         return ImageRows(files, root, size, "L" if shape[0] == 1 else "RGB", shape)
     looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)

@@ -208,24 +208,25 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             f"memory: column '{name}' holds arrays, {values.shape}; call such data x and y, or x_train, x_test, …"
         )
     if values.dtype.kind not in "buif":
-        cells = values.tolist()
-        bad = next((i for i, cell in enumerate(cells) if not _numeric(cell)), None)
+        numbers = [_number(cell) for cell in values.tolist()]
+        bad = next((i for i, number in enumerate(numbers) if number is None), None)
         if bad is not None:
             raise UserError(
-                f"memory: row {bad + 1}, column '{name}': {cells[bad]!r} is not a number; drop the column, or train "
-                "tabular-vae on it"
+                f"memory: row {bad + 1}, column '{name}': {values.tolist()[bad]!r} is not a number; drop the column, "
+                "or train tabular-vae on it"
             )
-        values = np.array([np.nan if cell is None or cell != cell else float(cell) for cell in cells])
+        values = np.array(numbers)
     return values.astype(np.float64)
 
 
-def _numeric(cell: Any) -> bool:
-    if cell is None:
-        return True
+def _number(cell: Any) -> float | None:
+    """Return a cell as a number, NaN where it is missing, None where it is something else."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return float("nan")
     try:
-        return not isinstance(cell, str) and (cell != cell or float(cell) is not None)
+        return None if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError):
-        return "NA" in type(cell).__name__  # pandas' missing value is no number and equals nothing
+        return None
 
 
 def table_of(source: Any) -> dict[str, Any] | None:
@@ -258,7 +259,9 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
     """
     columns = columns_of(source)
     if columns is not None:
-        name = next((n for n in columns if n.lower() in names), next(iter(columns)) if len(columns) == 1 else None)
+        name = next(
+            (n for n in columns if n in names or n.lower() in names), next(iter(columns)) if len(columns) == 1 else None
+        )
         if name is None:
             raise UserError(f"the {type(source).__name__} has no column {names[0]}; its columns: {', '.join(columns)}")
         return list(columns[name])
