@@ -12,6 +12,7 @@ from vaekit.data.disk_rows import DiskRows
 from vaekit.data.info import DataInfo
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.shuffling import some_rows
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Split:
         x, y, factors = (None if part is None else part.index_select(0, index) for part in self._parts)
         origin = None if self.origin is None else self.origin.take(index.cpu().numpy())
         return replace(self, x=x, y=y, factors=factors, origin=origin)
+
+    def some(self, n: int) -> Self:
+        """Return n of the examples (all, if there are fewer): always the same, and not the first of sorted classes."""
+        return self if n >= len(self) else self.take(some_rows(len(self), n))
 
     def first(self, n: int) -> Self:
         """Return the first n examples (all, if there are fewer)."""

@@ -200,27 +200,27 @@ class Shards(Rows):
 
 
 class ImageRows(Rows):
-    """The images of a folder, decoded when they are read, in mode "L" or "RGB"; transparency is over white.
+    """The images of a folder, decoded when they are read; transparency is over white.
 
-    They have the size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre. With a
-    `shape` (C, H, W), that of a trained model, pictures of another mode or size become it, and are counted.
+    Their `mode` is "L" or "RGB" of 8 bits, or "F": greys of 16 bits (0 to 65,535) or floats, as float32. They have the
+    size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre. With a `shape`
+    (C, H, W), that of a trained model, pictures of another mode or size become it, and are counted.
     """
 
-    dtype = np.dtype(np.uint8)
+    def __init__(self, files: Sequence[Path], root: Path | None, size: int | None, mode: str, first: Path) -> None:
+        self.files, self.root, self.size, self.mode, self.first = files, root, size, mode, first
+        self.extent = open_image(first, size).size
+        self.shape = (len(files), 3 if mode == "RGB" else 1, self.extent[1], self.extent[0])
+        self.dtype = np.dtype(np.float32 if mode == "F" else np.uint8)
+        self.fitted, self.scaled, self.recoloured = False, 0, 0
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        root: Path | None,
-        size: int | None,
-        mode: str,
-        shape: tuple[int, ...] | None = None,
-    ) -> None:
-        self.files, self.root, self.size, self.mode, self.first = files, root, size, mode, files[0]
-        self.fitted = shape is not None
-        self.extent = open_image(files[0], size).size if shape is None else (shape[2], shape[1])
-        self.shape = (len(files), 1 if mode == "L" else 3, self.extent[1], self.extent[0])
-        self.scaled, self.recoloured = 0, 0
+    def fit(self, shape: tuple[int, ...]) -> ImageRows:
+        """Bring pictures to `shape` (C, H, W) as they are read."""
+        self.fitted, self.extent = True, (shape[2], shape[1])
+        if self.mode != "F":
+            self.mode = "L" if shape[0] == 1 else "RGB"
+        self.shape = (len(self.files), 3 if self.mode == "RGB" else 1, *shape[1:])
+        return self
 
     def of(self, files: Sequence[Path]) -> ImageRows:
         """Return the rows of other files, read in the same way."""
@@ -239,9 +239,14 @@ class ImageRows(Rows):
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return decoded images, (M, C, H, W)."""
-        out = np.empty((len(index), *self.shape[1:]), np.uint8)
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
         for i, row in enumerate(index.tolist()):
             picture = open_image(self.files[row], self.size)
+            if (picture.mode == "F") != (self.mode == "F"):
+                deep, other = (self.first, self.files[row]) if self.mode == "F" else (self.files[row], self.first)
+                raise UserError(
+                    f"{deep} has more than 8 bits, and {other.name} has 8; save all pictures of a folder alike"
+                )
             if picture.size != self.extent and self.fitted:
                 picture = fit_image(picture, self.extent)
                 self.scaled += 1
@@ -252,7 +257,7 @@ class ImageRows(Rows):
                 )
             self.recoloured += picture.mode != self.mode
             pixels = np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
-            out[i] = pixels if self.mode == "L" else np.moveaxis(pixels, 2, 0)
+            out[i] = np.moveaxis(pixels, 2, 0) if self.mode == "RGB" else pixels
         return out
 
 
@@ -295,7 +300,7 @@ def open_rows(
     """Return {split: (rows, labels or None)} of an NPY file, a folder of them, an image, or a folder of images.
 
     Images' subfolders are labels, or splits that hold folders a label. Grey or colour is kept as most of `LOOKED_AT`
-    images have it. With a `shape` (C, H, W) images are brought to it.
+    images have it; greys of more than 8 bits are refused beside others. With a `shape` (C, H, W) images become it.
     """
     shape = shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None
     if is_image(path):
@@ -318,8 +323,8 @@ def image_rows(
     files: Sequence[Path], root: Path | None, size: int | None, shape: tuple[int, ...] | None = None
 ) -> ImageRows:
     """Return the rows of image files, named as seen from a `root`; grey or RGB as most are, or as a `shape` says."""
-    if shape is not None:
-        return ImageRows(files, root, size, "L" if shape[0] == 1 else "RGB", shape)
     looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)
-    grey = [open_image(files[i], size).mode == "L" for i in looked_at]
-    return ImageRows(files, root, size, "L" if 2 * sum(grey) >= len(grey) else "RGB")
+    modes = [open_image(files[i], size).mode for i in looked_at]
+    mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
+    rows = ImageRows(files, root, size, mode, files[0] if mode != "F" else files[looked_at[modes.index("F")]])
+    return rows if shape is None else rows.fit(shape)

@@ -31,7 +31,7 @@ def read_dataset(source: Any, needed: int | None) -> Part | None:
     """Return the examples of a dataset, a loader or any iterable of them, in the dataset's own order."""
     if isinstance(source, DataLoader):
         if not _is_plain(source):
-            return _gathered((_pair(batch) for batch in source), None, "the DataLoader", needed, batched=True)
+            return _gathered((pair_of(batch) for batch in source), None, "the DataLoader", needed, batched=True)
         source = source.dataset
     if isinstance(source, TensorDataset):
         return _tensors(source.tensors)
@@ -42,7 +42,7 @@ def read_dataset(source: Any, needed: int | None) -> Part | None:
     size = len(source) if _is_map(source) else None
     if size == 0:
         raise UserError(f"the {type(source).__name__} is empty; give at least one example")
-    pairs = (_pair(item) for item in items_of(source))
+    pairs = (pair_of(item) for item in items_of(source))
     return _gathered(pairs, size, f"the {type(source).__name__}", needed)
 
 
@@ -78,7 +78,7 @@ def _tensors(tensors: Sequence[torch.Tensor]) -> Part:
     return Part(as_array(tensors[0], "x"), as_array(tensors[1], "y") if len(tensors) == 2 else None)
 
 
-def _pair(item: Any) -> tuple[Any, Any]:
+def pair_of(item: Any) -> tuple[Any, Any]:
     """Return x and y (None without) of a dataset's item, or of a loader's batch."""
     if isinstance(item, Mapping):
         x = next((name for name in X_NAMES if name in item), None)

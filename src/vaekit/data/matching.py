@@ -95,16 +95,20 @@ def match_scale(raw: Raw, mine: Prepare) -> Raw:
     Whole numbers below the model's levels are its greys, whatever their type holds; but no more than 1 anywhere is
     black and white, or shares of white. Where the model's data are real numbers or counts as they are, so are these.
     """
-    if raw.levels not in (None, mine.levels):
+    whole = all(part.x.dtype.kind in "ui" for _, part in raw.parts)
+    if mine.levels is None and mine.kind in ("real", "counts") and whole:
+        raw.levels = None
+        for _, part in raw.parts:
+            part.x = part.x.astype(np.float32)
         return raw
-    kinds = {part.x.dtype.kind for _, part in raw.parts}
-    if mine.levels is not None and all(_are_greys(part.x, mine.levels) for _, part in raw.parts):
+    if (
+        raw.levels in (None, mine.levels)
+        and mine.levels is not None
+        and all(_are_greys(part.x, mine.levels) for _, part in raw.parts)
+    ):
         raw.levels = mine.levels
         for _, part in raw.parts:
             part.x = part.x.astype(np.uint8, copy=False)
-    elif mine.levels is None and mine.kind in ("real", "counts") and kinds <= {"u", "i"}:
-        for _, part in raw.parts:
-            part.x = part.x.astype(np.float32)
     return raw
 
 

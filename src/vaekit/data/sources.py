@@ -13,19 +13,22 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.audio.recordings import is_sound, read_audio
-from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.disk import ImageRows, Rows, image_rows, open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
 from vaekit.data.matching import warn_of_pictures
+from vaekit.data.number_tables import read_numbers
 from vaekit.data.paths import resolve_path
 from vaekit.data.python_objects import ARRAY_NAMES, of_arrays, read_object
 from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
+
+SPARSE = ("format.npy", "shape.npy")
+"""What a file of a sparse matrix holds beside its values."""
 
 
 def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int, ...] | None = None) -> Raw:
@@ -69,6 +72,8 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
         table = read_numbers(path)
         part, name = Part(table.x, table.labels), path.name.split(".")[0]
         return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
+    if suffixes & {".xlsx", ".xls", ".ods"}:
+        raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")
@@ -88,8 +93,8 @@ def _rows(name: str, source: str, opened: Mapping[str, tuple[Rows, np.ndarray | 
         parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
         if isinstance(rows, ImageRows) and rows.fitted:
             warn_of_pictures(source, rows)
-    levels = 256 if any(isinstance(rows, ImageRows) and rows.fitted for rows, _ in opened.values()) else None
-    return Raw(name, source, **parts, levels=levels, named=opened["train"][0].place)
+    greys = any(isinstance(rows, ImageRows) and rows.fitted and rows.mode != "F" for rows, _ in opened.values())
+    return Raw(name, source, **parts, levels=256 if greys else None, named=opened["train"][0].place)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:
@@ -109,15 +114,27 @@ def _npy(data: bytes, where: str | Path) -> np.ndarray:
 
 
 def _npz(data: bytes, path: Path) -> Raw:
-    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`."""
+    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name.removesuffix(".npy") in ARRAY_NAMES
+                if name in SPARSE or name.removesuffix(".npy") in ARRAY_NAMES
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
+    if "format" in arrays and "shape" in arrays:
+        return Raw(path.stem, str(path), Part(_dense(data, path)))
     return of_arrays(arrays, path.stem, str(path), names)
+
+
+def _dense(data: bytes, path: Path) -> np.ndarray:
+    """Return the rows of a sparse matrix that `scipy.sparse.save_npz` wrote."""
+    from scipy.sparse import load_npz
+
+    try:
+        return load_npz(io.BytesIO(data)).toarray()
+    except (ValueError, KeyError, EOFError, OSError, NotImplementedError, MemoryError) as error:
+        raise UserError(f"{path} is not a readable sparse matrix ({error}); save it again, or as an array") from None

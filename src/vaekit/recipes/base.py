@@ -9,6 +9,7 @@ from typing import Any, Generic, get_type_hints
 
 from pydantic import Field, create_model
 
+from vaekit.conditional import Wants
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES
 from vaekit.models.base import Model
@@ -51,7 +52,8 @@ class Built:
 class Recipe(Generic[M, L]):
     """A variant: its name, its settings with their defaults, and how it is put together.
 
-    `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays.
+    `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
+    which data its likelihood is of, where the settings do not name it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Recipe(Generic[M, L]):
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
     takes: str = "array"
+    wants: Wants | None = None
 
     @cached_property
     def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:

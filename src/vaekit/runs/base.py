@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.conditional import Wants
 from vaekit.data import load as load_data
+from vaekit.data.as_is import as_they_are
 from vaekit.data.dataset import DataSet, Prepared, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read_like
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare
-from vaekit.data.preprocessing import Wants
 from vaekit.data.settings import DataSettings
 from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
@@ -32,13 +33,19 @@ from vaekit.metrics.base import Subject
 from vaekit.models.base import Model, point
 from vaekit.models.graph import GraphVAE
 from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION
+from vaekit.runs.folder import EVALUATION, LOG
+from vaekit.training.log import read
 
 TEST_SEED = 777
 SHOWN = 5000
 """Training examples that stand in where none are held out."""
+ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no"}
+"""Settings by which data are read whole."""
+AS_IS = "as-is"
+"""In the record of a run's data: they are taken as they are, unprepared."""
 AT_ONCE = 1000
 """Samples drawn at once."""
 
@@ -76,6 +83,8 @@ class RunBase:
         self.info = DataInfo.from_dict(record["data"]["info"])
         self.prepare = Prepare.from_dict(record["data"]["prepare"])
         self._data = data
+        self.kept: dict[str, Any] = {}
+        self.records: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         elbo = self.record.get("result", {}).get("elbo")
@@ -86,6 +95,11 @@ class RunBase:
     def recipe(self) -> str:
         """The recipe's name."""
         return self.record["recipe"]
+
+    @property
+    def recipe_part(self) -> Recipe:
+        """The recipe itself; that of a hand-made model stands for its parts."""
+        return own_recipe(self.model) if self.recipe == CUSTOM else RECIPES[self.recipe].part
 
     # -- device --------------------------------------------------------------------------------------------------------
 
@@ -108,9 +122,28 @@ class RunBase:
             source = self.record["data"]["source"]
             held_out = self.record["data"].get("held_out", {})
             if "memory" in (source, *held_out.values()):
-                raise UserError("this run was trained on arrays in memory; pass the data again")
-            self._data = load_like(RECIPES[self.recipe].part, self.settings, source, held_out)
+                raise UserError(
+                    "this run was trained on arrays in memory; pass the data again: run.evaluate(data=x), or "
+                    "vaekit.load(path, data=x) for all uses"
+                )
+            self._data = load_like(self.recipe_part, self.settings, source, held_out)
         return self._data
+
+    def give_data(self, source: Any) -> None:
+        """Take the run's data again, where it was trained on arrays in memory; a UserError if they are others."""
+        if self.record["data"].get(AS_IS):
+            data = as_they_are(source, self.settings.data, self.wants)
+        else:
+            own = {split: path for split, path in self.record["data"].get("held_out", {}).items() if path != "memory"}
+            data = load_like(self.recipe_part, self.settings, source, own)
+        mine, theirs = ({**info.to_dict(), "name": "", "source": ""} for info in (self.info, data.info))
+        differing = [key for key in mine if mine[key] != theirs.get(key)]
+        if differing:
+            raise UserError(
+                f"these are not the data of this run: their {differing[0]} is {theirs[differing[0]]}, the run's "
+                f"{mine[differing[0]]}; give the same data, or run.evaluate(data=…) for others"
+            )
+        self._data = data
 
     @cached_property
     def test(self) -> Prepared:
@@ -163,6 +196,13 @@ class RunBase:
             return Prepared(source)  # type: ignore[arg-type]
         if isinstance(source, Split):
             return self.prepare.fixed(source, TEST_SEED)
+        if self.record["data"].get(AS_IS):
+            other = as_they_are(source, self._all_of_it, self.wants).train
+            if tuple(other.x.shape[1:]) != tuple(self.info.shape):
+                raise UserError(
+                    f"the examples have shape {tuple(other.x.shape[1:])}; this run's model takes {self.info.shape}"
+                )
+            return other.prepared(other.x)
         if not self.info.is_array and self.modality is not None:
             return self.prepare.fixed(self.modality.encode(source, self.info, self.settings.data))
         raw = read_like(source, self._all_of_it, self.info, self.prepare, strict=self.model.takes_label)
@@ -170,21 +210,23 @@ class RunBase:
             raise UserError(
                 f"{raw.source} has examples of shape {raw.shape}; this run's model takes {tuple(self.info.shape)}"
             )
-        other = prepare(raw, self._all_of_it, self._wants)
+        other = prepare(raw, self._all_of_it, self.wants)
         return self._preparation(other).fixed(other.train, TEST_SEED)
 
     @property
     def _all_of_it(self) -> DataSettings:
         """How other data are read: as the run's own, with none held out."""
-        return self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
-
-    @property
-    def _wants(self) -> Wants:
-        return LIKELIHOODS[self.settings.model.likelihood].part.wants
+        return self.settings.data.model_copy(update=ALL)
 
     def _whole(self, source: Any) -> DataSet:
         """Return other data, none held out but by the source itself, as this run's likelihood wants them."""
-        return load_data(source, self._all_of_it, wants=self._wants)
+        return load_data(source, self._all_of_it, wants=self.wants)
+
+    @property
+    def wants(self) -> Wants:
+        """The kind of data that the likelihood is of."""
+        own = wants_of(self.model) if self.recipe == CUSTOM else None
+        return own or LIKELIHOODS[self.settings.model.likelihood].part.wants
 
     def _preparation(self, other: DataSet) -> Prepare:
         """Return how other data become what this run's were: their own scale of greys, this run's moments."""
@@ -247,7 +289,8 @@ class RunBase:
         """Return what metrics are computed on: the test split, or the one given."""
         check_seed(seed)
         chosen = self.split(split)
-        chosen = chosen.first(limit) if limit else chosen
+        lost = self._data is None and self.record["data"]["source"] == "memory"
+        chosen = chosen.some(limit) if limit else chosen
 
         def train() -> tuple[Tensor, Tensor | None]:
             fixed = self.training()
@@ -260,7 +303,7 @@ class RunBase:
             chosen.y,
             k=k,
             seed=seed,
-            train=train,
+            train=None if lost else train,
             show=self.prepare.show,
             progress=progress or (lambda name, done, total: None),
             options=options or {},
@@ -269,7 +312,9 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        if self.path is None or not (self.path / EVALUATION).is_file():
+        if self.path is None:
+            return self.kept
+        if not (self.path / EVALUATION).is_file():
             return {}
         try:
             return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
@@ -298,6 +343,11 @@ class RunBase:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The records of training, in order; [] where none were kept."""
+        return self.records if self.path is None else read(self.path / LOG)
 
     # -- codes and back ------------------------------------------------------------------------------------------------
 

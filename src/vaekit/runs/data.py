@@ -17,6 +17,7 @@ from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
+from vaekit.recipes.own import entry_of
 from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
 
@@ -27,10 +28,10 @@ def default_source(name: str) -> str:
     >>> default_source("vae")
     'digits'
     """
-    recipe = RECIPES[name].part
+    recipe = entry_of(name).part
     source = "digits" if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
     if source is None:
-        raise UserError(f"the recipe '{name}' takes {recipe.takes} and has none of its own; give data")
+        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
     return source
 
 
@@ -54,7 +55,7 @@ def load_for(
         return dataset, likelihood_name(settings.model, dataset.info)
     raw = read(source, settings.data, held_out)
     name = likelihood_name(settings.model, describe(raw, settings.data))
-    return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
+    return prepare(raw, settings.data, recipe.wants or LIKELIHOODS[name].part.wants), name
 
 
 def _of_modality(modality: Modality, source: Any, settings: DataSettings, held_out: Mapping[str, Any]) -> DataSet:
