@@ -59,7 +59,9 @@ def colour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
 )
 def test_raw_data_of_a_standardised_run_are_standardised(real: Run, form: Any) -> None:
     assert real.prepare.mean is not None and real.prepare.sd is not None
-    mean, sd = (torch.tensor(part).view(1, 6, 6) for part in (real.prepare.mean, real.prepare.sd))
+    mean, sd = (
+        torch.tensor(part).reshape(-1).expand(36).view(1, 6, 6) for part in (real.prepare.mean, real.prepare.sd)
+    )
     expected = real.encode(Prepared((torch.from_numpy(REAL) - mean) / sd))
     torch.testing.assert_close(real.encode(form(REAL)), expected)
     torch.testing.assert_close(

@@ -16,7 +16,7 @@ from vaekit.data.info import DataInfo
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
-from vaekit.data.preprocessing import Wants, compact, fitted, resolve
+from vaekit.data.preprocessing import Wants, bits_offset, compact, fitted, resolve
 from vaekit.data.raw import Part, Raw, check, shape_up
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
@@ -110,7 +110,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     else:
         train, valid, test = _splits(raw, settings)
         sample = train.x
-    plan, bits = fitted(plan, sample, settings)
+    plan, mean, deviation = fitted(plan, sample, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
     info = DataInfo(
@@ -123,11 +123,14 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         n_test=len(test),
         classes=raw.classes,
         source=raw.source,
-        bits_offset=bits,
+        bits_offset=bits_offset(plan),
         factor_names=raw.factor_names,
         factor_sizes=raw.factor_sizes,
         modality=raw.modality,
         facts=raw.facts | ({"header": list(raw.columns)} if raw.table and raw.columns else {}),
+        mean=mean,
+        deviation=deviation,
+        standardised=plan.sd is not None,
     )
     return DataSet(info, train, valid, test, plan)
 

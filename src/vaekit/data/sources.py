@@ -72,8 +72,6 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
         table = read_numbers(path)
         part, name = Part(table.x, table.labels), path.name.split(".")[0]
         return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
-    if suffixes & {".xlsx", ".xls", ".ods"}:
-        raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")

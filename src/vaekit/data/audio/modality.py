@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.wav import write_wav
+from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.figures.audio import spectrograms
@@ -18,12 +21,12 @@ PAUSE = 0.15
 
 
 class Audio(Modality):
-    """WAV files as standardised log-mel spectrograms, (1, mels, frames), the lowest band first.
+    """WAV files as log-mel spectrograms, (1, mels, frames), the lowest band first.
 
     A recording is brought to peak 1, cut after `data.seconds` or followed by silence, and added to faint seeded noise
-    (`MelScale.fitted`). Values are natural logarithms of powers, less the training mean and over the training
-    deviation, one number each for all bands. `info.facts`: `mel` (`MelScale.to_dict`), `mean`, `sd`, and `counts`: how
-    many were mixed to one channel, resampled, cut, filled up. A density of them is in nats of these units.
+    (`MelScale.fitted`). Values are natural logarithms of powers, and a density of them is in nats of these units.
+    `info.facts`: `mel` (`MelScale.to_dict`), `counts`: how many were mixed to one channel, resampled, cut, filled up,
+    and `mean` and `sd`, 0 and 1 but in runs of earlier versions, whose values are (log power − mean) / sd.
     """
 
     name = "audio"
@@ -35,7 +38,7 @@ class Audio(Modality):
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return how long each recording sounds, and how loud it is against its loudest frame."""
-        scale, plain = _scale(info), unstandardised(x, info)
+        scale, plain = _scale(info), log_powers(x, info)
         out = []
         for power in plain.reshape(len(plain), scale.mels, scale.frames).exp().sum(1):
             loud = int((power > power.max() * 1e-3).sum())
@@ -54,19 +57,32 @@ class Audio(Modality):
         parts = [part for sound in sounds for part in (sound, pause)][:-1]
         write_wav(path, np.concatenate(parts) if parts else pause, rate)
 
+    def restated(self, other: DataSet, info: DataInfo) -> DataSet:
+        """Return recordings in the units of the values of `info`, which versions before standardised in reading."""
+        mine, theirs = info.facts, other.info.facts
+        if (mine["mean"], mine["sd"]) == (theirs["mean"], theirs["sd"]):
+            return other
+        facts = theirs | {"mean": mine["mean"], "sd": mine["sd"]}
+        splits: dict[str, Any] = {}
+        for name in ("train", "valid", "test"):
+            split = getattr(other, name)
+            x = (split.x * theirs["sd"] + theirs["mean"] - mine["mean"]) / mine["sd"]
+            splits[name] = replace(split, x=x)
+        return replace(other, info=replace(other.info, facts=facts), **splits)
+
 
 def _scale(info: DataInfo) -> MelScale:
     return MelScale.from_dict(info.facts["mel"])
 
 
-def unstandardised(x: Tensor, info: DataInfo) -> Tensor:
-    """Return log-mel spectrograms (N, mels, frames) of standardised ones (N, 1, mels, frames)."""
+def log_powers(x: Tensor, info: DataInfo) -> Tensor:
+    """Return log-mel spectrograms (N, mels, frames) of values as `Run.sample` gives them, (N, 1, mels, frames)."""
     return x.float().flatten(0, -3) * info.facts["sd"] + info.facts["mean"]
 
 
 def resynthesised(x: Tensor, info: DataInfo, seed: int = 0) -> Tensor:
-    """Return sound (N, length) of standardised log-mel spectrograms (N, 1, mels, frames)."""
-    return _scale(info).waveform(unstandardised(x, info), seed=seed)
+    """Return sound (N, length) of spectrograms (N, 1, mels, frames), as `Run.sample` gives them."""
+    return _scale(info).waveform(log_powers(x, info), seed=seed)
 
 
 MODALITIES.register("audio", summary="WAV files as log-mel spectrograms, for every recipe that takes arrays")(Audio())

@@ -17,7 +17,6 @@ from vaekit.data.audio.wav import Sound, read_wav, resampled
 from vaekit.data.origin import Origin
 from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
-from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
 
 NAMED = re.compile(r"(?P<digit>\d+)_(?P<speaker>[^_]+)_(?P<index>\d+)")
@@ -48,20 +47,17 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
         "filled up": sum(len(sound.samples) < scale.length for sound in sounds),
     }
     made = np.stack([scale.fitted(sound.samples, i) for i, sound in enumerate(sounds)])
-    x = scale.log_mel(torch.from_numpy(made)).numpy()
-    train = split_numbers(len(x), str(path), settings)[0]
-    mean, sd = float(x[train].mean(dtype=np.float64)), float(x[train].std(dtype=np.float64))
-    x = ((x - mean) / max(sd, 1e-6)).astype(np.float32)[:, None]
+    x = scale.log_mel(torch.from_numpy(made)).numpy().astype(np.float32)[:, None]
     classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
     y = np.array([classes.index(name) for name in labels]) if labels else None
-    facts = {"mel": scale.to_dict(), "mean": mean, "sd": max(sd, 1e-6), "counts": counts}
+    facts = {"mel": scale.to_dict(), "mean": 0.0, "sd": 1.0, "counts": counts}
     root = path if path.is_dir() else path.parent
     part = Part(x, y, origin=Origin.files([str(file.relative_to(root)) for file in files]))
     return Raw(path.stem, str(path), part, classes=tuple(classes), modality="audio", facts=facts)
 
 
 def match_sound(raw: Raw, facts: Mapping[str, Any]) -> Raw:
-    """Give recordings the mean and deviation of others' `facts` in place of their own.
+    """Give recordings the units of others' `facts`, which versions before standardised in reading.
 
     Raises:
         UserError: they are no sound, or of another sample rate.
