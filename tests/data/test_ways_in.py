@@ -75,6 +75,8 @@ def test_a_loader_that_samples_is_read_batch_by_batch() -> None:
     assert len(few.train.x) == 10 and {tuple(row) for row in few.train.x} <= {tuple(X[3]), tuple(X[5])}
     again = read_object(DataLoader(both(), 4, sampler=RandomSampler(both(), replacement=True, num_samples=100)))
     assert len(again.train.x) == 100
+    as_many = read_object(DataLoader(both(), 4, sampler=RandomSampler(both(), replacement=True)))
+    assert len(as_many.train.x) == 40 and not np.array_equal(as_many.train.x, X)
     whole = read_object(DataLoader(both(), 4, shuffle=True, drop_last=True))
     np.testing.assert_array_equal(whole.train.x, X)
 
