@@ -246,8 +246,7 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
 def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield (name, call) of what a run offers."""
     few, many = run.test.first(6), run.test.first(40)
-    x, y = few.x, few.y
-    labels = y if run.model.takes_label else None
+    labels = few.y if run.model.takes_label else None
     yield "evaluate", lambda: run.evaluate(limit=30, k=3)
     yield "evaluate a function", lambda: run.evaluate({"own": lambda trace: trace.log_px}, data=few)
     yield "values of the evaluation", run.values
@@ -263,9 +262,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     if run.info.kind == "graph":
         yield "node codes", lambda: run.node_codes(few)
     else:
-        half = None if labels is None else labels[:3]
+        a, b = few.first(3), few.take(torch.tensor([3, 4, 5]))
         for kind in get_args(Kind):
-            yield f"interpolate {kind}", lambda kind=kind: run.interpolate(x[:3], x[3:6], half, steps=3, kind=kind)
+            yield f"interpolate {kind}", lambda kind=kind: run.interpolate(a, b, steps=3, kind=kind)
         yield "interpolate examples", lambda: run.interpolate_examples([(0, 1), (2, 3)], few, steps=3)
     yield "traverse", lambda: run.traverse(many, top=2, steps=3)
     yield "traverse by number", lambda: run.traverse(many, dimensions=[0], steps=3, reach=2.0)

@@ -167,7 +167,8 @@ def test_train_and_encode_refuse_bad_data(case: str, vaekit: Command, here: Path
     make(here)
     before = everything(here)
     complaint(vaekit("train", "--data", name, "--steps", 2), *words)
-    complaint(vaekit("encode", trained["vae"], "--data", name, "--out", "z.npz"), *words)
+    if case != "ragged images":  # a trained model's size is theirs
+        complaint(vaekit("encode", trained["vae"], "--data", name, "--out", "z.npz"), *words)
     assert everything(here) == before, "something was left behind"
 
 
@@ -177,7 +178,7 @@ def test_labels_are_asked_for(vaekit: Command, here: Path, trained: dict[str, Pa
     for command in ("encode", "reconstruct", "interpolate"):
         complaint(vaekit(command, trained["cvae"], "--data", "x.npy", "--out", "z.npz"), "labels")
     np.savez(here / "y.npz", x=np.zeros((30, 8, 8), np.uint8), y=np.arange(30))
-    complaint(vaekit("encode", trained["cvae"], "--data", "y.npz", "--out", "z.npz"), "30", "10")
+    complaint(vaekit("encode", trained["cvae"], "--data", "y.npz", "--out", "z.npz"), "'10'", "0, 1, 2")
     assert everything(here) == ["x.npy", "y.npz"]
 
 
@@ -220,7 +221,7 @@ BAD_USE = {
 
 @pytest.mark.parametrize("case", BAD_USE)
 def test_use_refuses(case: str, vaekit: Command, here: Path, trained: dict[str, Path]) -> None:
-    np.save(here / "small.npy", np.zeros((30, 4, 4), np.uint8))
+    np.save(here / "small.npy", np.zeros((30, 16), np.uint8))
     np.save(here / "one.npy", np.full((1, 8, 8), 3, np.uint8))
     (here / "folder.png").mkdir()
     before = everything(here)

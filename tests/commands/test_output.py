@@ -148,9 +148,9 @@ def test_codes_are_files_of_the_right_shape(vaekit: Command, here: Path, trained
     assert z.shape == (179, 2) and y.shape == (179,)
     with Path("z.csv").open() as text:
         header, *rows = list(csv.reader(text))
-    assert header == ["z0", "z1", "label"] and len(rows) == 179
-    np.testing.assert_allclose([[float(v) for v in row[:2]] for row in rows], z, rtol=1e-6)
-    assert [row[2] for row in rows] == [str(int(label)) for label in y]
+    assert header == ["row", "z0", "z1", "label"] and len(rows) == 179
+    np.testing.assert_allclose([[float(v) for v in row[1:3]] for row in rows], z, rtol=1e-6)
+    assert [row[3] for row in rows] == [str(int(label)) for label in y]
 
 
 def test_other_data_are_prepared_as_the_runs_own(vaekit: Command, here: Path, trained: dict[str, Path]) -> None:

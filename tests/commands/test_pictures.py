@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from PIL import Image
 from commands.conftest import Command
 from vaekit.atomic import new_folder, sweep
 from vaekit.commands.files import file_names
-from vaekit.data.dataset import Split
+from vaekit.data.dataset import Prepared
+from vaekit.data.origin import Origin
 from vaekit.data.save import write_pictures
 from vaekit.errors import UserError
 from vaekit.runs.examples import choose
@@ -161,10 +161,7 @@ def test_examples_are_found_by_their_file_names(trained: dict[str, Path]) -> Non
     run = load(trained["vae"])
     files = np.array([f"{'cat' if i % 2 else 'dog'}/{i // 2:02d}.png" for i in range(10)] + ["dog/only.png"])
 
-    class Named(Split):
-        origin = SimpleNamespace(columns={"file": files})
-
-    named = Named(run.test.x[:11])
+    named = Prepared(run.test.x[:11], origin=Origin({"file": files}))
     assert choose(run, ["cat/01.png", "only.png", "4", 0], named)[1] == [3, 10, 4, 0]
     assert file_names(named) == [str(Path(name).with_suffix("")) for name in files]
     assert file_names(run.test.first(2)) is None

@@ -184,7 +184,7 @@ def test_ways_through_the_latent_space(way: str, suffix: str, good: Path, vaekit
 
 def test_traversals_hold_the_other_dimensions_and_begin_at_the_example(good: Path, vaekit: Any, here: Path) -> None:
     run = load(good)
-    z = run.encode(run.test.x[5:6])[0]
+    z = run.encode(run.test.first(6))[5]
     vaekit("traverse", good, "--example", 5, "--dimensions", "3,0", "--steps", 2, "--reach", 2, "--out", "t.npz")
     with np.load("t.npz") as out:
         moved = z.clone()
@@ -193,7 +193,7 @@ def test_traversals_hold_the_other_dimensions_and_begin_at_the_example(good: Pat
 
 
 def _arrays() -> None:
-    np.save("nine.npy", np.zeros((3, 9, 9), np.uint8))
+    np.save("nine.npy", np.zeros((3, 9), np.uint8))
     np.save("nan.npy", np.full((3, 8, 8), np.nan, np.float32))
     np.save("whole.npy", np.zeros((3, 8, 8), np.float32))
     np.save("inf.npy", np.full((3, 8, 8), np.inf, np.float32))

@@ -230,7 +230,7 @@ def test_a_run_on_sound_writes_wav_and_takes_other_recordings(spoken: Path, tmp_
     assert torch.allclose(mine, theirs.train.x, atol=1e-4)
     assert resynthesised(mine, run.info).shape == (1, length)
     write(one / "7_cid_0.wav", tone(1200))
-    with pytest.raises(UserError, match="has the label '7'; this run knows 0, 1, 2, 3"):
+    with pytest.raises(UserError, match="has the label '7'; this run's model knows 0, 1, 2, 3"):
         run.prepared(one)
     write(tmp_path / "fast" / "3_cid_0.wav", tone(1200, 0.2, 16000), rate=16000)
     with pytest.raises(UserError, match="at 16000 Hz, and this run was trained on sound at 8000 Hz"):

@@ -35,12 +35,12 @@ def test_it_collapses_without_counter_measures_and_not_with_them() -> None:
 
 def test_reconstructions_and_paths_are_rows_of_tokens_that_end() -> None:
     run = run_of(**{"model.net": "transformer", "model.heads": 2})
-    x = run.test.x[:6]
-    for made in (run.reconstruct(x), run.interpolate(x[:3], x[3:], steps=4).flatten(0, 1), run.sample(5)):
+    first, last = run.test.first(3), run.test.take(torch.tensor([3, 4, 5]))
+    path = run.interpolate(first, last, steps=4)
+    for made in (run.reconstruct(first), path.flatten(0, 1), run.sample(5)):
         assert made.dtype == torch.int64 and made.shape[1:] == run.info.shape
         assert bool((made == 2).any(1).all())
-    path = run.interpolate(x[:3], x[3:], steps=4)
-    assert torch.equal(path[:, 0], run.reconstruct(x[:3])) and torch.equal(path[:, -1], run.reconstruct(x[3:]))
+    assert torch.equal(path[:, 0], run.reconstruct(first)) and torch.equal(path[:, -1], run.reconstruct(last))
     run.model.likelihood.draw_with(Sampling(greedy=True))  # type: ignore[union-attr, operator]
     assert torch.equal(run.sample(5, seed=1), run.sample(5, seed=1))
 

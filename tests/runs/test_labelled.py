@@ -47,7 +47,7 @@ def test_a_run_evaluates_samples_by_label_and_loads(tmp_path: Path, stack: bool)
     assert found["iw_bound"].value > found["elbo"].value
     assert run.sample(3, label="7").shape == (3, 1, 8, 8) and run.sample(3).shape == (3, 1, 8, 8)
     again = load_run(tmp_path / "run")
-    assert torch.equal(again.encode(run.test.x[:4]), run.encode(run.test.x[:4]))
+    assert torch.equal(again.encode(run.test.first(4)), run.encode(run.test.first(4)))
 
 
 def test_a_model_that_does_not_classify_says_so() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
-from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.files import COLUMNS, check_out, left_out, write_rows
 from vaekit.commands.output import describe
 
 
@@ -29,7 +29,7 @@ def classify(
     seed
         Seed of the choice of labels.
     out
-        The file to write, .csv or .npz: example, predicted, probability, label.
+        The file to write, .csv or .npz: file, row or line, example, predicted, probability, label.
     """
     import numpy as np
 
@@ -37,10 +37,12 @@ def classify(
     made = use.load(run).classify(use.data, labels=labels, seed=seed)
     n = len(made.predicted)
     columns = {"example": np.arange(n), "predicted": made.predicted, "probability": made.probability}
-    write_columns(out, columns | {"label": made.truth})
+    write_rows(out, made.origin, columns | {"label": made.truth})
     facts: dict[str, Any] = {"labels": labels, "n": n}
     right = ""
     if made.accuracy is not None:
         facts["accuracy"] = dict(made.accuracy)
         right = f", accuracy {describe(made.accuracy)}"
-    answer.tell(facts | {"out": str(out)}, f"{n} examples classified from {labels} labels{right}; {out}")
+    answer.tell(
+        facts | {"out": str(out)}, f"{n} examples classified from {labels} labels{right}; {out}{left_out(made.origin)}"
+    )

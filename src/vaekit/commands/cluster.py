@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, at_least
-from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.files import COLUMNS, check_out, left_out, write_rows
 from vaekit.commands.output import describe
 
 
@@ -35,7 +35,7 @@ def cluster(
     seed
         Seed of starts and resampling.
     out
-        The file to write, .csv or .npz: example, cluster, probability, label.
+        The file to write, .csv or .npz: file, row or line, example, cluster, probability, label.
     """
     import numpy as np
 
@@ -43,8 +43,10 @@ def cluster(
     at_least("--bootstraps", bootstraps)
     made = use.load(run).cluster(use.data, k=k, kind=kind, bootstraps=bootstraps, seed=seed)
     columns = {"example": np.arange(len(made.labels)), "cluster": made.labels, "probability": made.probability}
-    write_columns(out, columns | {"label": made.truth})
+    write_rows(out, made.origin, columns | {"label": made.truth})
     facts = made.facts
     agrees = f", NMI with the labels {facts['nmi']:.3f}" if "nmi" in facts else ""
-    words = f"{facts['k']} clusters, stability {describe(facts['stability'])} (ARI){agrees}; {out}"
+    words = (
+        f"{facts['k']} clusters, stability {describe(facts['stability'])} (ARI){agrees}; {out}{left_out(made.origin)}"
+    )
     answer.tell(dict(facts) | {"out": str(out)}, words)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Flag, Folder, UseData, Whole
-from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.files import COLUMNS, check_out, left_out, write_rows
 from vaekit.commands.output import describe
 from vaekit.errors import UserError
 
@@ -56,8 +56,8 @@ def detect(
     seed
         Seed of the samples.
     out
-        The file to write, .csv or .npz: example, score, anomaly, p_value, truth; or .png: their histogram, and the ROC
-        curve where the truth is known.
+        The file to write, .csv or .npz: file, row or line, example, score, anomaly, p_value, truth; or .png: their
+        histogram, and the ROC curve where the truth is known.
     """
     import numpy as np
 
@@ -89,7 +89,7 @@ def detect(
         truth = None if made.truth is None else made.truth.astype(int)
         columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
         parts = _parts(made, opened, suffix)
-        write_columns(out, columns | {"p_value": made.p_values, "truth": truth} | parts)
+        write_rows(out, made.origin, columns | {"p_value": made.p_values, "truth": truth} | parts)
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
     facts |= {"threshold_from": made.reference, "threshold_n": made.reference_n}
     source = {
@@ -100,7 +100,8 @@ def detect(
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
     answer.tell(
         facts | dict(made.judged) | {"out": str(out)},
-        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}",
+        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}"
+        f"{left_out(made.origin)}",
     )
 
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vaekit.commands.common import USE_DATA, Folder, UseData
-from vaekit.commands.files import COLUMNS, check_out, write_columns
+from vaekit.commands.files import COLUMNS, check_out, left_out, write_rows
 from vaekit.commands.output import note
 
 
 def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
-    """Write posterior means of data as NPZ (z, y) or CSV (z0, z1, ..., label); of one graph those of its nodes.
+    """Write posterior means of data: NPZ (z, y) or CSV (z0, z1, ..., label), with the file, row, line or node of each.
 
     Parameters
     ----------
     out
         The file to write, .npz or .csv.
     """
-    from vaekit.data.save import write_npz
-
     suffix = check_out(out, COLUMNS)
     opened = use.load(run)
     split = opened.split(use.data)
-    z, y = opened.node_codes(split) if opened.info.facts.get("links") else (opened.encode(split), split.y)
+    nodes = bool(opened.info.facts.get("links"))
+    z, y = opened.node_codes(split) if nodes else (opened.encode(split), split.y)
     if suffix == ".npz":
-        write_npz(out, z=z, y=y)
+        write_rows(out, split.origin, {"z": z, "y": y})
     else:
-        columns = {f"z{i}": [f"{value:.9g}" for value in column] for i, column in enumerate(z.T.tolist())}
-        write_columns(out, columns | {"label": None if y is None else opened.class_names(y)})
-    note(f"{len(z)} codes of {z.shape[1]} dimensions in {out}")
+        columns: dict[str, Any] = {f"z{i}": [f"{v:.9g}" for v in column] for i, column in enumerate(z.T.tolist())}
+        names = opened.label_names(replace(split, y=y) if nodes else split)
+        write_rows(out, split.origin, columns | {"label": names})
+    note(f"{len(z)} codes of {z.shape[1]} dimensions in {out}{left_out(split.origin)}")

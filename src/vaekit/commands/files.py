@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vaekit.data.dataset import Split
+    from vaekit.data.origin import Origin
     from vaekit.runs.run import Run
 
 ARRAYS = (".png", ".npz")
@@ -67,8 +68,7 @@ def pictures(run: Run) -> tuple[str, ...]:
 
 def file_names(split: Split) -> list[str] | None:
     """Return the names of the files that examples come from, without suffix; None where they come from elsewhere."""
-    origin: Any = getattr(split, "origin", None)
-    files = [] if origin is None else [Path(str(name)) for name in origin.columns.get("file", ())]
+    files = [] if split.origin is None else [Path(str(name)) for name in split.origin.columns.get("file", ())]
     return [str((Path(path.name) if path.is_absolute() else path).with_suffix("")) for path in files] or None
 
 
@@ -103,6 +103,41 @@ def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: A
         figures.save(draw(*shown), out)
     else:
         write_npz(out, **arrays)
+
+
+def write_rows(out: Path, origin: Origin | None, columns: Mapping[str, Any]) -> None:
+    """Write columns of a value an example, after those that say where each comes from, as CSV or NPZ by the suffix.
+
+    What was left out stands in a CSV where it was, its place and the reason alone; an NPZ has the places in `left_out`
+    and the reasons in `left_out_why`.
+    """
+    from vaekit.data.save import write_npz
+
+    known = {name: column for name, column in columns.items() if column is not None}
+    places = {} if origin is None else {name: v for name, v in origin.columns.items() if name not in known}
+    lost = () if origin is None else origin.left_out
+    if out.suffix.lower() == ".npz":
+        why = {"left_out": [place for place, _ in lost], "left_out_why": [reason for _, reason in lost]} if lost else {}
+        write_npz(out, **places, **known, **why)
+        return
+    if not lost:
+        write_columns(out, places | known)
+        return
+    _write_with_gaps(out, places | known, lost)
+
+
+def left_out(origin: Origin | None) -> str:
+    """Return how many examples were left out, in words to end a sentence with."""
+    return f"; {len(origin.left_out)} left out" if origin is not None and origin.left_out else ""
+
+
+def _write_with_gaps(out: Path, columns: Mapping[str, Any], lost: Sequence[tuple[Any, str]]) -> None:
+    """Write columns with a row for each place that was left out, where it was if places are numbers, else last."""
+    rows = [(row[0], [*row, ""]) for row in zip(*columns.values())]
+    rows += [(place, [place, *[""] * (len(columns) - 1), reason]) for place, reason in lost]
+    if not any(isinstance(place, str) for place, _ in rows):
+        rows.sort(key=lambda entry: entry[0])
+    write_columns(out, dict(zip([*columns, "left_out"], zip(*(row for _, row in rows)))))
 
 
 def write_columns(out: Path, columns: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ def train(
     /,
     *,
     data: str | None = None,
+    valid: str | None = None,
+    test: str | None = None,
     out: Path | None = None,
     epochs: Whole | None = None,
     steps: Whole | None = None,
@@ -45,6 +47,10 @@ def train(
     data
         A known set ('vaekit datasets') or a path: IDX, NPY, NPZ, CSV, a folder of images or WAV files;
         text, SMILES, MIDI, graphs or tables where the recipe takes them. Default: digits, or what the recipe brings.
+    valid
+        Validation data, as a path or a known set, in place of a part of --data.
+    test
+        Test data, likewise.
     out
         The run's folder. Default: runs/DATA-RECIPE.
     epochs
@@ -101,6 +107,8 @@ def train(
     run = train_run(
         recipe,
         data,
+        valid=valid,
+        test=test,
         out=out,
         epochs=epochs,
         steps=steps,
@@ -125,7 +133,8 @@ def train(
         print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})
         return
     if result["elbo"] is None:
-        note(f"no bound on log p(x): {result['refused']}")
+        what = "no bound on log p(x)" if result["held_out_n"] else "no held-out number"
+        note(f"{what}: {result['refused']}")
     else:
         error = result["elbo_stderr"]  # None where one example is all there is, a graph say
         note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats/example")

@@ -16,6 +16,7 @@ _WHERE = {
     "DataSettings": "settings",
     "Kind": "info",
     "Prepare": "prepare",
+    "Prepared": "dataset",
     "Split": "dataset",
     "available": "datasets",
     "epoch_order": "shuffling",

@@ -10,6 +10,7 @@ import torch
 
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo, Kind
+from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import Wants, not_binary, not_counts, not_unit
 from vaekit.data.raw import Part, label
@@ -82,4 +83,5 @@ def _numbers(part: Part, what: str) -> np.ndarray:
 def _split(part: Part, index: np.ndarray | None = None) -> Split:
     rows: Any = slice(None) if index is None else index
     y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
-    return Split(torch.from_numpy(np.array(part.x[rows])), y)
+    origin = part.origin or Origin.rows(len(part.x))
+    return Split(torch.from_numpy(np.array(part.x[rows])), y, origin=origin.take(rows))

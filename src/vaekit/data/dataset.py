@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+import torch
 from torch import Tensor
 
 from vaekit.data.disk_rows import DiskRows
 from vaekit.data.info import DataInfo
+from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare, as_input
 from vaekit.data.shuffling import some_rows
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
+    """Examples `x` (N, *shape) as stored, uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
 
     Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
-    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`).
+    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`). `origin`
+    says where each example comes from, where that is known.
     """
 
     x: Tensor
     y: Tensor | None = None
     factors: Tensor | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, index: Tensor) -> Split:
+    def take(self, index: Tensor) -> Self:
         """Return the examples at `index` (M,)."""
-        return Split(*(None if part is None else part.index_select(0, index) for part in self._parts))  # type: ignore[arg-type]
+        x, y, factors = (None if part is None else part.index_select(0, index) for part in self._parts)
+        origin = None if self.origin is None else self.origin.take(index.cpu().numpy())
+        return replace(self, x=x, y=y, factors=factors, origin=origin)
 
-    def some(self, n: int) -> Split:
+    def some(self, n: int) -> Self:
         """Return n of the examples (all, if there are fewer): always the same, and not the first of sorted classes."""
         return self if n >= len(self) else self.take(some_rows(len(self), n))
 
-    def first(self, n: int) -> Split:
+    def first(self, n: int) -> Self:
         """Return the first n examples (all, if there are fewer)."""
-        return Split(*(None if part is None else part[:n] for part in self._parts))  # type: ignore[arg-type]
+        if n >= len(self):
+            n = len(self)
+        x, y, factors = (None if part is None else part[:n] for part in self._parts)
+        origin = self.origin if self.origin is None or n == len(self) else self.origin.take(slice(n))
+        return replace(self, x=x, y=y, factors=factors, origin=origin)
 
     @property
-    def in_memory(self) -> Split:
+    def in_memory(self) -> Self:
         """The split itself; of one that stays on disk, its first examples, as many as its sample has."""
         return self.first(len(self.x.sample)) if isinstance(self.x, DiskRows) else self
 
@@ -50,8 +61,35 @@ class Split:
         return as_input(self.x)
 
     @property
+    def places(self) -> Origin | None:
+        """Where each example comes from; None where that is unknown, or the origin names parts of an example."""
+        return None if self.origin is None or self.origin.inside else self.origin
+
+    def prepared(self, x: Tensor) -> Prepared:
+        """Return these examples with `x` (N, *shape) as the model sees them."""
+        return Prepared(x, self.y, self.factors, self.origin)
+
+    @property
     def _parts(self) -> tuple[Tensor | None, ...]:
         return self.x, self.y, self.factors
+
+
+class Prepared(Split):
+    """Examples as the model sees them, which nothing prepares again; a run's `test` and `prepared(…)` are.
+
+    An array or a tensor is never taken for prepared. What was made in the model's own space is told so by this type.
+
+    >>> import torch, vaekit
+    >>> run = vaekit.train("vae", "digits", steps=2)
+    >>> run.encode(Prepared(torch.rand(3, 1, 8, 8))).shape
+    torch.Size([3, 20])
+    """
+
+    def and_then(self, other: Prepared, x: Tensor) -> Prepared:
+        """Return these examples followed by others, `x` being both."""
+        y = None if self.y is None or other.y is None else torch.cat([self.y, other.y])
+        origin = None if self.origin is None or other.origin is None else self.origin.and_then(other.origin)
+        return Prepared(x, y, None, origin)
 
 
 @dataclass(frozen=True)

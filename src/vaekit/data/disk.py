@@ -10,12 +10,14 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaekit.data.folders import list_splits, open_image
+from vaekit.data.folders import fit_image, is_image, list_splits, open_image
+from vaekit.data.origin import Origin
 from vaekit.errors import UserError
 
 LOOKED_AT = 32
@@ -42,6 +44,10 @@ class Rows(ABC):
         """Name a row as a person would find it."""
         return f"row {row}"
 
+    def origin(self, index: np.ndarray) -> Origin:
+        """Say where the rows numbered in `index` come from."""
+        return Origin({"row": index})
+
     def soon(self, start: int, stop: int) -> None:
         """Tell the system that rows `start` to `stop` are wanted before long, where it can be told."""
         return
@@ -50,6 +56,23 @@ class Rows(ABC):
     def row_bytes(self) -> int:
         """How many bytes a row takes."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+class HeldRows(Rows):
+    """The rows of an array in memory, or of a sparse matrix, which become dense as they are read."""
+
+    def __init__(self, x: Any, origin: Origin | None = None) -> None:
+        self.x = x.tocsr() if hasattr(x, "tocsr") else x
+        self.shape, self.dtype, self._origin = tuple(x.shape), x.dtype, origin
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Return rows by number."""
+        rows = self.x[index]
+        return rows.toarray() if hasattr(rows, "toarray") else rows
+
+    def origin(self, index: np.ndarray) -> Origin:
+        """Say where rows come from."""
+        return super().origin(index) if self._origin is None else self._origin.take(index)
 
 
 class NpyRows(Rows):
@@ -180,18 +203,39 @@ class ImageRows(Rows):
     """The images of a folder, decoded when they are read; transparency is over white.
 
     Their `mode` is "L" or "RGB" of 8 bits, or "F": greys of 16 bits (0 to 65,535) or floats, as float32. They have the
-    size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre.
+    size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre. With a `shape`
+    (C, H, W), that of a trained model, pictures of another mode or size become it, and are counted.
     """
 
-    def __init__(self, files: Sequence[Path], size: int | None, mode: str, first: Path) -> None:
-        self.files, self.size, self.mode, self.first = files, size, mode, first
+    def __init__(self, files: Sequence[Path], root: Path | None, size: int | None, mode: str, first: Path) -> None:
+        self.files, self.root, self.size, self.mode, self.first = files, root, size, mode, first
         self.extent = open_image(first, size).size
         self.shape = (len(files), 3 if mode == "RGB" else 1, self.extent[1], self.extent[0])
         self.dtype = np.dtype(np.float32 if mode == "F" else np.uint8)
+        self.fitted, self.scaled, self.recoloured = False, 0, 0
+
+    def fit(self, shape: tuple[int, ...]) -> ImageRows:
+        """Bring pictures to `shape` (C, H, W) as they are read."""
+        self.fitted, self.extent = True, (shape[2], shape[1])
+        if self.mode != "F":
+            self.mode = "L" if shape[0] == 1 else "RGB"
+        self.shape = (len(self.files), 3 if self.mode == "RGB" else 1, *shape[1:])
+        return self
+
+    def of(self, files: Sequence[Path]) -> ImageRows:
+        """Return the rows of other files, read in the same way."""
+        other = copy(self)
+        other.files, other.shape = files, (len(files), *self.shape[1:])
+        return other
 
     def place(self, row: int) -> str:
         """Name an image by its file."""
         return str(self.files[row])
+
+    def origin(self, index: np.ndarray) -> Origin:
+        """Name images by their files, seen from the folder."""
+        files = (self.files[i] for i in index.tolist())
+        return Origin.files([str(file if self.root is None else file.relative_to(self.root)) for file in files])
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return decoded images, (M, C, H, W)."""
@@ -203,11 +247,15 @@ class ImageRows(Rows):
                 raise UserError(
                     f"{deep} has more than 8 bits, and {other.name} has 8; save all pictures of a folder alike"
                 )
+            if picture.size != self.extent and self.fitted:
+                picture = fit_image(picture, self.extent)
+                self.scaled += 1
             if picture.size != self.extent:
                 sizes = f"{picture.width}×{picture.height}, {self.first.name} {self.extent[0]}×{self.extent[1]}"
                 raise UserError(
                     f"{self.files[row]} differs in size ({sizes}); give size=N to scale and crop every image to N×N"
                 )
+            self.recoloured += picture.mode != self.mode
             pixels = np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
             out[i] = np.moveaxis(pixels, 2, 0) if self.mode == "RGB" else pixels
         return out
@@ -246,24 +294,37 @@ def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
     return Shards(parts), np.concatenate(labels) if labels else None
 
 
-def open_rows(path: Path, size: int | None) -> dict[str, tuple[Rows, np.ndarray | None]]:
-    """Return {split: (rows, labels or None)} of an NPY file, a folder of them, or a folder of images.
+def open_rows(
+    path: Path, size: int | None, shape: tuple[int, ...] | None = None
+) -> dict[str, tuple[Rows, np.ndarray | None]]:
+    """Return {split: (rows, labels or None)} of an NPY file, a folder of them, an image, or a folder of images.
 
     Images' subfolders are labels, or splits that hold folders a label. Grey or colour is kept as most of `LOOKED_AT`
-    images have it; greys of more than 8 bits are refused beside others.
+    images have it; greys of more than 8 bits are refused beside others. With a `shape` (C, H, W) images become it.
     """
+    shape = shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None
+    if is_image(path):
+        return {"train": (image_rows([path], path.parent, size, shape), None)}
     if path.is_file():
         return {"train": (NpyRows(path), None)}
     if any(path.glob("*.npy")) and not any(path.glob("*.npz")):
         return {"train": open_shards(path)}
     splits = list_splits(path)
-    every = [path for files in splits.values() for path, _ in files]
-    looked_at = np.linspace(0, len(every) - 1, min(len(every), LOOKED_AT)).astype(int)
-    modes = [open_image(every[i], size).mode for i in looked_at]
-    mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
+    every = [file for split in sorted(splits, key="train".__ne__) for file, _ in splits[split]]
+    like = image_rows(every, path, size, shape)
     opened: dict[str, tuple[Rows, np.ndarray | None]] = {}
     for split, files in splits.items():
         labels = None if files[0][1] is None else np.array([str(label) for _, label in files])
-        first = splits["train"][0][0] if mode != "F" else every[looked_at[modes.index("F")]]
-        opened[split] = ImageRows([path for path, _ in files], size, mode, first), labels
+        opened[split] = like.of([file for file, _ in files]), labels
     return opened
+
+
+def image_rows(
+    files: Sequence[Path], root: Path | None, size: int | None, shape: tuple[int, ...] | None = None
+) -> ImageRows:
+    """Return the rows of image files, named as seen from a `root`; grey or RGB as most are, or as a `shape` says."""
+    looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)
+    modes = [open_image(files[i], size).mode for i in looked_at]
+    mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
+    rows = ImageRows(files, root, size, mode, files[0] if mode != "F" else files[looked_at[modes.index("F")]])
+    return rows if shape is None else rows.fit(shape)

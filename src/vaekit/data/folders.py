@@ -51,9 +51,9 @@ def _images_in(root: Path) -> list[tuple[Path, str | None]]:
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".")
         for path in sorted(folder.rglob("*"))
-        if _is_image(path)
+        if is_image(path)
     ]
-    own = [path for path in sorted(root.iterdir()) if _is_image(path)]
+    own = [path for path in sorted(root.iterdir()) if is_image(path)]
     if nested and own:
         raise UserError(f"{own[0]} lies beside the label folders of {root}; move it into one of them")
     if not nested and not own:
@@ -62,7 +62,8 @@ def _images_in(root: Path) -> list[tuple[Path, str | None]]:
     return list(nested) or [(path, None) for path in own]
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a path is a picture's, by its suffix."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
@@ -99,4 +100,11 @@ def open_image(path: Path, size: int | None) -> Any:
         picture = over.convert("L" if grey else "RGB")
     elif picture.mode != "F":
         picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-    return picture if size is None else ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    return picture if size is None else fit_image(picture, (size, size))
+
+
+def fit_image(picture: Any, extent: tuple[int, int]) -> Any:
+    """Return a picture scaled until it covers (width, height), and cut to its centre."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(picture, extent, Image.Resampling.BICUBIC)

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, TensorDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from vaekit.data.raw import Part, as_array
 from vaekit.errors import UserError
@@ -39,7 +46,7 @@ def read_dataset(source: Any, needed: int | None) -> Part | None:
         return None
     if isinstance(source, str | bytes):
         return None
-    size = len(source) if _is_map(source) else None
+    size = len(source) if hasattr(source, "__len__") else None
     if size == 0:
         raise UserError(f"the {type(source).__name__} is empty; give at least one example")
     pairs = (pair_of(item) for item in items_of(source))
@@ -56,7 +63,7 @@ def _is_plain(loader: DataLoader[Any]) -> bool:
 
 
 def _is_map(source: Any) -> bool:
-    return hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    return not isinstance(source, IterableDataset) and hasattr(source, "__getitem__") and hasattr(source, "__len__")
 
 
 def items_of(source: Any) -> Iterator[Any]:
@@ -66,7 +73,7 @@ def items_of(source: Any) -> Iterator[Any]:
 
     console = Console(stderr=True)
     items: Iterable[Any] = (source[i] for i in range(len(source))) if _is_map(source) else source
-    total = len(source) if _is_map(source) else None
+    total = len(source) if hasattr(source, "__len__") else None
     yield from track(
         items, "reading", total, console=console, transient=True, disable=not console.is_terminal, update_period=0.5
     )

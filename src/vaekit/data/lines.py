@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vaekit.data.csv_files import rows_of
 from vaekit.data.files import read_text
+from vaekit.data.origin import Origin
+from vaekit.data.python_objects import texts_of
 from vaekit.errors import UserError, few
 
 
@@ -30,6 +35,20 @@ class Lines:
         """Name a line as a person would find it."""
         return f"{self.source}: {self.word} {number}"
 
+    def origin(self, numbers: Sequence[int], left_out: Sequence[tuple[int, str]] = ()) -> Origin:
+        """Say which line each example comes from (and which part of it, where lines were split), and what was left out.
+
+        That is the lines given with a reason, and empty ones.
+        """
+        filled = {number for number, _ in self.rows}
+        empty = [number for number in range(1, len(filled) + self.empty + 1) if number not in filled]
+        lost = sorted([*left_out, *((number, "empty") for number in empty)])
+        columns = {"row" if self.word == "row" else "line": np.array(numbers, np.int64)}
+        if len(set(numbers)) < len(numbers):
+            met: Counter[int] = Counter()
+            columns["part"] = np.array([met.update((number,)) or met[number] for number in numbers], np.int64)
+        return Origin(columns, tuple(lost))
+
 
 def lines_of(source: Any) -> Lines:
     """Return the lines of a text file (maybe gzipped), or of a list of texts; ends of lines are cut off.
@@ -45,13 +64,13 @@ def lines_of(source: Any) -> Lines:
         return source
     if isinstance(source, str | Path):
         return read_lines(Path(source).expanduser())
-    values = source.tolist() if hasattr(source, "tolist") else source
-    if not isinstance(values, list | tuple):
+    values = texts_of(source)
+    if values is None:
         raise UserError(f"cannot read text from {type(source).__name__}; give a file of lines or a list of texts")
     for number, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise UserError(f"text {number} of the list is {value!r}, not a text; give a list of texts")
-    return _filled("memory", "memory", list(values), "text")
+    return _filled("memory", "memory", values, "text")
 
 
 def read_lines(path: Path, name: str | None = None) -> Lines:

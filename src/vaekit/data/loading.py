@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from vaekit.data.audio.recordings import match_sound
 from vaekit.data.dataset import DataSet, Split
+from vaekit.data.disk import HeldRows
 from vaekit.data.info import DataInfo
-from vaekit.data.prepare import BLOCK, Prepare
+from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
+from vaekit.data.origin import Origin
+from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import Wants, bits_offset, compact, fitted, resolve
-from vaekit.data.raw import Part, Raw, check
+from vaekit.data.raw import Part, Raw, check, shape_up
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
 from vaekit.data.splits import split_numbers
-from vaekit.data.streamed import StreamedRaw, read_streamed, streamed_path
+from vaekit.data.streamed import StreamedRaw, read_streamed, rows_to_stream
 from vaekit.errors import UserError
 
 
@@ -42,8 +46,10 @@ def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "a
     return prepare(read(source, settings), settings, wants)
 
 
-def read(source: Any, settings: DataSettings) -> Raw:
+def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None = None) -> Raw:
     """Read a source and check it: what it is, before any likelihood is known. `describe` gives its kind and shape.
+
+    `held_out` are further sources that are the splits "valid" and "test": their split of that name, else all they have.
 
     >>> from vaekit.data.preprocessing import describe
     >>> settings = DataSettings(standardise=True)
@@ -51,10 +57,49 @@ def read(source: Any, settings: DataSettings) -> Raw:
     >>> describe(raw, settings).kind, prepare(raw, settings, "real").info.kind
     ('levels', 'real')
     """
-    path = streamed_path(source, settings)
-    if path is not None:
-        return read_streamed(path, settings)
-    return compact(_resized(check(read_raw(source, settings)), settings.size))
+    opened = rows_to_stream(source, settings)
+    if opened is not None:
+        for split, other in (held_out or {}).items():
+            part = _own(read_raw(other, settings, opened.splits["train"][0].shape[1:]), split)
+            opened.splits[split] = HeldRows(part.x, part.origin), part.y
+        return read_streamed(opened, settings)
+    raw = read_raw(source, settings)
+    for split, other in (held_out or {}).items():
+        setattr(raw, split, _held_out(shape_up(raw), split, other, settings))
+    return compact(_resized(check(raw), settings.size))
+
+
+def _own(raw: Raw, split: str) -> Part:
+    """Return a source's split of that name, else all it has, its labels by name where they have any."""
+    part: Part = getattr(raw, split) or raw.train
+    if raw.classes and part.y is not None:
+        part.y = np.array(raw.classes)[part.y]
+    return part
+
+
+def _held_out(raw: Raw, split: str, source: Any, settings: DataSettings) -> Part:
+    """Read the user's own validation or test examples, of the columns and the shape that `raw` has."""
+    other = shape_up(read_raw(source, settings, raw.shape))
+    if raw.modality == "audio":
+        match_sound(other, raw.facts)
+    match_pictures(match_columns(other, raw.columns), raw.shape)
+    part = _own(other, split)
+    return part
+
+
+def read_like(source: Any, settings: DataSettings, info: DataInfo, mine: Prepare, strict: bool = False) -> Raw:
+    """Read other data as those of a trained model (its `info` and `Prepare`): all of them, on its columns and scale.
+
+    One example may come without its batch. Pictures of another mode or size are converted, with a warning. With
+    `strict`, labels that are none of the model's are a UserError.
+    """
+    raw = read_raw(source, settings, info.shape)
+    raw.train.x = match_one(raw.train.x, info.shape)
+    if info.modality == "audio":
+        match_sound(raw, info.facts)
+    raw = match_columns(_resized(shape_up(raw), settings.size), info.facts.get("header", ()))
+    raw = joined(match_pictures(raw, info.shape))
+    return compact(match_scale(check(match_labels(raw, info.classes, strict)), mine))
 
 
 def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
@@ -82,7 +127,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         factor_names=raw.factor_names,
         factor_sizes=raw.factor_sizes,
         modality=raw.modality,
-        facts=raw.facts,
+        facts=raw.facts | ({"header": list(raw.columns)} if raw.table and raw.columns else {}),
         mean=mean,
         deviation=deviation,
         standardised=plan.sd is not None,
@@ -94,19 +139,21 @@ def _splits(raw: Raw, settings: DataSettings) -> tuple[Split, Split, Split]:
     """Return train, valid and test as tensors that share no memory with the source."""
     own = raw.valid is not None, raw.test is not None
     train, valid, test = split_numbers(raw.n, raw.source, settings, own_valid=own[0], own_test=own[1])
+    first = raw.first_row
     return (
-        _stored(raw.train, train),
-        _stored(raw.train, valid) if raw.valid is None else _stored(raw.valid),
-        _stored(raw.train, test) if raw.test is None else _stored(raw.test),
+        _stored(raw.train, first, train),
+        _stored(raw.train, first, valid) if raw.valid is None else _stored(raw.valid, first),
+        _stored(raw.train, first, test) if raw.test is None else _stored(raw.test, first),
     )
 
 
-def _stored(part: Part, index: np.ndarray | None = None) -> Split:
+def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Split:
     rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
     y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
-    return Split(x, y, factors)
+    origin = part.origin or Origin.rows(len(part.x), first=first_row)
+    return Split(x, y, factors, origin if index is None else origin.take(index))
 
 
 def _fix(split: Split, prepare: Prepare, seed: int) -> Split:
@@ -123,15 +170,5 @@ def _resized(raw: Raw, size: int | None) -> Raw:
     if raw.train.x.ndim != 4:
         raise UserError(f"size={size} is for images, and {raw.source} has vectors; leave size out")
     for _, part in raw.parts:
-        height, width = part.x.shape[2:]
-        scale = size / min(height, width)
-        target = (max(size, round(height * scale)), max(size, round(width * scale)))
-        top, left = (target[0] - size) // 2, (target[1] - size) // 2
-        out = np.empty((*part.x.shape[:2], size, size), part.x.dtype)
-        for start in range(0, len(out), BLOCK):
-            block = torch.from_numpy(part.x[start : start + BLOCK].astype(np.float32))
-            block = F.interpolate(block, target, mode="bilinear", align_corners=False, antialias=True)
-            block = block[:, :, top : top + size, left : left + size].numpy()
-            out[start : start + BLOCK] = block if out.dtype.kind == "f" else np.rint(block)
-        part.x = out
+        part.x = resized(part.x, (part.x.shape[1], size, size))
     return raw

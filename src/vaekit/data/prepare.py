@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -84,18 +84,18 @@ class Prepare(Plain):
         return self._standard(self._scaled(raw))
 
     def fixed(self, split: Any, seed: int = 777) -> Any:
-        """Return a whole `Split` prepared once (uint8 when binary, else float32).
+        """Return a whole `Split` as a `Prepared`, its noise drawn once (uint8 when binary, else float32).
 
         Row i's noise depends on `seed` and i alone: neither batch size nor the order of other calls changes it.
         """
         if self.kind not in ARRAY_KINDS:
-            return replace(split, x=self(split.x)) if self.kind == "series" else split
+            return split.prepared(self(split.x) if self.kind == "series" else split.x)
         generator = torch.Generator().manual_seed(seed)
         binary = self.kind == "binary"
         x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
         for start in range(0, len(x), BLOCK):
             x[start : start + BLOCK] = self(split.x[start : start + BLOCK].cpu(), generator)
-        return replace(split, x=x)
+        return split.prepared(x)
 
     def expected(self, raw: Tensor) -> Tensor:
         """Return the mean of `self(raw)` over its own noise; float32."""

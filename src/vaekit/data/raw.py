@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.origin import Origin
 from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
@@ -23,6 +24,8 @@ class Part:
     x: np.ndarray
     y: np.ndarray | None = None
     factors: np.ndarray | None = None
+    origin: Origin | None = None
+    """Where each example comes from; None: rows, counted from the source's `first_row`."""
 
 
 @dataclass
@@ -91,8 +94,8 @@ class Raw:
                 raise UserError(f"{self.source}: {self.place(split, index)} {text}")
 
 
-def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+def shape_up(raw: Raw) -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) and a plain type; again is no change."""
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
         if part.x.ndim == 0:
@@ -103,6 +106,12 @@ def check(raw: Raw) -> Raw:
             )
         raw.taken = raw.taken or taken_as(part.x)
         part.x = _shaped(part.x, raw.source)
+    return raw
+
+
+def check(raw: Raw) -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+    for split, part in shape_up(raw).parts:
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
                 f"{raw.source}: {split} has {len(part.x)} examples but {len(part.y)} labels; give one label each"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +80,11 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     for name, array in plain.items():
         if array.dtype.kind == "O":
             raise UserError(f"array '{name}' holds objects, which only pickle could write; give numbers or text")
-    with replacing(writable(path)) as part, part.open("wb") as out:
-        np.savez_compressed(out, **plain)  # type: ignore[arg-type]
+    # np.savez cannot write an array that is called file
+    with replacing(writable(path)) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, array in plain.items():
+            with out.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def write_npy(path: str | Path, x: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import numpy as np
 
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.datasets import DATASETS, read_known
-from vaekit.data.disk import open_rows
+from vaekit.data.disk import ImageRows, Rows, image_rows, open_rows
 from vaekit.data.files import read_bytes
-from vaekit.data.folders import is_idx_folder, read_idx_folder
+from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
+from vaekit.data.matching import warn_of_pictures
 from vaekit.data.number_tables import read_numbers
 from vaekit.data.paths import resolve_path
-from vaekit.data.raw import Part, Raw, as_array
+from vaekit.data.python_objects import ARRAY_NAMES, of_arrays, read_object
+from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
@@ -28,11 +31,11 @@ SPARSE = ("format.npy", "shape.npy")
 """What a file of a sparse matrix holds beside its values."""
 
 
-def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
+def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int, ...] | None = None) -> Raw:
     """Read any source as it is, unchecked. A known name wins over a folder of that name (write `./digits`).
 
     `settings` say how large images are made, how many examples are taken of a known set that is too large to hold, and
-    how sound is read.
+    how sound is read. With a `shape`, that of a trained model, files of pictures of another mode or size become it.
     """
     settings = settings or DataSettings()
     if isinstance(source, str) and source in DATASETS:
@@ -40,24 +43,30 @@ def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
         return replace(read_audio(known, settings), name=source) if isinstance(known, Path) else known
     if isinstance(source, str | Path):
         path = resolve_path(source)
-        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size)
-    if isinstance(source, tuple):
-        if len(source) != 2:
-            raise UserError(f"data in memory are x or (x, y), not a tuple of {len(source)}")
-        x, y = source
-        return Raw("memory", "memory", Part(as_array(x, "x"), None if y is None else as_array(y, "y")))
-    if isinstance(source, np.ndarray | list) or hasattr(source, "detach"):
-        return Raw("memory", "memory", Part(as_array(source, "x")))
-    raise UserError(f"cannot read data from {type(source).__name__}; give a name, a path, an array, a tensor or (x, y)")
+        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, shape)
+    if isinstance(source, list) and source and isinstance(source[0], Path):
+        return _files(source, settings.size, shape)
+    return read_object(source, examples_needed(settings))
 
 
-def read_path(path: Path, size: int | None = None) -> Raw:
+def _files(files: list[Any], size: int | None, shape: tuple[int, ...] | None) -> Raw:
+    """Read a list of pictures' files, named as they are given."""
+    bad = next((file for file in files if not isinstance(file, Path) or not is_image(file)), None)
+    if bad is not None:
+        raise UserError(f"{bad} is not the file of a picture; give a list of pictures, or one path")
+    rows = image_rows(files, None, size, shape)
+    return _rows("memory", "memory", {"train": (rows, None)})
+
+
+def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None = None) -> Raw:
     """Read a file by its contents or suffix, or a folder."""
     if path.is_dir():
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
         arrays = sorted([*path.glob("*.npz"), *path.glob("*.npy")])
-        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size)
+        return read_path(arrays[0]) if len(arrays) == 1 else _rows(path.name, str(path), open_rows(path, size, shape))
+    if is_image(path):
+        return _rows(path.stem, str(path), open_rows(path, size, shape))
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
         table = read_numbers(path)
@@ -72,13 +81,18 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         return _npz(data, path)
     if data[:2] == b"\0\0":
         return Raw(path.name.split(".")[0], str(path), Part(parse_idx(data, path), _idx_labels(path)))
-    raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV or a folder of images")
+    raise UserError(f"{path} is not a file vaekit reads; give IDX, NPY, NPZ, CSV, a picture or a folder of them")
 
 
-def _rows(folder: Path, size: int | None) -> Raw:
-    opened = open_rows(folder, size)
-    parts: dict[str, Any] = {split: Part(rows.all(), y) for split, (rows, y) in opened.items()}
-    return Raw(folder.name, str(folder), **parts, named=opened["train"][0].place)
+def _rows(name: str, source: str, opened: Mapping[str, tuple[Rows, np.ndarray | None]]) -> Raw:
+    """Read all rows into memory."""
+    parts: dict[str, Any] = {}
+    for split, (rows, y) in opened.items():
+        parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
+        if isinstance(rows, ImageRows) and rows.fitted:
+            warn_of_pictures(source, rows)
+    greys = any(isinstance(rows, ImageRows) and rows.fitted and rows.mode != "F" for rows, _ in opened.values())
+    return Raw(name, source, **parts, levels=256 if greys else None, named=opened["train"][0].place)
 
 
 def _idx_labels(path: Path) -> np.ndarray | None:
@@ -104,24 +118,14 @@ def _npz(data: bytes, path: Path) -> Raw:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name in SPARSE
-                or name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
+                if name in SPARSE or name.removesuffix(".npy") in ARRAY_NAMES
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
     if "format" in arrays and "shape" in arrays:
         return Raw(path.stem, str(path), Part(_dense(data, path)))
-    if "x" in arrays:
-        return Raw(path.stem, str(path), Part(arrays["x"], arrays.get("y")))
-    if "x_train" not in arrays:
-        raise UserError(f"{path} holds {names}; name its arrays x and y, or x_train, x_valid, x_test and y_train, …")
-    parts = {
-        split: Part(arrays[f"x_{split}"], arrays.get(f"y_{split}")) if f"x_{split}" in arrays else None
-        for split in ("train", "valid", "test")
-    }
-    assert parts["train"] is not None
-    return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
+    return of_arrays(arrays, path.stem, str(path), names)
 
 
 def _dense(data: bytes, path: Path) -> np.ndarray:

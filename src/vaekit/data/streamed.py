@@ -17,9 +17,10 @@ from torch import Tensor
 
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
-from vaekit.data.disk import ImageRows, Rows, open_rows
+from vaekit.data.disk import HeldRows, ImageRows, Rows, open_rows
 from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
+from vaekit.data.origin import Origin
 from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
@@ -33,12 +34,35 @@ STREAM_ABOVE = 1 << 30
 SAMPLE_ROWS, SAMPLE_BYTES = 8192, 64 << 20
 
 
-def streamed_path(source: Any, settings: DataSettings) -> Path | None:
-    """Return the path of a source that is to stay on disk (stream=yes, or auto and it is large), else None.
+@dataclass(frozen=True)
+class Opened:
+    """A source whose rows are read when they are wanted: its name, where it is, and rows and labels by split."""
+
+    name: str
+    source: str
+    splits: dict[str, tuple[Rows, np.ndarray | None]]
+
+
+def rows_to_stream(source: Any, settings: DataSettings) -> Opened | None:
+    """Return the rows of a source that is to stay where it is, else None.
+
+    That is files (stream=yes, or auto and they are large), and sparse matrices that would be large as arrays.
 
     Raises:
         UserError: stream=yes, and the source is not of files that can.
     """
+    if hasattr(source, "tocsr") and settings.stream != "no":
+        rows = HeldRows(source)
+        large = rows.shape[0] * rows.row_bytes > STREAM_ABOVE
+        opened = Opened("memory", "memory", {"train": (rows, None)})
+        return opened if large or settings.stream == "yes" else None
+    path = _streamed_path(source, settings)
+    if path is None:
+        return None
+    return Opened(path.stem if path.is_file() else path.name, str(path), open_rows(path, settings.size))
+
+
+def _streamed_path(source: Any, settings: DataSettings) -> Path | None:
     if settings.stream == "no" or not isinstance(source, str | Path):
         return None
     path = None
@@ -72,13 +96,15 @@ class StreamedRaw(Raw):
     """A source that stays on disk: `train.x` is a sample of its training rows, and after it all held-out ones.
 
     `rows` are its training rows on disk, of which the training split has those of `held`; `ends` is where the sample
-    and the validation examples end in `train.x`; `labels` are each split's, or None.
+    and the validation examples end in `train.x`; `labels` are each split's, or None; `origins` say where held-out ones
+    come from.
     """
 
     rows: Rows = field(kw_only=True)
     held: Held = field(kw_only=True)
     ends: tuple[int, int] = field(kw_only=True)
     labels: dict[str, np.ndarray | None] = field(kw_only=True)
+    origins: dict[str, Origin] = field(kw_only=True)
 
     @property
     def n(self) -> int:
@@ -101,20 +127,21 @@ class StreamedRaw(Raw):
         stored = Stored(self.source, plan.kind, plan.levels if x.dtype == torch.uint8 else None, x.dtype, self.whole)
         rows: Any = DiskRows(self.rows, self.held, stored, sample, settings.shuffle)
         y = {split: None if y is None else torch.from_numpy(y) for split, y in self.labels.items()}
-        return sample, (Split(rows, y["train"]), Split(valid, y["valid"]), Split(test, y["test"]))
+        own = {split: Split(x, y[split], None, self.origins[split]) for split, x in (("valid", valid), ("test", test))}
+        return sample, (Split(rows, y["train"]), own["valid"], own["test"])
 
 
-def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
-    """Open a source whose training rows stay on disk, and read a sample of them and all held-out ones.
+def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
+    """Read a sample of the training rows of a source, which stay where they are, and all held-out ones.
 
     Raises:
         UserError: a file is damaged or does not fit the others, a row is not valid, or `size` is given for arrays.
     """
-    opened = open_rows(path, settings.size)
-    parts = {split: rows for split, (rows, _) in opened.items()}
+    path = opened.source
+    parts = {split: rows for split, (rows, _) in opened.splits.items()}
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
-    helds = _held(parts, str(path), settings)
+    helds = _held(parts, path, settings)
     most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(parts["train"].row_bytes, 1)))
     spread = np.linspace(0, len(helds["train"]) - 1, most).astype(np.int64)
     chosen = {"train": helds["train"].rows(spread)}
@@ -125,16 +152,17 @@ def read_streamed(path: Path, settings: DataSettings) -> StreamedRaw:
     shapes = {array.shape[1:] for array in read}
     if len(shapes) > 1:
         raise UserError(f"{path}: the splits' examples differ in shape ({sorted(shapes)}); give them one shape")
-    classes, ys = _labels(path, helds, {split: y for split, (_, y) in opened.items()})
+    classes, ys = _labels(path, helds, {split: y for split, (_, y) in opened.splits.items()})
     raw = StreamedRaw(
-        path.stem if path.is_file() else path.name,
-        str(path),
+        opened.name,
+        path,
         Part(np.concatenate(read)),
         named=lambda i: places[i][0].place(places[i][1]),
         rows=parts["train"],
         held=helds["train"],
         ends=(len(read[0]), len(read[0]) + len(read[1])),
         labels=ys,
+        origins={split: homes[split].origin(chosen[split]) for split in ("valid", "test")},
     )
     check(raw).classes = classes
     compact(raw)
@@ -154,13 +182,13 @@ def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[s
 
 
 def _labels(
-    path: Path, helds: dict[str, Held], labels: dict[str, np.ndarray | None]
+    source: str, helds: dict[str, Held], labels: dict[str, np.ndarray | None]
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray | None]]:
     """Number all labels together; return the classes and each split's numbers."""
     if labels["train"] is None:
         return (), dict.fromkeys(helds)
     parts: dict[str, Any] = {split: Part(np.zeros(1), y) for split, y in labels.items()}
-    every = Raw(path.name, str(path), **parts)
+    every = Raw(source, source, **parts)
     classes = label(every)
     numbers: dict[str, Any] = {split: part.y for split, part in every.parts}
     return classes, {

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaekit.data.dataset import DataSet, Split
+from vaekit.data.dataset import DataSet, Prepared, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.recipes.base import RECIPES
@@ -134,7 +134,7 @@ class Fitted:
 
     def encode(self, x: Array) -> Array:
         """Return posterior means (N, F)."""
-        return self.run.encode(self._prepared(x)).numpy()
+        return self.run.encode(Prepared(self._prepared(x))).numpy()
 
     def decode(self, z: Array) -> Array:
         """Return the mean of p(x|z) in the rows' own units (N, D)."""
@@ -146,10 +146,10 @@ class Fitted:
 
     def scores(self, x: Array, name: str, k: int, normal: Array | None = None) -> Array:
         """Return an anomaly score (N,), the higher the stranger, in the rows' own units; see vaekit.tasks.anomaly."""
-        codes = None if normal is None else torch.from_numpy(normal)
+        codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x))
         # A table's likelihood is in the columns' own units already; regret and distance have none.
         own = self.run.info.kind == "table" or name in ("regret", "distance")
-        found = self.run.anomaly_scores(self._prepared(x), name, k=k, seed=self.run.settings.train.seed, normal=codes)
+        found = self.run.anomaly_scores(rows, name, k=k, seed=self.run.settings.train.seed, normal=codes)
         return found if own else found + np.log(self.sd).sum()
 
     def sample(self, n: int, seed: int, temperature: float = 1.0) -> Array:

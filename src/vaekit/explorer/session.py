@@ -73,7 +73,7 @@ class Session:
         self._splits: list[Split] = []
         self.problem: str | None = None
         try:
-            self._splits = [run.test] if len(run.test) else [run.prepare.fixed(run.data.valid, TEST_SEED)]
+            self._splits = [run.shown]
         except UserError as error:
             self.problem = str(error)
         self._probe()
@@ -271,7 +271,8 @@ class Session:
         run, total = self.run, len(self._splits[0])
         for number, more in enumerate((run.data.valid, run.data.train)):
             split = more.first(max(0, most - total))
-            if len(split) and not (number == 0 and not len(run.test)):
+            shown = not len(run.test) if number == 0 else not len(run.test) + len(run.data.valid)
+            if len(split) and not shown:
                 self._splits.append(run.prepare.fixed(split, TEST_SEED - 1 - number))
                 total += len(split)
         codes: list[Tensor] = []

@@ -10,18 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit.conditional import Wants
 from vaekit.data import load as load_data
 from vaekit.data.as_is import as_they_are
-from vaekit.data.audio.modality import Audio
-from vaekit.data.dataset import DataSet, Split
+from vaekit.data.dataset import DataSet, Prepared, Split
 from vaekit.data.info import DataInfo
+from vaekit.data.loading import prepare, read_like
 from vaekit.data.modality import Modality, modality_of
-from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.prepare import Prepare
 from vaekit.data.series.collection import lengths_of, stopped
+from vaekit.data.settings import DataSettings
 from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
@@ -41,6 +43,8 @@ from vaekit.training import checkpoint
 from vaekit.training.log import read
 
 TEST_SEED = 777
+SHOWN = 5000
+"""Training examples that stand in where none are held out."""
 ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no", "standardise": "auto"}
 """Settings by which data are read whole."""
 AS_IS = "as-is"
@@ -65,9 +69,10 @@ def build(recipe: Recipe, settings: Settings, info: DataInfo) -> Built:
 class RunBase:
     """A model with what it was trained on and how. `path` is its folder, None for a run in memory.
 
-    Methods that take `data` take None (the run's test split), a `Split` or tensor of prepared examples (as `test` and
-    `prepared` give), or other data of the same kind, which are prepared as the run's own were: a name, a path, arrays x
-    or (x, y), frames, texts. Computation runs on the model's device; results are on the CPU.
+    Methods that take `data` take None (the run's test split), or other data of the same kind, which are prepared as the
+    run's own were: a name, a path (of one file too), an array or tensor x or (x, y), one example, frames, datasets,
+    texts. What is prepared already is a `Prepared`, as `test` and `prepared` give. Computation runs on the model's
+    device; results are on the CPU.
     """
 
     def __init__(
@@ -119,7 +124,8 @@ class RunBase:
         """The data of the run, loaded again where they were found when it was trained."""
         if self._data is None:
             source = self.record["data"]["source"]
-            if source == "memory":
+            held_out = self.record["data"].get("held_out", {})
+            if "memory" in (source, *held_out.values()):
                 raise UserError(
                     "this run was trained on arrays in memory; pass the data again: run.evaluate(data=x), or "
                     "vaekit.load(path, data=x) for all uses"
@@ -143,16 +149,17 @@ class RunBase:
         self._data = data
 
     @cached_property
-    def test(self) -> Split:
+    def test(self) -> Prepared:
         """The test split as the model sees it, its noise drawn once with a fixed seed."""
         return self.prepare.fixed(self.data.test, TEST_SEED)
 
     @property
-    def held_out(self) -> Split:
-        """What figures and pages show: the test split, or the validation split where there are no test examples."""
-        return self.test if len(self.test) else self.prepare.fixed(self.data.valid, 1)
+    def shown(self) -> Prepared:
+        """What figures and pages show: the test split, else validation's, else training's, the first that has any."""
+        held_out = self.test if len(self.test) else self.prepare.fixed(self.data.valid, 1)
+        return held_out if len(held_out) else self.training(SHOWN)
 
-    def training(self, most: int | None = None) -> Split:
+    def training(self, most: int | None = None) -> Prepared:
         """Return the training examples as the model sees them, the first `most`."""
         split = self.data.train.in_memory if most is None else self.data.train.first(most)
         return self.prepare.fixed(split, TEST_SEED - 2)
@@ -162,48 +169,61 @@ class RunBase:
         """What reads, shows and writes the run's data; None for plain arrays."""
         return modality_of(self.info)
 
-    def split(self, data: Any = None, y: Tensor | None = None) -> Split:
-        """Return the examples that `data` stands for, prepared; an empty split is a UserError."""
-        if isinstance(data, Split):
-            split = data
-        elif isinstance(data, Tensor | Graphs):
-            split = Split(data, y)  # type: ignore[arg-type]
+    def split(self, data: Any = None, y: Any = None) -> Prepared:
+        """Return the examples that `data` stands for, prepared, with labels `y`; an empty split is a UserError."""
+        if data is None:
+            split = self.test
+        elif y is None or isinstance(data, Split | Graphs):
+            split = self.prepared(data)
+            split = split if y is None else replace(split, y=y)
         else:
-            split = self.test if data is None else self.prepared(data)
+            split = self.prepared((data, y))
         if not len(split):
-            raise UserError(f"{self.info.name} has no test examples; give other data")
+            raise UserError(f"{self.info.name} has no test examples, so nothing is held out; give other data")
         return split
 
-    def prepared(self, source: Any) -> Split:
-        """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
+    def prepared(self, source: Any) -> Prepared:
+        """Read other data and prepare them as this run's own were; what does not fit is a UserError.
+
+        A `Split` is taken as stored by this run's data set (`run.data`); a `Prepared` comes back as it is.
+
+        >>> import numpy as np, vaekit
+        >>> run = vaekit.train("vae", "digits", steps=2)
+        >>> split = run.prepared(np.full((8, 8), 16))
+        >>> split.x.shape, split.x.unique(), split.origin.columns
+        (torch.Size([1, 1, 8, 8]), tensor([1], dtype=torch.uint8), {'row': array([0])})
+        """
+        if isinstance(source, Prepared):
+            return source
+        if isinstance(source, Graphs):
+            return Prepared(source)  # type: ignore[arg-type]
+        if isinstance(source, Split):
+            return self.prepare.fixed(source, TEST_SEED)
         if self.record["data"].get(AS_IS):
-            other = as_they_are(source, self.settings.data.model_copy(update=ALL), self.wants).train
+            other = as_they_are(source, self._all_of_it, self.wants).train
             if tuple(other.x.shape[1:]) != tuple(self.info.shape):
                 raise UserError(
                     f"the examples have shape {tuple(other.x.shape[1:])}; this run's model takes {self.info.shape}"
                 )
-            return other
+            return other.prepared(other.x)
         if not self.info.is_array and self.modality is not None:
             return self.prepare.fixed(self.modality.encode(source, self.info, self.settings.data), TEST_SEED)
-        other = self._whole(source)
-        if isinstance(self.modality, Audio):
-            other = self.modality.matched(other, self.info)
-        if tuple(other.info.shape) != tuple(self.info.shape):
+        raw = read_like(source, self._all_of_it, self.info, self.prepare, strict=self.model.takes_label)
+        if raw.shape != tuple(self.info.shape):
             raise UserError(
-                f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "
-                f"{tuple(self.info.shape)}"
+                f"{raw.source} has examples of shape {raw.shape}; this run's model takes {tuple(self.info.shape)}"
             )
-        y = other.train.y
-        if self.model.takes_label and y is not None and len(y) and int(y.max()) >= self.info.n_classes:
-            raise UserError(
-                f"{describe_source(source)} has {int(y.max()) + 1} classes; this run's model knows "
-                f"{self.info.n_classes}: {', '.join(self.info.classes)}"
-            )
+        other = prepare(raw, self._all_of_it, self.wants)
         return self._preparation(other).fixed(other.train, TEST_SEED)
 
+    @property
+    def _all_of_it(self) -> DataSettings:
+        """How other data are read: as the run's own, with none held out."""
+        return self.settings.data.model_copy(update=ALL)
+
     def _whole(self, source: Any) -> DataSet:
-        """Return other data, none held out, as this run's likelihood wants them."""
-        return load_data(source, self.settings.data.model_copy(update=ALL), wants=self.wants)
+        """Return other data, none held out but by the source itself, as this run's likelihood wants them."""
+        return load_data(source, self._all_of_it, wants=self.wants)
 
     @property
     def wants(self) -> Wants:
@@ -212,14 +232,9 @@ class RunBase:
         return own or LIKELIHOODS[self.settings.model.likelihood].part.wants
 
     def _preparation(self, other: DataSet) -> Prepare:
-        """Return how other data become what this run's were: their own scale of greys, this run's moments.
-
-        Greys that are all within the run's levels are taken to be on its scale (digits have 17 levels, not 256).
-        """
-        mine, theirs = self.prepare, other.prepare
-        if mine.levels is not None and theirs.levels not in (None, 2) and int(other.train.x.max()) < mine.levels:
-            return mine
-        return replace(theirs, mean=mine.mean, sd=mine.sd, axes=mine.axes, low=mine.low, high=mine.high)
+        """Return how other data become what this run's were: their own scale of greys, this run's moments."""
+        mine = self.prepare
+        return replace(other.prepare, mean=mine.mean, sd=mine.sd, axes=mine.axes, low=mine.low, high=mine.high)
 
     # -- labels --------------------------------------------------------------------------------------------------------
 
@@ -246,6 +261,21 @@ class RunBase:
         """Return the names of class numbers, of nodes where they have the labels."""
         classes = self.info.classes or self.info.facts.get("classes", ())
         return [classes[i] if 0 <= i < len(classes) else str(i) for i in (int(value) for value in y)]
+
+    def label_names(self, split: Split) -> list[str] | None:
+        """Return the name of each example's label, also of labels that are none of the run's classes; None without."""
+        if split.origin is not None and "label" in split.origin.columns:
+            return [str(name) for name in split.origin.columns["label"]]
+        whole = split.y is not None and split.y.dim() == 1 and not split.y.is_floating_point()
+        return self.class_names(split.y) if whole else None
+
+    def of_classes(self, split: Split, names: Sequence[Any]) -> np.ndarray:
+        """Return which examples are of the classes named, (N,) bool; classes may be ones that training never saw."""
+        known = self.label_names(split)
+        if known is None:
+            raise UserError("the data have no labels, which anomalous classes need; give labelled data")
+        wanted = {str(name) if str(name) in known else self.info.classes[self.class_number(name)] for name in names}
+        return np.isin(known, list(wanted))
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
@@ -333,7 +363,7 @@ class RunBase:
 
     # -- codes and back ------------------------------------------------------------------------------------------------
 
-    def encode(self, data: Any = None, y: Tensor | None = None) -> Tensor:
+    def encode(self, data: Any = None, y: Any = None) -> Tensor:
         """Return posterior means (N, F) of examples."""
         split = self.split(data, y)
         return batched(self.model, self.model.features, split.x, split.y)
@@ -363,25 +393,27 @@ class RunBase:
         """Return `decode` as the model makes it."""
         return batched(self.model, lambda code, label: point(self.model.decode(code, label)), z, y)
 
-    def reconstruct(self, data: Any = None, y: Tensor | None = None) -> Tensor:
+    def reconstruct(self, data: Any = None, y: Any = None) -> Tensor:
         """Return deterministic reconstructions of examples, in the data's units (greys on [0, 1])."""
         split = self.split(data, y)
         return self.prepare.values(batched(self.model, self.model.reconstruct, split.x, split.y))
 
-    def interpolate(
-        self, a: Tensor, b: Tensor, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear"
-    ) -> Tensor:
-        """Return decoded paths between prepared examples a and b (R, *shape), (R, steps, *shape), in data units."""
+    def interpolate(self, a: Any, b: Any, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear") -> Tensor:
+        """Return decoded paths between R examples a and as many b: (R, steps, *shape), in the data's units.
+
+        Both are data as for other methods; the labels of a hold all along, where `y` does not say others.
+        """
+        first, last = self.split(a, y), self.split(b)
         with inference(self.model):
-            label = label_for(self.model, y if y is None else y.to(self.device))
-            ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
+            label = label_for(self.model, first.y if first.y is None else first.y.to(self.device))
+            ends = [self.model.posterior_mean(part.inputs.to(self.device), label) for part in (first, last)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         made = joined([self.prepare.values(frame) for frame in frames])
         paths = torch.stack(made.split([len(frame) for frame in frames]), 1)
         if self.info.kind != "series":
             return paths
-        first, last = (lengths_of(x).float().unsqueeze(1) for x in (a, b))
-        return stopped(paths, torch.lerp(first, last, torch.linspace(0, 1, steps)).round())
+        begin, end = (lengths_of(part.x).float().unsqueeze(1) for part in (first, last))
+        return stopped(paths, torch.lerp(begin, end, torch.linspace(0, 1, steps)).round())
 
     def interpolate_examples(
         self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"
@@ -389,7 +421,7 @@ class RunBase:
         """Return decoded paths between examples by number, (R, steps, *shape); the first's label holds."""
         split = self.split(data)
         a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
-        return self.interpolate(a.x, b.x, a.y, steps, kind)
+        return self.interpolate(a, b, None, steps, kind)
 
     def sample(
         self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0

@@ -13,7 +13,7 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.datasets import DATASETS, modality_name
 from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read
-from vaekit.data.modality import MODALITIES, modality_of, reading
+from vaekit.data.modality import MODALITIES, Modality, modality_of, reading
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
@@ -38,12 +38,16 @@ def default_source(name: str) -> str:
     return source
 
 
-def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:
+def load_for(
+    recipe: Recipe, settings: Settings, source: Any, held_out: Mapping[str, Any] | None = None
+) -> tuple[DataSet, str]:
     """Return the data set for a recipe's settings, and the likelihood's name with "auto" settled by the data.
 
-    A `DataSet` is taken as it is.
+    `held_out` are further sources that are the splits "valid" and "test". A `DataSet` is taken as it is.
     """
     if isinstance(source, DataSet):
+        if held_out:
+            raise UserError("a DataSet has its splits already; leave valid and test out")
         return source, likelihood_name(settings.model, source.info)
     _check_modality(recipe, source)
     if recipe.takes != "array":
@@ -51,10 +55,10 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         if data.seed is None:  # the split's seed is then the run's
             data = data.model_copy(update={"seed": settings.train.seed})
         modality = MODALITIES[recipe.takes].part
-        dataset = modality.load(source, data)
+        dataset = _of_modality(modality, source, data, held_out or {})
         name = likelihood_name(settings.model, dataset.info)
         return modality.fitted(dataset, LIKELIHOODS[name].part.wants), name
-    raw = read(source, settings.data)
+    raw = read(source, settings.data, held_out)
     if raw.taken:
         warnings.warn(f"{raw.source}: {raw.taken}", stacklevel=2)
     name = likelihood_name(settings.model, describe(raw, settings.data))
@@ -65,6 +69,18 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
     dataset = prepare(raw, settings.data, LIKELIHOODS[name].part.wants)
     _warn_of_unit(dataset.info, "leave data.standardise=false out (numbers are in the data's own units either way)")
     return dataset, name
+
+
+def _of_modality(modality: Modality, source: Any, settings: DataSettings, held_out: Mapping[str, Any]) -> DataSet:
+    """Load three splits; those the user gives are read as other data of a trained model are."""
+    dataset = modality.load(source, settings.model_copy(update=dict.fromkeys(held_out, 0)))
+    if held_out and dataset.info.facts.get("links"):
+        raise UserError(f"{dataset.info.source} is one graph, whose own edges are held out; leave valid and test out")
+    if held_out and dataset.train.y is not None and dataset.train.y.is_floating_point():
+        raise UserError("data.property needs the splits of one file; leave valid and test out")
+    splits: dict[str, Any] = {name: modality.encode(other, dataset.info, settings) for name, other in held_out.items()}
+    sizes = {f"n_{name}": len(split) for name, split in splits.items()}
+    return replace(dataset, info=replace(dataset.info, **sizes), **splits)
 
 
 def for_own(settings: DataSettings) -> DataSettings:
@@ -90,9 +106,10 @@ def _warn_of_unit(info: DataInfo, cure: str) -> None:
 
 def load_like(recipe: Recipe, settings: Settings, source: Any, record: Mapping[str, Any]) -> DataSet:
     """Load a run's data again, as its record says; what training said of them is not said again."""
+    held_out = {split: path for split, path in record.get("held_out", {}).items() if path != "memory"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return as_recorded(load_for(recipe, settings, source)[0], record)
+        return as_recorded(load_for(recipe, settings, source, held_out)[0], record)
 
 
 def as_recorded(data: DataSet, record: Mapping[str, Any]) -> DataSet:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekit.atomic import write_json
-from vaekit.data.dataset import Split
+from vaekit.data.dataset import Prepared, Split
 from vaekit.errors import UserError
 from vaekit.inference import joined, label_for
 from vaekit.runs.folder import THRESHOLDS
@@ -85,6 +85,7 @@ class DetectingRun(LatentRun):
             p_values=None if threshold != "held-out" or reference is None else reference.p_values(scores),
             contributions=parts,
             latent=latents,
+            origin=split.places,
         )
 
     def _check(self, score: str, contamination: float, limit: Any, parts: bool) -> None:
@@ -100,20 +101,17 @@ class DetectingRun(LatentRun):
 
     def _judged(
         self, data: Any, against: Any, anomalous: Sequence[Any] | None
-    ) -> tuple[Split, np.ndarray[Any, Any] | None]:
+    ) -> tuple[Prepared, np.ndarray[Any, Any] | None]:
         """Return the examples to score, and which are anomalies, where that is known."""
         split, truth = self.split(data), None
         if anomalous is not None:
-            if split.y is None:
-                raise UserError("the data have no labels, which anomalous classes need; give labelled data")
-            truth = np.isin(split.y.numpy(), [self.class_number(name) for name in anomalous])
+            truth = self.of_classes(split, anomalous)
             if truth.all() or not truth.any():
                 raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
         if against is not None:
             odd = self.split(against)
             truth = np.arange(len(split) + len(odd)) >= len(split)
-            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
-            split = Split(joined([split.x, odd.x]), y)
+            split = split.and_then(odd, joined([split.x, odd.x]))
         return split, truth
 
     def _threshold(

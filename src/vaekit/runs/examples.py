@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from vaekit.data.dataset import Split
+from vaekit.data.dataset import Prepared
 from vaekit.errors import UserError
 from vaekit.inference import joined
 from vaekit.runs.base import RunBase
 
 
-def choose(run: RunBase, names: Sequence[int | str], data: Any = None) -> tuple[Split, list[int]]:
+def choose(run: RunBase, names: Sequence[int | str], data: Any = None) -> tuple[Prepared, list[int]]:
     """Return examples, prepared, and the numbers in them of those that are named.
 
     A name is the number of an example of `data` (0 is the first; None: the test split), the name of its file there, or
@@ -36,7 +36,7 @@ def choose(run: RunBase, names: Sequence[int | str], data: Any = None) -> tuple[
     return _together(parts), [places[str(name) if _is_file(name) else name] for name in names]
 
 
-def picked(run: RunBase, names: Sequence[int | str], data: Any = None) -> Split:
+def picked(run: RunBase, names: Sequence[int | str], data: Any = None) -> Prepared:
     """Return the examples that are named, in order; see `choose`."""
     split, numbers = choose(run, names, data)
     return split.take(torch.tensor(numbers))
@@ -46,21 +46,20 @@ def _is_file(name: int | str) -> bool:
     return isinstance(name, str) and not name.isdigit() and Path(name).is_file()
 
 
-def _only(split: Split, name: str) -> Split:
+def _only(split: Prepared, name: str) -> Prepared:
     if len(split) != 1:
         raise UserError(f"{name} holds {len(split)} examples; name a file of one")
     return split
 
 
-def _place(split: Split, name: int | str) -> int:
+def _place(split: Prepared, name: int | str) -> int:
     """Return the number of the example of a number or name."""
     text = str(name)
     if text.removeprefix("-").isdigit():
         if not 0 <= int(text) < len(split):
             raise UserError(f"example {text} is out of range; numbers go from 0 to {len(split) - 1}")
         return int(text)
-    origin: Any = getattr(split, "origin", None)
-    names = [] if origin is None else [str(one) for one in origin.columns.get("file", ())]
+    names = [] if split.origin is None else [str(one) for one in split.origin.columns.get("file", ())]
     fits = [i for i, one in enumerate(names) if text in (one, Path(one).name)]
     if len(fits) > 1:
         raise UserError(f"{len(fits)} examples are called {text}; write the folder too, e.g. {names[fits[0]]}")
@@ -73,11 +72,10 @@ def _place(split: Split, name: int | str) -> int:
     return fits[0]
 
 
-def _together(parts: Sequence[Split]) -> Split:
+def _together(parts: Sequence[Prepared]) -> Prepared:
     """Return the examples of several splits, one after another."""
     if len(parts) == 1:
         return parts[0]
     ys = [part.y for part in parts]
     known = [y for y in ys if y is not None]
-    y = torch.cat(known) if len(known) == len(ys) else None
-    return type(parts[0])(joined([part.x for part in parts]), y)
+    return Prepared(joined([part.x for part in parts]), torch.cat(known) if len(known) == len(ys) else None)

@@ -14,7 +14,6 @@ from torch import Tensor
 from vaekit import figures
 from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
-from vaekit.data.prepare import as_input
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.inference import batches, inference
@@ -66,11 +65,6 @@ def _costing_no_other(what: str) -> Iterator[None]:
         warnings.warn(f"{what} was left out: {type(error).__name__}: {error}", stacklevel=4)
 
 
-def _examples(run: LatentRun, n: int) -> tuple[Any, Tensor | None]:
-    split = run.held_out.first(n)
-    return as_input(split.x), split.y
-
-
 def curves(run: LatentRun) -> Any:
     """Training curves."""
     records = run.log
@@ -79,8 +73,9 @@ def curves(run: LatentRun) -> Any:
 
 def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences."""
-    x, y = _examples(run, 12)
-    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.picture(run.reconstruct(x, y)).numpy())
+    split = run.shown.first(12)
+    x, made = run.prepare.show(split.inputs), run.prepare.picture(run.reconstruct(split))
+    return figures.reconstructions(x.numpy(), made.numpy())
 
 
 def samples(run: LatentRun) -> Any:
@@ -97,16 +92,18 @@ def interpolation(run: LatentRun) -> Any:
     """Paths between test examples."""
     if not run.info.has_picture:
         return None
-    x, y = _examples(run, 12)
-    half = len(x) // 2
-    paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
+    split = run.shown.first(12)
+    half = len(split) // 2
+    if not half:
+        return None
+    paths = run.interpolate_examples([(i, half + i) for i in range(half)], split)
     return figures.interpolation(run.prepare.picture(paths).numpy())
 
 
 def traversals(run: LatentRun) -> Any:
     """The most informative latents, one moved at a time about the code of the first test example."""
     try:
-        made = run.traverse(run.held_out, top=TRAVERSED, steps=FRAMES)
+        made = run.traverse(run.shown, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
     shown = run.prepare.picture(made.x)
@@ -120,7 +117,7 @@ def manifold(run: LatentRun) -> Any:
     """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
     if not run.info.has_picture:
         return None
-    split = run.held_out
+    split = run.shown
     label = None if split.y is None or not run.model.takes_label else run.class_names(split.y[:1])[0]
     try:
         if run.codes(split.first(1)).shape[1] != 2:
@@ -133,10 +130,10 @@ def manifold(run: LatentRun) -> Any:
 
 def latent_map(run: LatentRun) -> Any:
     """The test examples' codes in a plane, by label."""
-    x, y = _examples(run, MAP_POINTS)
-    z, names = run.encode(x, y), run.info.classes
+    split = run.shown.first(MAP_POINTS)
+    z, y, names = run.encode(split), split.y, run.info.classes
     if isinstance(run.model, GraphVAE):
-        (z, y), names = run.node_codes(run.held_out), run.info.facts["classes"]
+        (z, y), names = run.node_codes(run.shown), run.info.facts["classes"]
         z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
     labels = None if y is None else y.numpy()
     if z.shape[1] == 2:
@@ -149,7 +146,8 @@ def kl(run: LatentRun) -> Any:
     """KL of each latent dimension over test examples."""
     watch = LatentWatch()
     with inference(run.model):
-        for x, y in batches(run.model, *_examples(run, KL_EXAMPLES)):
+        split = run.shown.first(KL_EXAMPLES)
+        for x, y in batches(run.model, split.x, split.y):
             watch.add(run.model.trace(x, y, hard=True))
     each = watch.kl_elements()
     if not each:
@@ -162,16 +160,16 @@ def kl_layers(run: LatentRun) -> Any:
     """KL of each stochastic layer of a hierarchy, over test examples and over training."""
     if not isinstance(run.model, Hierarchy):
         return None
-    x, y = _examples(run, LAYER_EXAMPLES)
+    split = run.shown.first(LAYER_EXAMPLES)
     parts: dict[str, list[Tensor]] = {name: [] for name in run.model.names}
     with inference(run.model):
-        for part, label in batches(run.model, x, y, size=250):
+        for part, label in batches(run.model, split.x, split.y, size=250):
             for name, value in run.model.trace(part, label, hard=True).kl.items():
                 # Below the top of a chain the rate is a sample's, (K, B).
                 parts[name].append((value if value.dim() == 1 else value.mean(0)).double().cpu())
     values = {name: torch.cat(each) for name, each in parts.items()}
     means = {name: float(v.mean()) for name, v in values.items()}
-    errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
+    errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(split) > 1 else None
     assert run.path is not None
     log = [record for record in run.log if f"kl.{run.model.names[0]}" in record]
     steps = [record["step"] for record in log]
@@ -190,7 +188,7 @@ def write_lines(run: LatentRun) -> list[Path]:
     folder = run.path / files.FIGURES
     samples, pairs = folder / "samples.txt", folder / "reconstructions.txt"
     write_text(samples, "".join(f"{line}\n" for line in run.lines(run.sample(_few(run, SHOWN)))))
-    split = run.held_out.first(SHOWN)
+    split = run.shown.first(SHOWN)
     both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))
     return [samples, pairs]
@@ -198,8 +196,9 @@ def write_lines(run: LatentRun) -> list[Path]:
 
 def aggregate(run: LatentRun) -> Any:
     """The aggregate posterior's marginals against the prior, for a diagonal normal posterior and standard prior."""
+    split = run.shown.first(LAYER_EXAMPLES)
     with inference(run.model):
-        x, y = next(batches(run.model, *_examples(run, LAYER_EXAMPLES), size=LAYER_EXAMPLES))
+        x, y = next(batches(run.model, split.x, split.y, size=LAYER_EXAMPLES))
         trace = run.model.trace(x, y, hard=True)
     latent = next(iter(trace.latents.values()))
     if len(trace.latents) > 1 or not isinstance(latent.q, DiagonalNormalFamily) or latent.p.batch_shape:

@@ -27,15 +27,21 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
         raise UserError(f"{target} is a file; name a folder")
     target.mkdir(parents=True, exist_ok=True)
     record = dict(run.record)
-    source = str(record["data"]["source"])
-    plain = source if source and not Path(source).is_absolute() else "memory"
-    info = dict(record["data"]["info"]) | {"source": ""}
-    record["data"] = record["data"] | {"source": plain, "info": info}
+    data = dict(record["data"])
+    data |= {"source": _plain(data["source"]), "info": dict(data["info"]) | {"source": ""}}
+    if "held_out" in data:
+        data["held_out"] = {split: _plain(source) for split, source in data["held_out"].items()}
+    record["data"] = data
     record.pop("command", None)
     checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
     write_json(target / files.RECORD, record)
     write_text(target / CARD, card(run))
     return target
+
+
+def _plain(source: Any) -> str:
+    """Return a source without a path of this machine: a known set's name, else "memory"."""
+    return str(source) if source and not Path(str(source)).is_absolute() else "memory"
 
 
 def from_pretrained(

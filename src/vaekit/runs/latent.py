@@ -106,7 +106,7 @@ class LatentRun(RunBase):
         """
         if not self.info.has_picture:
             raise UserError(f"{self.info.name} are not images; a plane is drawn from images")
-        split = self.split()
+        split = self.shown
         z, (trace, _) = self.codes(split), self._code(split.first(1))
         plane, flat = principal_plane(z), z.shape[1] == 2
         if flat and not is_point_mass(next(iter(trace.latents.values())).q):

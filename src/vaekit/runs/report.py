@@ -91,12 +91,16 @@ def gather(run: RunBase) -> report.RunReport:
         tables=[("Evaluation on the test split", rest)] if rest else [],
         warnings=_warnings(run),
         figures=[
-            report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
+            report.Figure(run.path / files.FIGURES / f"{name}.png", title, _of_split(run, caption))
             for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
         ],
         lines=[
-            report.Lines((run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(), title, caption)
+            report.Lines(
+                (run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(),
+                title,
+                _of_split(run, caption),
+            )
             for name, (title, caption) in LINES.items()
             if (run.path / files.FIGURES / name).is_file()
         ],
@@ -104,6 +108,12 @@ def gather(run: RunBase) -> report.RunReport:
         environment=run.record["versions"],
         settings=run.record["settings"],
     )
+
+
+def _of_split(run: RunBase, caption: str) -> str:
+    """Return a caption that says which examples a figure shows; see `RunBase.shown`."""
+    shown = "test" if run.info.n_test else "validation" if run.info.n_valid else "training"
+    return caption.replace("test example", f"{shown} example").replace("Test example", f"{shown.title()} example")
 
 
 def _measure(run: RunBase) -> Measure:

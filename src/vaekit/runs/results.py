@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.origin import Origin
+
 Array = NDArray[Any]
 
 
@@ -55,7 +57,8 @@ class Detection:
     `reference` says whose scores gave the threshold ("held-out", "training" or "data": those scored here; "given": it
     was a number) and `reference_n` how many they were. `p_values` (N,) are conformal: the share of the reference that
     scores as high; None without one. `contributions` (N, *shape), where asked for, are what each number of an example
-    adds to its score, and `latent` (N,) the rest of it.
+    adds to its score, and `latent` (N,) the rest of it. `origin` says where each example
+    comes from: files, rows, lines.
     """
 
     score: str
@@ -69,6 +72,7 @@ class Detection:
     p_values: Array | None = None
     contributions: Array | None = None
     latent: Array | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Clustering:
     probability: Array | None
     truth: Sequence[str] | None
     facts: Mapping[str, Any]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class Classification:
     probability: Array
     truth: list[str] | None
     accuracy: Mapping[str, Any] | None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -313,7 +313,7 @@ class Run(SeriesRun):
         }
         if split.y is not None:
             facts |= agreement(split.y.numpy(), made.labels)
-        return Clustering(made.labels, made.sure, None if split.y is None else self.class_names(split.y), facts)
+        return Clustering(made.labels, made.sure, self.label_names(split), facts, split.places)
 
     def classify(self, data: Any = None, *, labels: int = 100, seed: int = 0) -> Classification:
         """Predict each example's class by a classifier of codes that saw `labels` labels of the training split."""
@@ -329,10 +329,10 @@ class Run(SeriesRun):
         z = self.encode(split).numpy()
         guess, sure = model.predict(z), model.predict_proba(z).max(1)
         if split.y is None:
-            return Classification(self.class_names(guess), sure, None, None)
+            return Classification(self.class_names(guess), sure, None, None, split.places)
         right = guess == split.y.numpy()
         accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(z)}
-        return Classification(self.class_names(guess), sure, self.class_names(split.y), accuracy)
+        return Classification(self.class_names(guess), sure, self.label_names(split), accuracy, split.places)
 
     def optimise(
         self,

@@ -19,7 +19,7 @@ PICTURED, PATHS, TRAVERSED, FRAMES = 12, 6, 8, 9
 
 def reconstructions(run: SeriesRun) -> Any:
     """Test series as dots, the mean of p(x|z) at their posterior mean, and two of its standard deviations."""
-    return run.draw_reconstructions(_spread(run.held_out, PICTURED))
+    return run.draw_reconstructions(_spread(run.shown, PICTURED))
 
 
 def samples(run: SeriesRun) -> Any:
@@ -33,7 +33,7 @@ def samples(run: SeriesRun) -> Any:
 
 def interpolation(run: SeriesRun) -> Any:
     """Paths between test series: the first channel."""
-    split = _spread(run.held_out, 2 * PATHS)
+    split = _spread(run.shown, 2 * PATHS)
     half = len(split) // 2
     if not half:
         return None
@@ -44,7 +44,7 @@ def interpolation(run: SeriesRun) -> Any:
 def traversals(run: SeriesRun) -> Any:
     """The most informative latents, one moved at a time about the code of the first test series: the first channel."""
     try:
-        made = run.traverse(run.held_out, top=TRAVERSED, steps=FRAMES)
+        made = run.traverse(run.shown, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
     names = [f"z{j + 1}, {kl:.2f} nats" for j, kl in zip(made.dimensions, made.kl)]

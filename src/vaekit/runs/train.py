@@ -62,6 +62,8 @@ class Shortcuts(TypedDict, total=False):
 class Options(Shortcuts, total=False):
     """What `train` takes by name, beside where the run is kept."""
 
+    valid: Any
+    test: Any
     objective: Any
     metrics: Mapping[str, Metric] | Iterable[Metric]
     callbacks: Iterable[Callback]
@@ -94,22 +96,24 @@ def train(
     init: Run | str | Path | None = None,
     **options: Unpack[Options],
 ) -> Run:
-    """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
+    """Train `recipe` (default "vae") on `data` (default "digits"), in whatever form they are.
 
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
     Args:
         recipe: the variant's name, which `vaekit recipes` lists; or a model of one's own, a `vaekit.VAE` of any modules
             or another `vaekit.Model`, which is trained in place from the weights that it has.
-        data: a known set, a path, arrays, frames or texts.
+        data: a known set, a path, arrays or tensors x or (x, y), {"x_train": x, "x_test": …}, data frames, sparse
+            matrices, a PyTorch `Dataset` or `DataLoader`, a Hugging Face dataset, texts, or a `DataSet` of vaekit.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
         resume: go on with the run in `out`: one that was cut short, or, with more `epochs` or `steps`, one that ended.
         overwrite: replace the run in `out`.
         init: a run, or its folder, whose weights this one starts from, where names and shapes agree. Recipe, model
             settings and data are that run's unless given.
-        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as
-            `init` has them, e.g. "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4}
-            or ["objective.beta=4"]. `progress` shows a bar, as notebooks do unless it is
+        options: `valid` and `test` are data in any such form, in place of splits drawn from `data`. `epochs`, `steps`,
+            `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as `init` has them, e.g.
+            "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4} or
+            ["objective.beta=4"]. `progress` shows a bar, as notebooks do unless it is
             False; `loggers` names further ones ("tensorboard", "mlflow", "wandb", "trackio");
             `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
             `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
@@ -139,7 +143,8 @@ def train(
     if settings.train.freeze and start is None and chosen.name != CUSTOM:
         raise UserError("train.freeze keeps weights that are random: name the run to take them from (--init RUN)")
     source = (default_source(chosen.name) if start is None else start.source) if data is None else data
-    dataset, settings = _load(chosen, settings, given, source, under)
+    held_out = _held_out(options)
+    dataset, settings = _load(chosen, settings, given, (source, held_out), under)
     built = _watched(build(chosen, settings, dataset.info), options)
     record = {
         "recipe": chosen.name,
@@ -148,6 +153,7 @@ def train(
         "given": given,
         "data": {
             "source": describe_source(source),
+            **({"held_out": {name: describe_source(part) for name, part in held_out.items()}} if held_out else {}),
             "info": dataset.info.to_dict(),
             "prepare": dataset.prepare.to_dict(),
         },
@@ -253,11 +259,17 @@ def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     return own | {f"{section}.{name}": value for section, part in sections for name, value in part.items()}
 
 
+def _held_out(options: Options) -> dict[str, Any]:
+    """Return the user's own validation and test data, by split."""
+    given = {"valid": options.get("valid"), "test": options.get("test")}
+    return {name: source for name, source in given.items() if source is not None}
+
+
 def _load(
-    recipe: Recipe, settings: Settings, given: Nested, source: Any, under: Nested | None = None
+    recipe: Recipe, settings: Settings, given: Nested, source: tuple[Any, dict[str, Any]], under: Nested | None = None
 ) -> tuple[DataSet, Settings]:
-    """Load the data as the recipe wants them, and settle what "auto" stands for."""
-    dataset, name = load_for(recipe, settings, source)
+    """Load the data, and those held out, as the recipe wants them, and settle what "auto" stands for."""
+    dataset, name = load_for(recipe, settings, *source)
     if recipe.needs_labels and not dataset.info.n_classes:
         raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
@@ -382,9 +394,10 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
         )
     settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
-    if isinstance(source, str) and source == "memory":
+    held_out = record["data"].get("held_out", {}) | _held_out(options)
+    if any(isinstance(part, str) and part == "memory" for part in (source, *held_out.values())):
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, changes, source, record["settings"])
+    dataset, settings = _load(chosen, settings, changes, (source, held_out), record["settings"])
     dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
     now = dataset.info.to_dict()
     if any(now[name] != value for name, value in before.items() if name != "source"):

@@ -360,7 +360,7 @@ class Fit:
             self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0
             if self._keeps_best():
                 self.saved.save_best(self.average)
-        else:
+        elif held.n:
             self.at.epochs_without += 1
 
     def _say(self, warning: str | None) -> None:

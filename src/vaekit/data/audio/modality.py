@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vaekit.data.audio.mel import MelScale
@@ -15,7 +14,6 @@ from vaekit.data.audio.wav import write_wav
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.errors import UserError
 from vaekit.figures.audio import spectrograms
 
 PAUSE = 0.15
@@ -58,31 +56,6 @@ class Audio(Modality):
         pause = np.zeros(round(PAUSE * rate), np.float32)
         parts = [part for sound in sounds for part in (sound, pause)][:-1]
         write_wav(path, np.concatenate(parts) if parts else pause, rate)
-
-    def matched(self, other: DataSet, info: DataInfo) -> DataSet:
-        """Return other recordings as `restated` for `info`, with its labels in place of their own.
-
-        Raises:
-            UserError: they have another sample rate, or a label that is not among `info.classes`.
-        """
-        mine, theirs = info.facts, other.info.facts
-        if other.info.modality != self.name or mine["mel"] != theirs["mel"]:
-            rate = theirs.get("mel", {}).get("rate")
-            what = f"at {rate} Hz" if rate else "no sound"
-            raise UserError(
-                f"{other.info.source} is {what}, and this run was trained on sound at {mine['mel']['rate']} Hz; "
-                "convert it"
-            )
-        other = self.restated(other, info)
-        y = other.train.y
-        if y is not None and info.classes:
-            unknown = next((name for name in other.info.classes if name not in info.classes), None)
-            if unknown is not None:
-                raise UserError(
-                    f"{other.info.source} has the label '{unknown}'; this run knows {', '.join(info.classes)}"
-                )
-            y = torch.tensor([info.classes.index(name) for name in other.info.classes])[y]
-        return replace(other, train=replace(other.train, y=y))
 
     def restated(self, other: DataSet, info: DataInfo) -> DataSet:
         """Return recordings in the units of the values of `info`, which versions before standardised in reading."""

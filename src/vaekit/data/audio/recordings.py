@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.wav import Sound, read_wav, resampled
+from vaekit.data.origin import Origin
 from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
@@ -50,7 +52,27 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
     y = np.array([classes.index(name) for name in labels]) if labels else None
     facts = {"mel": scale.to_dict(), "mean": 0.0, "sd": 1.0, "counts": counts}
-    return Raw(path.stem, str(path), Part(x, y), classes=tuple(classes), modality="audio", facts=facts)
+    root = path if path.is_dir() else path.parent
+    part = Part(x, y, origin=Origin.files([str(file.relative_to(root)) for file in files]))
+    return Raw(path.stem, str(path), part, classes=tuple(classes), modality="audio", facts=facts)
+
+
+def match_sound(raw: Raw, facts: Mapping[str, Any]) -> Raw:
+    """Give recordings the units of others' `facts`, which versions before standardised in reading.
+
+    Raises:
+        UserError: they are no sound, or of another sample rate.
+    """
+    mine = raw.facts
+    if raw.modality != "audio" or mine["mel"] != facts["mel"]:
+        rate = mine.get("mel", {}).get("rate")
+        what = f"at {rate} Hz" if rate else "no sound"
+        raise UserError(
+            f"{raw.source} is {what}, and this run was trained on sound at {facts['mel']['rate']} Hz; convert it"
+        )
+    for _, part in raw.parts:
+        part.x = ((part.x * mine["sd"] + mine["mean"] - facts["mean"]) / facts["sd"]).astype(np.float32)
+    return raw
 
 
 def read_sounds(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[str, int]]:

@@ -19,6 +19,7 @@ from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
 from vaekit.data.graphs.raw_graphs import RawGraphs
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
+from vaekit.data.origin import Origin
 from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
@@ -120,7 +121,9 @@ class GraphData(Modality):
                 "names": list(raw.names),
             },
         )
-        return DataSet(info, *(Split(part) for part in parts), Prepare("graph"))  # type: ignore[arg-type]
+        numbers = [np.arange(1)] * 3 if links else split_numbers(len(raw.sizes), raw.source, own)
+        splits: list[Any] = [Split(x, origin=_origin(raw).take(i)) for x, i in zip(parts, numbers)]  # type: ignore[arg-type]
+        return DataSet(info, splits[0], splits[1], splits[2], Prepare("graph"))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other graphs the way the run's own were: every edge is seen and scored.
@@ -142,7 +145,7 @@ class GraphData(Modality):
                 if kind == "given"
                 else f"{raw.source} has {width} nodes; this run's model takes exactly {info.facts['inputs']}, by number"
             )
-        return Split(x)  # type: ignore[arg-type]
+        return Split(x, origin=_origin(raw))  # type: ignore[arg-type]
 
     def lines(self, x: Graphs, info: DataInfo) -> list[str]:  # type: ignore[override]
         """Return each graph's size and its first edges."""
@@ -175,6 +178,14 @@ class GraphData(Modality):
             text.append(f"# graph {i}: nodes {starts[i]} to {starts[i] + n - 1}")
             text += [f"{a + starts[i]} {b + starts[i]}" for a, b in x[i].edges.tolist()]
         write_text(path, "\n".join(text) + "\n")
+
+
+def _origin(raw: RawGraphs) -> Origin:
+    """Name the nodes of one graph, or number several graphs."""
+    if len(raw.sizes) > 1:
+        return Origin({"graph": np.arange(len(raw.sizes))})
+    n = int(raw.sizes[0])
+    return Origin({"node": np.array(raw.names) if len(raw.names) == n else np.arange(n)}, inside=True)
 
 
 def _name(names: Sequence[str], node: int, n: int) -> str:

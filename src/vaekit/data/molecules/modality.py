@@ -6,7 +6,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +63,8 @@ class Tokenised:
     smiles: list[str]
     words: list[list[str]]
     left_out: dict[str, int]
+    places: list[tuple[int, str]] = field(default_factory=list)
+    """The lines that were left out, and why."""
 
 
 class Molecules(Modality):
@@ -117,7 +119,7 @@ class Molecules(Modality):
         for index, learned in zip(parts, (True, True, False)):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
-            splits.append(Split(x, y))
+            splits.append(Split(x, y, origin=lines.origin([molecules.numbers[i] for i in index]).of_some))
         return self.data_set(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
@@ -147,7 +149,8 @@ class Molecules(Modality):
                 "code",
                 stacklevel=2,
             )
-        return Split(_rows(molecules.words, vocabulary, info.shape[0]))
+        x = _rows(molecules.words, vocabulary, info.shape[0])
+        return Split(x, origin=lines.origin(molecules.numbers, molecules.places))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
@@ -177,6 +180,7 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
         smiles, words, fault = _tokens(text, settings)
         if fault:
             bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
+            out.places.append((number, fault))
             if refuse:
                 raise UserError(f"{lines.source}: {bad[0]}; correct it, or leave such lines out with data.invalid=drop")
         elif settings.duplicates == "drop" and smiles in seen:

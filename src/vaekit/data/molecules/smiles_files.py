@@ -8,6 +8,7 @@ from typing import Any
 
 from vaekit.data.files import read_text
 from vaekit.data.lines import Lines, read_column
+from vaekit.data.python_objects import texts_of
 from vaekit.errors import UserError
 
 WORD = re.compile(r"[\s,;]")
@@ -46,7 +47,7 @@ def smiles_lines(source: Any, column: str | None = None) -> Lines:
         return source
     if isinstance(source, str | Path):
         return read_smiles(Path(source), column=column)
-    values = source.tolist() if hasattr(source, "tolist") else source
-    if isinstance(values, list | tuple) and values and all(isinstance(value, str) for value in values):
+    values = texts_of(source, (column or "smiles",))
+    if values and all(isinstance(value, str) for value in values):
         return Lines("memory", "memory", list(enumerate(values, start=1)), word="molecule")
     raise UserError("molecules in memory are a list of SMILES texts; give a list, a path or a known set")

@@ -19,6 +19,7 @@ from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
+from vaekit.data.origin import Origin
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.token_rows import token_rows
@@ -85,7 +86,7 @@ class Music(Modality):
             index = np.random.default_rng(mine.seed).choice(len(grids), mine.limit, replace=False)
             grids = [grids[i] for i in np.sort(index)]
         grids = [moved for part in grids for moved in transpositions(part, mine.transpose)]
-        splits = [Split(_rows(grids, width))] + [Split(_held_out(group, mine.bars, width)) for group in chosen[1:]]
+        splits = [Split(_rows(grids, width))] + [_held_out(group, mine.bars, width) for group in chosen[1:]]
         facts = {
             "vocabulary": list(piano_roll.WORDS),
             "voices": voices,
@@ -109,7 +110,7 @@ class Music(Modality):
         odd = next((piece for piece in music.pieces if piece.grid.shape[0] != voices), None)
         if odd is not None:
             raise UserError(f"{odd.name} has {odd.grid.shape[0]} voices, and this run's music {voices}; leave it out")
-        return Split(_held_out(music.pieces, bars, info.shape[0]))
+        return _held_out(music.pieces, bars, info.shape[0])
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the steps of each voice: a pitch's name, - for a hold, . for a rest, | between bars."""
@@ -218,8 +219,14 @@ def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
     return out
 
 
-def _held_out(chosen: list[Piece], bars: int, width: int) -> Tensor:
-    return _rows((part for piece in chosen for part in piano_roll.segments(piece, bars, bars)), width)
+def _held_out(chosen: list[Piece], bars: int, width: int) -> Split:
+    """Return rows that do not overlap, each with its piece's file (or name) and its first bar, counted from 1."""
+    parts = [(piece.name, piano_roll.segments(piece, bars, bars)) for piece in chosen]
+    names = np.array([name for name, grids in parts for _ in grids], dtype=str)
+    first = np.array([1 + bars * i for _, grids in parts for i in range(len(grids))], np.int64)
+    return Split(
+        _rows((grid for _, grids in parts for grid in grids), width), origin=Origin({"file": names, "bar": first})
+    )
 
 
 def _spelled(voice: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from vaekit.atomic import replacing
 from vaekit.data.csv_files import MISSING, column_names, counts_columns, header_is_data, rows_of, write_csv
 from vaekit.data.files import writable
 from vaekit.data.number_forms import form_of
+from vaekit.data.origin import Origin
+from vaekit.data.python_objects import index_of, table_of
 from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
@@ -69,6 +71,10 @@ class Frame:
     skipped: list[str] = field(default_factory=list)
     header: bool = True
     """Whether a file of text has a header."""
+    index: np.ndarray | None = None
+    """The labels of a data frame's rows."""
+    left_out: tuple[tuple[int, str], ...] = ()
+    """The lines that were skipped, and why."""
 
     def __len__(self) -> int:
         return len(self.columns[0].codes) if self.columns else 0
@@ -86,6 +92,13 @@ class Frame:
     def commas(self) -> bool:
         """Whether numbers have decimal commas: a column can be read in no other way, and commas do not part cells."""
         return self.delimiter != "," and any(form_of(cells.texts)[0].decimal == "," for cells in self.columns)
+
+    @property
+    def origin(self) -> Origin:
+        """Where each row comes from: its line in a file, its label in a data frame, else its number from 1."""
+        if self.lines is not None:
+            return Origin({"line": self.lines}, self.left_out)
+        return Origin.rows(len(self), self.index, first=1)
 
     def column(self, name: str) -> Cells | None:
         """Return a column by name."""
@@ -111,10 +124,9 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
         if path.suffix.lower() in NOT_TABLES:
             raise UserError(f"{path} is not a CSV or Parquet file; save it as CSV")
         return _csv(path, words, bad_rows, header)
-    if isinstance(source, Mapping):
-        return _named_columns(source, "memory", "memory", words)
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        return _named_columns({name: source[name] for name in source.columns}, "memory", "memory", words)
+    columns = table_of(source)
+    if columns is not None:
+        return replace(_named_columns(columns, "memory", "memory", words), index=index_of(source))
     raise UserError(
         f"cannot read a table from {type(source).__name__}; give CSV, Parquet, a data frame or a dict of columns"
     )
@@ -163,12 +175,14 @@ def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame
     coders = [_Coder(name, missing) for name in header]
     lines = array("q")
     skipped: list[str] = []
+    lost: list[tuple[int, str]] = []
     for line, row, _ in rows:
         if len(row) != len(header):
             problem = f"line {line} has {len(row)} cells, the first line {len(header)}"
             if bad_rows == "refuse":
                 raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
             skipped.append(problem)
+            lost.append((line, f"{len(row)} cells"))
             continue
         lines.append(line)
         for coder, cell in zip(coders, row):
@@ -189,7 +203,8 @@ def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame
     _check_header([coder.name for coder in coders], str(path))
     columns = [coder.cells() for coder in coders]
     places = np.frombuffer(lines, np.int64).copy()
-    return Frame(path.name.split(".")[0], str(path), columns, places, mark, skipped, header=named)
+    name, left_out = path.name.split(".")[0], tuple(lost)
+    return Frame(name, str(path), columns, places, mark, skipped, header=named, left_out=left_out)
 
 
 def _check_header(header: Sequence[str], source: str) -> None:

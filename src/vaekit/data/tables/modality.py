@@ -20,6 +20,7 @@ from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.number_forms import number_of
+from vaekit.data.origin import Origin
 from vaekit.data.settings import DataSettings, settings_as, yes_or_no
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
@@ -121,7 +122,7 @@ class Tables(Modality):
         classes, y = _classes(label)
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
-        splits = [_split(values, y, index) for index in parts]
+        splits = [_split(values, y, frame.origin.take(index), index) for index in parts]
         return self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
@@ -147,7 +148,7 @@ class Tables(Modality):
         y = None
         if label is not None and bool((label.codes >= 0).all()):
             y = _known_classes(frame, label, info.classes)
-        return _split(_stored(frame, columns, unknown), y, np.arange(len(frame)))
+        return _split(_stored(frame, columns, unknown), y, frame.origin, slice(None))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""
@@ -307,8 +308,9 @@ def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> Non
             )
 
 
-def _split(values: np.ndarray, y: np.ndarray | None, index: np.ndarray) -> Split:
-    return Split(torch.from_numpy(values[index]), None if y is None else torch.from_numpy(y[index]))
+def _split(values: np.ndarray, y: np.ndarray | None, origin: Origin, index: Any) -> Split:
+    labels = None if y is None else torch.from_numpy(y[index])
+    return Split(torch.from_numpy(values[index]), labels, origin=origin)
 
 
 MODALITIES.register("tables", summary="CSV and Parquet tables, data frames: mixed columns, missing cells")(Tables())

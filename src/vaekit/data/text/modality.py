@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,10 +92,10 @@ class Text(Modality):
         counts = {"empty": lines.empty, "met again": len(lines.rows) - len(rows), "too long": 0}
         splits: list[Split] = []
         for name, index in zip(("train", "valid", "test"), parts):
-            ids, long = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
-            counts["too long"] += long
-            counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in ids)
-            splits.append(Split(token_rows(ids, longest + 1)))
+            made = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
+            counts["too long"] += made.long
+            counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in made.ids)
+            splits.append(Split(token_rows(made.ids, longest + 1), origin=lines.origin(made.numbers).of_some))
         if not len(splits[0]):
             raise UserError(
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
@@ -113,11 +114,11 @@ class Text(Modality):
         mine = settings_as(TextSettings, settings)
         longer = mine.longer
         lines, tokeniser = _lines(source, mine), Tokeniser.from_dict(info.facts["tokeniser"])
-        ids, long = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, longer)
-        if not ids:
+        made = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, longer)
+        if not made.ids:
             raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
-        _warn(lines, ids, tokeniser, long, longer)
-        return Split(token_rows(ids, info.shape[0]))
+        _warn(lines, made, tokeniser, longer)
+        return Split(token_rows(made.ids, info.shape[0]), origin=lines.origin(made.numbers, made.left_out))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the text of each row; what is unknown is shown as �."""
@@ -125,31 +126,47 @@ class Text(Modality):
         return [tokeniser.decode(row) for row in x.tolist()]
 
 
+@dataclass
+class _Encoded:
+    """Token numbers of each example, the number of its line, how many lines were too long, and those left out."""
+
+    ids: list[list[int]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    long: int = 0
+    left_out: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, number: int, *examples: list[int]) -> None:
+        self.ids += examples
+        self.numbers += [number] * len(examples)
+
+
 def _encoded(
     lines: Lines, rows: Sequence[tuple[int, str]], tokeniser: Tokeniser, longest: int, longer: Longer
-) -> tuple[list[list[int]], int]:
-    """Return the token numbers of each example, and how many lines were too long. A cut row has longest + 1 tokens."""
-    out: list[list[int]] = []
-    long = 0
+) -> _Encoded:
+    """Encode lines. A cut row has longest + 1 tokens."""
+    out = _Encoded()
     for number, text in rows:
         ids = tokeniser.encode(text)
         if len(ids) <= longest:
-            out.append(ids)
+            out.add(number, ids)
             continue
-        long += 1
+        out.long += 1
         if longer == "refuse":
             raise UserError(
                 f"{lines.place(number)} has {len(ids)} tokens, more than {longest}; shorten it, set data.longest, or "
                 f"let data.longer split, cut or drop such lines"
             )
         if longer == "split":
-            out += [ids[i : i + longest] for i in range(0, len(ids), longest)]
+            out.add(number, *(ids[i : i + longest] for i in range(0, len(ids), longest)))
         elif longer == "cut":
-            out.append(ids[: longest + 1])
-    return out, long
+            out.add(number, ids[: longest + 1])
+        else:
+            out.left_out.append((number, "too long"))
+    return out
 
 
-def _warn(lines: Lines, ids: list[list[int]], tokeniser: Tokeniser, long: int, longer: Longer) -> None:
+def _warn(lines: Lines, made: _Encoded, tokeniser: Tokeniser, longer: Longer) -> None:
+    ids, long = made.ids, made.long
     unknown, total = sum(row.count(UNKNOWN) for row in ids), sum(len(row) for row in ids)
     notes = []
     if unknown:
