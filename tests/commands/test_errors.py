@@ -177,7 +177,7 @@ def test_labels_are_asked_for(vaekit: Command, here: Path, trained: dict[str, Pa
     for command in ("encode", "reconstruct", "interpolate"):
         complaint(vaekit(command, trained["cvae"], "--data", "x.npy", "--out", "z.npz"), "labels")
     np.savez(here / "y.npz", x=np.zeros((30, 8, 8), np.uint8), y=np.arange(30))
-    complaint(vaekit("encode", trained["cvae"], "--data", "y.npz", "--out", "z.npz"), "30", "10")
+    complaint(vaekit("encode", trained["cvae"], "--data", "y.npz", "--out", "z.npz"), "'10'", "labels")
     assert everything(here) == ["x.npy", "y.npz"]
 
 

@@ -99,6 +99,7 @@ DATA: dict[str, Callable[[], Any]] = {
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
+    "tabular-cvae": table,
     "tabular-vae": table,
 }
 
@@ -111,6 +112,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "music-vae": {"model.width": 24, "model.embedding": 16, "model.conductor": 16, "model.latent": 6, "data.bars": 1},
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
+    "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }

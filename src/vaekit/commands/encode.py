@@ -27,5 +27,5 @@ def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
         write_npz(out, z=z, y=y)
     else:
         columns = {f"z{i}": [f"{value:.9g}" for value in column] for i, column in enumerate(z.T.tolist())}
-        write_columns(out, columns | {"label": None if y is None else opened.class_names(y)})
+        write_columns(out, columns | opened.label_columns(y))
     note(f"{len(z)} codes of {z.shape[1]} dimensions in {out}")

@@ -55,7 +55,7 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
     from vaekit.data.save import write_images, write_npz
 
     if run.modality is not None and suffix_of(out, run.modality.formats):
-        run.modality.write(out, run.prepare.invert(x), run.info)
+        run.modality.write(out, run.prepare.invert(x), run.info, y)
     elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.show(x))
     else:

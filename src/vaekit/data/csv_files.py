@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -70,14 +71,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], 
 class NumberTable:
     """A CSV of numbers: `x` (N, D) float64 of its `columns`, NaN where a cell is missing, and all cells as written.
 
-    `kept` are the columns' places in the `header`; `label` is that of the column of labels, or None.
+    `kept` are the columns' places in the `header`; `labelled` those of the columns of labels.
     """
 
     path: Path
     header: list[str]
     cells: list[list[str]]
     kept: tuple[int, ...]
-    label: int | None
+    labelled: tuple[int, ...]
     x: NDArray[np.float64]
 
     @property
@@ -86,15 +87,17 @@ class NumberTable:
         return tuple(self.header[i] for i in self.kept)
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the columns of labels."""
+        return tuple(self.header[i] for i in self.labelled)
+
+    @property
     def labels(self) -> NDArray[Any] | None:
-        """The labels (N,), whole numbers or text, or None; an empty one is a UserError."""
-        if self.label is None:
+        """The labels as text, (N,), or (N, A) of several columns; "" where one is missing. None without any."""
+        if not self.labelled:
             return None
-        cells = [row[self.label].strip() for row in self.cells]
-        if "" in cells:
-            place = f"row {cells.index('') + 1}, column '{self.header[self.label]}'"
-            raise UserError(f"{self.path}: {place}: the label is empty; give every row a label")
-        return np.array([int(cell) for cell in cells] if all(cell.isdecimal() for cell in cells) else cells)
+        cells = np.array([[row[i].strip() for i in self.labelled] for row in self.cells], dtype=object)
+        return cells[:, 0] if len(self.labelled) == 1 else cells
 
     def filled(self, x: NDArray[np.float64]) -> Iterator[list[str]]:
         """Yield the rows as they were written, missing cells replaced by the values of `x` (N, D)."""
@@ -105,10 +108,31 @@ class NumberTable:
             yield row
 
 
-def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
-    """Read a table of numbers with a header; a column `label` or `class` holds labels and is no part of x.
+def label_columns(wanted: str, header: Sequence[str], source: str | Path) -> list[str]:
+    """Return the columns of labels that a setting names: one or several with commas, "none", or "auto".
 
-    `missing`: cells, in lower case, that stand for a missing value.
+    "auto" is a column called label or class. Raises UserError for a name that the header does not have.
+
+    >>> label_columns("status, amount", ["amount", "status", "x"], "a.csv"), label_columns("auto", ["Class", "x"], "")
+    (['status', 'amount'], ['Class'])
+    """
+    if wanted == "none":
+        return []
+    if wanted == "auto":
+        return [name for name in header if name.lower() in LABEL_COLUMNS][:1]
+    names = [wanted] if wanted in header else [name.strip() for name in wanted.split(",")]
+    absent = next((name for name in names if name not in header), None)
+    if absent is not None:
+        near = difflib.get_close_matches(absent, header, n=1)
+        hint = f"did you mean '{near[0]}'? Name" if near else "name"
+        raise UserError(f"data.label names '{absent}', and {source} has no such column; {hint} some, or none")
+    return names
+
+
+def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto") -> NumberTable:
+    """Read a table of numbers with a header; the columns that `label` names hold labels and are no part of x.
+
+    `missing`: cells, in lower case, that stand for a missing value. `label`: see `label_columns`.
 
     Raises:
         UserError: names the row (counted from 1 below the header) and column of a cell that is neither.
@@ -124,8 +148,8 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
             raise UserError(
                 f"{path}: row {number} has {len(row)} cells, the header {len(header)}; give every row the same"
             )
-    label = next((i for i, name in enumerate(header) if name.lower() in LABEL_COLUMNS), None)
-    kept = tuple(i for i in range(len(header)) if i != label)
+    labelled = tuple(header.index(name) for name in label_columns(label, header, path))
+    kept = tuple(i for i in range(len(header)) if i not in labelled)
     cells = [[row[i] for i in kept] for row in body]
     if missing:
         cells = [["nan" if cell.strip().lower() in missing else cell for cell in row] for row in cells]
@@ -133,7 +157,7 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
         x = np.array(cells, dtype=np.float64)
     except ValueError:
         raise UserError(_not_a_number(path, cells, [header[i] for i in kept], bool(missing))) from None
-    return NumberTable(path, header, body, kept, label, x)
+    return NumberTable(path, header, body, kept, labelled, x)
 
 
 def _not_a_number(path: Path, cells: list[list[str]], columns: Sequence[str], gaps: bool) -> str:

@@ -13,8 +13,9 @@ from vaekit.data.prepare import Prepare, as_input
 
 @dataclass(frozen=True)
 class Split:
-    """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
+    """Examples `x` (N, *shape), uint8 where quantised or binary, else float32; labels `y` or None.
 
+    `y` (N,) int64 are class numbers, -1 where missing; (N, W) float32 conditions (`vaekit.data.conditions`).
     Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
     `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`).
     """
@@ -33,6 +34,12 @@ class Split:
     def first(self, n: int) -> Split:
         """Return the first n examples (all, if there are fewer)."""
         return Split(*(None if part is None else part[:n] for part in self._parts))  # type: ignore[arg-type]
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The class of every example (N,), or None where there are no classes, or some are missing."""
+        y = self.y
+        return None if y is None or y.dim() != 1 or y.dtype.is_floating_point or bool((y < 0).any()) else y
 
     @property
     def in_memory(self) -> Split:

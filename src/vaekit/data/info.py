@@ -40,7 +40,7 @@ class DataInfo(Plain):
     bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are those of the known factors
     that made each example, where there are any. `modality` names what the numbers stand for (`MODALITIES`; "array":
     just numbers or pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the
-    columns, a sample rate.
+    columns, a sample rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -63,6 +63,7 @@ class DataInfo(Plain):
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
     facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    condition: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @property
     def is_array(self) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vaekit.data.conditions import CLASS_NAMES, Conditions, Facts
+from vaekit.data.conditions import fitted as fitted_conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import BLOCK, Prepare
@@ -54,7 +56,7 @@ def read(source: Any, settings: DataSettings) -> Raw:
     path = streamed_path(source, settings)
     if path is not None:
         return read_streamed(path, settings)
-    return compact(_resized(check(read_raw(source, settings)), settings.size))
+    return compact(_resized(check(read_raw(source, settings), settings.labels), settings.size))
 
 
 def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
@@ -65,6 +67,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     else:
         train, valid, test = _splits(raw, settings)
         sample = train.x
+    train, valid, test, condition = _conditioned(raw, (train, valid, test))
     plan, bits = fitted(plan, sample, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
@@ -83,6 +86,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         factor_sizes=raw.factor_sizes,
         modality=raw.modality,
         facts=raw.facts,
+        condition=condition,
     )
     return DataSet(info, train, valid, test, plan)
 
@@ -104,6 +108,22 @@ def _stored(part: Part, index: np.ndarray | None = None) -> Split:
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
     y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
     return Split(x, y, factors)
+
+
+def _conditioned(raw: Raw, splits: tuple[Split, Split, Split]) -> tuple[Split, Split, Split, tuple[Facts, ...]]:
+    """Return the splits with their conditions, as vectors fitted to the training examples, and what they are."""
+    train, valid, test = splits
+    if train.y is None:
+        return train, valid, test, ()
+    if raw.condition is None:
+        lacking = any(split.y is not None and bool((split.y < 0).any()) for split in splits)
+        facts = {"name": CLASS_NAMES[0], "type": "categorical", "levels": list(raw.classes), "missing": True}
+        return train, valid, test, ((facts,) if lacking else ())
+    condition = fitted_conditions(raw.condition, train.y.numpy())
+    every = Conditions(condition).read(raw.condition)
+    assert every is not None
+    train, valid, test = (replace(split, y=None if split.y is None else every[split.y]) for split in splits)
+    return train, valid, test, condition
 
 
 def _fix(split: Split, prepare: Prepare, seed: int) -> Split:

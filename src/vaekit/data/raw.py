@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.labels import Kind, read_labels
+from vaekit.data.tables.frames import Frame
 from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
@@ -16,7 +18,10 @@ MAX_EXACT = 2**24
 
 @dataclass
 class Part:
-    """One split as read: `x` (N, …) and, where there are any, labels `y` (N,) and known factors (N, F)."""
+    """One split as read: `x` (N, …) and, where there are any, labels `y` (N,) or (N, A) and known factors (N, F).
+
+    Once checked, `y` (N,) are class numbers, -1 where missing, or rows of the conditions (`Raw.condition`).
+    """
 
     x: np.ndarray
     y: np.ndarray | None = None
@@ -34,6 +39,10 @@ class Raw:
     test: Part | None = None
     levels: int | None = None
     classes: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
+    """The names of the labels' attributes, where the source has them."""
+    condition: Frame | None = field(default=None, repr=False)
+    """The columns that the labels are where they are no classes, the splits' one after another."""
     columns: tuple[str, ...] = ()
     table: bool = False
     first_row: int = 0
@@ -83,8 +92,11 @@ class Raw:
                 raise UserError(f"{self.source}: {self.place(split, index)} {text}")
 
 
-def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+def check(raw: Raw, labels: Kind = "auto") -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data.
+
+    `labels`: what labels are where their values do not say it, see `vaekit.data.labels`.
+    """
     for split, part in raw.parts:
         part.x = _plain(part.x, f"{raw.source}: {split} x")
         if part.x.ndim == 0:
@@ -107,7 +119,10 @@ def check(raw: Raw) -> Raw:
     if raw.train.x.dtype.kind == "f":
         problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
         raw.refuse(lambda x: ~np.isfinite(x), problem)
-    raw.classes = label(raw)
+    found = read_labels({split: part.y for split, part in raw.parts}, raw.source, labels, raw.classes, raw.label_names)
+    for split, part in raw.parts:
+        part.y = found.y.get(split)
+    raw.classes, raw.condition = found.classes, found.condition
     return raw
 
 
@@ -142,47 +157,6 @@ def _shaped(x: np.ndarray, where: str) -> np.ndarray:
     raise UserError(
         f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images or (N, C, H, W) for colour"
     )
-
-
-def label(raw: Raw) -> tuple[str, ...]:
-    """Turn every split's labels into 0 … K − 1 in place and return the K names; () without labels."""
-    with_labels = [split for split, part in raw.parts if part.y is not None]
-    if not with_labels:
-        return ()
-    if len(with_labels) < len(raw.parts):
-        raise UserError(
-            f"{raw.source}: labels for {', '.join(with_labels)} only; give labels for every split or for none"
-        )
-    for split, part in raw.parts:
-        assert part.y is not None
-        part.y = _plain_labels(part.y, f"{raw.source}: {split}")
-    every = np.unique(np.concatenate([part.y for _, part in raw.parts if part.y is not None]))
-    if raw.classes and every.dtype.kind == "i":
-        if every[0] < 0 or every[-1] >= len(raw.classes):
-            raise UserError(
-                f"{raw.source}: label {every[0 if every[0] < 0 else -1]} is not one of 0 … {len(raw.classes) - 1}"
-            )
-        return raw.classes
-    for _, part in raw.parts:
-        part.y = np.searchsorted(every, part.y)  # type: ignore[arg-type]
-    return tuple(str(value) for value in every)
-
-
-def _plain_labels(y: np.ndarray, where: str) -> np.ndarray:
-    """Return int64 or text labels of shape (N,)."""
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.ndim != 1:
-        raise UserError(f"{where} labels have shape {y.shape}; give one label an example, shape (N,)")
-    if y.dtype.kind == "f":
-        bad = ~np.isfinite(y) | (y != np.round(y))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise UserError(f"{where} label {row} is {y[row]}; labels are classes: give whole numbers or names")
-    if y.dtype.kind in "fiub":
-        return y.astype(np.int64)
-    if y.dtype.kind == "U":
-        return y
-    raise UserError(f"{where} labels have type {y.dtype}; give whole numbers or names")
 
 
 def as_array(value: Any, what: str) -> np.ndarray:

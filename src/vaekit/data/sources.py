@@ -18,6 +18,7 @@ from vaekit.data.disk import open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
+from vaekit.data.labels import as_labels
 from vaekit.data.paths import resolve_path
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.data.settings import DataSettings
@@ -37,19 +38,20 @@ def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
         return replace(read_audio(known, settings), name=source) if isinstance(known, Path) else known
     if isinstance(source, str | Path):
         path = resolve_path(source)
-        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size)
+        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, settings.label)
     if isinstance(source, tuple):
         if len(source) != 2:
             raise UserError(f"data in memory are x or (x, y), not a tuple of {len(source)}")
         x, y = source
-        return Raw("memory", "memory", Part(as_array(x, "x"), None if y is None else as_array(y, "y")))
+        labels, names = (None, ()) if y is None else as_labels(y)
+        return Raw("memory", "memory", Part(as_array(x, "x"), labels), label_names=names)
     if isinstance(source, np.ndarray | list) or hasattr(source, "detach"):
         return Raw("memory", "memory", Part(as_array(source, "x")))
     raise UserError(f"cannot read data from {type(source).__name__}; give a name, a path, an array, a tensor or (x, y)")
 
 
-def read_path(path: Path, size: int | None = None) -> Raw:
-    """Read a file by its contents or suffix, or a folder."""
+def read_path(path: Path, size: int | None = None, label: str = "auto") -> Raw:
+    """Read a file by its contents or suffix, or a folder; `label` names a CSV's columns of labels."""
     if path.is_dir():
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
@@ -57,9 +59,9 @@ def read_path(path: Path, size: int | None = None) -> Raw:
         return read_path(arrays[0]) if len(arrays) == 1 else _rows(path, size)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
-        table = read_numbers(path)
-        part, name = Part(table.x, table.labels), path.name.split(".")[0]
-        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
+        table = read_numbers(path, label=label)
+        part, name, names = Part(table.x, table.labels), path.name.split(".")[0], table.label_names
+        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1, label_names=names)
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")

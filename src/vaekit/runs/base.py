@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit.data import load as load_data
 from vaekit.data.audio.modality import Audio
+from vaekit.data.conditions import Conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import Modality, modality_of
@@ -34,8 +36,6 @@ from vaekit.runs.data import load_like
 from vaekit.runs.folder import EVALUATION
 
 TEST_SEED = 777
-AT_ONCE = 1000
-"""Samples drawn at once."""
 
 
 def describe_source(source: Any) -> str:
@@ -149,13 +149,22 @@ class RunBase:
                 f"{describe_source(source)} has examples of shape {tuple(other.info.shape)}; this run's model takes "
                 f"{tuple(self.info.shape)}"
             )
-        y = other.train.y
-        if self.model.takes_label and y is not None and len(y) and int(y.max()) >= self.info.n_classes:
+        fixed = self._preparation(other).fixed(other.train, TEST_SEED)
+        return replace(fixed, y=self._matched(other, describe_source(source)))
+
+    def _matched(self, other: DataSet, source: str) -> Tensor | None:
+        """Return other data's labels as this run's: by name. Those it does not know are missing, or refused if used."""
+        y, mine, used = other.train.y, self.conditions, self.model.takes_label
+        if y is None or not len(mine):
+            return y
+        y = mine.matched(y, Conditions.of(other.info), source, "refuse" if used else "missing")
+        if used and not self.model.optional_label and np.isnan(mine.stored(y)).any():
+            row = int(np.isnan(mine.stored(y)).any(1).argmax())
             raise UserError(
-                f"{describe_source(source)} has {int(y.max()) + 1} classes; this run's model knows "
-                f"{self.info.n_classes}: {', '.join(self.info.classes)}"
+                f"{source}: example {row} lacks its label, and this run's model was trained with every one; give it, "
+                "or train with some missing or model.drop_condition=0.1"
             )
-        return self._preparation(other).fixed(other.train, TEST_SEED)
+        return y
 
     def _whole(self, source: Any) -> DataSet:
         """Return other data, none held out, as this run's likelihood wants them."""
@@ -172,17 +181,12 @@ class RunBase:
             return mine
         return replace(theirs, mean=mine.mean, sd=mine.sd, low=mine.low, high=mine.high)
 
-    # -- labels --------------------------------------------------------------------------------------------------------
+    @property
+    def conditions(self) -> Conditions:
+        """What examples are labelled with: classes, numbers or attributes."""
+        return Conditions.of(self.info)
 
-    def labels(self, n: int, label: Any = None) -> Tensor | None:
-        """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
-        if not self.model.takes_label and (label is None or not self.model.gives_label):
-            if label is not None:
-                raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave the label out")
-            return None
-        if label is None:
-            return torch.arange(n) % self.info.n_classes
-        return torch.full((n,), self.class_number(label))
+    # -- labels --------------------------------------------------------------------------------------------------------
 
     def class_number(self, label: Any) -> int:
         """Return the number of a class given by name or number."""
@@ -196,7 +200,22 @@ class RunBase:
     def class_names(self, y: Any) -> list[str]:
         """Return the names of class numbers, of nodes where they have the labels."""
         classes = self.info.classes or self.info.facts.get("classes", ())
-        return [classes[i] if 0 <= i < len(classes) else str(i) for i in (int(value) for value in y)]
+        return [classes[i] if 0 <= i < len(classes) else "" if i < 0 else str(i) for i in (int(value) for value in y)]
+
+    def classes_of(self, split: Split, what: str) -> Tensor:
+        """Return the class of every example (N,), which `what` needs; a UserError says what there is instead."""
+        if split.labels is not None:
+            return split.labels
+        lack = "some have no label" if self.conditions.classes else f"they have {self.conditions}"
+        raise UserError(
+            f"{what} needs the class of every example: {'there are no labels' if split.y is None else lack}"
+        )
+
+    def label_columns(self, y: Tensor | None) -> dict[str, list[str]]:
+        """Return labels as columns of text: `label`, the classes' names, or each attribute by its name."""
+        if y is None:
+            return {}
+        return self.conditions.texts(y) if y.dtype.is_floating_point else {"label": self.class_names(y)}
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
@@ -303,7 +322,8 @@ class RunBase:
     ) -> Tensor:
         """Return decoded paths between prepared examples a and b (R, *shape): (R, steps, *shape), displayable."""
         with inference(self.model):
-            label = label_for(self.model, y if y is None else y.to(self.device))
+            label = label_for(self.model, y, len(a))
+            label = None if label is None else label.to(self.device)
             ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         shown = joined([self.prepare.show(frame) for frame in frames])
@@ -316,27 +336,6 @@ class RunBase:
         split = self.split(data)
         a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
         return self.interpolate(a.x, b.x, a.y, steps, kind)
-
-    def sample(
-        self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
-    ) -> Tensor:
-        """Return `n` samples in displayable form, (n, *shape): means of p(x|z), or draws from it with `draw`.
-
-        A conditional model takes a label (a class name or number), or deals the classes out in turn.
-        """
-        return self.prepare.show(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
-
-    def drawn(
-        self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
-    ) -> Tensor:
-        """Return `n` samples as the model makes them: `sample` before it is made displayable."""
-        y = self.labels(n, label)
-        parts: list[Any] = []
-        with inference(self.model, seed):
-            for start in range(0, n, AT_ONCE):
-                own = None if y is None else y[start : start + AT_ONCE].to(self.device)
-                parts.append(self.model.sample(min(AT_ONCE, n - start), own, temperature, draw))
-        return joined(parts)
 
     def lines(self, x: Any) -> list[str]:
         """Return a readable line for each example, as the model makes them; only for data of a modality."""

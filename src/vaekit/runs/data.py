@@ -11,6 +11,7 @@ from vaekit.data.datasets import DATASETS, modality_name
 from vaekit.data.loading import prepare, read
 from vaekit.data.modality import MODALITIES, reading
 from vaekit.data.preprocessing import describe
+from vaekit.data.tables.modality import is_table
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -29,6 +30,11 @@ def default_source(name: str) -> str:
     if source is None:
         raise UserError(f"the recipe '{name}' takes {recipe.takes} and has none of its own; give data")
     return source
+
+
+def recipe_for(recipe: Recipe, source: Any) -> Recipe:
+    """Return the recipe that is trained on a source: of one that has another for tables, that one on a table."""
+    return RECIPES[recipe.on_tables].part if recipe.on_tables is not None and is_table(source) else recipe
 
 
 def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, str]:

@@ -110,9 +110,8 @@ class Run(LatentRun):
         threshold([0.0], contamination)
         split, truth = self.split(data), None
         if anomalous is not None:
-            if split.y is None:
-                raise UserError("the data have no labels, which anomalous classes need; give labelled data")
-            truth = np.isin(split.y.numpy(), [self.class_number(name) for name in anomalous])
+            known = self.classes_of(split, "naming anomalous classes")
+            truth = np.isin(known.numpy(), [self.class_number(name) for name in anomalous])
             if truth.all() or not truth.any():
                 raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
         if against is not None:
@@ -138,7 +137,7 @@ class Run(LatentRun):
         levels = 2 if kind == "binary" else self.info.levels or 256
         if score == "distance" and normal is None:
             normal = self.codes(self.training(STUDIED))
-        y = label_for(self.model, split.y)
+        y = label_for(self.model, split.y, len(split))
         return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
 
     def impute(
@@ -194,14 +193,14 @@ class Run(LatentRun):
         if radius < 0 or (n is not None and n < 1):
             raise UserError("the radius must not be negative, and n must be at least 1")
         split = self.training() if data is None else self.split(data)
-        if method in ("class", "adversarial") and split.y is None:
-            raise UserError(f"augmenting by '{method}' needs labels, and the data have none; use near or interpolate")
+        if method in ("class", "adversarial"):
+            self.classes_of(split, f"augmenting by '{method}'")
         codes, count = self.codes(split), len(split) if n is None else n
         facts: dict[str, Any] = {}
         if method == "adversarial":
             z, of, facts = self._adversarial(codes, split, count, radius, seed)
         else:
-            y = None if split.y is None else split.y.numpy()
+            y = None if split.labels is None else split.labels.numpy()
             moved, index = moved_codes(codes.double().numpy(), y, count, method, radius, seed)
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
@@ -255,27 +254,30 @@ class Run(LatentRun):
             "unit": "adjusted Rand index",
             "n": len(made.stability),
         }
-        if split.y is not None:
-            facts |= agreement(split.y.numpy(), made.labels)
-        return Clustering(made.labels, made.sure, None if split.y is None else self.class_names(split.y), facts)
+        if split.labels is not None:
+            facts |= agreement(split.labels.numpy(), made.labels)
+        truth = None if split.labels is None else self.class_names(split.labels)
+        return Clustering(made.labels, made.sure, truth, facts)
 
     def classify(self, data: Any = None, *, labels: int = 100, seed: int = 0) -> Classification:
         """Predict each example's class by a classifier of codes that saw `labels` labels of the training split."""
         if not self.info.n_classes:
-            raise UserError(f"{self.info.name} has no labels to learn from; train on labelled data")
+            raise UserError(f"{self.info.name} has no classes to learn from; train on data labelled with classes")
         if self.model.takes_label:
             raise UserError(f"this run's model ({self.recipe}) is given the label, so its codes cannot predict it")
         known = self.training()
+        assert known.y is not None
+        known = known.take((known.y >= 0).nonzero().squeeze(1))
         assert known.y is not None
         chosen = few_labels(known.y.numpy(), labels, seed)
         model = fit_classifier(self.encode(known.take(torch.from_numpy(chosen))).numpy(), known.y.numpy()[chosen], seed)
         split = self.split(data)
         z = self.encode(split).numpy()
         guess, sure = model.predict(z), model.predict_proba(z).max(1)
-        if split.y is None:
+        if split.y is None or not bool((split.y >= 0).any()):
             return Classification(self.class_names(guess), sure, None, None)
-        right = guess == split.y.numpy()
-        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(z)}
+        right = (guess == split.y.numpy())[split.y.numpy() >= 0]
+        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
         return Classification(self.class_names(guess), sure, self.class_names(split.y), accuracy)
 
     def optimise(

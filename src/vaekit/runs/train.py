@@ -24,7 +24,7 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import default_source, load_for
+from vaekit.runs.data import default_source, load_for, recipe_for
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
@@ -112,8 +112,9 @@ def train(
     distributed.from_main(lambda: _check_target(target, overwrite))
     _check_loggers(options.get("loggers", ()))
     chosen = RECIPES[recipe or "vae"].part
-    settings = chosen.settings(given)
     source = default_source(chosen.name) if data is None else data
+    chosen = recipe_for(chosen, source)
+    settings = chosen.settings(given)
     dataset, settings = _load(chosen, settings, given, source)
     built = build(chosen, settings, dataset.info)
     record = {
@@ -214,8 +215,6 @@ def _load(
 ) -> tuple[DataSet, Settings]:
     """Load the data as the recipe wants them, and settle what "auto" stands for."""
     dataset, name = load_for(recipe, settings, source)
-    if recipe.needs_labels and not dataset.info.n_classes:
-        raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
@@ -307,7 +306,7 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
     chosen = RECIPES[record["recipe"]].part
-    if recipe is not None and recipe != record["recipe"]:
+    if recipe is not None and record["recipe"] not in (recipe, RECIPES[recipe].part.on_tables):
         raise UserError(
             f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class Audio(Modality):
             out.append(f"{loud * scale.hop / scale.rate:.2f} s of sound at {scale.rate} Hz")
         return out
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Any = None) -> None:
         """Write recordings as 16-bit WAV: one after the other with a pause, or a file each where the name has {}."""
         sounds = resynthesised(x, info).numpy()
         rate = _scale(info).rate
@@ -81,7 +82,8 @@ class Audio(Modality):
                     f"{other.info.source} has the label '{unknown}'; this run knows {', '.join(info.classes)}"
                 )
             y = torch.tensor([info.classes.index(name) for name in other.info.classes])[y]
-        return replace(other, train=replace(other.train, x=x, y=y))
+        named = replace(other.info, classes=info.classes)
+        return replace(other, info=named, train=replace(other.train, x=x, y=y))
 
 
 def _scale(info: DataInfo) -> MelScale:

@@ -81,6 +81,8 @@ def _labels(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
         wanted = "folder" if in_folders else "digit" if all(named) else "none"
     if wanted == "none":
         return []
+    if wanted not in ("folder", "digit", "speaker"):
+        raise UserError(f"data.label of sound is auto, digit, speaker, folder or none, not '{wanted}'")
     labels = []
     for file, match in zip(files, named):
         if wanted == "folder":
