@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from vaekit.errors import PeerLost, UserError
 
@@ -50,7 +51,7 @@ def start() -> None:
     if not dist.is_initialized():  # by the host's own code
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
-            call(dist.init_process_group, backend, None, TIMEOUT)
+            call(meet, backend)
             call(dist.all_reduce, torch.zeros(1))  # a process that ends after this is an error in the others
         except PeerLost:
             raise
@@ -58,6 +59,18 @@ def start() -> None:
             raise UserError(f"the {os.environ['WORLD_SIZE']} processes of this run could not meet: {error}") from None
         atexit.register(leave)
     join()
+
+
+def meet(backend: str) -> None:
+    """Join the group through the launcher's key-value store, where processes find each other's addresses.
+
+    On one machine torchrun keeps the store over restarts, and with it the addresses of processes that have died: each
+    attempt has names of its own. Several machines may disagree on the number of the attempt.
+    """
+    store, number, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if os.environ.get("GROUP_WORLD_SIZE") == "1" else "0"
+    store = dist.PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=TIMEOUT)
 
 
 def join() -> None:
