@@ -232,7 +232,9 @@ def fitted(frame: Frame, rows: np.ndarray, types: Mapping[str, str] | None = Non
         if kind in ("identifier", "empty", "constant", "label", "skip"):
             numbers = all(cols.number_of(text) is not None for text in cells.texts)
             kind, detail = ("numeric" if kind == "identifier" and numbers else "categorical"), ""
-        if kind in cols.CHOICE and not detail:
+        if not len(cells.texts):
+            facts = {"name": cells.name, "type": "numeric", "mean": 0.0, "sd": 1.0, "decimals": None}
+        elif kind in cols.CHOICE and not detail:
             facts = cols.fit(frame, cells, kind, detail, np.arange(len(frame)))  # levels of held-out rows are known too
         else:
             facts = cols.fit(frame, cells, kind, detail, rows)

@@ -133,7 +133,8 @@ def _range(facts: Mapping[str, Any], low: Any, high: Any) -> Want:
     words = f"{facts['name']}={'' if low is None else _text(low)}..{'' if high is None else _text(high)}"
     if facts["type"] in cols.CHOICE:
         return _levels_between(facts, low, high, words)
-    if facts["type"] in ("positive", "count") and low is not None and (cols.number_of(_text(low)) or 1) <= 0:
+    least = None if low is None else cols.number_of(_text(low))
+    if facts["type"] in ("positive", "count") and least is not None and least <= 0 and high is not None:
         low = None  # below all that there are
     ends = [None if end is None else _stored(facts, end) for end in (low, high)]
     found = Want(words, -np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
