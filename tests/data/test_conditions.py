@@ -72,7 +72,7 @@ def test_what_is_missing_is_zeros_and_comes_back_missing() -> None:
         (np.where(np.arange(N) % 2, 1, -1), ("-1", "1"), []),  # two signs are two classes
         (np.where(np.arange(N) == 4, np.nan, np.arange(N) % 2), ("0", "1"), [4]),
         (np.where(np.arange(N) == 4, "", KIND), ("a", "b", "c"), [4]),
-        (np.where(np.arange(N) == 4, None, KIND), ("a", "b", "c"), [4]),
+        ([None if i == 4 else KIND[i] for i in range(N)], ("a", "b", "c"), [4]),
         (np.arange(N)[:, None] % 2, ("0", "1"), []),
     ],
 )
