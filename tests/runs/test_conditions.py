@@ -118,6 +118,19 @@ def test_a_run_folder_keeps_what_the_conditions_are(by_attributes: Run) -> None:
         again.sample(4, where="amount=1..2")
 
 
+def test_a_folder_from_before_conditions_were_described_loads(tmp_path: Path) -> None:
+    x, _, kind = made(60)
+    run = train("cvae", (x, np.array(KINDS)[kind]), steps=3, out=tmp_path / "old", pictures=False)
+    path = tmp_path / "old" / "run.json"
+    record = json.loads(path.read_text())
+    del record["data"]["info"]["condition"], record["settings"]["model"]["drop_condition"]
+    del record["settings"]["data"]["labels"]
+    path.write_text(json.dumps(record))
+    again = load(tmp_path / "old", "cpu")
+    assert again.conditions == run.conditions
+    assert torch.equal(again.sample(4, "shifted"), run.sample(4, where={"label": "shifted"}))
+
+
 def test_data_are_labelled_as_training_s_were_or_not_at_all(by_attributes: Run, by_number: Run) -> None:
     x, y, kind = made(20, seed=5)
     labels = {"amount": y, "kind": np.array(KINDS)[kind]}

@@ -379,6 +379,7 @@ class Run(LatentRun):
             "recipe": self.recipe,
             "model": self.fingerprint,
             "data": {"kind": self.info.kind, "levels": self.info.levels, "classes": list(self.info.classes)},
+            "condition": list(self.conditions.attributes),
         }
         return export.programs(self.model, self.info, facts, format)
 

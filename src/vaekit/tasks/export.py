@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit import __version__
+from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
@@ -69,7 +70,8 @@ def parts(model: Model, info: DataInfo) -> dict[str, tuple[nn.Module, tuple[Tens
     model = model.eval()
     x = torch.zeros(3, *info.shape)
     x[1] += 1.0
-    label = (torch.eye(max(info.n_classes, 3))[:3, : info.n_classes],) if model.takes_label else ()
+    width = Conditions.of(info).width
+    label = (torch.eye(max(width, 3))[:3, :width],) if model.takes_label else ()
     with torch.no_grad():
         z = model.posterior_mean(x, *label)
         q = model.encode(x, *label)
