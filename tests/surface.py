@@ -280,7 +280,7 @@ USES: dict[str, list[str]] = {
         "sample run -n 2 --label 3 --out a.npz",
     ],
     "factors": [
-        "train vae --data sprites --set data.limit=100 --steps 1 --set model.hidden=8 --no-figures --out run --json",
+        "train vae --data sprites --set data.limit=2000 --steps 1 --set model.hidden=8 --no-figures --out run --json",
         "evaluate run --metrics disentanglement --limit 200 --json",
     ],
     "levels": [

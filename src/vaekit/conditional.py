@@ -8,10 +8,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from vaekit.distributions.base import Measure
+from vaekit.distributions.normal import LOG_SCALE_BOUND, bounded_log_scale
+from vaekit.distributions.own import as_family
+from vaekit.errors import UserError
 from vaekit.nets.base import Net
+from vaekit.nets.own import Own, adapted
 
 Wants = Literal["binary", "unit", "levels", "real", "counts", "any"]
 
@@ -41,10 +45,13 @@ class Conditional(nn.Module):
 
     net: Net | None
     measure: Measure = "density"
+    noun: str = "values"
+    pair: str = ""
+    """What errors call the elements it describes, and the pair of tensors that a plain module may give."""
 
-    def __init__(self, net: Net | None = None, params: int = 1) -> None:
+    def __init__(self, net: nn.Module | None = None, params: int = 1) -> None:
         super().__init__()
-        self.net = net.widen(params) if net is not None else None
+        self.net = None if net is None else adapted(net, self, params)
 
     @property
     def takes_label(self) -> bool:
@@ -60,6 +67,14 @@ class Conditional(nn.Module):
         if self.net is None:
             raise TypeError(f"{type(self).__name__} has no network")
         return self.family(apply_net(self.net, *context))
+
+
+def log_scale(net: Net | None, raw: Tensor) -> Tensor:
+    """Return log σ of a normal from a network's second value: the value itself, squashed to (-7, 7).
+
+    A plain module gives the log variance, as is usual: half of it, clipped there.
+    """
+    return (raw / 2).clamp(-LOG_SCALE_BOUND, LOG_SCALE_BOUND) if isinstance(net, Own) else bounded_log_scale(raw)
 
 
 def apply_net(net: Net, first: Any, *rest: Any) -> Tensor:
@@ -97,13 +112,21 @@ class Posterior(Conditional):
     lies, which the prior must share.
     """
 
-    latent_shape: tuple[int, ...]
     space: str = "real vectors"
+    noun = "latents"
+    _latent_shape: tuple[int, ...] | None = None
 
-    def __init__(self, net: Net | None = None, params: int = 1) -> None:
-        super().__init__(net, params)
-        if net is not None:
-            self.latent_shape = net.out_shape
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The network's, unless the family has one of its own."""
+        if self._latent_shape is None:
+            assert self.net is not None
+            return self.net.out_shape
+        return self._latent_shape
+
+    @latent_shape.setter
+    def latent_shape(self, shape: tuple[int, ...]) -> None:
+        self._latent_shape = shape
 
     def draw(self, q: Distribution, k: int, hard: bool = False) -> Draw:
         """Draw `k` samples of each example's latent: tensors of shape (K, B, ...).
@@ -149,5 +172,88 @@ class Likelihood(Conditional):
 
     wants: Wants = "any"
 
+    def __init__(self, net: nn.Module | None = None, params: int = 1) -> None:
+        super().__init__(net, params)
+        if isinstance(self.net, Own) and self.net.in_shape is None:
+            self.net.in_shape = self.net.tried
+
     def start_from(self, mean: Tensor) -> None:
         """Set the output's bias so that the first predictions are the training data's mean; default: nothing."""
+
+
+# -- any module that returns a torch distribution ----------------------------------------------------------------------
+
+
+class OwnPosterior(Posterior):
+    """q(z|x) as a module gives it: module(x) is a torch distribution of (B, ...)."""
+
+    def __init__(self, module: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module, self.latent_shape = module, shape
+
+    def forward(self, *context: Any) -> Distribution:
+        """Return q(z|x)."""
+        return as_family(_distribution(self.module(*context), "posterior", self.module), (len(context[0]),))
+
+
+class OwnPrior(Prior):
+    """p(z) as a module gives it: module() is a torch distribution, all of whose axes are those of one latent."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *context: Any) -> Distribution:
+        """Return p(z)."""
+        return as_family(_distribution(self.module(*context), "prior", self.module), ())
+
+
+class OwnLikelihood(Likelihood):
+    """p(x|z) as a module gives it: module(z), z (N, ...), is a torch distribution of (N, ...).
+
+    Its `wants` is the module's, or is read off the distribution's support.
+    """
+
+    def __init__(self, module: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module, self.shape = module, shape
+        own: Wants | None = getattr(module, "wants", None)
+        self.wants = own or _wanted(tried(module, shape, "likelihood"))
+
+    def forward(self, *context: Any) -> Distribution:
+        """Return p(x|z)."""
+        z = context[0]
+        lead = z.shape[: z.dim() - len(self.shape)]
+        made = _distribution(self.module(z.reshape(-1, *self.shape)), "likelihood", self.module)
+        return as_family(made, tuple(lead))
+
+
+def tried(module: nn.Module, shape: tuple[int, ...], role: str) -> Distribution:
+    """Return what a part gives for two blank examples, a distribution."""
+    like = next(module.parameters(), torch.zeros(()))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return _distribution(module(like.new_zeros(2, *shape)), role, module)
+
+
+def _distribution(made: Any, role: str, module: nn.Module) -> Distribution:
+    if not isinstance(made, Distribution):
+        family = {"posterior": "DiagonalNormal", "likelihood": "Gaussian", "prior": "StandardNormal"}[role]
+        raise UserError(
+            f"the {role} {type(module).__name__} gives a {type(made).__name__}, and a distribution is needed: put the "
+            f"network into a family, e.g. {family}(network), or return one of torch.distributions"
+        )
+    return made
+
+
+def _wanted(made: Distribution) -> Wants:
+    """Return the kind of data that a distribution's support is of."""
+    support: Any = getattr(made, "support", None)
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    kinds: dict[Any, Wants] = {
+        constraints.boolean: "binary",
+        constraints.unit_interval: "unit",
+        constraints.nonnegative_integer: "counts",
+        constraints.real: "real",
+    }
+    return kinds.get(support, "any")

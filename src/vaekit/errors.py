@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -40,3 +41,12 @@ def optional(module: str, sentence: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise UserError(sentence) from None
+
+
+def few(names: Sequence[str], most: int = 8) -> str:
+    """Return the first names of a list, and how many more there are.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 import torch
@@ -129,6 +130,38 @@ class PredictiveTrace(Trace):
     """A trace of a model that predicts targets t from z: `log_pt` (K, B) = log p(t|z), None where there are none."""
 
     log_pt: Tensor | None = field(kw_only=True)
+
+
+def measured(function: Callable[..., Any], model: Any, trace: Trace) -> Tensor:
+    """Return a user's function of a trace, or of (model, x) or (model, x, y), by how many arguments it needs.
+
+    It gives one value an example, (B,), or one of the whole batch; samples (K, B) are averaged over.
+
+    >>> trace = Trace(torch.ones(4, 2), None, {}, None)
+    >>> measured(lambda model, x: x.sum(1), None, trace).tolist(), measured(lambda trace: 3.0, None, trace).item()
+    ([2.0, 2.0, 2.0, 2.0], 3.0)
+    """
+    arguments = (model, trace.x, trace.y)
+    count = _needed(function)
+    value = function(trace) if count < 2 else function(*arguments[:count])
+    value = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float32).detach()
+    value = value.mean(0) if value.dim() == 2 else value
+    if value.dim() > 1 or (value.dim() == 1 and len(value) != len(trace.x)):
+        raise UserError(
+            f"the metric '{getattr(function, '__name__', function)}' gives a tensor of shape {tuple(value.shape)} for "
+            f"{len(trace.x)} examples; return one value an example, or one number"
+        )
+    return value
+
+
+def _needed(function: Callable[..., Any]) -> int:
+    """Return how many arguments a function cannot do without, at most three."""
+    try:
+        parameters = signature(function).parameters.values()
+    except ValueError:  # a function of C that does not say
+        return 1
+    places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return min(3, sum(one.kind in places and one.default is Parameter.empty for one in parameters))
 
 
 T = TypeVar("T", bound=Trace)

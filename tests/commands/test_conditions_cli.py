@@ -57,7 +57,7 @@ def test_a_table_given_two_of_its_columns(vaekit: Command, home: Path) -> None:
         assert row["status"] == "fraud" and 200 <= float(row["amount"]) <= 400 and float(row["score"]) >= 20
     assert vaekit("encode", home / "cvt", "--out", home / "z.csv").code == 0
     assert set(read(home / "z.csv")[0]) >= {"z0", "status", "amount"}
-    assert vaekit("evaluate", home / "cvt", "-k", 5).code == 0
+    assert vaekit("evaluate", home / "cvt", "--k", 5).code == 0
 
 
 def test_rows_of_a_table_that_meet_a_condition(vaekit: Command, home: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 import vaekit
 from vaekit.data import DataSettings, load
-from vaekit.data.csv_files import MISSING, read_numbers, rows_of, write_csv
+from vaekit.data.csv_files import MISSING, rows_of, write_csv
 from vaekit.data.gaps import read_gaps
+from vaekit.data.number_tables import read_numbers
 from vaekit.data.tables.frames import read_frame
 from vaekit.errors import UserError
 
@@ -46,7 +47,7 @@ def test_cells_that_were_there_stay_as_they_were_written(tmp_path: Path) -> None
     np.testing.assert_array_equal(gaps.x, [[1.5, np.nan], [np.nan, 2], [3, 4]])
     filled = list(gaps.table.filled(np.full((3, 2), 1 / 3)))
     assert filled == [["1.50", "0.333333333", "u"], ["0.333333333", " 2e0", ""], ["03", "4", "w"]]
-    write_csv(tmp_path / "full.csv.gz", gaps.table.header, filled)
+    write_csv(tmp_path / "full.csv.gz", gaps.table.names, filled)
     assert [row for _, row, _ in rows_of(tmp_path / "full.csv.gz")] == [["x", "a, b", "label"], *filled]
 
 
@@ -72,7 +73,7 @@ def test_labels_are_those_of_the_first_such_column_in_training_and_with_gaps(tmp
     ("content", "words"),
     [
         (b'a,b\n1,"2\n', "not a readable CSV"),
-        (b"a,b\n1,\xff\n", "not UTF-8"),
+        (b"a,b\n1,\xff\x81\n", "line 2 is not UTF-8"),
         (b"\x1f\x8b\x08\x00broken", "damaged gzip file"),
     ],
 )

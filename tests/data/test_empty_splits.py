@@ -67,7 +67,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
     "molecules": of(Molecules(), ["CCO", "CCN", "CC=O"], property="weight"),
     "music": of(Music(), [Piece("scale", np.array([[60, 1, 62, 1] * 8]))] * 3, bars=1),
     "graphs": of(GraphData(), RINGS),
-    "table": of(Tables(), {"a": [1.5, None, 3.5], "b": ["x", "y", "x"], "label": ["u", "v", "u"]}),
+    "table": of(Tables(), {"a": [1.5, None, 3.5], "b": ["x", "y", "x"], "label": ["u", "v", "u"]}, label="label"),
 }
 
 

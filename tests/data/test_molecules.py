@@ -93,6 +93,8 @@ def test_the_vocabulary_is_the_training_splits() -> None:
         held = torch.cat([data.valid.x, data.test.x])
         if "[Br]" not in words:
             assert int((held == UNKNOWN).sum()) == 1
+            counts = data.info.facts["counts"]
+            assert counts["unknown in train"] == 0 and counts["unknown in valid"] + counts["unknown in test"] == 1
             return
     raise AssertionError("no seed held the bromine out")
 
@@ -102,6 +104,11 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
     with gzip.open(table, "wt") as out:
         out.write("id,SMILES\n1,CCO\n2,CC\n")
     assert len(load(table, **ALL).train) == 2
+    (tmp_path / "other.csv").write_text("id;smiles\n1;CCO\n2;CC\n")
+    assert len(load(tmp_path / "other.csv", **ALL).train) == 2
+    for text in ("SMILES name\nCCO ethanol\nCC ethane\n", "smiles,name\nCCO,ethanol\nCC,ethane\n"):
+        (tmp_path / "some.smi").write_text(text)
+        assert Molecules().lines(load(tmp_path / "some.smi", **ALL).train.x, load(table, **ALL).info) == ["CCO", "CC"]
     plain = tmp_path / "some.csv"
     plain.write_text("a,b\nCCO,1\nCC,2\n")
     with pytest.raises(UserError, match=r"no column smiles; set data.column to one of a, b"):
@@ -119,7 +126,7 @@ def test_a_table_and_packed_files(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"", "holds no molecules"),
-        (b"CC\xff\xfe\n", "not UTF-8"),
+        (b"CC\xff\x81\n", "not UTF-8"),
         (gzip.compress(b"CCO\n" * 50, mtime=0)[:-9], "damaged gzip file"),
     ],
 )
@@ -142,7 +149,10 @@ def test_other_molecules_are_read_with_the_runs_vocabulary(tmp_path: Path) -> No
     data = load(SMILES, **ALL)
     path = tmp_path / "other.smi"
     path.write_text("CCI\nCCO\nCCO\n")
-    split = Molecules().encode(path, data.info, MoleculeSettings())
+    with pytest.warns(
+        UserWarning, match=r"1 of 9 tokens are unknown to this run \(\[I\]\), the first in line 1: .*one code"
+    ):
+        split = Molecules().encode(path, data.info, MoleculeSettings())
     assert split.x.shape == (3, data.info.shape[0])
     assert UNKNOWN in split.x[0].tolist() and UNKNOWN not in split.x[1].tolist()
     assert torch.equal(split.x[1], split.x[2])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image
 
@@ -119,7 +120,6 @@ def test_csv(tmp_path: Path) -> None:
     [
         ("", "empty|nothing in it"),
         ("a,b\n", "only a header"),
-        ("1,2\n3,4\n", "give it a header"),
         ("a,b\n1,2\n3\n", "row 2 has 1 cells, the header 2"),
         ("a,b\n1,2\n3,x\n", "row 2, column 'b': 'x' is not a number"),
         ("a,b\n1,2\n3,\n", "row 2, column 'b': the cell is empty"),
@@ -158,7 +158,7 @@ def damage(folder: Path) -> dict[str, tuple[Path, str]]:
         "short.npz": ((folder / "whole.npz").read_bytes()[:-60], "damaged NPZ"),
         "empty.bin": (b"", "is empty"),
         "what.bin": (b"hello there", "not a file vaekit reads"),
-        "bytes.csv": (b"a,b\n1,\xff\n", "not UTF-8"),
+        "bytes.csv": (b"a,b\n1,\xff\x81\n", "not UTF-8"),
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)
@@ -166,6 +166,17 @@ def damage(folder: Path) -> dict[str, tuple[Path, str]]:
     made["object.npy"] = (folder / "object.npy", "save numbers of one shape")
     made["names.npz"] = (folder / "names.npz", "holds images.npy; name its arrays x and y")
     return made
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_matrices_that_scipy_saved_are_rows(form: str, tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(0.3, (20, 30))
+    scipy.sparse.save_npz(tmp_path / "x.npz", scipy.sparse.coo_array(counts).asformat(form))
+    data = load(tmp_path / "x.npz", ALL)
+    assert data.info.kind == "counts" and (data.train.x.numpy() == counts).all()
+    np.savez(tmp_path / "bad.npz", format=np.array(b"csr"), shape=np.array([2, 2]), data=np.ones(1))
+    with pytest.raises(UserError, match=r"bad\.npz is not a readable sparse matrix"):
+        load(tmp_path / "bad.npz")
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
@@ -182,9 +193,6 @@ def test_bad_images_are_named(tmp_path: Path) -> None:
         load(tmp_path)
     path.write_text("not a picture")
     with pytest.raises(UserError, match=r"x\.png cannot be read as an image"):
-        load(tmp_path)
-    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(path)
-    with pytest.raises(UserError, match=r"x\.png has more than 8 bits"):
         load(tmp_path)
 
 

@@ -106,7 +106,8 @@ def test_what_says_nothing_is_left_out_and_said() -> None:
 
 def test_labels_are_kept_apart() -> None:
     columns: dict[str, Any] = table() | {"class": ["b", "a", "c"] * 20}
-    data = load(columns)
+    with pytest.warns(UserWarning, match="'class' is taken as the label.*; data.label=none makes it a column"):
+        data = load(columns)
     assert (
         data.info.classes == ("a", "b", "c") and data.train.y[:3].tolist() == [1, 0, 2] and "class" not in kinds(data)
     )
@@ -196,6 +197,14 @@ def test_dates_come_back_in_their_own_form(texts: list[str], format: str) -> Non
     assert shown == texts if "%H" not in format else [text[:10] for text in shown] == [text[:10] for text in texts]
 
 
+def test_dates_of_memory_have_hours_all_or_none() -> None:
+    hours = np.array(["2020-01-01T00:00", "2020-01-02T06:00", "2020-01-03T00:00", "NaT"], "datetime64[s]")
+    (column,) = load({"d": hours}).info.facts["columns"]
+    assert column["format"] == "%Y-%m-%dT%H:%M:%S"
+    (column,) = load({"d": hours.astype("datetime64[D]").astype("datetime64[s]")}).info.facts["columns"]
+    assert column["format"] == "%Y-%m-%d"
+
+
 def test_a_date_that_could_be_either_is_noted() -> None:
     with pytest.warns(UserWarning, match=r"is read as %d/%m/%Y; say data.types=d=date:%m/%d/%Y"):
         load({"d": ["01/02/2020", "03/04/2020", "05/06/2021"]})
@@ -245,9 +254,8 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
     [
         ("", "empty"),
         ("a,b\n", "no rows"),
-        ("1,2\n3,4\n", "begins with numbers"),
         ("a,a\n1,2\n", "two columns called 'a'"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 cells, the header 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cells, the first line 2"),
         ('a,b\n1,"x\n', "not a readable CSV"),
         ("a\n" + "\n".join(f"{i}.5" for i in range(40)) + "\n12 kg\n", "line 42, column 'a': '12 kg' is not a number"),
         ("a\n1.5\n2.5\ninf\n", "line 4, column 'a': 'inf' is not finite"),
@@ -262,14 +270,16 @@ def test_faults_are_named_with_their_place(tmp_path: Path, text: str, said: str)
 
 
 def test_faults_of_files(tmp_path: Path) -> None:
-    (tmp_path / "latin.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
+    (tmp_path / "broken.csv").write_bytes("a,b\n1,éü\n".encode() + b"2,\xe9\n")
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04")
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n" * 99)[:-12])
     for source, said in (
-        (tmp_path / "latin.csv", "not UTF-8"),
+        (tmp_path / "broken.csv", "line 3 is not UTF-8"),
         (tmp_path / "cut.csv.gz", "damaged gzip"),
         (tmp_path / "none.csv", "no table"),
         ("breast-cancr", "did you mean 'breast-cancer'"),
         ("mnist", "is not a table"),
+        (tmp_path / "t.xlsx", "spreadsheet's own file; save it as CSV"),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({}, "no columns"),
         (3, "cannot read a table from int"),

@@ -156,9 +156,12 @@ def test_files_packed_or_not_with_empty_lines_and_a_mark(tmp_path: Path) -> None
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
-    path.write_bytes(b"fine\nfine too\nna\xefve\n")
-    with pytest.raises(UserError, match=r"bad\.txt: line 3 is not UTF-8 text \(byte 0xef\)"):
+    path.write_bytes("voilà\nfine too\n".encode() + b"na\xefve\n")
+    with pytest.raises(UserError, match=r"bad\.txt: line 3 is not UTF-8 text; correct it, or save the file as UTF-8"):
         read_lines(path)
+    path.write_bytes(b"fine\nfine too\nna\xefve\n")
+    with pytest.warns(UserWarning, match=r"bad\.txt: line 3 is not UTF-8 text, and is read as cp1252"):
+        assert read_lines(path).rows[2] == (3, "naïve")
     path.write_bytes(gzip.compress(b"some lines\n" * 100)[:-9])
     with pytest.raises(UserError, match="damaged gzip file"):
         read_lines(path)

@@ -136,6 +136,15 @@ def test_a_map_place_is_decoded_where_it_was_clicked(explored: Session) -> None:
     assert torch.allclose(plane.axes.T @ (plane.axes @ beside), beside, atol=1e-5)  # nothing else moved
 
 
+def test_a_picture_of_16_bits_is_taken_in_the_units_of_a_run_of_such(explored: Session) -> None:
+    x = np.random.default_rng(0).integers(500, 4000, (40, 8, 8)).astype(np.float32)
+    run = vaekit.train("vae", x, steps=2, device="cpu", pictures=False, set={"model.hidden": [16]})
+    own = Session(run)
+    deep = x[:1].astype(float) / 65535
+    assert torch.allclose(own.prepared(deep, "deep"), own.prepared(x[:1].astype(float), "source"), rtol=1e-4, atol=1e-4)
+    assert torch.equal(explored.prepared(deep, "deep"), explored.prepared(deep, "unit"))
+
+
 def test_drawings_are_prepared_as_the_data_are(explored: Session, digits: Any) -> None:
     stored = digits.data.test.x[:1]
     unit = stored[0].numpy().astype(float) / 16

@@ -209,7 +209,7 @@ def test_the_metrics_of_a_model_that_knows_its_factors(monkeypatch: pytest.Monke
     }
     for name, result in found.items():
         assert result.value is not None and (result.stderr is not None or result.interval is not None), name
-        if name not in ("explicitness", "sap"):
+        if name not in ("explicitness", "sap", "sap_categorical"):
             assert result.value > 0.95, name
     assert set(found["mig"].facts["by_factor"]) == {"shape", "a", "b", "c"}
     with pytest.raises(UserError, match="no known factors"):

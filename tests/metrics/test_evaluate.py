@@ -49,7 +49,7 @@ def test_factors_travel_from_the_set_to_the_numbers(sprites: Run, capsys: pytest
     torch.testing.assert_close(subject.factors[:, 0], subject.y)
     code, out, _ = asked(capsys, str(sprites.path), "--metrics", "mig,sap,elbo", "--json")
     found = json.loads(out.splitlines()[-1])
-    assert code == 0 and set(found) == {"mig", "sap", "elbo", "log_px", "kl"}
+    assert code == 0 and set(found) == {"mig", "sap", "sap_categorical", "elbo", "log_px", "kl"}
     assert set(found["mig"]["by_factor"]) == {"shape", "scale", "orientation", "x", "y"}
     for entry in found.values():
         assert {"value", "unit", "n"} <= set(entry) and ("stderr" in entry or "interval" in entry)
@@ -65,7 +65,7 @@ def test_the_name_of_the_features_is_in_table_and_report(
     code, out, _ = asked(capsys, str(sprites.path), "--metrics", "fid,precision_recall", "--limit", "60")
     assert code == 0
     rows = [line for line in out.splitlines() if line.startswith(("fid", "precision", "recall"))]
-    assert len(rows) == 3 and all("classifier-sprites-" in row for row in rows)
+    assert len(rows) == 4 and all("classifier-sprites-" in row for row in rows)
     assert (sprites.path / "report.html").read_text().count("classifier-sprites-") >= 3
 
 

@@ -216,7 +216,7 @@ def subject(n: int = 120, labels: bool = True, **options: Any) -> Subject:
     return Subject(model.eval(), info, x, y if labels else None, train=train, options=options)
 
 
-NAMES = ("fid", "kid", "inception_score", "precision", "recall", "density", "coverage")
+NAMES = ("fid", "fid_extrapolated", "kid", "inception_score", "precision", "recall", "density", "coverage")
 
 
 def test_every_number_of_samples_names_its_features() -> None:
@@ -247,7 +247,7 @@ def test_samples_that_are_the_data_score_at_the_floor(monkeypatch: pytest.Monkey
 
 def test_without_labels_or_weights_every_number_is_refused() -> None:
     found = evaluate(subject(labels=False), ["samples", "interpolation"])
-    assert len(found) == 9
+    assert len(found) == 10
     for result in found.values():
         assert result.value is None and "no feature extractor" in result.facts["refused"]
 

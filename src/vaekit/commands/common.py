@@ -36,18 +36,22 @@ Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz.")]
 Seed = Annotated[int, WHOLE, Parameter(help="Seed of the draws.")]
 
 
+MODULE = "What makes a hand-made model, FILE.py:NAME; the file is run, and nothing else of the run's is."
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Use:
     """Where a run is used."""
 
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    module: Annotated[str | None, Parameter(help=MODULE)] = None
 
     def load(self, run: Path) -> Run:
         """Load the run onto the device."""
         from vaekit.runs.loading import load
 
-        return load(run, self.device)
+        return load(run, self.device, module=self.module)
 
 
 @Parameter(name="*")

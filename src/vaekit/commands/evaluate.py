@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit import _env
-from vaekit.commands.common import ANSWER, USE, Answer, Folder, Use, Whole, Words, at_least
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import UserError
@@ -26,10 +26,10 @@ def evaluate(
     inception: Path | None = None,
     seed: Whole = 0,
     devices: Whole | None = None,
-    use: Use = USE,
+    use: UseData = USE_DATA,
     answer: Answer = ANSWER,
 ) -> None:
-    """Evaluate a run on its test split; the numbers go into RUN/evaluation.json and the report.
+    """Evaluate a run on its test split, or on --data; the numbers go into RUN/evaluation.json and the report.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def evaluate(
     k
         Importance samples an example.
     limit
-        Use only the first N test examples.
+        Use N test examples only, always the same.
     inception
         Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
         on the run's training split; the name of the one used stands beside every number.
@@ -57,7 +57,7 @@ def evaluate(
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    results = loaded.evaluate(names, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    results = loaded.evaluate(names, data=use.data, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
     if not _env.is_first():
         return
     loaded.write_report()

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from vaekit.commands.common import ANSWER, Answer, Folder
+from cyclopts import Parameter
+
+from vaekit.commands.common import ANSWER, MODULE, Answer, Folder
 from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
 SUFFIX = {"onnx": ".onnx", "torch": ".pt2"}
 
 
-def export(run: Folder, /, *, format: Literal["onnx", "torch"] = "onnx", answer: Answer = ANSWER, out: Path) -> None:
+def export(
+    run: Folder,
+    /,
+    *,
+    format: Literal["onnx", "torch"] = "onnx",
+    module: Annotated[str | None, Parameter(help=MODULE)] = None,
+    answer: Answer = ANSWER,
+    out: Path,
+) -> None:
     """Write encoder (mean and sd) and decoder (mean) as programs that run without vaekit, for any batch size.
 
     Parameters
@@ -33,7 +43,7 @@ def export(run: Folder, /, *, format: Literal["onnx", "torch"] = "onnx", answer:
         raise UserError(f"--out {out}: write a file ending in {suffix} or .zip for --format {format}")
     zipped = check_out(out, (suffix, ".zip")) == ".zip"
     one = [] if zipped else [name for name in ("encoder", "decoder") if name in out.stem.lower()]
-    made = load(run, "cpu").export(format)
+    made = load(run, "cpu", module=module).export(format)
     if len(one) == 1:
         made = {one[0]: made[one[0]]}
     if zipped:

@@ -66,7 +66,8 @@ def impute(
             raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")
         made = opened.impute(gaps.x, where=data, **how)
         if suffix == ".csv" and gaps.table is not None:
-            write_csv(out, gaps.table.header, gaps.table.filled(made.x))
+            header = gaps.table.names if gaps.table.header else None
+            write_csv(out, header, gaps.table.filled(made.x), gaps.table.delimiter)
         elif suffix == ".npz":
             write_npz(out, x=made.x, draws=made.draws, missing=made.missing, y=gaps.y)
         else:
@@ -86,9 +87,10 @@ def _write_table(table: TableImputation, out: Path, multiple: bool) -> None:
         write_npz(out, x=table.single, draws=table.draws, missing=table.gaps)
         return
     native = suffix in (".parquet", ".pq")
-    header, rows = table.header, table.rows(native=native) if not multiple else []
+    header: list[str] | None = table.header if native or multiple or table.frame.header else None
+    rows = table.rows(native=native) if not multiple else []
     if multiple:
-        header = ["imputation", *header]
+        header = ["imputation", *table.header]
         rows = [[m, *row] for m in range(len(table.draws)) for row in table.rows(m, native)]
     own = table.frame.delimiter
     write_frame(out, header, rows, "\t" if ".tsv" in out.suffixes else "," if own == "\t" else own)

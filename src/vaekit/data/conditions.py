@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from vaekit.data.info import DataInfo
+from vaekit.data.number_forms import number_of
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Cells, Frame
+from vaekit.data.tables.inference import Inferred, infer, split_type
 from vaekit.errors import UserError
 
 Facts = dict[str, Any]
@@ -219,24 +221,28 @@ def named(columns: Sequence[Mapping[str, Any]], name: str, what: str, kind: str 
     raise UserError(f"{what} has no {kind} '{name}'; {hint}It has {', '.join(names[:12]) or 'none'}")
 
 
-def fitted(frame: Frame, rows: np.ndarray, types: Mapping[str, str] | None = None) -> tuple[Facts, ...]:
+def fitted(
+    frame: Frame, rows: np.ndarray, types: Mapping[str, str] | None = None, comma: bool = False
+) -> tuple[Facts, ...]:
     """Return the facts of conditions from their columns, scales from the training `rows` alone.
 
-    Types are inferred as a table's are, or given by `types`; a column of one value is a choice of one level.
+    Types are inferred as a table's are, or given by `types`; a column of one value is a choice of one level. `comma`:
+    decimals have commas.
     """
     out: list[Facts] = []
+    every = np.arange(len(frame))  # levels of held-out rows are known too
     for cells in frame.columns:
-        kind, detail, _ = cols.infer(cells, rows)
+        found = infer(cells, rows, comma)
         if cells.name in (types or {}):
-            kind, detail = cols.split_type((types or {})[cells.name])
-        if kind in ("identifier", "empty", "constant", "label", "skip"):
-            numbers = all(cols.number_of(text) is not None for text in cells.texts)
-            kind, detail = ("numeric" if kind == "identifier" and numbers else "categorical"), ""
-        if not len(cells.texts):
-            facts = {"name": cells.name, "type": "numeric", "mean": 0.0, "sd": 1.0, "decimals": None}
-        elif kind in cols.CHOICE and not detail:
-            facts = cols.fit(frame, cells, kind, detail, np.arange(len(frame)))  # levels of held-out rows are known too
+            found = Inferred(*split_type((types or {})[cells.name]))
+        if found.kind in ("identifier", "empty", "constant", "label", "skip"):
+            numbers = all(number_of(text) is not None for text in cells.texts)
+            found = Inferred("numeric" if found.kind == "identifier" and numbers else "categorical")
+        if cells.texts:
+            facts = cols.fit(
+                frame, cells, found, every if found.kind in cols.CHOICE and not found.detail else rows, comma
+            )
         else:
-            facts = cols.fit(frame, cells, kind, detail, rows)
+            facts = {"name": cells.name, "type": "numeric", "mean": 0.0, "sd": 1.0, "decimals": None}
         out.append(facts | {"missing": bool((cells.codes < 0).any())})
     return tuple(out)

@@ -9,6 +9,7 @@ from torch import Tensor
 from vaekit.data.disk_rows import DiskRows
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.shuffling import some_rows
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Split:
     def take(self, index: Tensor) -> Split:
         """Return the examples at `index` (M,)."""
         return Split(*(None if part is None else part.index_select(0, index) for part in self._parts))  # type: ignore[arg-type]
+
+    def some(self, n: int) -> Split:
+        """Return n of the examples (all, if there are fewer): always the same, and not the first of sorted classes."""
+        return self if n >= len(self) else self.take(some_rows(len(self), n))
 
     def first(self, n: int) -> Split:
         """Return the first n examples (all, if there are fewer)."""

@@ -177,17 +177,17 @@ class Shards(Rows):
 
 
 class ImageRows(Rows):
-    """The images of a folder, decoded when they are read, in mode "L" or "RGB"; transparency is over white.
+    """The images of a folder, decoded when they are read; transparency is over white.
 
-    They have the size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre.
+    Their `mode` is "L" or "RGB" of 8 bits, or "F": greys of 16 bits (0 to 65,535) or floats, as float32. They have the
+    size of the image `first`, or are scaled to a shorter side of `size` and cut to their centre.
     """
-
-    dtype = np.dtype(np.uint8)
 
     def __init__(self, files: Sequence[Path], size: int | None, mode: str, first: Path) -> None:
         self.files, self.size, self.mode, self.first = files, size, mode, first
         self.extent = open_image(first, size).size
-        self.shape = (len(files), 1 if mode == "L" else 3, self.extent[1], self.extent[0])
+        self.shape = (len(files), 3 if mode == "RGB" else 1, self.extent[1], self.extent[0])
+        self.dtype = np.dtype(np.float32 if mode == "F" else np.uint8)
 
     def place(self, row: int) -> str:
         """Name an image by its file."""
@@ -195,16 +195,21 @@ class ImageRows(Rows):
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Return decoded images, (M, C, H, W)."""
-        out = np.empty((len(index), *self.shape[1:]), np.uint8)
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
         for i, row in enumerate(index.tolist()):
             picture = open_image(self.files[row], self.size)
+            if (picture.mode == "F") != (self.mode == "F"):
+                deep, other = (self.first, self.files[row]) if self.mode == "F" else (self.files[row], self.first)
+                raise UserError(
+                    f"{deep} has more than 8 bits, and {other.name} has 8; save all pictures of a folder alike"
+                )
             if picture.size != self.extent:
                 sizes = f"{picture.width}×{picture.height}, {self.first.name} {self.extent[0]}×{self.extent[1]}"
                 raise UserError(
                     f"{self.files[row]} differs in size ({sizes}); give size=N to scale and crop every image to N×N"
                 )
             pixels = np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
-            out[i] = pixels if self.mode == "L" else np.moveaxis(pixels, 2, 0)
+            out[i] = np.moveaxis(pixels, 2, 0) if self.mode == "RGB" else pixels
         return out
 
 
@@ -245,7 +250,7 @@ def open_rows(path: Path, size: int | None) -> dict[str, tuple[Rows, np.ndarray 
     """Return {split: (rows, labels or None)} of an NPY file, a folder of them, or a folder of images.
 
     Images' subfolders are labels, or splits that hold folders a label. Grey or colour is kept as most of `LOOKED_AT`
-    images have it.
+    images have it; greys of more than 8 bits are refused beside others.
     """
     if path.is_file():
         return {"train": (NpyRows(path), None)}
@@ -254,10 +259,11 @@ def open_rows(path: Path, size: int | None) -> dict[str, tuple[Rows, np.ndarray 
     splits = list_splits(path)
     every = [path for files in splits.values() for path, _ in files]
     looked_at = np.linspace(0, len(every) - 1, min(len(every), LOOKED_AT)).astype(int)
-    grey = [open_image(every[i], size).mode == "L" for i in looked_at]
-    mode = "L" if 2 * sum(grey) >= len(grey) else "RGB"
+    modes = [open_image(every[i], size).mode for i in looked_at]
+    mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
     opened: dict[str, tuple[Rows, np.ndarray | None]] = {}
     for split, files in splits.items():
         labels = None if files[0][1] is None else np.array([str(label) for _, label in files])
-        opened[split] = ImageRows([path for path, _ in files], size, mode, splits["train"][0][0]), labels
+        first = splits["train"][0][0] if mode != "F" else every[looked_at[modes.index("F")]]
+        opened[split] = ImageRows([path for path, _ in files], size, mode, first), labels
     return opened

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import re
+import warnings
 import zlib
 from pathlib import Path
 
 from vaekit.errors import UserError
+
+BLOCK = 1 << 20
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+"""A character beyond ASCII as UTF-8 writes it."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -30,19 +44,78 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return a file's text, UTF-8 with or without a byte order mark, unpacked where it is gzipped.
+    """Return a file's text, without a byte order mark, unpacked where it is gzipped.
+
+    It is UTF-8, or what `encoding_of` finds it to be.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8; the line is named.
+        UserError: the file cannot be read, or its encoding cannot be found; the line is named.
     """
     data = read_bytes(path)
+    return data.decode(encoding_of(data, path))
+
+
+def encoding_of(data: bytes, path: Path) -> str:
+    """Return the codec of a text: that of its byte order mark, UTF-8, UTF-16 without a mark, or Windows' cp1252.
+
+    cp1252 holds all the letters of Latin-1. What is not UTF-8 is said in a warning that names file, line and codec.
+
+    Raises:
+        UserError: the bytes are none of these, or UTF-8 that is damaged in places; the line is named.
+    """
+    found = next((name for mark, name in MARKS if data.startswith(mark)), None) or _unmarked_utf16(data)
+    if found is None or found == "utf-8-sig":
+        line = _not_utf8(data)
+        if line is None:
+            return "utf-8-sig"
+        said, found = f"line {line} is not UTF-8 text", None if found else _single_bytes(data)
+        if found is None and b"\0" in data:
+            raise UserError(f"{path} is not a file of text: line {line} has bytes of other data; give text in UTF-8")
+        if found is None:
+            raise UserError(f"{path}: {said}; correct it, or save the file as UTF-8")
+    else:
+        said = "this is not UTF-8 text"
+        try:
+            data.decode(found)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not readable as {found} ({error.reason}); save it as UTF-8") from None
+    warnings.warn(f"{path}: {said}, and is read as {found}; save it as UTF-8 if letters are wrong", stacklevel=4)
+    return found
+
+
+def _not_utf8(data: bytes) -> int | None:
+    """Return the first line that is not UTF-8, or None; in blocks, so that no second copy of a large file is made."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    for start in range(0, len(data), BLOCK):
+        block = data[start : start + BLOCK]
+        try:
+            text = decoder.decode(block, final=start + BLOCK >= len(data))
+        except UnicodeDecodeError as error:
+            return line + error.object.count(b"\n", 0, error.start)
+        if "\0" in text:
+            return line + text.count("\n", 0, text.index("\0"))
+        line += text.count("\n")
+    return None
+
+
+def _unmarked_utf16(data: bytes) -> str | None:
+    """Return which UTF-16 a text without a mark is in, if it is: every second byte of Latin letters is 0."""
+    even, odd = data[0:4096:2].count(0), data[1:4096:2].count(0)
+    if max(even, odd) < 0.4 * len(data[1:4096:2]) or min(even, odd) > 0:
+        return None
+    return "utf-16-le" if odd else "utf-16-be" if even else None
+
+
+def _single_bytes(data: bytes) -> str | None:
+    """Return cp1252 if that is what a text is in; None where it is bytes, or UTF-8 but for a few characters."""
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}: line {line} is not UTF-8 text (byte {data[error.start]:#04x}); save the file as UTF-8"
-        ) from None
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    letters = len(UTF8_LETTER.findall(data))
+    damaged = letters > 0 and letters >= data.decode("utf-8", errors="replace").count("\ufffd")
+    return None if damaged or "\0" in text else "cp1252"
 
 
 def writable(path: str | Path) -> Path:

@@ -67,24 +67,36 @@ def _is_image(path: Path) -> bool:
 
 
 def open_image(path: Path, size: int | None) -> Any:
-    """Return a picture in mode L or RGB, turned as its camera says, scaled if `size` is given."""
+    """Return a picture in mode L or RGB, or in F (float32) where its greys have more than 8 bits.
+
+    It is turned as its camera says, and scaled if `size` is given. Colours of more than 8 bits are cut to 8, and this
+    is said.
+    """
+    import numpy as np
     from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
+                if opened.format == "TIFF" and getattr(opened, "n_frames", 1) > 1:
+                    warnings.warn(
+                        f"{path.parent}: TIFF files have several pages, and the first alone is read", stacklevel=2
+                    )
+                deep = any(";16" in str(tile) for tile in opened.tile)
                 picture = ImageOps.exif_transpose(opened)
                 picture.load()
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
         raise UserError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
     if picture.mode.startswith(("I", "F")):
-        raise UserError(f"{path} has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits")
-    if picture.has_transparency_data:
+        picture = Image.fromarray(np.asarray(picture).astype(np.float32))
+    elif deep:
+        warnings.warn(f"{path.parent}: colours of 16 bits are read as 8 bits; greys of 16 bits are kept", stacklevel=2)
+    if picture.mode != "F" and picture.has_transparency_data:
         grey = picture.mode == "LA"
         over = Image.new("RGBA", picture.size, "white")
         over.alpha_composite(picture.convert("RGBA"))
         picture = over.convert("L" if grey else "RGB")
-    else:
+    elif picture.mode != "F":
         picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
     return picture if size is None else ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.csv_files import MISSING, NumberTable, read_numbers
+from vaekit.data.csv_files import MISSING
+from vaekit.data.number_tables import NumberTable, read_numbers
 from vaekit.data.sources import read_raw
 from vaekit.errors import UserError
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.data.csv_files import number_of
+from vaekit.data.number_forms import number_of
 from vaekit.data.tables.frames import Frame, read_frame
 from vaekit.errors import UserError
 

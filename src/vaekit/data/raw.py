@@ -82,6 +82,14 @@ class Raw:
             return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
         return place
 
+    def settle_labels(self, kind: Kind = "auto") -> None:
+        """Make every split's labels plain: class numbers of `classes`, or rows of `condition`."""
+        given = {split: part.y for split, part in self.parts}
+        found = read_labels(given, self.source, kind, self.classes, self.label_names)
+        for split, part in self.parts:
+            part.y = found.y.get(split)
+        self.classes, self.condition = found.classes, found.condition
+
     def refuse(self, bad: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
         """Raise for the first entry of any split where `bad` says so; {value} is filled in."""
         for split, part in self.parts:
@@ -119,10 +127,7 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
     if raw.train.x.dtype.kind == "f":
         problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
         raw.refuse(lambda x: ~np.isfinite(x), problem)
-    found = read_labels({split: part.y for split, part in raw.parts}, raw.source, labels, raw.classes, raw.label_names)
-    for split, part in raw.parts:
-        part.y = found.y.get(split)
-    raw.classes, raw.condition = found.classes, found.condition
+    raw.settle_labels(labels)
     return raw
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
 
 
-def _yes_or_no(value: object) -> object:
+def yes_or_no(value: object) -> object:
     """Undo YAML's reading of yes and no."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
@@ -45,7 +45,7 @@ class DataSettings(BaseModel):
     standardise: bool = Field(
         default=False, description="subtract the training mean and divide by the training deviation"
     )
-    stream: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = Field(
+    stream: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
         default="auto",
         description="leave data on disk and read batches ahead; auto: NPY files, folders of them and "
         "of images above 1 GiB",

@@ -28,6 +28,17 @@ def mix(*values: int) -> int:
     return state >> 1
 
 
+def some_rows(total: int, n: int) -> Tensor:
+    """Return `n` of the numbers below `total`, (n,) int64 in order: a random subset, the same at every call.
+
+    Those of a smaller n are among those of a larger one.
+
+    >>> set(some_rows(100, 3).tolist()) <= set(some_rows(100, 5).tolist())
+    True
+    """
+    return torch.randperm(total, generator=torch.Generator().manual_seed(0))[:n].sort().values
+
+
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """Return a permutation of 0 … n − 1 that depends on its arguments alone, so that resuming needs no state.
 

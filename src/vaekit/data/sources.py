@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.audio.recordings import is_sound, read_audio
-from vaekit.data.csv_files import read_numbers
 from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.disk import open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
 from vaekit.data.labels import as_labels
+from vaekit.data.number_tables import read_numbers
 from vaekit.data.paths import resolve_path
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
+
+SPARSE = ("format.npy", "shape.npy")
+"""What a file of a sparse matrix holds beside its values."""
 
 
 def read_raw(source: Any, settings: DataSettings | None = None) -> Raw:
@@ -62,6 +65,8 @@ def read_path(path: Path, size: int | None = None, label: str = "auto") -> Raw:
         table = read_numbers(path, label=label)
         part, name, names = Part(table.x, table.labels), path.name.split(".")[0], table.label_names
         return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1, label_names=names)
+    if suffixes & {".xlsx", ".xls", ".ods"}:
+        raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")
@@ -97,17 +102,20 @@ def _npy(data: bytes, where: str | Path) -> np.ndarray:
 
 
 def _npz(data: bytes, path: Path) -> Raw:
-    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`."""
+    """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = {
                 name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
                 for name in archive.namelist()
-                if name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
+                if name in SPARSE
+                or name.removesuffix(".npy") in {f"{a}{s}" for a in "xy" for s in ("", "_train", "_valid", "_test")}
             }
             names = ", ".join(archive.namelist()) or "nothing"
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
+    if "format" in arrays and "shape" in arrays:
+        return Raw(path.stem, str(path), Part(_dense(data, path)))
     if "x" in arrays:
         return Raw(path.stem, str(path), Part(arrays["x"], arrays.get("y")))
     if "x_train" not in arrays:
@@ -118,3 +126,13 @@ def _npz(data: bytes, path: Path) -> Raw:
     }
     assert parts["train"] is not None
     return Raw(path.stem, str(path), parts["train"], parts["valid"], parts["test"])
+
+
+def _dense(data: bytes, path: Path) -> np.ndarray:
+    """Return the rows of a sparse matrix that `scipy.sparse.save_npz` wrote."""
+    from scipy.sparse import load_npz
+
+    try:
+        return load_npz(io.BytesIO(data)).toarray()
+    except (ValueError, KeyError, EOFError, OSError, NotImplementedError, MemoryError) as error:
+        raise UserError(f"{path} is not a readable sparse matrix ({error}); save it again, or as an array") from None

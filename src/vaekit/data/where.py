@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.number_forms import number_of
 from vaekit.data.tables import columns as cols
+from vaekit.data.tables.dates import write_date
 from vaekit.errors import UserError
 
 ITEM = re.compile(r",(?=[^,=]+=)")
@@ -120,7 +122,7 @@ def _stored(facts: Mapping[str, Any], value: Any) -> float:
             f"one of {', '.join(facts['levels'][:8])}{', …' if len(facts['levels']) > 8 else ''}"
             if facts["type"] in cols.CHOICE
             else {
-                "date": f"a date like {cols.EXAMPLE.strftime(facts.get('format', cols.FORMATS[0]))}",
+                "date": f"a date like {write_date(cols.EXAMPLE, facts.get('format', '%Y-%m-%d'))}",
                 "count": "a whole number from 0",
                 "positive": "a number above 0",
             }.get(facts["type"], "a number")
@@ -133,7 +135,7 @@ def _range(facts: Mapping[str, Any], low: Any, high: Any) -> Want:
     words = f"{facts['name']}={'' if low is None else _text(low)}..{'' if high is None else _text(high)}"
     if facts["type"] in cols.CHOICE:
         return _levels_between(facts, low, high, words)
-    least = None if low is None else cols.number_of(_text(low))
+    least = None if low is None else number_of(_text(low))
     if facts["type"] in ("positive", "count") and least is not None and least <= 0 and high is not None:
         low = None  # below all that there are
     ends = [None if end is None else _stored(facts, end) for end in (low, high)]
@@ -148,9 +150,9 @@ def _range(facts: Mapping[str, Any], low: Any, high: Any) -> Want:
 def _levels_between(facts: Mapping[str, Any], low: Any, high: Any, words: str) -> Want:
     """Return a range of choices: by number where they are numbers, by order where they have one."""
     levels = facts["levels"]
-    numbers = [v for v in map(cols.number_of, levels) if v is not None]
+    numbers = [v for v in map(number_of, levels) if v is not None]
     if len(numbers) == len(levels):
-        least, most = (end if end is None else cols.number_of(_text(end)) for end in (low, high))
+        least, most = (end if end is None else number_of(_text(end)) for end in (low, high))
         ok = [i for i, v in enumerate(numbers) if (least is None or v >= least) and (most is None or v <= most)]
     elif facts["type"] == "ordinal":
         least, most = (None if end is None else _stored(facts, end) for end in (low, high))

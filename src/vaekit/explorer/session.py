@@ -275,13 +275,16 @@ class Session:
 
     # -- new data ---------------------------------------------------------------------------------------------------
 
-    def prepared(self, values: np.ndarray, scale: Literal["unit", "source", "bytes"]) -> Tensor:
+    def prepared(self, values: np.ndarray, scale: Literal["unit", "source", "bytes", "deep"]) -> Tensor:
         """Return one example (1, *shape) as the model sees it.
 
         `scale`: "unit" for greys in [0, 1]; "source" for the data's own units; "bytes" for 8-bit numbers, which are
-        the data's own if they fit, else greys 0 … 255.
+        the data's own if they fit, else greys 0 … 255; "deep" for greys of 16 bits in [0, 1], likewise.
         """
         prepare = self.run.prepare
+        if scale == "deep":
+            ours = self.info.kind in ("real", "counts") and prepare.high > 255
+            values, scale = (values * 65535, "source") if ours else (values, "unit")
         if scale == "bytes":
             ours = not self.info.is_image or (values.max() <= prepare.levels - 1 if prepare.levels else False)
             values, scale = (values, "source") if ours else (values / 255, "unit")

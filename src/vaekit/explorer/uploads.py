@@ -10,7 +10,7 @@ import numpy as np
 
 from vaekit.errors import UserError
 
-Scale = Literal["unit", "source", "bytes"]
+Scale = Literal["unit", "source", "bytes", "deep"]
 MOST_SIDE = 8192
 MOST_PIXELS = 24_000_000
 
@@ -19,7 +19,8 @@ def read_upload(data: bytes, shape: tuple[int, ...], invert: bool = False) -> tu
     """Return one example (*shape) in float64, its scale, and what was done to it, for people. Raises UserError.
 
     PNG and JPEG are cropped about their centre, resized, and with `invert` made negative. NPY must have the right shape
-    already; its numbers are the source's own ("source"), or greys of 8 bits ("bytes").
+    already; its numbers are the source's own ("source"), or greys of 8 bits ("bytes"). Of a picture they are in [0, 1]
+    ("unit"), and so of one of 16 bits ("deep").
     """
     if not data:
         raise UserError("the file is empty; choose another")
@@ -28,8 +29,8 @@ def read_upload(data: bytes, shape: tuple[int, ...], invert: bool = False) -> tu
         return values.astype(np.float64), "bytes" if values.dtype == np.uint8 else "source", told
     if len(shape) != 3:
         raise UserError(f"this run's examples are rows of {shape[0]} numbers; give a NPY file of that many")
-    picture, told = read_picture(data, shape)
-    return 1 - picture if invert else picture, "unit", told
+    picture, deep, told = read_picture(data, shape)
+    return 1 - picture if invert else picture, "deep" if deep else "unit", told
 
 
 def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
@@ -67,8 +68,11 @@ def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     return values.reshape(shape), f"read an array of shape {tuple(stored)}"
 
 
-def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
-    """Return a PNG or JPEG as (*shape) in [0, 1]: turned as its camera said, cropped about the centre, resized."""
+def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, bool, str]:
+    """Return a PNG or JPEG as (*shape) in [0, 1], and whether it has 16 bits.
+
+    It is turned as its camera said, cropped about the centre and resized.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     channels, height, width = shape
@@ -88,10 +92,11 @@ def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         if "A" in picture.getbands() or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        if picture.mode.startswith("I;16"):
-            grey = np.asarray(picture).astype(np.float32) / 257
-            picture = Image.fromarray(grey).convert("L")
-        picture = picture.convert("L" if channels == 1 else "RGB")
+        deep = picture.mode.startswith("I;16")
+        if deep:
+            picture = Image.fromarray(np.asarray(picture).astype(np.float32) / 257)
+        if not deep or channels == 3:
+            picture = picture.convert("L" if channels == 1 else "RGB")
     except UnidentifiedImageError:
         raise UserError("the file cannot be read as PNG, JPEG or NPY; choose another") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -103,4 +108,4 @@ def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
         kind = Image.Resampling.BOX if was[0] > width else Image.Resampling.BICUBIC
         picture = ImageOps.fit(picture, (width, height), kind)
     values = np.asarray(picture, dtype=np.float64).reshape(height, width, channels) / 255
-    return np.moveaxis(values, -1, 0), told
+    return np.moveaxis(values, -1, 0), deep, told

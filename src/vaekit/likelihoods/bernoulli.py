@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.bernoulli import BernoulliFamily, SoftBernoulliFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register("bernoulli", reference="Kingma & Welling 2014, arXiv:1312.6114, App. C.1")
@@ -23,7 +23,8 @@ class Bernoulli(Likelihood):
     wants = "binary"
     measure = "mass"
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        net = adapted(net, self, 1)
         super().__init__(net, params=1)
         self.event_dims = len(net.out_shape)
 

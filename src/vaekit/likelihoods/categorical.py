@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.categorical import CategoricalFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 def check_levels(levels: int) -> int:
@@ -35,8 +35,9 @@ class Categorical(Likelihood):
     wants = "levels"
     measure = "mass"
 
-    def __init__(self, net: Net, *, levels: int) -> None:
-        super().__init__(net, params=check_levels(levels))
+    def __init__(self, net: nn.Module, *, levels: int) -> None:
+        net = adapted(net, self, check_levels(levels))
+        super().__init__(net, params=levels)
         self.event_dims = len(net.out_shape)
         self.levels = levels
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.continuous_bernoulli import ContinuousBernoulliFamily, logits_for
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register("continuous-bernoulli", reference="Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845")
@@ -20,7 +20,8 @@ class ContinuousBernoulli(Likelihood):
 
     wants = "unit"
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        net = adapted(net, self, 1)
         super().__init__(net, params=1)
         self.event_dims = len(net.out_shape)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 LOG_MEAN_BOUND = 15.0
 
@@ -41,7 +41,8 @@ class Poisson(Likelihood):
     wants = "counts"
     measure = "mass"
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        net = adapted(net, self, 1)
         super().__init__(net, params=1)
         self.event_dims = len(net.out_shape)
 
@@ -76,7 +77,8 @@ class NegativeBinomial(Likelihood):
     wants = "counts"
     measure = "mass"
 
-    def __init__(self, net: Net, *, dispersion: PositiveFloat | ScaleKind = "dimension") -> None:
+    def __init__(self, net: nn.Module, *, dispersion: PositiveFloat | ScaleKind = "dimension") -> None:
+        net = adapted(net, self, 1 + (dispersion == "pixel"))
         source = Scale(dispersion, net.out_shape, name="dispersion")
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

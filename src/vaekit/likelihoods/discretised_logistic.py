@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.categorical import check_levels
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register(
@@ -33,7 +33,8 @@ class DiscretisedLogistic(Likelihood):
     wants = "levels"
     measure = "mass"
 
-    def __init__(self, net: Net, *, levels: int, scale: PositiveFloat | ScaleKind = "channel") -> None:
+    def __init__(self, net: nn.Module, *, levels: int, scale: PositiveFloat | ScaleKind = "channel") -> None:
+        net = adapted(net, self, 1 + (scale == "pixel"))
         source = Scale(scale, net.out_shape, centre=-3.0)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

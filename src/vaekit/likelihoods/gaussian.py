@@ -6,13 +6,14 @@ from typing import Literal
 
 import torch
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
+from vaekit.conditional import log_scale as own_log_scale
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.distributions.optimal import FittedNormal, log_scale_of
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
-from vaekit.nets.base import Net
+from vaekit.nets.own import Own, adapted
 
 _LONGEST = 100
 
@@ -41,10 +42,12 @@ class Gaussian(Likelihood):
     """
 
     wants = "real"
+    pair = "a pair (mean, log variance)"
     mean_square: Tensor
     steps: Tensor
 
-    def __init__(self, net: Net, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
+    def __init__(self, net: nn.Module, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
+        net = adapted(net, self, 1 + (scale == "pixel"))
         event_dims = len(net.out_shape)
         source = None if scale == "optimal" else Scale(scale, net.out_shape)
         super().__init__(net, params=1 + (source.params if source is not None else 0))
@@ -57,6 +60,8 @@ class Gaussian(Likelihood):
     def family(self, params: Tensor) -> DiagonalNormalFamily:
         """Take the mean, and log σ from where `scale` says."""
         loc, raw = split(params, self.event_dims)
+        if raw is not None and isinstance(self.net, Own):
+            return DiagonalNormalFamily(loc, own_log_scale(self.net, raw), self.event_dims)
         if self.scale is not None:
             return DiagonalNormalFamily(loc, self.scale(raw), self.event_dims)
         log_scale = log_scale_of(self.mean_square)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register(
@@ -30,7 +30,8 @@ class Laplace(Likelihood):
 
     wants = "real"
 
-    def __init__(self, net: Net, *, scale: PositiveFloat | ScaleKind = "shared") -> None:
+    def __init__(self, net: nn.Module, *, scale: PositiveFloat | ScaleKind = "shared") -> None:
+        net = adapted(net, self, 1 + (scale == "pixel"))
         source = Scale(scale, net.out_shape)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

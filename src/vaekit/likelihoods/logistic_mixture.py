@@ -14,8 +14,8 @@ from vaekit.distributions.normal import bounded_log_scale
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.categorical import check_levels
-from vaekit.nets.base import Net
 from vaekit.nets.mlp import mlp
+from vaekit.nets.own import adapted
 from vaekit.nets.pixelcnn import PixelCNN
 
 MIXTURES = "logistics in each pixel's mixture"
@@ -80,7 +80,8 @@ class LogisticMixture(Likelihood):
     wants = "levels"
     measure = "mass"
 
-    def __init__(self, net: Net, *, levels: int, mixtures: PositiveInt = 5) -> None:
+    def __init__(self, net: nn.Module, *, levels: int, mixtures: PositiveInt = 5) -> None:
+        net = adapted(net, self)
         self_dims = len(net.out_shape)
         if self_dims not in (1, 3):
             raise UserError(f"the likelihood 'logistic-mixture' takes vectors or images, not shape {net.out_shape}")
@@ -185,7 +186,7 @@ class PixelCNNLikelihood(Likelihood):
 
     def __init__(
         self,
-        net: Net,
+        net: nn.Module,
         *,
         levels: int,
         mixtures: PositiveInt = 5,
@@ -194,6 +195,7 @@ class PixelCNNLikelihood(Likelihood):
         pixel_radius: PositiveInt = 1,
         pixel_context: PositiveInt = 8,
     ) -> None:
+        net = adapted(net, self)
         if len(net.out_shape) != 3:
             raise UserError(f"the likelihood 'pixelcnn' needs images, not data of shape {net.out_shape}")
         shape = (net.out_shape[0], net.out_shape[1], net.out_shape[2])

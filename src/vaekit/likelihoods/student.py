@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import PositiveFloat
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.student import StudentTFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
 from vaekit.likelihoods.scale import Scale, ScaleKind, split
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 
 
 @LIKELIHOODS.register(
@@ -39,13 +39,14 @@ class StudentT(Likelihood):
 
     def __init__(
         self,
-        net: Net,
+        net: nn.Module,
         *,
         scale: PositiveFloat | ScaleKind = "shared",
         df: PositiveFloat | Literal["shared", "channel", "dimension"] = "shared",
     ) -> None:
         if df == "pixel" or (not isinstance(df, str) and not df > 1):
             raise UserError(f"model.df is {df}; use a number above 1, shared, channel or dimension")
+        net = adapted(net, self, 1 + (scale == "pixel"))
         source = Scale(scale, net.out_shape)
         super().__init__(net, params=1 + source.params)
         self.event_dims = len(net.out_shape)

@@ -16,7 +16,7 @@ from vaekit.errors import NotALikelihood
 from vaekit.inference import Progress, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.hmc import Bridge, Spacing, adapt, anneal, stretch, temperatures
-from vaekit.metrics.likelihood import NATS, noise_of_mean
+from vaekit.metrics.likelihood import NATS, noise_facts
 from vaekit.models.base import Model
 
 AREA = "nats²/example"
@@ -194,7 +194,7 @@ def settings(subject: Subject) -> Anneal:
 
 
 def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
-    facts = {"ess": float(annealed.ess.mean()), "mc_stderr": noise_of_mean(annealed.noise)}
+    facts = noise_facts(annealed.ess, annealed.noise)
     facts["acceptance"] = float(annealed.acceptance.mean())
     return facts | {name: value for name, value in asdict(how).items() if name != "rows"}
 
@@ -208,11 +208,11 @@ def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
 )
 @refuses("ais", unit=NATS)
 def ais(subject: Subject) -> dict[str, Result]:
-    """Annealed importance sampling with HMC, on the first `ais_limit` (100) test examples."""
-    x, y = subject.first(int(subject.options.get("ais_limit", 100)))
+    """Annealed importance sampling with HMC, on `ais_limit` (100) test examples."""
+    x, y = subject.some(int(subject.options.get("ais_limit", 100)))
     how = settings(subject)
     annealed = annealed_importance(subject.model, x, y, how, progress=subject.progress_of("ais"))
-    measure = measure_of(subject.model.trace(*subject.first(1)).px)
+    measure = measure_of(subject.model.trace(*subject.some(1)).px)
     return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
 
 
@@ -229,7 +229,7 @@ def ais(subject: Subject) -> dict[str, Result]:
 def ais_gap(subject: Subject) -> dict[str, Result]:
     """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
-    require(subject.model, *subject.first(2))
+    require(subject.model, *subject.some(2))
     bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.progress_of("ais_gap"))
     lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
     facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
@@ -248,7 +248,7 @@ def ais_gap(subject: Subject) -> dict[str, Result]:
 @refuses("rate_distortion", unit=AREA)
 def rate_distortion(subject: Subject) -> dict[str, Result]:
     """The decoder's rate-distortion curve by annealing: the best rate any encoder could have at each distortion."""
-    x, y = subject.first(int(subject.options.get("ais_limit", 100)))
+    x, y = subject.some(int(subject.options.get("ais_limit", 100)))
     how = replace(settings(subject), start="prior")
     annealed = annealed_importance(
         subject.model, x, y, how, curve=True, progress=subject.progress_of("rate_distortion")

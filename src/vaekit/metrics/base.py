@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -14,12 +15,13 @@ from torch import Tensor
 from vaekit import distributed
 from vaekit.atomic import finite
 from vaekit.data.info import DataInfo
-from vaekit.data.shuffling import mix
+from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
-from vaekit.registry import Registry
+from vaekit.registry import Entry, Registry
+from vaekit.trace import measured
 
 T = TypeVar("T")
 
@@ -95,7 +97,7 @@ class Subject:
     `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`. `show` brings images to
     [0, 1]. `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
 
-    Metrics read examples by `batches`, `per_example`, `pieces` and `first`, which move them to the model's device.
+    Metrics read examples by `batches`, `per_example`, `pieces` and `some`, which move them to the model's device.
     """
 
     model: Model
@@ -125,9 +127,13 @@ class Subject:
         """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""
         return joined([call(x, y) for x, y in self.batches(name)])
 
-    def first(self, n: int) -> tuple[Any, Tensor | None]:
-        """Return the first `n` test examples in one batch."""
-        return self._batch(0, n)
+    def some(self, n: int) -> tuple[Any, Tensor | None]:
+        """Return `n` test examples (all, if there are fewer) in one batch: those of `some_rows`, for every metric."""
+        return self._batch(self.some_rows(n))
+
+    def some_rows(self, n: int) -> Tensor:
+        """Return the numbers of `n` test examples, (n,) or all: the same for every metric, as data may be sorted."""
+        return some_rows(len(self.x), n)
 
     def labels(self, n: int) -> Tensor | None:
         """Return `n` labels for a conditional model, those of the test examples in turn; None for other models."""
@@ -142,12 +148,12 @@ class Subject:
         rank, world = (distributed.rank(), distributed.world()) if self.sharing else (0, 1)
         for start in range(rank * PIECE, len(self.x), world * PIECE):
             torch.manual_seed(mix(self.seed, start // PIECE))
-            yield self._batch(start, PIECE)
+            yield self._batch(torch.arange(start, min(start + PIECE, len(self.x))))
             self.progress(name, min(start + PIECE, len(self.x)), len(self.x))
 
-    def _batch(self, start: int, size: int) -> tuple[Any, Tensor | None]:
-        rows = slice(start, start + size)
-        return next(batches(self.model, self.x[rows], None if self.y is None else self.y[rows], size=size))
+    def _batch(self, rows: Tensor) -> tuple[Any, Tensor | None]:
+        y = None if self.y is None else self.y[rows]
+        return next(batches(self.model, self.x.index_select(0, rows), y, size=len(rows)))
 
     def join_pieces(self, parts: list[Tensor]) -> Tensor:
         """Return the values (N,) of all examples, in their order, from those of each process's pieces."""
@@ -180,6 +186,25 @@ class Subject:
         """Posterior means of the test examples, (N, F)."""
         with inference(self.model, self.seed):
             return self.per_example("encode", self.model.features)
+
+    def blind_features(self) -> Tensor:
+        """Return `features`, (N, F), for what asks how much of the label or of the factors is in them.
+
+        Raises:
+            UserError: the posterior is given the label, which is then in the codes whatever the example shows.
+        """
+        if self._labelled_codes:
+            raise UserError("the posterior q(z|x, y) is given the label, so its codes hold it whatever x shows")
+        return self.features
+
+    @cached_property
+    def _labelled_codes(self) -> bool:
+        """Whether other labels would give other posterior means."""
+        x, y = self.some(PIECE)
+        if y is None:
+            return False
+        with inference(self.model, self.seed):
+            return not torch.equal(self.model.features(x, y), self.model.features(x, y.roll(1, 0)))
 
 
 def once(function: Callable[[Subject], T]) -> Callable[[Subject], T]:
@@ -264,11 +289,52 @@ def _lacks_labels(subject: Subject) -> str:
     return f"it needs the class of every example, and {what}"
 
 
-def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Result]:
-    """Compute metrics by name or group, each with its own seeded noise.
+def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
+    """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
+    try:
+        return entry.part(subject)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = f"the metric failed: {type(error).__name__}: {error}"
+        warnings.warn(f"{entry.name}: {reason}", stacklevel=3)
+        return {name: refused(reason, "") for name in entry.facts["gives"]}
+
+
+def own_metric(subject: Subject, function: Callable[..., Any]) -> Result:
+    """Compute a user's function of the trace, or of (model, x) or (model, x, y), over the test examples.
+
+    What is one value an example has a standard error; what is one of a batch is averaged over batches by their sizes.
+    """
+    label = label_for(subject.model, subject.y, len(subject.x))
+    values: list[Tensor] = []
+    of_examples = True
+    with inference(subject.model, subject.seed):
+        for x, y in batches(subject.model, subject.x, label, size=subject.batch_size):
+            value = measured(function, subject.model, subject.model.trace(x, y, hard=True))
+            of_examples = of_examples and value.dim() == 1
+            values.append(value if value.dim() else value.expand(len(x)))
+    made = mean_of(joined(values), "")
+    return made if of_examples else replace(made, stderr=None)
+
+
+def evaluate(
+    subject: Subject, names: Sequence[str | Callable[..., Any]] | Mapping[str, Callable[..., Any]] = ("all",)
+) -> dict[str, Result]:
+    """Compute metrics by name or group, each with its own seeded noise; a function is a metric as well.
 
     "all" is everything that applies and is not slow.
     """
+    if isinstance(names, Mapping):
+        return {name: own_metric(subject, function) for name, function in names.items()}
+    functions = {getattr(one, "__name__", type(one).__name__): one for one in names if not isinstance(one, str)}
+    if "<lambda>" in functions:
+        raise UserError("a metric needs a name; define it as a function, or give {name: function}")
+    known = _evaluate(subject, [one for one in names if isinstance(one, str)])
+    return known | {name: own_metric(subject, function) for name, function in functions.items()}
+
+
+def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
     groups = {entry.facts["group"] for entry in METRICS}
     chosen: dict[str, bool] = {}  # whether it was asked for by its own name
     for name in names:
@@ -293,7 +359,7 @@ def evaluate(subject: Subject, names: Sequence[str] = ("all",)) -> dict[str, Res
             continue
         subject.sharing = entry.facts["shared"] and distributed.world() > 1
         with inference(subject.model, subject.seed):
-            results = entry.part(subject)
+            results = entry.part(subject) if subject.sharing else _contained(entry, subject)
         hidden = entry.facts["quiet"] and not by_name
         out[name] = {key: result for key, result in results.items() if not (hidden and result.value is None)}
     return {key: result for each in out.values() for key, result in each.items()}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 
+from vaekit.errors import UserError
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
-from vaekit.metrics.base import Result, Subject, metric, refuses
-from vaekit.metrics.uncertainty import bootstrap, share
+from vaekit.metrics.base import Result, Subject, metric, refused, refuses
+from vaekit.metrics.uncertainty import bootstrap, dependent_share, error_of_halves, halves
 
 MAX_EXAMPLES = 5000
 """Examples used, at most."""
@@ -17,13 +22,13 @@ UNIT = "of 1"
 
 
 def _data(subject: Subject) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return codes (N, D), factors (N, F) and the names of those that vary among the first 5,000 examples."""
+    """Return codes (N, D), factors (N, F) and the names of those that vary among at most 5,000 examples."""
     assert subject.factors is not None
-    n = min(len(subject.x), MAX_EXAMPLES)
-    factors = subject.factors[:n].numpy()
+    rows = subject.some_rows(MAX_EXAMPLES)
+    factors = subject.factors[rows].numpy()
     varied = scores.varied_factors(factors)
     names = subject.info.factor_names or tuple(f"factor {j}" for j in range(factors.shape[1]))
-    return subject.features[:n].double().numpy(), factors[:, varied], [names[j] for j in varied]
+    return subject.blind_features()[rows].double().numpy(), factors[:, varied], [names[j] for j in varied]
 
 
 @metric(
@@ -46,24 +51,48 @@ def mig(subject: Subject) -> dict[str, Result]:
 @metric(
     "sap",
     group="disentanglement",
-    gives={"sap": ("how much better the best code predicts a factor than the second best", True)},
+    gives={
+        "sap": ("how much better the best code predicts a factor than the second best", True),
+        "sap_categorical": (
+            "the same, every factor categorical and codes not standardised, as in disentanglement_lib's study",
+            True,
+        ),
+    },
     needs=("factors",),
     reference="Kumar et al. 2018, arXiv:1711.00848",
 )
-@refuses("sap", unit=UNIT)
+@refuses("sap", "sap_categorical", unit=UNIT)
 def sap(subject: Subject) -> dict[str, Result]:
     """Separated attribute predictability, averaged over factors; `shape` is categorical, the others ordered."""
     codes, factors, names = _data(subject)
-    kinds = [name in CATEGORICAL for name in names]
-    each = scores.sap(codes, factors, kinds)
-    stderr = bootstrap(lambda rows: scores.sap(codes[rows], factors[rows], kinds).mean(), len(codes), times=10)
-    facts = {"by_factor": dict(zip(names, each.tolist()))}
-    return {"sap": Result(float(each.mean()), UNIT, len(codes), stderr, facts=facts)}
+    n, kinds = len(codes), [name in CATEGORICAL for name in names]
+    every = [True] * len(names)
+
+    def ordered(rows: np.ndarray) -> np.ndarray:
+        return scores.sap(codes[rows], factors[rows], kinds)
+
+    def categorical(rows: np.ndarray) -> np.ndarray:
+        return scores.sap(codes[rows], factors[rows], every, standardise=False)
+
+    out: dict[str, Result] = {}
+    for key, score in (("sap", ordered), ("sap_categorical", categorical)):
+        try:
+            each = score(np.arange(n))
+        except ValueError as error:
+            out[key] = refused(f"too few examples of each value: {error}", UNIT)
+            continue
+        stderr = _error(lambda rows, score=score: score(rows).mean(), n, times=3 if score is categorical else 10)
+        facts = {"by_factor": dict(zip(names, each.tolist()))}
+        out[key] = Result(float(each.mean()), UNIT, n, stderr, facts=facts)
+    return out
 
 
-def _swapped(first: float, second: float, n: int, **facts: object) -> Result:
-    """Return the mean of two numbers, each fitted on one half of the examples, and half their difference as stderr."""
-    return Result((first + second) / 2, UNIT, n, abs(first - second) / 2, facts=facts)
+def _error(statistic: Callable[[np.ndarray], Any], n: int, times: int = 5) -> Any:
+    """Return the standard error of what is fitted to some rows and tested on others; None where halves are too few."""
+    try:
+        return error_of_halves(halves(statistic, n, times=times))
+    except (UserError, ValueError):  # scikit-learn's of a single class
+        return None
 
 
 @metric(
@@ -87,10 +116,16 @@ def dci(subject: Subject) -> dict[str, Result]:
     subject.progress("dci", 2, 2)
     n = len(codes)
     importance = ((a.importance + b.importance) / 2).round(4).tolist()
+
+    def three(x: scores.DCI) -> list[float]:
+        return [x.disentanglement, x.completeness, x.informativeness]
+
+    errors = _error(lambda rows: three(scores.dci(codes[rows], factors[rows])), n) or [None] * 3
+    facts: list[dict[str, Any]] = [{"importance": importance, "factors": names}, {}, {}]
+    names_of = ("dci_disentanglement", "dci_completeness", "dci_informativeness")
     return {
-        "dci_disentanglement": _swapped(a.disentanglement, b.disentanglement, n, importance=importance, factors=names),
-        "dci_completeness": _swapped(a.completeness, b.completeness, n),
-        "dci_informativeness": _swapped(a.informativeness, b.informativeness, n),
+        name: Result((first + second) / 2, UNIT, n, stderr, facts=more)
+        for name, first, second, stderr, more in zip(names_of, three(a), three(b), errors, facts)
     }
 
 
@@ -114,11 +149,30 @@ def modularity_explicitness(subject: Subject) -> dict[str, Result]:
 
     value, stderr = modularity(np.arange(len(codes))), bootstrap(modularity, len(codes), times=20)
     a, b = (scores.explicitness(codes, factors, swap=swap) for swap in (False, True))
-    each = dict(zip(names, ((a + b) / 2).tolist()))
+    each, mean = dict(zip(names, ((a + b) / 2).tolist())), float(np.nanmean(a) + np.nanmean(b)) / 2
+    error = _error(lambda rows: np.nanmean(scores.explicitness(codes[rows], factors[rows])), len(codes))
+    facts = {"by_factor": each, "auc": (mean + 1) / 2}
     return {
         "modularity": Result(value, UNIT, len(codes), stderr),
-        "explicitness": _swapped(float(np.nanmean(a)), float(np.nanmean(b)), len(codes), by_factor=each),
+        "explicitness": Result(mean, UNIT, len(codes), error, facts=facts),
     }
+
+
+def accuracy_of(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray], codes: np.ndarray, factors: np.ndarray
+) -> Result:
+    """Return an accuracy over batches drawn from examples, its interval over examples and batches.
+
+    `score(codes (N, D), factors (N, F))` gives (batches,) bool.
+    """
+    n, right = len(codes), score(codes, factors)
+    value, facts = float(right.mean()), {"chance": 1 / len(scores.varied_factors(factors)), "examples": n}
+    facts["batches"] = len(right)
+    by_examples = _error(lambda rows: score(codes[rows], factors[rows]).mean(), n, times=10)
+    if by_examples is None:
+        return Result(value, "accuracy", n, facts=facts | {"interval_refused": "too few examples share a value"})
+    stderr = (by_examples**2 + value * (1 - value) / len(right)) ** 0.5
+    return dependent_share(value, stderr, n, "accuracy", **facts)
 
 
 @metric(
@@ -131,9 +185,8 @@ def modularity_explicitness(subject: Subject) -> dict[str, Result]:
 @refuses("beta_vae_score", unit=UNIT)
 def beta_vae_score(subject: Subject) -> dict[str, Result]:
     """The β-VAE metric: held-out accuracy over batches of pairs."""
-    codes, factors, names = _data(subject)
-    right = interventions.beta_vae_score(codes, factors, seed=subject.seed)
-    return {"beta_vae_score": share(right, "accuracy", chance=1 / len(names), examples=len(codes))}
+    codes, factors, _ = _data(subject)
+    return {"beta_vae_score": accuracy_of(partial(interventions.beta_vae_score, seed=subject.seed), codes, factors)}
 
 
 @metric(
@@ -146,22 +199,30 @@ def beta_vae_score(subject: Subject) -> dict[str, Result]:
 @refuses("factor_vae_score", unit=UNIT)
 def factor_vae_score(subject: Subject) -> dict[str, Result]:
     """The FactorVAE metric: held-out accuracy of the majority vote."""
-    codes, factors, names = _data(subject)
-    right = interventions.factor_vae_score(codes, factors, seed=subject.seed)
-    return {"factor_vae_score": share(right, "accuracy", chance=1 / len(names), examples=len(codes))}
+    codes, factors, _ = _data(subject)
+    return {"factor_vae_score": accuracy_of(partial(interventions.factor_vae_score, seed=subject.seed), codes, factors)}
 
 
 @metric(
     "irs",
     group="disentanglement",
-    gives={"irs": ("how little a code moves while its factor is held and the others vary", True)},
+    gives={
+        "irs": ("how little a code moves while its factor is held and the others vary, by 0.99 quantiles", True),
+        "irs_max": ("the same by maxima, as published and in disentanglement_lib; above 0 for random codes", True),
+    },
     needs=("factors",),
     reference="Suter et al. 2019, arXiv:1811.00007",
 )
-@refuses("irs", unit=UNIT)
+@refuses("irs", "irs_max", unit=UNIT)
 def irs(subject: Subject) -> dict[str, Result]:
     """Interventional robustness score."""
     codes, factors, _ = _data(subject)
-    value, _ = interventions.irs(codes, factors)
-    stderr = bootstrap(lambda rows: interventions.irs(codes[rows], factors[rows])[0], len(codes), times=20)
-    return {"irs": Result(value, UNIT, len(codes), stderr)}
+    out: dict[str, Result] = {}
+    for name, quantile in (("irs", 0.99), ("irs_max", 1.0)):
+
+        def score(rows: np.ndarray, quantile: float = quantile) -> float:
+            return interventions.irs(codes[rows], factors[rows], quantile)[0]
+
+        every = np.arange(len(codes))
+        out[name] = Result(score(every), UNIT, len(codes), bootstrap(score, len(codes), times=20))
+    return out

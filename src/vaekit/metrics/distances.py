@@ -55,11 +55,27 @@ def kid(a: Tensor, b: Tensor, degree: int = 3) -> float:
     a, b = a.double(), b.double()
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** degree
+        return _polynomial(x, y, degree)
 
     aa, bb = kernel(a, a), kernel(b, b)
     within = (aa.sum() - aa.trace()) / (n * (n - 1)) + (bb.sum() - bb.trace()) / (m * (m - 1))
     return float(within - 2 * kernel(a, b).mean())
+
+
+def _polynomial(x: Tensor, y: Tensor, degree: int = 3) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** degree
+
+
+def kid_error(a: Tensor, b: Tensor) -> float:
+    """Return the standard error of `kid` of two samples of the same size (N, F), N at least 3.
+
+    It is a U-statistic of the pairs (a_i, b_i), whose jackknife variance is 4 Var(h_i) (N − 1)²/(N (N − 2)²), h_i the
+    mean over j of k(a_i, a_j) + k(b_i, b_j) − k(a_i, b_j) − k(b_i, a_j). Source: Arvesen 1969, Ann. Math. Stat. 40.
+    """
+    n, a, b = len(a), a.double(), b.double()
+    cross = _polynomial(a, b)
+    each = (_polynomial(a, a) + _polynomial(b, b) - cross - cross.T).fill_diagonal_(0).sum(1) / (n - 1)
+    return float(2 * each.std() / math.sqrt(n)) * (n - 1) / (n - 2)
 
 
 def inception_score(logits: Tensor) -> float:
@@ -81,39 +97,53 @@ def nearest(points: Tensor, reference: Tensor, k: int = 1, block: int = 1024) ->
     >>> nearest(torch.tensor([[0.0], [3.0]]), torch.tensor([[1.0], [5.0]])).tolist()
     [1.0, 2.0]
     """
+    points, reference = _centred(points, reference)
     return torch.cat([torch.cdist(part, reference).kthvalue(k, dim=1).values for part in points.split(block)])
 
 
+def _centred(points: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both about the reference's mean in double precision: products far from the origin lose the digits."""
+    middle = reference.double().mean(0)
+    return points.double() - middle, reference.double() - middle
+
+
 def radii(x: Tensor, k: int) -> Tensor:
-    """Return the distance of each point (N, F) to its k-th nearest other: (N,)."""
+    """Return the distance of each point (N, F) to its k-th nearest other: (N,), just short of it."""
     if len(x) <= k:
         raise UserError(f"{len(x)} examples have no {k} neighbours each; use more examples")
-    return nearest(x, x, k + 1)
+    return nearest(x, x, k + 1) * (1 - 1e-9)  # an open ball, whichever way the distance is rounded
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
     """Return which fakes lie within the real manifold (M,), and which reals within the fake one (N,): bool.
 
-    A sample's manifold is the union of balls around its points that reach to their k-th nearest neighbour.
+    A sample's manifold is the union of the open balls around its points that reach to their k-th nearest neighbour.
     Source: Kynkäänniemi et al. 2019, arXiv:1904.06991.
     """
     return _covered(fake, real, radii(real, k)), _covered(real, fake, radii(fake, k))
 
 
 def _covered(points: Tensor, centres: Tensor, reach: Tensor, block: int = 1024) -> Tensor:
-    return torch.cat([(torch.cdist(part, centres) <= reach).any(1) for part in points.split(block)])
+    points, centres = _centred(points, centres)
+    return torch.cat([(torch.cdist(part, centres) < reach).any(1) for part in points.split(block)])
 
 
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5, block: int = 1024) -> tuple[Tensor, Tensor]:
     """Return how many real balls each fake lies in, over k (M,), and which real balls hold a fake (N,).
 
     The mean of the first is the density (1 in expectation where the two agree, and unbounded), of the second the
-    coverage. Source: Naeem et al. 2020, arXiv:2002.09797.
+    coverage. Balls are open, as in the authors' code: of fakes that are the reals, both are 1.
+    Source: Naeem et al. 2020, arXiv:2002.09797.
+
+    >>> x = torch.randn(50, 3)
+    >>> [round(float(part.double().mean()), 6) for part in density_coverage(x, x)]
+    [1.0, 1.0]
     """
     reach = radii(real, k)
+    fake, real = _centred(fake, real)
     counts, held = [], torch.zeros(len(real), dtype=torch.bool)
     for part in fake.split(block):
-        inside = torch.cdist(part, real) <= reach
+        inside = torch.cdist(part, real) < reach
         counts.append(inside.sum(1).double() / k)
         held |= inside.any(0)
     return torch.cat(counts), held

@@ -126,12 +126,18 @@ def regression(x: Array, y: Array, steps: int = 300) -> Any:
     return fit(LogisticRegression(max_iter=steps), x, y)
 
 
+def accuracy(model: Any, x: Array, y: Array) -> float:
+    """Return the share of rows whose class a fitted model predicts."""
+    return float((model.predict(x) == y).mean())
+
+
 def fit(model: Any, x: Array, y: Array) -> Any:
     """Fit a scikit-learn model, and return it also where its solver has not converged."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # a factor has many values
         return model.fit(x, y)
 
 
@@ -147,12 +153,20 @@ def standardised(codes: Array, reference: Array) -> Array:
     return np.where(sd > 1e-8, (codes - mean) / np.where(sd > 1e-8, sd, 1.0), 0.0)
 
 
-def sap(codes: Array, factors: Array, categorical: Sequence[bool] | None = None, seed: int = 0) -> Array:
+def sap(
+    codes: Array,
+    factors: Array,
+    categorical: Sequence[bool] | None = None,
+    *,
+    standardise: bool = True,
+    seed: int = 0,
+) -> Array:
     """Separated attribute predictability of each factor, (F,): the best code's score less the second best's.
 
     A code's score for an ordered factor is its squared correlation with it; for a categorical one, the held-out
     accuracy of a linear support vector machine on that code alone, as in the paper. `categorical` says which of the
-    varied factors are so (default: none). Source: Kumar et al. 2018, arXiv:1711.00848.
+    varied factors are so (default: none). Codes are standardised before, so that the penalty of a machine does not
+    depend on their scale, unless `standardise` is False. Source: Kumar et al. 2018, arXiv:1711.00848.
 
     >>> factors = np.random.default_rng(0).integers(0, 5, (2000, 2))
     >>> bool(sap(-3.0 * factors[:, ::-1], factors).mean() > 0.95)
@@ -164,12 +178,13 @@ def sap(codes: Array, factors: Array, categorical: Sequence[bool] | None = None,
     kinds = [False] * factors.shape[1] if categorical is None else list(categorical)
     train, test = _halves(len(codes), seed)
     scaled = standardised(codes, codes)
+    given = scaled if standardise else codes
     scores = np.empty((codes.shape[1], factors.shape[1]))
     for j, (kind, y) in enumerate(zip(kinds, factors.T)):
         if kind:
-            for i, code in enumerate(scaled.T[:, :, None]):
+            for i, code in enumerate(given.T[:, :, None]):
                 machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
-                scores[i, j] = fit(machine, code[train], y[train]).score(code[test], y[test])
+                scores[i, j] = accuracy(fit(machine, code[train], y[train]), code[test], y[test])
         else:
             scores[:, j] = np.square(scaled.T @ (y - y.mean()) / y.std() / len(y))
     return _gap(scores)
@@ -223,7 +238,7 @@ def dci(codes: Array, factors: Array, trees: int = 30, seed: int = 0, swap: bool
     train, test = _halves(len(codes), seed, swap)
     every: Any = None
     make = partial(RandomForestClassifier, trees, max_features=every, min_samples_leaf=5, random_state=seed)
-    forests = [make().fit(codes[train], factor[train]) for factor in factors.T]
-    accuracy = [forest.score(codes[test], factor[test]) for forest, factor in zip(forests, factors.T)]
+    forests = [fit(make(), codes[train], factor[train]) for factor in factors.T]
+    right = [accuracy(forest, codes[test], factor[test]) for forest, factor in zip(forests, factors.T)]
     table = np.stack([forest.feature_importances_ for forest in forests], 1)
-    return DCI(disentanglement_of(table), completeness_of(table), float(np.mean(accuracy)), table)
+    return DCI(disentanglement_of(table), completeness_of(table), float(np.mean(right)), table)

@@ -11,23 +11,47 @@ import numpy as np
 from vaekit.errors import UserError
 from vaekit.metrics.factor_scores import Array, checked, regression, standardised
 
+PRUNED = 0.05
+"""Codes whose standard deviation is below this vote for no factor, as in Locatello et al. 2019."""
+
 
 class Groups:
-    """Which samples have each value of each factor."""
+    """Which of some samples share each value of each factor; values are drawn as often as these samples have them."""
 
-    def __init__(self, factors: Array) -> None:
-        self.rows: list[list[Array]] = []
-        for j in range(factors.shape[1]):
-            order = np.argsort(factors[:, j], kind="stable")
-            edges = np.flatnonzero(np.diff(factors[order, j])) + 1
-            self.rows.append([rows for rows in np.split(order, edges) if len(rows) > 1])
-        if not all(self.rows):
-            raise UserError("a factor has no value that two examples share; use more examples")
+    def __init__(self, factors: Array, rows: Array) -> None:
+        self.rows: list[Array] = []
+        self.starts: list[Array] = []
+        self.sizes: list[Array] = []
+        for column in factors[rows].T:
+            order = np.argsort(column, kind="stable")
+            sizes = np.unique(column, return_counts=True)[1]
+            if not (sizes > 1).any():
+                raise UserError("a factor has no value that two examples share; use more examples")
+            shared = np.repeat(sizes > 1, sizes)
+            self.rows.append(rows[order[shared]])
+            sizes = sizes[sizes > 1]
+            self.starts.append(np.repeat(np.cumsum(sizes) - sizes, sizes))
+            self.sizes.append(np.repeat(sizes, sizes))
 
-    def draw(self, factor: int, generator: np.random.Generator) -> Array:
-        """Return the samples of a value of a factor, values as frequent as they are among the samples."""
-        sizes = np.array([len(rows) for rows in self.rows[factor]], dtype=float)
-        return self.rows[factor][generator.choice(len(sizes), p=sizes / sizes.sum())]
+    def pairs(self, factor: int, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+        """Return `count` pairs of distinct samples that share a value of a factor."""
+        rows, starts, sizes = self.rows[factor], self.starts[factor], self.sizes[factor]
+        first = generator.integers(len(rows), size=count)
+        start, size = starts[first], sizes[first]
+        second = start + (first - start + 1 + generator.integers(size - 1)) % size
+        return rows[first], rows[second]
+
+    def draw(self, factor: int, count: int, generator: np.random.Generator) -> Array:
+        """Return distinct samples that share a value of a factor, `count` of them or as many as there are."""
+        rows, starts, sizes = self.rows[factor], self.starts[factor], self.sizes[factor]
+        at = generator.integers(len(rows))
+        return generator.choice(rows[starts[at] : starts[at] + sizes[at]], min(count, sizes[at]), replace=False)
+
+
+def _two_groups(factors: Array, generator: np.random.Generator) -> tuple[Groups, Groups]:
+    """Return the groups of either half of the samples: what is learned from one is tested on the other."""
+    order = generator.permutation(len(factors))
+    return Groups(factors, order[: len(order) // 2]), Groups(factors, order[len(order) // 2 :])
 
 
 def beta_vae_score(
@@ -35,8 +59,10 @@ def beta_vae_score(
 ) -> Array:
     """Whether a linear classifier predicts which factor was held still, for `test` batches: (test,) bool.
 
-    Each batch is `batch` pairs that share one factor's value; its feature is the mean of |code₁ - code₂|, and logistic
-    regression predicts the factor. Codes are standardised first. Source: Higgins et al. 2017, openreview:Sy2fzU9gl.
+    Each batch is `batch` pairs of distinct samples that share one factor's value; its feature is the mean of
+    |code₁ - code₂|, and logistic regression predicts the factor. It is fitted to batches of one half of the samples and
+    tested on those of the other, so that codes that know nothing are at chance. Codes are standardised first.
+    Source: Higgins et al. 2017, openreview:Sy2fzU9gl.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (1000, 3))
     >>> float(beta_vae_score(factors.astype(float), factors, train=200, test=100).mean())
@@ -44,14 +70,11 @@ def beta_vae_score(
     """
     codes, factors = checked(codes, factors)
     codes = codes / np.where(codes.std(0) > 1e-8, codes.std(0), 1.0)
-    groups, generator = Groups(factors), np.random.default_rng(seed)
-    features, held = np.empty((train + test, codes.shape[1])), np.empty(train + test, dtype=np.int64)
-    for i in range(train + test):
-        held[i] = generator.integers(factors.shape[1])
-        first, second = np.empty(batch, np.int64), np.empty(batch, np.int64)
-        for pair in range(batch):
-            rows = groups.draw(int(held[i]), generator)
-            first[pair], second[pair] = rows[generator.integers(len(rows), size=2)]
+    generator = np.random.default_rng(seed)
+    fitted, tested = _two_groups(factors, generator)
+    features, held = np.empty((train + test, codes.shape[1])), generator.integers(factors.shape[1], size=train + test)
+    for i, factor in enumerate(held):
+        first, second = (fitted if i < train else tested).pairs(factor, batch, generator)
         features[i] = np.abs(codes[first] - codes[second]).mean(0)
     if factors.shape[1] < 2:
         return np.ones(test, dtype=bool)
@@ -65,8 +88,9 @@ def factor_vae_score(
     """Whether the code that varies least predicts which factor was held still, for `test` batches: (test,) bool.
 
     Each batch shares one factor's value; its vote is the code with the least variance relative to that over all samples
-    (codes with an sd below 0.05 of the largest are left out); each code predicts the factor of most of its `train`
-    votes. Source: Kim & Mnih 2018, arXiv:1802.05983; the pruning after Locatello et al. 2019, arXiv:1811.12359.
+    (codes with a standard deviation below 0.05 are left out); each code predicts the factor of most of its `train`
+    votes, which are of one half of the samples, the tests of the other: a code's votes in a small group are alike by
+    chance. Source: Kim & Mnih 2018, arXiv:1802.05983; the pruning after Locatello et al. 2019, arXiv:1811.12359.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (1000, 3))
     >>> float(factor_vae_score(factors.astype(float), factors).mean())
@@ -74,16 +98,15 @@ def factor_vae_score(
     """
     codes, factors = checked(codes, factors)
     sd = codes.std(0)
-    kept = np.flatnonzero(sd > 0.05 * sd.max()) if sd.max() > 0 else np.arange(0)
+    kept = np.flatnonzero(sd >= PRUNED)
     if len(kept) == 0:
         return np.zeros(test, dtype=bool)
     codes = codes[:, kept] / sd[kept]
-    groups, generator = Groups(factors), np.random.default_rng(seed)
-    votes, held = np.empty(train + test, dtype=np.int64), np.empty(train + test, dtype=np.int64)
-    for i in range(train + test):
-        held[i] = generator.integers(factors.shape[1])
-        rows = groups.draw(int(held[i]), generator)
-        rows = generator.choice(rows, min(batch, len(rows)), replace=False)
+    generator = np.random.default_rng(seed)
+    voting, tested = _two_groups(factors, generator)
+    votes, held = np.empty(train + test, dtype=np.int64), generator.integers(factors.shape[1], size=train + test)
+    for i, factor in enumerate(held):
+        rows = (voting if i < train else tested).draw(factor, batch, generator)
         votes[i] = int(codes[rows].var(0, ddof=1).argmin())
     table = np.zeros((codes.shape[1], factors.shape[1]))
     np.add.at(table, (votes[:train], held[:train]), 1)

@@ -19,6 +19,8 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric, refused, refus
 BLOCK = 1 << 22
 """Numbers held at once, (samples × components × dimensions)."""
 NATS = "nats"
+NEAR = 1.0
+"""Nats below log n from which the number of examples decides what is measured."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,13 @@ def mixture_of(subject: Subject) -> tuple[AggregatePosterior, Distribution]:
 
 MEANINGS: dict[str, tuple[str, bool | None]] = {
     "mutual_information": ("index-code mutual information I_q(n; z) over the examples; at most log n", None),
-    "mutual_information_upper": ("upper bound on I_q(x; z) of the population, by leaving each example out", None),
-    "total_correlation": ("KL of the aggregate posterior from the product of its marginals", None),
+    "mutual_information_upper": (
+        "upper bound on I_q(x; z) of the population: leaving each example out, or the KL",
+        None,
+    ),
+    "total_correlation": ("upper bound on the KL of the population's q(z) from the product of its marginals", None),
     "dimension_wise_kl": ("sum over dimensions of the KL of q(z_j) from p(z_j)", None),
-    "marginal_kl": ("KL of the aggregate posterior from the prior", False),
+    "marginal_kl": ("upper bound on the KL of the population's aggregate posterior from the prior", False),
 }
 
 
@@ -168,14 +173,25 @@ def kl_decomposition(subject: Subject) -> dict[str, Result]:
     torch.manual_seed(subject.seed)  # whatever the traces above have drawn
     pieces = decompose(mixture, p, samples, subject.progress_of("kl_decomposition"))
     facts: dict[str, Any] = {"samples": samples}
+    information = _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts)
+    # the KL is information + KL of q(z): the population's information is at most either of these
+    kl, left_out = (_result(x, pieces, n, **facts) for x in (pieces.index_code + pieces.marginal_kl, pieces.left_out))
+    upper = min(left_out, kl, key=lambda result: result.value if result.value is not None else math.inf)
+    assert information.value is not None and upper.value is not None and kl.value is not None
+    least = max(0.0, kl.value - upper.value)
+    if information.value > math.log(n) - NEAR:
+        facts["limited_by_log_n"] = (
+            f"the information is within {NEAR:g} nat of its ceiling, the log of the number of examples "
+            f"({math.log(n):.2f}): this bound would fall with more examples"
+        )
+    wise = None if pieces.dimension_wise is None else _result(pieces.dimension_wise, pieces, n, samples=samples)
+    lower = None if wise is None or wise.value is None else max(0.0, least - wise.value)
     return {
-        "mutual_information": _result(pieces.index_code, pieces, n, ceiling=math.log(n), **facts),
-        "mutual_information_upper": _result(pieces.left_out, pieces, n, **facts),
-        "total_correlation": _result(pieces.total_correlation, pieces, n, **facts),
-        "dimension_wise_kl": refused("the prior does not factorise over dimensions", NATS)
-        if pieces.dimension_wise is None
-        else _result(pieces.dimension_wise, pieces, n, **facts),
-        "marginal_kl": _result(pieces.marginal_kl, pieces, n, **facts),
+        "mutual_information": information,
+        "mutual_information_upper": upper,
+        "total_correlation": _result(pieces.total_correlation, pieces, n, lower=lower, **facts),
+        "dimension_wise_kl": wise or refused("the prior does not factorise over dimensions", NATS),
+        "marginal_kl": _result(pieces.marginal_kl, pieces, n, lower=least, **facts),
     }
 
 

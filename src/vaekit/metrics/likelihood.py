@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
         out = {"iw_bound": refused(estimate, NATS, k=subject.k)}
         bits = refused(estimate, "bits per dimension", k=subject.k)
     else:
-        facts = {"ess": float(estimate.ess.mean()), "mc_stderr": noise_of_mean(estimate.noise)}
+        facts = noise_facts(estimate.ess, estimate.noise) | shape_facts(estimate.pareto_k)
         out = {"iw_bound": mean_of(estimate.values, NATS, k=subject.k, measure=estimate.measure, **facts)}
         bits = bits_per_dim(estimate.values, subject.info, estimate.measure, k=subject.k)
     return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
@@ -100,11 +100,34 @@ def importance_bounds(subject: Subject) -> bounds.Estimate | str:
     reason = subject.agreed(reason)
     if reason is not None:
         return reason
-    values, sizes = (subject.join_pieces([getattr(part, name) for part in parts]) for name in ("values", "ess"))
+    names = ("values", "ess", "pareto_k")
+    values, sizes, shapes = (subject.join_pieces([getattr(part, name) for part in parts]) for name in names)
     last = parts[-1] if parts else None
     facts = subject.agreed(None if last is None else f"{last.estimator}\n{last.k}\n{last.measure}") or ""
     estimator, k, measure = facts.split("\n")
-    return bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes)
+    return bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes, shapes)
+
+
+FEW = 30
+"""Effective samples below which the delta method's error is too small."""
+
+
+def noise_facts(ess: Tensor, noise: Tensor) -> dict[str, Any]:
+    """Return the mean effective number of weights and the Monte-Carlo error, with a warning where that is too small."""
+    facts: dict[str, Any] = {"ess": float(ess.mean()), "mc_stderr": noise_of_mean(noise)}
+    if facts["ess"] < FEW:
+        facts["mc_stderr_too_small"] = (
+            f"fewer than {FEW} effective samples: it leaves out the bias and most of the noise"
+        )
+    return facts
+
+
+def shape_facts(pareto_k: Tensor) -> dict[str, Any]:
+    """Return the mean k̂ of the examples' weights, and the share of examples where it is above 0.7."""
+    known = pareto_k[torch.isfinite(pareto_k)].double()
+    if not len(known):
+        return {}
+    return {"pareto_k": float(known.mean()), "pareto_k_above_0.7": float((known > 0.7).double().mean())}
 
 
 def noise_of_mean(noise: Tensor) -> float:

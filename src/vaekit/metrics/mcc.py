@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.metrics.base import Result, Subject, metric
+from vaekit.metrics.base import Result, Subject, metric, refuses
 
 RESAMPLES = 200
 
@@ -33,9 +33,10 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
     1.0
     """
     from scipy.optimize import linear_sum_assignment
+    from scipy.stats import rankdata
 
-    if rank:  # ties in order
-        sources, latents = (x.argsort(0).argsort(0) for x in (sources, latents))
+    if rank:  # equal values share their mean rank
+        sources, latents = (torch.from_numpy(np.asarray(rankdata(x.numpy(), axis=0))) for x in (sources, latents))
     table = correlations(sources, latents).abs()
     rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
     return round(float(table[rows, columns].sum()) / sources.shape[1], 12)
@@ -51,10 +52,11 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
     needs=("factors",),
     reference="Khemakhem et al. 2020, arXiv:1907.04809",
 )
+@refuses("mcc", "mcc_rank", unit="correlation")
 def mcc(subject: Subject) -> dict[str, Result]:
     """Mean correlation coefficient, with a bootstrap interval of 95%."""
     assert subject.factors is not None
-    sources, latents = subject.factors.double(), subject.features.double()
+    sources, latents = subject.factors.double(), subject.blind_features().double()
     picks = [torch.randint(len(sources), (len(sources),)) for _ in range(RESAMPLES)]
     out: dict[str, Result] = {}
     for name, rank in (("mcc", False), ("mcc_rank", True)):

@@ -66,7 +66,7 @@ def path_length(subject: Subject) -> dict[str, Result]:
 def _check(subject: Subject) -> None:
     """Raise a UserError unless the prior gives flat continuous latents that can be joined by a path."""
     if subject.model.offers(Model.sample_latent):
-        latents = list(subject.model.trace(*subject.first(1), hard=True).latents.values())
+        latents = list(subject.model.trace(*subject.some(1), hard=True).latents.values())
         z = latents[0].z
         if len(latents) == 1 and z is latents[0].code and z.dim() == 3 and z.dtype.is_floating_point:
             return

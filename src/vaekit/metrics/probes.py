@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vaekit.inference import batched, joined
-from vaekit.metrics.base import Result, Subject, metric, once, refused
+from vaekit.metrics.base import Result, Subject, metric, once, refused, refuses
 from vaekit.metrics.distances import nearest
 from vaekit.metrics.factor_scores import regression, standardised
-from vaekit.metrics.uncertainty import bootstrap, share
+from vaekit.metrics.uncertainty import error_of_halves, halves, share
 from vaekit.models.base import Model
 
 MAX_EXAMPLES = 10_000
@@ -40,11 +40,13 @@ def train_features(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     needs=("labels", "train"),
     reference="Alain & Bengio 2017, arXiv:1610.01644",
 )
+@refuses("linear_probe", unit="accuracy")
 def linear_probe(subject: Subject) -> dict[str, Result]:
     """Accuracy of a logistic regression from standardised posterior means to labels."""
     assert subject.y is not None
+    test = subject.blind_features().numpy()
     train, labels = train_features(subject)
-    guess = regression(standardised(train, train), labels, 500).predict(standardised(subject.features.numpy(), train))
+    guess = regression(standardised(train, train), labels, 500).predict(standardised(test, train))
     return {"linear_probe": share(guess == subject.y.numpy(), "accuracy", train_n=len(train))}
 
 
@@ -54,14 +56,16 @@ def linear_probe(subject: Subject) -> dict[str, Result]:
     gives={"knn_accuracy": ("test accuracy of the ten nearest training examples' vote, by posterior means", True)},
     needs=("labels", "train"),
 )
+@refuses("knn_accuracy", unit="accuracy")
 def knn_accuracy(subject: Subject) -> dict[str, Result]:
     """Accuracy of a vote among the ten nearest training examples in the space of posterior means."""
     from sklearn.neighbors import KNeighborsClassifier
 
     assert subject.y is not None
+    test = subject.blind_features().numpy()
     train, labels = train_features(subject)
     k = min(10, len(train))
-    guess = KNeighborsClassifier(n_neighbors=k).fit(train, labels).predict(subject.features.numpy())
+    guess = KNeighborsClassifier(n_neighbors=k).fit(train, labels).predict(test)
     return {"knn_accuracy": share(guess == subject.y.numpy(), "accuracy", neighbours=k, train_n=len(train))}
 
 
@@ -91,6 +95,7 @@ def matched_accuracy(clusters: np.ndarray, labels: np.ndarray) -> float:
     needs=("labels",),
     reference="Hubert & Arabie 1985; Xie et al. 2016, arXiv:1511.06335",
 )
+@refuses("cluster_nmi", "cluster_ari", "cluster_accuracy", unit="of 1")
 def clustering(subject: Subject) -> dict[str, Result]:
     """Agreement of k-means clusters of the posterior means, as many as there are classes, with the labels."""
     from sklearn.cluster import KMeans
@@ -100,13 +105,17 @@ def clustering(subject: Subject) -> dict[str, Result]:
     labels = subject.y.numpy()
     count = len(np.unique(labels))
     tries: Any = 10
-    clusters = np.asarray(KMeans(count, n_init=tries, random_state=subject.seed).fit(subject.features.numpy()).labels_)
+    features = subject.blind_features().numpy()
 
     def scores(rows: np.ndarray) -> list[float]:
-        a, b = clusters[rows], labels[rows]
+        fitted: Any = KMeans(count, n_init=tries, random_state=subject.seed).fit(features[rows])
+        a, b = fitted.labels_, labels[rows]
         return [float(normalized_mutual_info_score(b, a)), float(adjusted_rand_score(b, a)), matched_accuracy(a, b)]
 
-    values, errors = scores(np.arange(len(labels))), bootstrap(scores, len(labels), seed=subject.seed)
+    values = scores(np.arange(len(labels)))
+    errors = [None] * 3
+    if len(labels) >= 2 * count:  # the clusters of each half are its own
+        errors = error_of_halves(halves(scores, len(labels), times=10, seed=subject.seed))
     units = {"cluster_nmi": "of 1", "cluster_ari": "of 1", "cluster_accuracy": "accuracy"}
     return {
         name: Result(value, unit, len(labels), stderr, facts={"clusters": count})

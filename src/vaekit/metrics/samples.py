@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from vaekit.metrics import distances
-from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
+from vaekit.metrics.base import Result, Subject, metric, once, refused, refuses
 from vaekit.metrics.features import extractor
-from vaekit.metrics.uncertainty import bootstrap, folds, over_folds, share
+from vaekit.metrics.uncertainty import bootstrap, dependent_share, error_of_halves, folds, halves, over_folds
 
 MAX_EXAMPLES = 10_000
 """Samples drawn, at most, and test examples compared with them."""
@@ -39,34 +39,12 @@ def compared(subject: Subject) -> Compared:
     n = min(len(subject.x), MAX_EXAMPLES)
     draw = subject.info.kind == "binary"
     fakes = subject.show(subject.samples(n, draw=draw))
-    real, real_logits = extract(subject.show(subject.x[:n]), progress=subject.progress_of("features of test examples"))
+    real, real_logits = extract(
+        subject.show(subject.x[subject.some_rows(n)]), progress=subject.progress_of("features of test examples")
+    )
     fake, fake_logits = extract(fakes, progress=subject.progress_of("features of samples"))
     kind = "draws from p(x|z)" if draw else "means of p(x|z)"
     return Compared(real, fake, real_logits, fake_logits, {"features": extract.name, "samples": kind, **extract.facts})
-
-
-@metric(
-    "fid",
-    group="samples",
-    gives={"fid": ("Fréchet distance between features of test examples and of as many samples", False)},
-    needs=("images",),
-    reference="Heusel et al. 2017, arXiv:1706.08500",
-)
-@refuses("fid", unit="squared feature units")
-def fid(subject: Subject) -> dict[str, Result]:
-    """Fréchet distance between Gaussians fitted to features of test examples and samples."""
-    features = compared(subject)
-    n, width = features.real.shape
-    # resampling costs a decomposition each time: few where features are many
-    times = 20 if width <= 256 else 4
-
-    def resampled(rows: np.ndarray) -> float:
-        return distances.fid(features.real[rows], features.fake[rows[::-1].copy()])
-
-    # between two halves of the real examples: what a perfect model would score at half of n
-    floor = distances.fid(*(features.real[half] for half in folds(n, 2))) if n >= 4 else None
-    value, stderr = distances.fid(features.real, features.fake), bootstrap(resampled, n, times=times, seed=subject.seed)
-    return {"fid": Result(value, "squared feature units", n, stderr, facts={**features.facts, "floor": floor})}
 
 
 @metric(
@@ -81,10 +59,54 @@ def kid(subject: Subject) -> dict[str, Result]:
     """Kernel distance with a cubic kernel, averaged over disjoint seeded parts of at most 1,000."""
     features = compared(subject)
     n = len(features.real)
-    count = max(1, min(n // 20, max(10, -(-n // 1000))))
-    parts = folds(n, count, subject.seed)
-    value, stderr = over_folds([distances.kid(features.real[i], features.fake[i]) for i in parts])
-    return {"kid": Result(value, "squared MMD", n, stderr, facts={**features.facts, "subsets": count})}
+    parts = folds(n, -(-n // 1000), subject.seed)
+    value = float(np.mean([distances.kid(features.real[part], features.fake[part]) for part in parts]))
+    stderr = None
+    if n >= 3 * len(parts):
+        errors = [distances.kid_error(features.real[part], features.fake[part]) for part in parts]
+        stderr = float(np.linalg.norm(errors)) / len(parts)
+    return {"kid": Result(value, "squared MMD", n, stderr, facts={**features.facts, "subsets": len(parts)})}
+
+
+@metric(
+    "fid",
+    group="samples",
+    gives={
+        "fid": (
+            "Fréchet distance between features of test examples and of as many samples, biased upward by 1/n",
+            False,
+        ),
+        "fid_extrapolated": ("the same extrapolated to an infinite number of either", False),
+    },
+    needs=("images",),
+    reference="Heusel et al. 2017, arXiv:1706.08500; Chong & Forsyth 2020, arXiv:1911.07023 (extrapolation)",
+)
+@refuses("fid", "fid_extrapolated", unit="squared feature units")
+def fid(subject: Subject) -> dict[str, Result]:
+    """Fréchet distance between Gaussians fitted to features of test examples and samples."""
+    features = compared(subject)
+    n, width = features.real.shape
+    value, unit, facts = distances.fid(features.real, features.fake), "squared feature units", dict(features.facts)
+    if n < 8:
+        return {"fid": Result(value, unit, n, facts=facts), "fid_extrapolated": refused("fewer than 8 examples", unit)}
+
+    def part(rows: np.ndarray) -> list[float]:
+        """Return FID of some rows, and the mean of its two halves'."""
+        two = [distances.fid(features.real[half], features.fake[half]) for half in np.array_split(rows, 2)]
+        return [distances.fid(features.real[rows], features.fake[rows]), float(np.mean(two))]
+
+    # each costs a decomposition: few where features are many
+    half = halves(part, n, times=10 if width <= 256 else 2, seed=subject.seed)
+    stderr, _ = error_of_halves(half)
+    # between two halves of the real examples: what a perfect model would score at half of n
+    facts["floor"] = distances.fid(*(features.real[rows] for rows in folds(n, 2)))
+    # the bias falls as 1/n, so twice the value at n less that at n/2 is without its first order
+    extrapolated = 2 * value - float(half[..., 0].mean())
+    error = error_of_halves(2 * half[..., 0] - half[..., 1])
+    return {
+        "fid": Result(value, unit, n, stderr, facts=facts),
+        "fid_extrapolated": Result(extrapolated, unit, n, error, facts=dict(features.facts)),
+    }
 
 
 @metric(
@@ -126,8 +148,28 @@ def inception_score(subject: Subject) -> dict[str, Result]:
 def precision_recall(subject: Subject) -> dict[str, Result]:
     """Improved precision and recall, k = 3."""
     features = compared(subject)
-    precise, recalled = distances.precision_recall(features.real, features.fake, k=3)
-    return {name: share(hits, k=3, **features.facts) for name, hits in (("precision", precise), ("recall", recalled))}
+
+    def both(real: Tensor, fake: Tensor) -> list[float]:
+        return [float(hits.double().mean()) for hits in distances.precision_recall(real, fake, k=3)]
+
+    return _shares(features, both, ("precision", "recall"), k=3)
+
+
+def _shares(
+    features: Compared, both: Callable[[Tensor, Tensor], list[float]], names: tuple[str, str], k: int
+) -> dict[str, Result]:
+    """Return two statistics of neighbourhoods; points share neighbours, so the errors are of halves of both sets."""
+    n = len(features.real)
+    values, facts = both(features.real, features.fake), {"k": k, **features.facts}
+    errors = [None, None]
+    if n // 2 > k:
+        errors = error_of_halves(halves(lambda rows: both(features.real[rows], features.fake[rows]), n, times=20))
+    return {
+        name: Result(value, "share", n, error, facts=facts)
+        if error is None or name == "density"
+        else dependent_share(value, error, n, **facts)
+        for name, value, error in zip(names, values, errors)
+    }
 
 
 @metric(
@@ -144,6 +186,8 @@ def precision_recall(subject: Subject) -> dict[str, Result]:
 def density_coverage(subject: Subject) -> dict[str, Result]:
     """Density and coverage, k = 5."""
     features = compared(subject)
-    density, covered = distances.density_coverage(features.real, features.fake, k=5)
-    facts = {**features.facts, "k": 5}
-    return {"density": mean_of(density, "share", **facts), "coverage": share(covered, **facts)}
+
+    def both(real: Tensor, fake: Tensor) -> list[float]:
+        return [float(part.double().mean()) for part in distances.density_coverage(real, fake, k=5)]
+
+    return _shares(features, both, ("density", "coverage"), k=5)

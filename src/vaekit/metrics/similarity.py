@@ -64,7 +64,7 @@ def ssim(a: Tensor, b: Tensor, span: float = 1.0) -> Tensor:
 
 
 def smallest_for_scales(scales: int = len(WEIGHTS)) -> int:
-    """Return the shortest side that five halvings leave room for the window in: 161."""
+    """Return the shortest side that four halvings leave room for the window in: 161."""
     return (WINDOW - 1) * 2 ** (scales - 1) + 1
 
 
@@ -72,7 +72,8 @@ def ms_ssim(a: Tensor, b: Tensor, span: float = 1.0, weights: Sequence[float] = 
     """Structural similarity over five scales of images (B, C, H, W): (B,).
 
     ssim_5^w₅ Π_(i<5) cs_i^w_i, cs being contrast and structure without the means, each scale a 2 × 2 average of the one
-    before; negative parts count as 0. Source: Wang, Simoncelli & Bovik 2003, "Multiscale structural similarity".
+    before (of an odd side, the last row or column by itself); negative parts count as 0.
+    Source: Wang, Simoncelli & Bovik 2003, "Multiscale structural similarity".
 
     Raises:
         UserError: a side is shorter than 161 pixels, so that the window would not fit in the coarsest scale.
@@ -89,7 +90,7 @@ def ms_ssim(a: Tensor, b: Tensor, span: float = 1.0, weights: Sequence[float] = 
         last = i == len(weights) - 1
         out = out * (whole if last else structure).clamp(min=0) ** weight
         if not last:
-            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+            a, b = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (a, b))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Standard errors and intervals: of shares, by the bootstrap, over folds."""
+"""Standard errors and intervals: of shares, by the bootstrap, by halves, over folds."""
 
 from __future__ import annotations
 
@@ -46,6 +46,46 @@ def bootstrap(statistic: Callable[[np.ndarray], Any], n: int, *, times: int = 50
     """
     generator = np.random.default_rng(seed)
     return np.std([statistic(generator.integers(0, n, n)) for _ in range(times)], axis=0, ddof=1).tolist()
+
+
+def halves(statistic: Callable[[np.ndarray], Any], n: int, *, times: int = 10, seed: int = 0) -> np.ndarray:
+    """Return a statistic of `times` random halves of range(n) and of each one's complement, (times, 2, ...).
+
+    For statistics that duplicates would change (neighbours, pairs, fits tested on other rows), where the bootstrap,
+    which repeats rows, is of no use.
+    """
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(n) for _ in range(times)]
+    return np.array([[statistic(order[: n // 2]), statistic(order[n // 2 :])] for order in orders], dtype=float)
+
+
+def error_of_halves(values: np.ndarray) -> Any:
+    """Return the standard error of a statistic of all rows from `halves`: √ of the mean of (a − b)²/4.
+
+    With a variance in proportion to 1/n, the two halves' difference has four times that of all rows.
+    Source: McCarthy 1969, Rev. Int. Stat. Inst. 37 (balanced half-samples).
+
+    >>> x = np.random.default_rng(0).normal(size=400)
+    >>> round(error_of_halves(halves(lambda rows: x[rows].mean(), 400, times=100)), 2)
+    0.05
+    """
+    return np.sqrt(np.mean((values[:, 0] - values[:, 1]) ** 2 / 4, axis=0)).tolist()
+
+
+def dependent_share(value: float, stderr: float, n: int, unit: str = "share", **facts: Any) -> Result:
+    """Return a share of n examples that are not independent, whose standard error is known otherwise.
+
+    The interval is Wilson's, of as many independent examples as would have that error: p (1 − p) / stderr².
+
+    >>> [round(end, 2) for end in dependent_share(0.5, 0.1, 100).interval or ()]
+    [0.32, 0.68]
+    """
+    z2 = 1.959964**2
+    size = min(float(n), value * (1 - value) / stderr**2) if stderr > 0 else float(n)
+    size = max(size, 1.0)
+    middle, half = value + z2 / (2 * size), math.sqrt(z2 * (value * (1 - value) / size + z2 / (4 * size**2)))
+    low, high = ((middle + sign * half) / (1 + z2 / size) for sign in (-1, 1))
+    return Result(value, unit, n, stderr or None, (max(0.0, low), min(1.0, high)), facts)
 
 
 def folds(n: int, count: int, seed: int = 0) -> list[np.ndarray]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.conditional import Likelihood, Posterior, Prior
+from vaekit.conditional import Likelihood, OwnLikelihood, OwnPosterior, OwnPrior, Posterior, Prior
 from vaekit.distributions.base import tempered
 from vaekit.errors import UserError
 from vaekit.models.base import Model, point, shown
+from vaekit.nets.base import size
+from vaekit.nets.own import Own
 from vaekit.trace import Latent, Trace
 
 
 class VAE(Model):
     """p(x, z) = p(z) p(x|z), with q(z|x). A part with a label in its context makes the model conditional on y.
+
+    A part may also be any module that returns a torch distribution: posterior(x), likelihood(z), prior().
 
     Source: Kingma & Welling 2014, arXiv:1312.6114; conditional: Sohn et al. 2015.
 
@@ -35,8 +40,11 @@ class VAE(Model):
 
     bf16_measured = ("mlp", "conv")
 
-    def __init__(self, posterior: Posterior, prior: Prior, likelihood: Likelihood) -> None:
+    def __init__(
+        self, posterior: Posterior | nn.Module, prior: Prior | nn.Module, likelihood: Likelihood | nn.Module
+    ) -> None:
         super().__init__()
+        posterior, prior, likelihood = together(posterior, prior, likelihood)
         if posterior.space != prior.space:
             raise UserError(
                 f"the posterior {type(posterior).__name__} has {posterior.space} and the prior {type(prior).__name__} "
@@ -46,6 +54,7 @@ class VAE(Model):
         self.prior = prior
         self.likelihood = likelihood
         self.takes_label = any(part.takes_label for part in (posterior, prior, likelihood))
+        self._met_data = False
 
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
@@ -57,7 +66,19 @@ class VAE(Model):
         draw = self.posterior.draw(q, k, hard)
         p = self.prior_of(y) if prior is None else prior
         latent = Latent(q if draw.q is None else draw.q, p, draw.z, draw.code, draw.log_q)
-        return Trace(x, y, {"z": latent}, self.decode(draw.z, y), costs=draw.costs)
+        px = self.decode(draw.z, y)
+        if not self._met_data:
+            self._meet(px, x)
+        return Trace(x, y, {"z": latent}, px, costs=draw.costs)
+
+    def _meet(self, px: Distribution, x: Any) -> None:
+        """Check once that p(x|z) is of examples as they are: shapes that broadcast would give a wrong number."""
+        if isinstance(x, Tensor) and x.dtype.is_floating_point and tuple(px.event_shape) != tuple(x.shape[1:]):
+            raise UserError(
+                f"p(x|z) is of examples of shape {tuple(px.event_shape)}, and the data's are of {tuple(x.shape[1:])}; "
+                "have the decoder give that shape, or flatten the data"
+            )
+        self._met_data = True
 
     def prior_of(self, y: Tensor | None = None) -> Distribution:
         """Return p(z), or p(z|y) where the prior is conditional."""
@@ -116,3 +137,33 @@ class VAE(Model):
         if y is None:
             raise ValueError("this model is conditioned on a label: pass y")
         return (y,)
+
+
+def together(posterior: Any, prior: Any, likelihood: Any) -> tuple[Posterior, Prior, Likelihood]:
+    """Return the three parts, modules that return distributions among them, their latents being of one shape."""
+    prior = prior if isinstance(prior, Prior) else OwnPrior(prior)
+    latent = latent_of(prior)
+    if not isinstance(posterior, Posterior):
+        posterior = OwnPosterior(posterior, latent)
+    elif latent and posterior.net is not None:
+        if isinstance(posterior.net, Own):
+            posterior.net.expect(latent)
+        if tuple(posterior.latent_shape) != latent:
+            raise UserError(
+                f"the posterior has latents of shape {tuple(posterior.latent_shape)} and the prior {latent}; "
+                "give them one shape"
+            )
+    if not isinstance(likelihood, Likelihood):
+        likelihood = OwnLikelihood(likelihood, latent)
+    net = likelihood.net
+    if net is not None and net.in_shape is not None and latent and size(net.in_shape) != size(latent):
+        raise UserError(f"the decoder takes latents of shape {net.in_shape} and the prior's are {latent}")
+    return posterior, prior, likelihood
+
+
+@torch.no_grad()
+def latent_of(prior: Prior) -> tuple[int, ...]:
+    """Return the shape of one latent as the prior has it, () where codes and what the decoder takes differ."""
+    if prior.shares_posterior or prior.space != Prior.space:
+        return ()
+    return tuple(prior.net.out_shape if prior.net is not None else prior().event_shape)

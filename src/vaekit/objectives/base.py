@@ -11,6 +11,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from vaekit import distributed
+from vaekit.errors import UserError
 from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
@@ -38,6 +39,42 @@ class Term(nn.Module):
         raise TypeError(f"{type(self).__name__} defines no value")
 
 
+class _Plain(Term):
+    """A term that is a plain function of the trace, as `term` and `Objective` make it."""
+
+    def __init__(
+        self, function: Callable[[Trace], Tensor], weight: Schedule | float | str = 1.0, name: str = "", k: int = 1
+    ) -> None:
+        super().__init__(weight)
+        self.function, self.k = function, k
+        self.name = name or getattr(function, "__name__", type(function).__name__).strip("<>")
+
+    def forward(self, trace: Trace) -> Tensor:
+        """Return the function's value, averaged over samples if it gives (K, B)."""
+        value = self.function(trace)
+        if not isinstance(value, Tensor):
+            raise UserError(f"the term '{self.name}' gives a {type(value).__name__}; return a tensor, (B,) or a scalar")
+        if value.dim() > 2 or (value.dim() and value.shape[-1] != len(trace.x)):
+            raise UserError(
+                f"the term '{self.name}' gives a tensor of shape {tuple(value.shape)} for {len(trace.x)} examples; "
+                "return (B,), one value an example, or a scalar"
+            )
+        return mean_over_samples(value)
+
+
+def term(function: Callable[[Trace], Tensor], weight: Schedule | float | str = 1.0, name: str = "", k: int = 1) -> Term:
+    """Return a plain function of a trace as a term: its value is (B,) or a scalar, nats an example, to be minimised.
+
+    `weight` is a number or a schedule ("linear 0 1 10%"); `k` says how many posterior samples the trace is to have.
+
+    >>> from vaekit.objectives.elbo import Rate, Reconstruction
+    >>> small = term(lambda trace: trace.latents["z"].z.square().sum(-1), weight=0.1, name="small")
+    >>> [one.name for one in Objective(Reconstruction(), Rate(), small).each()]
+    ['reconstruction', 'rate', 'small']
+    """
+    return _Plain(function, weight, name, k)
+
+
 @dataclass(frozen=True)
 class Loss:
     """One player's loss: the weighted total to minimise, and each term's unweighted value, all scalars."""
@@ -50,16 +87,20 @@ class Objective(nn.Module):
     """A sum of terms for each player. Calling it with a trace gives {player: Loss}.
 
     `players` are the networks of players other than the model (critics, discriminators), by name; terms hold
-    references to them too, and their parameters belong to that player alone.
+    references to them too, and their parameters belong to that player alone. A plain function of the trace is a term
+    as well (`term` gives it a weight and a name).
 
     >>> from vaekit.objectives.elbo import Rate, Reconstruction
     >>> Objective(Reconstruction(), Rate(beta="linear 0 1 10%")).player_names
     ['model']
     """
 
-    def __init__(self, *terms: Term, players: Mapping[str, nn.Module] | None = None) -> None:
+    def __init__(
+        self, *given: Term | Callable[[Trace], Tensor], players: Mapping[str, nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.players = nn.ModuleDict(dict(players or {}))
+        terms = [one if isinstance(one, Term) else _Plain(one) for one in given]
         self.terms = nn.ModuleList(terms)
         self.k = max(term.k for term in terms)
         names = [term.name for term in terms]

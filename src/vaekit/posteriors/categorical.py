@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import one_hot
 
 from vaekit.distributions.categorical import OneHot
 from vaekit.distributions.relaxed import RelaxedOneHot
 from vaekit.errors import UserError
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
 from vaekit.schedules import Annealed, ScheduleSetting
 
@@ -43,11 +43,12 @@ class CategoricalPosterior(Posterior):
 
     def __init__(
         self,
-        net: Net,
+        net: nn.Module,
         classes: PositiveInt = 10,
         temperature: ScheduleSetting = "linear 1 0.3 80%",
         straight_through: bool = False,
     ) -> None:
+        net = adapted(net, self, classes)
         super().__init__(net, params=classes)
         self.latent_shape = (*net.out_shape, classes)
         self.temperature = Annealed(temperature)

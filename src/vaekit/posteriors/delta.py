@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.distributions.point import PointMass
-from vaekit.nets.base import Net
 from vaekit.posteriors.base import POSTERIORS, Posterior
 
 
@@ -18,7 +17,7 @@ class Delta(Posterior):
     torch.Size([3, 20])
     """
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__(net, params=1)
 
     def family(self, params: Tensor) -> PointMass:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vaekit.distributions.flow import Flow, Planar, autoregressive, coupling
 from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 from vaekit.posteriors.base import POSTERIORS, Posterior
 
 CONTEXT = 2
@@ -35,7 +35,10 @@ class FlowPosterior(Posterior):
     (torch.Size([5, 3, 20]), torch.Size([5, 3]))
     """
 
-    def __init__(self, net: Net, flow: Literal["planar", "iaf", "nsf"] = "iaf", transforms: PositiveInt = 4) -> None:
+    def __init__(
+        self, net: nn.Module, flow: Literal["planar", "iaf", "nsf"] = "iaf", transforms: PositiveInt = 4
+    ) -> None:
+        net = adapted(net, self)
         if len(net.out_shape) != 1:
             raise ValueError(f"a flow needs a flat latent, not one of shape {net.out_shape}")
         (size,) = net.out_shape

@@ -16,8 +16,9 @@ from vaekit import distributed
 from vaekit.conditional import apply_net
 from vaekit.distributions.codes import Quantised, code_space
 from vaekit.errors import UserError
-from vaekit.nets.base import Net, Widths
+from vaekit.nets.base import Widths
 from vaekit.nets.mlp import mlp
+from vaekit.nets.own import adapted
 from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
 
 CHUNK = 1 << 24
@@ -36,7 +37,8 @@ class CodePosterior(Posterior):
 
     usage: Tensor
 
-    def __init__(self, net: Net, codes: int, quantisers: int, decay: float) -> None:
+    def __init__(self, net: nn.Module, codes: int, quantisers: int, decay: float) -> None:
+        net = adapted(net, self)
         super().__init__(net, params=1)
         if not 0 < decay < 1:
             raise UserError(f"model.decay={decay}: the decay of moving averages lies between 0 and 1")
@@ -179,13 +181,14 @@ class VectorQuantised(CodePosterior):
 
     def __init__(
         self,
-        net: Net,
+        net: nn.Module,
         codes: PositiveInt = 256,
         update: Literal["ema", "loss"] = "ema",
         decay: float = 0.99,
         quantisers: PositiveInt = 1,
         revive: NonNegativeFloat = 0.1,
     ) -> None:
+        net = adapted(net, self)
         super().__init__(net, codes, quantisers, decay)
         self.update, self.revive = update, revive
         start = torch.randn(quantisers, codes, net.out_shape[0]) / math.sqrt(net.out_shape[0])
@@ -325,7 +328,8 @@ class FiniteScalar(CodePosterior):
     steps: Tensor
     radix: Tensor
 
-    def __init__(self, net: Net, levels: Widths | None = None, decay: float = 0.99) -> None:
+    def __init__(self, net: nn.Module, levels: Widths | None = None, decay: float = 0.99) -> None:
+        net = adapted(net, self)
         levels = (8,) * net.out_shape[0] if levels is None else tuple(levels)
         if len(levels) != net.out_shape[0] or min(levels) < 2:
             raise UserError(f"model.levels={list(levels)}: give {net.out_shape[0]} numbers of at least 2")

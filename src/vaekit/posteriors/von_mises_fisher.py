@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import normalize
 
 from vaekit.distributions.normal import bounded_log_scale
 from vaekit.distributions.von_mises_fisher import VonMisesFisherFamily
-from vaekit.nets.base import Net
+from vaekit.nets.own import adapted
 from vaekit.posteriors.base import POSTERIORS, Posterior
 
 
@@ -26,7 +26,8 @@ class VonMisesFisher(Posterior):
 
     space = "unit vectors"
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        net = adapted(net, self, 2)
         if len(net.out_shape) != 1 or net.out_shape[0] < 2:
             raise ValueError(f"directions need a flat latent of at least 2 dimensions, not {net.out_shape}")
         super().__init__(net, params=2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit.conditional import label_vectors
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily, bounded_log_scale
-from vaekit.nets.base import Net
 from vaekit.nets.mlp import Shape, as_shape
+from vaekit.nets.own import adapted
 from vaekit.priors.base import PRIORS, Prior
 
 
@@ -45,7 +45,8 @@ class ConditionalNormal(Prior):
     torch.Size([3])
     """
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        net = adapted(net, self, 2)
         super().__init__(net, params=2)
         self.event_dims = len(net.out_shape)
 

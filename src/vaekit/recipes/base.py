@@ -9,6 +9,7 @@ from typing import Any, Generic, get_type_hints
 
 from pydantic import Field, create_model
 
+from vaekit.conditional import Wants
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES
 from vaekit.models.base import Model
@@ -51,8 +52,9 @@ class Built:
 class Recipe(Generic[M, L]):
     """A variant: its name, its settings with their defaults, and how it is put together.
 
-    `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `on_tables` names
-    the recipe that is trained in its place on a table.
+    `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
+    which data its likelihood is of, where the settings do not name it. `on_tables` names the recipe that is trained in
+    its place on a table.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Recipe(Generic[M, L]):
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_labels: bool = False
     takes: str = "array"
+    wants: Wants | None = None
     on_tables: str | None = None
 
     @cached_property
@@ -114,7 +117,7 @@ def recipe(
 
     def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        made = Recipe(name, build, defaults, needs_labels, takes, on_tables)
+        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables)
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.conditional import Wants
 from vaekit.data import load as load_data
+from vaekit.data.as_is import as_they_are
 from vaekit.data.audio.modality import Audio
 from vaekit.data.conditions import Conditions
 from vaekit.data.dataset import DataSet, Split
@@ -31,11 +33,17 @@ from vaekit.metrics.base import Subject
 from vaekit.models.base import Model, point
 from vaekit.models.graph import GraphVAE
 from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION
+from vaekit.runs.folder import EVALUATION, LOG
+from vaekit.training.log import read
 
 TEST_SEED = 777
+ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no"}
+"""Settings by which data are read whole."""
+AS_IS = "as-is"
+"""In the record of a run's data: they are taken as they are, unprepared."""
 
 
 def describe_source(source: Any) -> str:
@@ -70,6 +78,8 @@ class RunBase:
         self.info = DataInfo.from_dict(record["data"]["info"])
         self.prepare = Prepare.from_dict(record["data"]["prepare"])
         self._data = data
+        self.kept: dict[str, Any] = {}
+        self.records: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         elbo = self.record.get("result", {}).get("elbo")
@@ -80,6 +90,11 @@ class RunBase:
     def recipe(self) -> str:
         """The recipe's name."""
         return self.record["recipe"]
+
+    @property
+    def recipe_part(self) -> Recipe:
+        """The recipe itself; that of a hand-made model stands for its parts."""
+        return own_recipe(self.model) if self.recipe == CUSTOM else RECIPES[self.recipe].part
 
     # -- device --------------------------------------------------------------------------------------------------------
 
@@ -101,9 +116,27 @@ class RunBase:
         if self._data is None:
             source = self.record["data"]["source"]
             if source == "memory":
-                raise UserError("this run was trained on arrays in memory; pass the data again")
-            self._data = load_like(RECIPES[self.recipe].part, self.settings, source)
+                raise UserError(
+                    "this run was trained on arrays in memory; pass the data again: run.evaluate(data=x), or "
+                    "vaekit.load(path, data=x) for all uses"
+                )
+            self._data = load_like(self.recipe_part, self.settings, source)
         return self._data
+
+    def give_data(self, source: Any) -> None:
+        """Take the run's data again, where it was trained on arrays in memory; a UserError if they are others."""
+        if self.record["data"].get(AS_IS):
+            data = as_they_are(source, self.settings.data, self.wants)
+        else:
+            data = load_like(self.recipe_part, self.settings, source)
+        mine, theirs = ({**info.to_dict(), "name": "", "source": ""} for info in (self.info, data.info))
+        differing = [key for key in mine if mine[key] != theirs.get(key)]
+        if differing:
+            raise UserError(
+                f"these are not the data of this run: their {differing[0]} is {theirs[differing[0]]}, the run's "
+                f"{mine[differing[0]]}; give the same data, or run.evaluate(data=…) for others"
+            )
+        self._data = data
 
     @cached_property
     def test(self) -> Split:
@@ -139,6 +172,13 @@ class RunBase:
 
     def prepared(self, source: Any) -> Split:
         """Load other data and prepare them as this run's; a shape that does not fit is a UserError."""
+        if self.record["data"].get(AS_IS):
+            other = as_they_are(source, self.settings.data.model_copy(update=ALL), self.wants).train
+            if tuple(other.x.shape[1:]) != tuple(self.info.shape):
+                raise UserError(
+                    f"the examples have shape {tuple(other.x.shape[1:])}; this run's model takes {self.info.shape}"
+                )
+            return other
         if not self.info.is_array and self.modality is not None:
             return self.modality.encode(source, self.info, self.settings.data)
         other = self._whole(source)
@@ -168,8 +208,13 @@ class RunBase:
 
     def _whole(self, source: Any) -> DataSet:
         """Return other data, none held out, as this run's likelihood wants them."""
-        settings = self.settings.data.model_copy(update={"valid": 0, "test": 0, "limit": None, "stream": "no"})
-        return load_data(source, settings, wants=LIKELIHOODS[self.settings.model.likelihood].part.wants)
+        return load_data(source, self.settings.data.model_copy(update=ALL), wants=self.wants)
+
+    @property
+    def wants(self) -> Wants:
+        """The kind of data that the likelihood is of."""
+        own = wants_of(self.model) if self.recipe == CUSTOM else None
+        return own or LIKELIHOODS[self.settings.model.likelihood].part.wants
 
     def _preparation(self, other: DataSet) -> Prepare:
         """Return how other data become what this run's were: their own scale of greys, this run's moments.
@@ -232,7 +277,8 @@ class RunBase:
         """Return what metrics are computed on: the test split, or the one given."""
         check_seed(seed)
         chosen = self.split(split)
-        chosen = chosen.first(limit) if limit else chosen
+        lost = self._data is None and self.record["data"]["source"] == "memory"
+        chosen = chosen.some(limit) if limit else chosen
 
         def train() -> tuple[Tensor, Tensor | None]:
             fixed = self.training()
@@ -245,7 +291,7 @@ class RunBase:
             chosen.y,
             k=k,
             seed=seed,
-            train=train,
+            train=None if lost else train,
             show=self.prepare.show,
             progress=progress or (lambda name, done, total: None),
             options=options or {},
@@ -254,7 +300,9 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        if self.path is None or not (self.path / EVALUATION).is_file():
+        if self.path is None:
+            return self.kept
+        if not (self.path / EVALUATION).is_file():
             return {}
         try:
             return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
@@ -283,6 +331,11 @@ class RunBase:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The records of training, in order; [] where none were kept."""
+        return self.records if self.path is None else read(self.path / LOG)
 
     # -- codes and back ------------------------------------------------------------------------------------------------
 

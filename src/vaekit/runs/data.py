@@ -15,6 +15,7 @@ from vaekit.data.tables.modality import is_table
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
+from vaekit.recipes.own import entry_of
 from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
 
@@ -25,10 +26,10 @@ def default_source(name: str) -> str:
     >>> default_source("vae")
     'digits'
     """
-    recipe = RECIPES[name].part
+    recipe = entry_of(name).part
     source = "digits" if recipe.takes == "array" else MODALITIES[recipe.takes].part.default
     if source is None:
-        raise UserError(f"the recipe '{name}' takes {recipe.takes} and has none of its own; give data")
+        raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
     return source
 
 
@@ -53,7 +54,7 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         return dataset, likelihood_name(settings.model, dataset.info)
     raw = read(source, settings.data)
     name = likelihood_name(settings.model, describe(raw, settings.data))
-    return prepare(raw, settings.data, LIKELIHOODS[name].part.wants), name
+    return prepare(raw, settings.data, recipe.wants or LIKELIHOODS[name].part.wants), name
 
 
 def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:

@@ -24,7 +24,6 @@ from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
 from vaekit.runs.latent import LatentRun
-from vaekit.training.log import read
 
 MAP_POINTS = 5000
 KL_EXAMPLES = 2000
@@ -73,8 +72,7 @@ def _examples(run: LatentRun, n: int) -> tuple[Any, Tensor | None]:
 
 def curves(run: LatentRun) -> Any:
     """Training curves."""
-    assert run.path is not None
-    records = read(run.path / files.LOG)
+    records = run.log
     return figures.curves(records) if records else None
 
 
@@ -189,7 +187,7 @@ def kl_layers(run: LatentRun) -> Any:
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(x) > 1 else None
     assert run.path is not None
-    log = [record for record in read(run.path / files.LOG) if f"kl.{run.model.names[0]}" in record]
+    log = [record for record in run.log if f"kl.{run.model.names[0]}" in record]
     steps = [record["step"] for record in log]
     history = {name: (steps, [record[f"kl.{name}"] for record in log]) for name in run.model.names}
     return figures.kl_layers(means, errors, history if len(log) > 1 else None)

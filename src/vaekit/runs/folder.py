@@ -40,6 +40,24 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / RECORD, record)
 
 
+def check_target(target: Path | None, overwrite: bool) -> None:
+    """Refuse a folder that a run cannot be written into."""
+    if target is None:
+        return
+    above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    if above != target:
+        if not above.is_dir():
+            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
+        return
+    if not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder")
+    if (target / RECORD).exists():
+        if not overwrite:
+            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
+    elif any(not path.name.startswith(".run.") for path in target.iterdir()):
+        raise UserError(f"{target} is not empty and is not a run folder; name another")
+
+
 def versions() -> dict[str, str]:
     """Return the versions that a run's numbers depend on, and the machine's kind."""
     import numpy

@@ -37,14 +37,17 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
     return target
 
 
-def from_pretrained(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Run:
+def from_pretrained(
+    name: str | Path, *, revision: str | None = None, token: str | None = None, module: Any = None
+) -> Run:
     """Return the run kept in a folder, or in the hub repository `name` (owner/name), whose files are cached.
 
-    Raises UserError where there is neither, or the repository holds no run.
+    `module` is what makes a hand-made model, as for `vaekit.load`. Raises UserError where there is neither, or the
+    repository holds no run.
     """
     path = Path(name)
     if path.is_dir():
-        return load(path)
+        return load(path, module=module)
     if str(name).count("/") != 1 or str(name).startswith((".", "/")):
         raise UserError(f"there is no folder {name}, and it is not a repository's name, owner/name")
     hub = _hub()
@@ -53,7 +56,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, token: str
         folder = hub.snapshot_download(str(name), revision=revision, token=token, allow_patterns=wanted)
     except Exception as error:
         raise UserError(f"the repository {name} could not be read ({_first_line(error)})") from error
-    return load(folder)
+    return load(folder, module=module)
 
 
 def push_to_hub(

@@ -12,17 +12,26 @@ from torch import Tensor
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES
+from vaekit.recipes.own import CUSTOM, own_recipe
 from vaekit.runs import folder as files
 from vaekit.runs.base import build
+from vaekit.runs.own import made_again
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 
 
-def load(path: str | Path, device: str | torch.device = "auto") -> Run:
+def load(path: str | Path, device: str | torch.device = "auto", *, module: Any = None, data: Any = None) -> Run:
     """Load a run from its folder onto a device: record, model and weights; its data are read only when asked for.
 
-    "auto" takes CUDA, then MPS, then the CPU, wherever the run was trained. Raises UserError if the folder is not a
-    run, or its training has not finished.
+    Args:
+        path: the folder.
+        device: "auto" takes CUDA, then MPS, then the CPU, wherever the run was trained.
+        module: for a run of a hand-made model, that model, what makes it (called with the arguments that the run
+            recorded), or "FILE.py:NAME" of either. A run never makes Python import anything that is not named here.
+        data: the data again, for a run that was trained on arrays in memory.
+
+    Raises:
+        UserError: the folder is not a run, its training has not finished, or module or data do not fit it.
     """
     folder = Path(path)
     record = files.read_record(folder)
@@ -31,12 +40,20 @@ def load(path: str | Path, device: str | torch.device = "auto") -> Run:
             f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
         )
     tensors, _ = checkpoint.load(folder / files.WEIGHTS)
-    return restored(record, tensors, folder).to(device)
+    run = restored(record, tensors, folder, module).to(device)
+    if data is not None:
+        run.give_data(data)
+    return run
 
 
-def restored(record: dict[str, Any], tensors: Mapping[str, Tensor], path: Path | None = None) -> Run:
+def restored(
+    record: dict[str, Any], tensors: Mapping[str, Tensor], path: Path | None = None, module: Any = None
+) -> Run:
     """Return the run of a record with these weights, in eval mode; `path` is its folder, None for a run in memory."""
-    recipe = RECIPES[record["recipe"]].part
+    own = record["recipe"] == CUSTOM
+    if module is not None and not own:
+        raise UserError(f"{path} is a run of the recipe '{record['recipe']}', which vaekit makes; leave the module out")
+    recipe = own_recipe(made_again(record, module, path)) if own else RECIPES[record["recipe"]].part
     settings = recipe.settings(under=record["settings"])
     built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
     checkpoint.load_model(built.model, tensors, "the model" if path is None else path / files.WEIGHTS)

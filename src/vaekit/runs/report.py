@@ -10,10 +10,9 @@ from vaekit.collapse import Usage
 from vaekit.distributions.base import Measure
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import meanings
-from vaekit.recipes.base import RECIPES
+from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
-from vaekit.training.log import read
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
@@ -62,7 +61,7 @@ def compare(runs: Sequence[RunBase]) -> str:
 def gather(run: RunBase) -> report.RunReport:
     """Collect everything the report of a run shows."""
     assert run.path is not None
-    entry = RECIPES[run.recipe]
+    entry = entry_of(run.recipe)
     result = run.record.get("result", {})
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
@@ -106,13 +105,16 @@ def gather(run: RunBase) -> report.RunReport:
 
 
 def _measure(run: RunBase) -> Measure:
+    if run.recipe == CUSTOM:
+        return getattr(getattr(run.model, "likelihood", None), "measure", "none")
     return LIKELIHOODS[run.settings.model.likelihood].part.measure
 
 
 def _command(run: RunBase) -> str:
     """Return the Python call that trains the run again, for one that was not trained from the command line."""
     given = {f"{section}.{name}": v for section, values in run.record["given"].items() for name, v in values.items()}
-    return f"vaekit.train({run.recipe!r}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
+    what = "model" if run.recipe == CUSTOM else repr(run.recipe)
+    return f"vaekit.train({what}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
 def _held_out(result: dict[str, Any]) -> report.Number:
@@ -151,8 +153,7 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
 
 
 def _warnings(run: RunBase) -> list[report.Warning_]:
-    assert run.path is not None
-    result, records = run.record.get("result", {}), read(run.path / files.LOG)
+    result, records = run.record.get("result", {}), run.log
     last = next((r for r in reversed(records) if "valid.loss" in r), {})
     train = next((r for r in reversed(records) if "elbo" in r), {})
     names = [key.removeprefix("kl_elements.") for key in last if key.startswith("kl_elements.")]

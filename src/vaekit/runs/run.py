@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +23,13 @@ from vaekit.explorer.server import PORT, serve
 from vaekit.inference import inference, joined, label_for
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
+from vaekit.recipes.base import Built
+from vaekit.recipes.own import as_model, own_stages
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
-from vaekit.runs.folder import EVALUATION, REPORT
+from vaekit.runs.folder import EVALUATION, LOG, REPORT, WEIGHTS, check_target, write_record
 from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
@@ -36,6 +41,8 @@ from vaekit.tasks.clustering import agreement, cluster
 from vaekit.tasks.compression import Codec, Progress
 from vaekit.tasks.imputation import Method, impute
 from vaekit.tasks.table_imputation import TableImputation, impute_table
+from vaekit.training import checkpoint
+from vaekit.training.state import FitResult
 
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
@@ -45,7 +52,7 @@ class Run(LatentRun):
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
     test split), prepared examples (`run.test`, `run.prepared(…)`), or other data of the same kind: a name, a path,
-    arrays, frames, texts.
+    arrays, frames, texts. `Run.of` makes one of a hand-made model.
 
     >>> import vaekit
     >>> run = vaekit.train("vae", "digits", steps=20)
@@ -53,28 +60,96 @@ class Run(LatentRun):
     ((179,), (2, 9, 1, 8, 8))
     """
 
+    # -- in memory and in a folder -------------------------------------------------------------------------------------
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        data: Any,
+        *,
+        valid: Any = None,
+        test: Any = None,
+        name: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        fitted: FitResult | None = None,
+    ) -> Run:
+        """Return the run of a hand-made model that is trained already, in memory; `save` keeps it in a folder.
+
+        Args:
+            model: a `vaekit.VAE` of any modules, or another `vaekit.Model`.
+            data: what it was trained on: arrays, tensors, x or (x, y), a `Dataset` or `DataLoader` as they are,
+                float32; a known set, a path or a `DataSet` as the likelihood wants them. Split as `vaekit.fit` does.
+            valid, test: held-out data of the user's own, in place of splits drawn from `data`.
+            name: what to call the data.
+            fitted: what `vaekit.fit` gave, for the record and the training curves.
+            arguments: what the model was made with, plain JSON: `vaekit.load(path, module=Class)` makes it with them.
+
+        >>> from torch import nn; import torch; from vaekit import VAE, Bernoulli, DiagonalNormal, StandardNormal
+        >>> model = VAE(DiagonalNormal(nn.Linear(9, 4)), StandardNormal(2), Bernoulli(nn.Linear(2, 9)))
+        >>> run = Run.of(model, torch.rand(100, 9).round(), name="bits")
+        >>> run.evaluate(["elbo"])["elbo"].n, run
+        (10, Run(custom on bits, held-out ELBO ... nats, in memory))
+        """
+        given = {split: other for split, other in (("valid", valid), ("test", test)) if other is not None}
+        made = as_model(model)
+        parts = parts_of(made, data, given, name, arguments)
+        made.eval()
+        run = cls(None, parts.record, Built(made, own_stages()), parts.settings, parts.data)
+        if fitted is not None:
+            run.records = fitted.records
+            run.record["result"] |= {"steps": fitted.position.step, "seconds": round(fitted.position.seconds, 3)}
+            run.record["result"] |= {"warnings": fitted.warnings, "precision": fitted.precision}
+        return run
+
+    def save(self, folder: str | Path, *, overwrite: bool = False, pictures: bool = True) -> Run:
+        """Keep the run in a folder: record, weights, log, evaluations, and figures and report unless told not to.
+
+        From then on it is a run of that folder. A hand-made model's code is not kept: `vaekit.load` asks for it.
+        """
+        target = Path(folder)
+        check_target(target, overwrite)
+        if overwrite and target.exists():
+            shutil.rmtree(target)
+        write_record(target, self.record)
+        checkpoint.save(target / WEIGHTS, checkpoint.model_tensors(self.model), {"recipe": self.recipe})
+        write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
+        if self.evaluation():
+            write_json(target / EVALUATION, self.evaluation())
+        self.path = target
+        if pictures:
+            self.write_figures()
+            self.write_report()
+        return self
+
     # -- numbers -------------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
-        metrics: Sequence[str] = ("all",),
+        metrics: Sequence[str | Callable[..., Any]] | Mapping[str, Callable[..., Any]] = ("all",),
         *,
+        data: Any = None,
         k: int = 500,
         limit: int | None = None,
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> dict[str, Result]:
-        """Compute metrics (names or groups) on the test split; with a folder, keep them in its evaluation.json.
+        """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
+        `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
         `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
         examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
         """
         distributed.start()
-        results = evaluate(self.subject(k=k, limit=limit, seed=seed, progress=progress, options=options), metrics)
-        if self.path is not None and distributed.is_main():
-            plain = {name: result.to_dict() | {"split": "test", "seed": seed} for name, result in results.items()}
-            write_json(self.path / EVALUATION, self.evaluation() | plain)
+        split = None if data is None else self.split(data)
+        subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
+        results = evaluate(subject, metrics)
+        if distributed.is_main():
+            of = {"split": "test" if data is None else describe_source(data), "seed": seed}
+            self.kept = self.evaluation() | {name: result.to_dict() | of for name, result in results.items()}
+            if self.path is not None:
+                write_json(self.path / EVALUATION, self.kept)
         return results
 
     def draw_tokens(self, sampling: Sampling) -> bool:

@@ -114,6 +114,12 @@ class SamplingRun(RunBase):
             if label is not None:
                 raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave the label out")
             return None
+        if not len(self.conditions):  # of a hand-made model, whose labels are as they were given
+            known = self.data.train.y
+            rows = torch.from_numpy(np.random.default_rng(seed).integers(0, len(self.data.train), n))
+            if known is None or label is not None:
+                raise UserError("this run's labels are numbers as they were given; pass y to the model itself")
+            return known[rows]
         if self.conditions.classes:
             if label is None:
                 return torch.arange(n) % self.info.n_classes

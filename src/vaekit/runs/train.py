@@ -6,13 +6,14 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
+from torch import nn
 
 from vaekit import distributed
 from vaekit.atomic import finite
@@ -21,16 +22,19 @@ from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
 from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import default_source, load_for, recipe_for
+from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
 from vaekit.training.dtensor import is_sharded, whole
+from vaekit.training.hooks import Callback, Metric
 from vaekit.training.labelled_source import LabelledSource
-from vaekit.training.log import LOGGERS
+from vaekit.training.log import LOGGERS, Kept
 from vaekit.training.loop import fit
 from vaekit.training.progress import Progress, for_terminal
 from vaekit.training.state import FitResult
@@ -53,6 +57,9 @@ class Shortcuts(TypedDict, total=False):
 class Options(Shortcuts, total=False):
     """What `train` takes by name, beside where the run is kept."""
 
+    objective: Any
+    metrics: Mapping[str, Metric] | Iterable[Metric]
+    callbacks: Iterable[Callback]
     set: Mapping[str, Any] | Sequence[str]
     progress: bool
     loggers: Sequence[str]
@@ -72,7 +79,7 @@ class Training:
 
 
 def train(
-    recipe: str | None = None,
+    recipe: str | nn.Module | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
@@ -85,7 +92,8 @@ def train(
     Under torchrun the processes train one run, as one process would for the same noise, and the first alone writes.
 
     Args:
-        recipe: the variant's name; `vaekit recipes` lists them.
+        recipe: the variant's name, which `vaekit recipes` lists; or a model of one's own, a `vaekit.VAE` of any modules
+            or another `vaekit.Model`, which is trained in place from the weights that it has.
         data: a known set, a path, arrays, frames or texts.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
         resume: go on with the run in `out`, which was cut short.
@@ -93,6 +101,8 @@ def train(
         options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
             changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
             further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
+            `metrics` and `callbacks` are functions as `vaekit.fit` takes them, and so is `objective`, for a model of
+            one's own.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -105,20 +115,22 @@ def train(
     torch.Size([4, 1, 8, 8])
     """
     distributed.start()
-    given = _given(options)
+    given = given_settings(options)
     target = None if out is None else Path(out)
     if resume or _goes_on(target):
         return _resume(target, recipe, data, given, options)
-    distributed.from_main(lambda: _check_target(target, overwrite))
+    distributed.from_main(lambda: files.check_target(target, overwrite))
     _check_loggers(options.get("loggers", ()))
-    chosen = RECIPES[recipe or "vae"].part
+    chosen = _recipe(recipe, options)
+    _check_own(chosen, given, options)
     source = default_source(chosen.name) if data is None else data
     chosen = recipe_for(chosen, source)
     settings = chosen.settings(given)
     dataset, settings = _load(chosen, settings, given, source)
-    built = build(chosen, settings, dataset.info)
+    built = _watched(build(chosen, settings, dataset.info), options)
     record = {
         "recipe": chosen.name,
+        **({"model": model_record(built.model)} if chosen.name == CUSTOM else {}),
         "settings": settings.model_dump(mode="json"),
         "given": given,
         "data": {
@@ -134,7 +146,7 @@ def train(
         "status": "running",
     }
     choose_device(settings.train.device)
-    _start(built, dataset)
+    _start(chosen, built, dataset)
     if target is not None and distributed.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
@@ -146,6 +158,34 @@ def train(
         if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
             shutil.rmtree(target)
         raise
+
+
+def _recipe(recipe: Any, options: Options) -> Recipe:
+    """Return the recipe of a name, or the one that a hand-made model stands in for."""
+    if recipe is None or isinstance(recipe, str):
+        if options.get("objective") is not None:
+            raise UserError("an objective goes with a model of your own; a recipe has its own, which settings change")
+        return RECIPES[recipe or "vae"].part
+    return own_recipe(recipe, options.get("objective"))
+
+
+def _check_own(chosen: Recipe, given: Nested, options: Options) -> None:
+    """Refuse settings that a hand-made model has no use for."""
+    if chosen.name != CUSTOM:
+        return
+    if given.get("model"):
+        raise UserError(f"model.{next(iter(given['model']))} is a setting of recipes; change the model itself instead")
+    if given.get("objective") and options.get("objective") is not None:
+        name = next(iter(given["objective"]))
+        raise UserError(f"objective.{name} is a setting of the negative ELBO, and the objective is your own")
+    if given.get("train", {}).get("shard"):
+        raise UserError("the weights of a hand-made model cannot be shared out over processes; leave train.shard out")
+
+
+def _watched(built: Built, options: Options) -> Built:
+    """Return the parts with the caller's metrics and callbacks in every stage."""
+    metrics, callbacks = options.get("metrics", ()), options.get("callbacks", ())
+    return replace(built, stages=own_stages(list(built.stages), metrics, callbacks))
 
 
 def _goes_on(target: Path | None) -> bool:
@@ -169,7 +209,7 @@ def _processes() -> dict[str, Any]:
     )
 
 
-def _given(options: Options) -> Nested:
+def given_settings(options: Options) -> Nested:
     """Return the settings that the options give, by section."""
     changes, sets = options.get("set", ()), Nested()
     if isinstance(changes, Mapping):
@@ -183,23 +223,6 @@ def _given(options: Options) -> Nested:
     names = Shortcuts.__annotations__
     short = {name: value for name, value in options.items() if name in names and value is not None}
     return merge(sets, {"train": short} if short else {})
-
-
-def _check_target(target: Path | None, overwrite: bool) -> None:
-    if target is None:
-        return
-    above = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
-    if above != target:
-        if not above.is_dir():
-            raise UserError(f"{target}: {above} is a file, so no folder can be made below it; name another")
-        return
-    if not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder")
-    if (target / files.RECORD).exists():
-        if not overwrite:
-            raise UserError(f"{target} holds a run already; add resume to go on with it, overwrite to replace it")
-    elif any(not path.name.startswith(".run.") for path in target.iterdir()):
-        raise UserError(f"{target} is not empty and is not a run folder; name another")
 
 
 def _check_loggers(names: Sequence[str]) -> None:
@@ -218,8 +241,14 @@ def _load(
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
-def _start(built: Built, dataset: DataSet) -> None:
-    """Let the model start from the training data: their mean, and some examples where it wants any."""
+def _start(chosen: Recipe, built: Built, dataset: DataSet) -> None:
+    """Let the model start from the training data: their mean, and some examples where it wants any.
+
+    A hand-made model starts as it is, once it has seen that the data fit it.
+    """
+    if chosen.name == CUSTOM:
+        meet_data(built.model, dataset)
+        return
     if dataset.info.is_array:
         built.model.start_from(dataset.train_mean())
     wanted = built.model.examples_wanted
@@ -240,6 +269,7 @@ def _fit(job: Training, resume: bool) -> Run:
     """Train, keep the weights and the result, and draw."""
     built, settings, target, options = job.built, job.settings, job.target, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
+    kept = Kept()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
     shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
@@ -251,7 +281,7 @@ def _fit(job: Training, resume: bool) -> Run:
             source,
             settings.train,
             folder=target,
-            loggers=[LOGGERS[name].part(target or Path()) for name in loggers],
+            loggers=[*(LOGGERS[name].part(target or Path()) for name in loggers), *([] if target else [kept])],
             progress=shown,
             resume=resume,
         )
@@ -264,6 +294,7 @@ def _fit(job: Training, resume: bool) -> Run:
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
     record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
     run = Run(target if main else None, record, built, settings, job.dataset)
+    run.records = kept.records
     if target is not None and main:
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
@@ -284,7 +315,7 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
 def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
     at, held_out = result.position, result.held_out
     refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
-    numbers = {
+    numbers: dict[str, Any] = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
@@ -297,18 +328,23 @@ def _result(built: Built, result: FitResult, notes: list[str], wall: float, step
         "skipped_steps": result.skipped,
         "precision": result.precision,
         "warnings": notes,
+        **({"metrics": held_out.metrics} if held_out.metrics else {}),
     }
     return finite(numbers | refusal)
 
 
-def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, options: Options) -> Run:
+def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
     if target is None:
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
-    chosen = RECIPES[record["recipe"]].part
-    if recipe is not None and record["recipe"] not in (recipe, RECIPES[recipe].part.on_tables):
+    own = recipe is not None and not isinstance(recipe, str)
+    if record["recipe"] == CUSTOM and not own:
+        raise UserError(f"{target} is a run of a hand-made model: resume it with vaekit.train(model, resume=True, …)")
+    chosen = _recipe(recipe if own else record["recipe"], options)
+    asked = CUSTOM if own else recipe
+    if asked is not None and record["recipe"] not in (asked, None if own else RECIPES[asked].part.on_tables):
         raise UserError(
-            f"{target} is a run of '{record['recipe']}', not of '{recipe}'; resume it without naming a recipe"
+            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
         )
     settings = chosen.settings(given, record["settings"])
     asked = settings.model_dump(mode="json")
@@ -329,8 +365,8 @@ def _resume(target: Path | None, recipe: str | None, data: Any, given: Nested, o
     dataset, settings = _load(chosen, settings, moved, source, record["settings"])
     if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
-    built = build(chosen, settings, dataset.info)
-    _start(built, dataset)
+    built = _watched(build(chosen, settings, dataset.info), options)
+    _start(chosen, built, dataset)
     return _fit(Training(built, dataset, settings, record, target, options), resume=True)
 
 

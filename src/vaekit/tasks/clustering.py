@@ -27,9 +27,9 @@ class Clusters:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the mean stability's 95% interval, ± 1.96 standard errors."""
-        error = 1.96 * float(self.stability.std(ddof=1)) / len(self.stability) ** 0.5 if len(self.stability) > 1 else 0
-        return float(self.stability.mean()) - error, float(self.stability.mean()) + error
+        """Return the range that holds 95% of the fits' agreement, (2.5%, 97.5%): more fits do not narrow it."""
+        low, high = np.quantile(self.stability, [0.025, 0.975])
+        return float(low), float(high)
 
 
 def cluster(z: NDArray[np.floating], k: int, kind: Kind = "gmm", *, bootstraps: int = 10, seed: int = 0) -> Clusters:

@@ -16,7 +16,7 @@ from vaekit.data.info import DataInfo
 from vaekit.data.settings import DataSettings
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Frame
-from vaekit.data.tables.modality import Tables, TableSettings, cells_of, read_table
+from vaekit.data.tables.modality import Tables, TableSettings, cells_of, read_table_of
 from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.tasks.imputation import impute
@@ -78,7 +78,7 @@ class TableImputation:
         if frame.lines is None:
             return [[cells.text(i) for cells in frame.columns] for i in range(len(frame))]
         kept = set(frame.lines.tolist())
-        return [row for line, row, _ in list(rows_of(Path(frame.source)))[1:] if line in kept]
+        return [row for line, row, _ in rows_of(Path(frame.source)) if line in kept]
 
     def _native_cells(self) -> list[list[Any]]:
         """Return the table's cells as numbers, dates and texts."""
@@ -102,7 +102,7 @@ def impute_table(model: Model, info: DataInfo, settings: DataSettings, data: Any
     `how`: `method`, `draws`, `k` and `seed` of `vaekit.tasks.imputation.impute`.
     """
     assert isinstance(settings, TableSettings)
-    frame = read_table(data, settings)
+    frame = read_table_of(data, info, settings)
     x = Tables().encoded(frame, info, settings.unknown).x
     gaps = torch.isnan(x)
     present = [frame.column(column["name"]) is not None for column in info.facts["columns"]]

@@ -56,6 +56,20 @@ class JsonLines:
         self._file.close()
 
 
+class Kept:
+    """Keep records in memory, for a run without a folder."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Keep one record, as a line of the file would."""
+        self.records.append(finite(dict(record)))
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 @LOGGERS.register("tensorboard", summary="TensorBoard event files; needs the extra 'track'", package="tensorboard")
 class TensorBoard:
     """Write scalars as TensorBoard events into `folder`/tensorboard."""

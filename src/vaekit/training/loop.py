@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from vaekit.errors import TrainingFailed
 from vaekit.models.base import Model, evaluating
 from vaekit.objectives.base import MODEL, Loss
 from vaekit.schedules import Schedule, annealed_in
-from vaekit.trace import Trace
+from vaekit.trace import Trace, measured
 from vaekit.training import checkpoint, sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import take_gradients
+from vaekit.training.hooks import StepInfo
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger
 from vaekit.training.optimiser import Adam
@@ -87,6 +88,7 @@ class Fit:
         self.lengths = self._stage_lengths()
         self.jsonl: JsonLines | None = None
         self.last_held_out: HeldOut | None = None
+        self.ended = False
 
     # -- lengths and learning rates ------------------------------------------------------------------------------
 
@@ -134,6 +136,8 @@ class Fit:
             self._restore_stage_free(state)
         skipped = self.skipped_before
         for number in range(first, len(self.stages)):
+            if self.ended:
+                break
             self._start_stage(number, state if number == first else None)
             if not self.at.done:
                 self._run_stage()
@@ -172,7 +176,7 @@ class Fit:
     def _run_stage(self) -> None:
         self._clock = self._saved_at = time.monotonic()
         with deferred_interrupt() as self._interrupt:
-            while self.at.stage_step < self.total and not self._stopped_early():
+            while self.at.stage_step < self.total and not (self.ended or self._stopped_early()):
                 self._run_epoch()
 
     def _run_epoch(self) -> None:
@@ -191,7 +195,7 @@ class Fit:
                 self._step(distributed.deal(x), distributed.deal(y))
             self.at.examples += len(x)
             self.at.batch += 1
-            if self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
+            if self.ended or self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
                 break
             if self.at.stage_step % settings.log_every == 0:
                 self._record()
@@ -208,7 +212,7 @@ class Fit:
 
     def _end_epoch(self) -> None:
         self._record()
-        last = self.at.stage_step >= self.total
+        last = self.ended or self.at.stage_step >= self.total
         if self.at.batch == self.per_epoch:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         if last or self.at.epoch % self.settings.validate_every == 0:
@@ -249,6 +253,16 @@ class Fit:
             self.average.update()
         self.at.stage_step += 1
         self.at.step += 1
+        if self.stage.callbacks:
+            self._call_back(losses[MODEL])
+
+    def _call_back(self, loss: Loss) -> None:
+        """Tell the callbacks of the step, which any of them may make the last."""
+        at = self.at
+        epoch = at.epoch + (at.batch + 1) / self.per_epoch
+        info = StepInfo(at.step, epoch, self.stage.name, self.model, loss.total.detach(), loss.parts)
+        answers = [callback(info) for callback in self.stage.callbacks]
+        self.ended = distributed.any_of(any(answer is True for answer in answers))
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -316,7 +330,13 @@ class Fit:
         seed = self.settings.seed + 1
         with evaluating(self.model, self.stage.objective), average.applied() if average else nullcontext():
             return held_out(
-                self.make_trace, self.stage.objective, batches, seed, bounded=self.stage.of_data, device=self.device
+                self.make_trace,
+                self.stage.objective,
+                batches,
+                seed,
+                bounded=self.stage.of_data,
+                device=self.device,
+                metrics={name: partial(measured, own, self.model) for name, own in self.stage.metrics.items()},
             )
 
     def _judge(self, held: HeldOut) -> None:
@@ -329,7 +349,7 @@ class Fit:
             record["valid.refused"] = held.refused
         if held.stderr is not None:
             record |= {"valid.elbo.stderr": held.stderr}
-        record |= {f"valid.{name}": value for name, value in held.terms.items()}
+        record |= {f"valid.{name}": value for name, value in (held.terms | held.metrics).items()}
         latents = held.watch.usage()
         for latent in latents:
             record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}

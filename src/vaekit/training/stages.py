@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from vaekit.errors import UserError
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
+from vaekit.training.hooks import Callback, Metric
 from vaekit.training.optimiser import Adam
 from vaekit.training.settings import TrainSettings
 
@@ -40,7 +41,8 @@ class Stage:
     `trace` is a method of the model's class that makes this stage's traces in place of `Model.trace` (a second stage
     may model the first one's codes). It is not bound to a model, so that a copy of the stage trains the model it meets.
     `share` is the stage's share of the run's epochs. `bounded` says whether its traces are of the data, so that their
-    ELBO is one of log p(x); by default those of the model's own `trace` are, and no others.
+    ELBO is one of log p(x); by default those of the model's own `trace` are, and no others. `metrics` are functions of
+    the held-out examples, whose means are logged as "valid.NAME"; `callbacks` are called after each step.
     """
 
     objective: Objective
@@ -49,6 +51,8 @@ class Stage:
     trace: TraceMethod | None = None
     share: float = 1.0
     bounded: bool | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
 
     @property
     def of_data(self) -> bool:

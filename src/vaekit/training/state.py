@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from vaekit.training.validation import HeldOut
 
@@ -35,3 +36,5 @@ class FitResult:
     skipped: int
     warnings: list[str] = field(default_factory=list)
     precision: str = "fp32"
+    records: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    """What was logged, where a caller kept it."""

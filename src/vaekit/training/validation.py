@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -31,6 +31,7 @@ class HeldOut:
     n: int
     terms: dict[str, float] = field(default_factory=dict)
     watch: LatentWatch = field(default_factory=LatentWatch)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     bounded: bool = False
 
@@ -51,15 +52,18 @@ def held_out(
     seed: int,
     bounded: bool = True,
     device: torch.device | None = None,
+    metrics: Mapping[str, Callable[[Trace], Tensor]] | None = None,
 ) -> HeldOut:
     """Score held-out batches with their own seeded noise, leaving the caller's random state as it was.
 
     The model must be in eval mode. Without an objective there is no loss. `bounded` False skips the ELBO (a stage
     whose trace is not of the data). `device` is the model's, whose noise is seeded.
+    `metrics` are further functions of the trace, by name; the result has their means over examples.
     """
     watch = LatentWatch()
     values: list[Tensor] = []
     terms: dict[str, float] = {}
+    own: dict[str, float] = {}
     refused: str | None = None
     loss, n = 0.0, 0
     with seeded(seed, device):
@@ -74,6 +78,9 @@ def held_out(
                     values.append(elbos if distributed.counts() else elbos[:0])
                     for name, value in {"log_px": trace.log_px, **named_kl(trace)}.items():
                         terms[name] = terms.get(name, 0.0) + float(distributed.share_of_mean(value.double())) * size
+                for name, metric in (metrics or {}).items():
+                    value = distributed.share_of_mean(metric(trace).double())
+                    own[name] = own.get(name, 0.0) + float(value) * size
                 if objective is not None:
                     soft = trace if objective.k == 1 else make_trace(x, y, k=objective.k)
                     loss += float(objective(soft)[MODEL].total) * size
@@ -82,16 +89,16 @@ def held_out(
     if n == 0:
         return HeldOut(None, None, "there are no held-out examples", None, 0)
     watch.join()
-    loss, *joined = distributed.sums([loss, *terms.values()])
-    terms = dict(zip(terms, joined))
-    terms = {name: value / n for name, value in terms.items()}
+    loss, *joined = distributed.sums([loss, *terms.values(), *own.values()])
+    means = [value / n for value in joined]
+    terms, own = dict(zip(terms, means)), dict(zip(own, means[len(terms) :]))
     bounded = bounded and refused is None
     elbo, stderr = _mean(values) if bounded else (None, None)
     if elbo is not None and not math.isfinite(elbo):
         parts = [f"{name} is {value}" for name, value in terms.items() if not math.isfinite(value)]
         refused = f"the held-out ELBO is {elbo}: {', '.join(parts)}"
         elbo = stderr = None
-    return HeldOut(elbo, stderr, refused, None if objective is None else loss / n, n, terms, watch, bounded)
+    return HeldOut(elbo, stderr, refused, None if objective is None else loss / n, n, terms, watch, own, bounded)
 
 
 def named_kl(trace: Trace) -> dict[str, Tensor]:

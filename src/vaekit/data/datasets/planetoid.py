@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import Remote, local_file
-from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
+from vaekit.data.graphs.graph_files import read_graphs
+from vaekit.data.graphs.raw_graphs import RawGraphs
 
 
 def _register(name: str, summary: str, size: str, md5: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.data.graphs.graph_files import RawGraphs
+from vaekit.data.graphs.raw_graphs import RawGraphs
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
 

@@ -10,11 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import replacing, write_text
+from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.graphs.features import feature_kind, feature_width, with_features
-from vaekit.data.graphs.graph_files import RawGraphs, read_graphs
+from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
+from vaekit.data.graphs.raw_graphs import RawGraphs
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
@@ -47,6 +49,9 @@ class GraphSettings(DataSettings):
         description="what held-out edges of one graph are while training: 'absent', pairs not joined like all others "
         "(the published protocol), or 'hidden', left out of the score with as many pairs not joined",
     )
+    threshold: float | None = Field(
+        default=None, gt=0, description="where edges have weights, those of a smaller size than this are no edges"
+    )
     spectral: int = Field(default=8, ge=1, description="eigenvectors of spectral features")
 
 
@@ -65,7 +70,7 @@ class GraphData(Modality):
     name = "graphs"
     noun = "graphs"
     settings = GraphSettings
-    reads = (".edges", ".edgelist")
+    reads = (".edges", ".edgelist", ".graphml", ".gml")
     formats = (".npz", ".edges")
     picture = staticmethod(graphs)
 
@@ -80,7 +85,8 @@ class GraphData(Modality):
         >>> [len(split.x.edges) for split in (data.train, data.valid, data.test)], data.test.x.answers.tolist()
         ([25, 27, 30], [True, True, True, False, False, False])
         """
-        raw, own = _read(source), settings_as(GraphSettings, settings)
+        own = settings_as(GraphSettings, settings)
+        raw = _read(source, own)
         own = own.model_copy(update={"seed": own.seed or 0})
         links = len(raw.sizes) == 1
         kind = feature_kind(raw, own.features, links)
@@ -120,12 +126,14 @@ class GraphData(Modality):
         """Read other graphs the way the run's own were: every edge is seen and scored.
 
         Raises:
-            UserError: nodes have other features than the run's, or, where each node has an indicator, there are not as
-                many.
+            UserError: nodes have other features than the run's, or, where each node has an indicator, they are not the
+                run's: by their names if they have any, else by their number.
         """
-        raw, kind = _read(source), info.facts["features"]
+        raw, kind = _read(source, settings_as(GraphSettings, settings)), info.facts["features"]
         if kind == "given" and raw.features is None:
             raise UserError(f"{raw.source}: nodes have no features, and this run's have {info.facts['inputs']}")
+        if kind == "indicator" and raw.names and info.facts.get("names"):
+            raw = raw.renumbered(info.facts["names"])
         x = with_features(unsplit(raw), raw, kind, info.facts["spectral"])
         width = feature_width(x, kind)
         if width != info.facts["inputs"]:
@@ -148,10 +156,18 @@ class GraphData(Modality):
         return out
 
     def write(self, path: Path, x: Graphs, info: DataInfo, y: Any = None) -> None:  # type: ignore[override]
-        """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges, a comment before each graph."""
+        """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges.
+
+        That of one graph has its nodes' names, if they have any, under a header; others have a comment a graph.
+        """
         if path.suffix.lower() == ".npz":
             with replacing(path) as part, part.open("wb") as out:
                 np.savez_compressed(out, sizes=x.sizes.numpy(), edges=x.edges.numpy())
+            return
+        names = info.facts.get("names") or ()
+        if len(x) == 1 and len(names) == x.nodes:
+            edges = [[names[a], names[b]] for a, b in x.edges.tolist()]
+            write_csv(path, ["source", "target"], edges)
             return
         starts = x.starts.tolist()
         text = []
@@ -165,12 +181,12 @@ def _name(names: Sequence[str], node: int, n: int) -> str:
     return names[node] if len(names) == n else str(node)
 
 
-def _read(source: Any) -> RawGraphs:
+def _read(source: Any, settings: GraphSettings) -> RawGraphs:
     known = read_if_known(source, GraphData.name, "holds no graphs; give cora, citeseer, or a file of edges")
     if known is not None:
         return known
     named = isinstance(source, str) and "/" not in source and not Path(source).exists()
-    return read_graphs(resolve_path(source) if named else source)
+    return read_graphs(resolve_path(source) if named else source, settings.threshold)
 
 
 MODALITIES.register("graphs", summary="undirected graphs: one with links held out, or many")(GraphData())

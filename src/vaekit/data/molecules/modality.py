@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -26,7 +27,7 @@ from vaekit.data.molecules.smiles_files import smiles_lines
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import examples_needed, split_numbers
 from vaekit.data.token_rows import token_rows
-from vaekit.errors import UserError
+from vaekit.errors import UserError, few
 from vaekit.figures.molecules import molecules
 from vaekit.tokens import END, SPECIAL, UNKNOWN
 
@@ -68,6 +69,7 @@ class Molecules(Modality):
     """SMILES of files (.smi, .txt, .csv, each maybe gzipped), known sets, or lists of texts.
 
     `info.facts`: `vocabulary` (the training split's tokens), `representation`, `left_out` (how many lines, and why),
+    `counts` (tokens of each split that are not in the vocabulary),
     and `property` (name, mean, sd) where one is learned: the labels of the training and validation splits are then its
     standardised values, (N, 1); other splits have none, since everything else takes labels for classes.
     """
@@ -101,6 +103,10 @@ class Molecules(Modality):
             "vocabulary": vocabulary,
             "representation": settings.representation,
             "left_out": molecules.left_out,
+            "counts": {
+                f"unknown in {name}": sum(_unknown(molecules, index, vocabulary).values())
+                for name, index in zip(("train", "valid", "test"), parts)
+            },
         }
         targets = None
         if settings.property is not None:
@@ -117,7 +123,7 @@ class Molecules(Modality):
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other molecules with the run's vocabulary; tokens that it lacks become UNKNOWN.
 
-        All of them are taken, in their order, duplicates too.
+        All of them are taken, in their order, duplicates too. Tokens that are unknown are said.
 
         Raises:
             UserError: a molecule is longer than the run's longest, or is none (unless `data.invalid` is drop).
@@ -131,7 +137,17 @@ class Molecules(Modality):
                 raise UserError(
                     f"{lines.place(number)} has {len(words)} tokens, and this run takes at most {longest}; leave it out"
                 )
-        return Split(_rows(molecules.words, info.facts["vocabulary"], info.shape[0]))
+        vocabulary = info.facts["vocabulary"]
+        lost = _unknown(molecules, range(len(molecules.words)), vocabulary)
+        if lost:
+            first = next(n for n, words in zip(molecules.numbers, molecules.words) if lost.keys() & {*words})
+            warnings.warn(
+                f"{lines.source}: {lost.total()} of {sum(map(len, molecules.words))} tokens are unknown to this run "
+                f"({few(list(lost))}), the first in {lines.word} {first}: molecules that differ in them alone get one "
+                "code",
+                stacklevel=2,
+            )
+        return Split(_rows(molecules.words, vocabulary, info.shape[0]))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""
@@ -203,6 +219,12 @@ def standardised(targets: np.ndarray, facts: dict[str, Any]) -> Tensor:
 def _rows(examples: Sequence[Sequence[str]], vocabulary: Sequence[str], width: int) -> Tensor:
     number = {word: SPECIAL + i for i, word in enumerate(vocabulary)}
     return token_rows(([number.get(word, UNKNOWN) for word in words] for words in examples), width)
+
+
+def _unknown(molecules: Tokenised, index: Iterable[int], vocabulary: Sequence[str]) -> Counter[str]:
+    """Return the tokens of some molecules that are not in a vocabulary, and how often they occur."""
+    known = set(vocabulary)
+    return Counter(word for i in index for word in molecules.words[i] if word not in known)
 
 
 def _words(ids: Iterable[int], vocabulary: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from vaekit.data.files import read_text
 from vaekit.data.lines import Lines
 from vaekit.errors import UserError
 
+WORD = re.compile(r"[\s,;]")
+
 
 def read_smiles(path: Path, *, name: str | None = None, column: str | None = None, lenient: bool = False) -> Lines:
     """Read the first word of each line of a .smi or .txt file, or a column of a .csv, each maybe gzipped.
 
-    The column is `column`, else the one called smiles (in any case), else the only one. Empty lines are left out.
+    A first line that begins with the word smiles is a header. The column is `column`, else the one called smiles (in
+    any case), else the only one. Empty lines are left out.
 
     Raises:
         UserError: the file is not there, not UTF-8, damaged, empty, or has no such column.
@@ -23,7 +27,8 @@ def read_smiles(path: Path, *, name: str | None = None, column: str | None = Non
         rows, word = _column(path, column), "row"
     else:
         lines = enumerate(read_text(path).splitlines(), start=1)
-        rows, word = [(n, line.split()[0]) for n, line in lines if line.strip()], "line"
+        rows, word = [(n, WORD.split(line.strip())[0]) for n, line in lines if line.strip()], "line"
+        rows = rows[1:] if rows and rows[0][1].lower() == "smiles" else rows
     if not rows:
         raise UserError(f"{path} holds no molecules; give a file with one SMILES a line")
     return Lines(name or path.name.split(".")[0], str(path), rows, word=word, lenient=lenient)
@@ -31,7 +36,7 @@ def read_smiles(path: Path, *, name: str | None = None, column: str | None = Non
 
 def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
     """Return (row number, value), the first row after the header being 1."""
-    table = rows_of(path, ",")
+    table = rows_of(path)
     first, header, _ = next(table, (1, [], ","))
     names = [name.strip().lower() if column is None else name for name in header]
     if (column or "smiles") in names:

@@ -7,180 +7,46 @@ choices as the number of their level.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import number_of
+from vaekit.data.number_forms import PLAIN, NumberForm, any_number, are_codes, decimals_of, form_of, number_of
+from vaekit.data.tables.dates import (
+    EPOCH,
+    date_of,
+    days_of,
+    formats_of,
+    has_time,
+    is_bare,
+    nearest_format,
+    write_date,
+)
 from vaekit.data.tables.frames import Cells, Frame
-from vaekit.errors import UserError
+from vaekit.data.tables.inference import YES_NO, Inferred
+from vaekit.errors import UserError, few
 
 Facts = dict[str, Any]
-TYPES = ("numeric", "positive", "count", "categorical", "ordinal", "boolean", "date", "label", "skip")
 REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
-FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-)
-YES_NO = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("0", "1"), ("0.0", "1.0"))
-FEW_LEVELS = 10
-MOST_LEVELS = 100
-MOST_COUNT = 10_000
-LONG_TAIL = 1.0
-"""Skewness from which numbers above 0 are modelled in their logarithm (an exponential distribution has 2)."""
-IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|nr|no|index|key)$|^$", re.IGNORECASE)
-EXAMPLE = datetime(2024, 12, 31, tzinfo=UTC)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXAMPLE = (datetime(2024, 12, 31, tzinfo=UTC) - EPOCH).days
 
 
-def days_of(text: str, format: str) -> float | None:
-    """Return days since 1970, None where the text is not a date of that form.
-
-    >>> days_of("1970-01-03", "%Y-%m-%d"), days_of("3.1.", "%Y-%m-%d")
-    (2.0, None)
-    """
-    try:
-        return (datetime.strptime(text, format).replace(tzinfo=UTC) - EPOCH) / timedelta(days=1)
-    except ValueError:
-        return None
-
-
-def date_of(days: float, format: str) -> datetime:
-    """Return the date nearest to a number of days since 1970: whole days, or seconds where the form has hours."""
-    seconds = days * 86400 if "%H" in format else round(days) * 86400
-    # Years 1 to 9999 are all that can be written.
-    return EPOCH + timedelta(seconds=round(min(max(seconds, -6.2e10), 2.5e11)))
-
-
-# -- which type -----------------------------------------------------------------------------------------------------
-
-
-def split_type(text: str) -> tuple[str, str]:
-    """Return a type and its detail.
-
-    >>> split_type("ordinal:low<high"), split_type("count")
-    (('ordinal', 'low<high'), ('count', ''))
-    """
-    kind, _, detail = text.partition(":")
-    return kind.strip().lower(), detail.strip()
-
-
-def check_types(types: Mapping[str, str], header: Sequence[str], source: str) -> None:
-    """Raise a UserError where a type is given to a column that does not exist, or is not one of `TYPES`."""
-    for name, text in types.items():
-        if name not in header:
-            near = difflib.get_close_matches(name, header, n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise UserError(f"data.types names '{name}', and {source} has no such column; {hint}It has {_few(header)}")
-        if split_type(text)[0] not in TYPES:
-            raise UserError(f"data.types: '{name}' cannot be '{text}'; a column is one of {', '.join(TYPES)}")
-
-
-def infer(cells: Cells, rows: np.ndarray) -> tuple[str, str, str]:
-    """Return a column's type, its detail, and a note where a person should know why, judging by all its rows.
-
-    `rows` are the training rows: a column with nothing or one value in them is "empty" or "constant". Texts are dates,
-    numbers, or categories. Whole numbers are ordered levels where there are few, counts where they come near 0 and
-    scatter as counts do, else numbers (ages, years). What names its row (all different texts, a running number) is an
-    identifier.
-    """
-    used = cells.codes[rows]
-    n_levels = len(np.unique(used[used >= 0]))
-    if n_levels == 0:
-        return "empty", "", f"column '{cells.name}' has no values in the training rows, and is left out"
-    if n_levels == 1:
-        text = cells.texts[int(used[used >= 0][0])]
-        return "constant", text, f"column '{cells.name}' is '{text}' in every training row, and is left out"
-    if cells.levels:
-        return "ordinal", "<".join(cells.levels), ""
-    texts = cells.texts
-    lowered = {text.lower() for text in texts}
-    if any(lowered <= set(pair) for pair in YES_NO):
-        return "boolean", "", ""
-    numbers = [number_of(text) for text in texts]
-    share = sum(number is not None for number in numbers) / len(texts)
-    if share == 1:
-        return _kind_of_numbers(cells, np.array(numbers, dtype=float))
-    if share >= 0.9 and len(texts) > FEW_LEVELS:
-        return "numeric", "", ""  # the few that are no numbers are named when they are read
-    fits = [format for format in FORMATS if all(days_of(text, format) is not None for text in texts)]
-    if fits:
-        both = f"column '{cells.name}' is read as {fits[0]}; say data.types={cells.name}=date:{fits[-1]} if it is not"
-        return "date", fits[0], both if len(fits) > 1 else ""
-    return _kind_of_texts(cells)
-
-
-def _kind_of_numbers(cells: Cells, values: np.ndarray) -> tuple[str, str, str]:
-    every = values[cells.codes[cells.codes >= 0]]
-    whole = bool(np.all(values == np.round(values)))
-    if whole and len(values) == len(every) > 2 * FEW_LEVELS:
-        steps = np.diff(every)
-        if np.all(steps == 1) or IDENTIFIER.search(cells.name):
-            return "identifier", "", f"column '{cells.name}' numbers the rows, and is left out"
-    if not whole or values.min() < 0:
-        return _real_kind(every), "", ""
-    different = len(np.unique(values))
-    if different == 2:
-        return "categorical", "", ""
-    if different <= FEW_LEVELS and len(every) >= 5 * different and values.max() - values.min() < 2 * FEW_LEVELS:
-        return "ordinal", "", ""
-    near_zero = values.min() <= max(1.0, 0.1 * every.mean())
-    if near_zero and values.max() <= MOST_COUNT and every.var() >= 0.5 * every.mean():
-        return "count", "", ""
-    return _real_kind(every), "", ""
-
-
-def _real_kind(values: np.ndarray) -> str:
-    """Return "positive" for numbers above 0 with a long upper tail that their logarithm has not: incomes, durations."""
-    if len(values) < 3 * FEW_LEVELS or values.min() <= 0:
-        return "numeric"
-    plain, logged = _skewness(values), _skewness(np.log(values))
-    return "positive" if plain > LONG_TAIL and abs(logged) < 0.5 * plain else "numeric"
-
-
-def _skewness(values: np.ndarray) -> float:
-    off = values - values.mean()
-    return float((off**3).mean() / max((off**2).mean() ** 1.5, 1e-300))
-
-
-def _kind_of_texts(cells: Cells) -> tuple[str, str, str]:
-    n, different = int((cells.codes >= 0).sum()), len(cells.texts)
-    if different <= FEW_LEVELS or (different <= MOST_LEVELS and 2 * different <= n):
-        return "categorical", "", ""
-    why = "a different text in nearly every row" if different > 0.5 * n else f"{different:,} different texts"
-    return "identifier", "", f"column '{cells.name}' has {why}, and is left out"
-
-
-# -- fitting ----------------------------------------------------------------------------------------------------------
-
-
-def fit(frame: Frame, cells: Cells, kind: str, detail: str, rows: np.ndarray) -> Facts:
-    """Return a column's facts, its scale and levels from the training `rows` alone."""
-    facts: Facts = {"name": cells.name, "type": kind}
+def fit(frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bool = False) -> Facts:
+    """Return a column's facts, its scale and levels from the training `rows` alone; `comma`: decimals have commas."""
+    kind, detail = found.kind, found.detail
+    facts: Facts = {"name": cells.name, "type": kind} | _form(cells, kind, detail, comma)
     used = cells.codes[rows]
     used = used[used >= 0]
     if kind in CHOICE:
-        facts["levels"] = _levels(cells, kind, detail, used)
+        facts["levels"] = _levels(cells, facts, detail, used)
         values = parse(frame, cells, facts, unknown="missing")
         seen = values[rows]
         counts = np.bincount(seen[~np.isnan(seen)].astype(int), minlength=len(facts["levels"]))
         return facts | {"probs": [round(float(p), 6) for p in counts / max(counts.sum(), 1)]}
-    if kind == "date":
-        facts["format"] = detail or next(
-            (f for f in FORMATS if days_of(cells.texts[used[0]], f) is not None), FORMATS[0]
-        )
     values = parse(frame, cells, facts)[rows]
     values = values[~np.isnan(values)]
     if kind == "positive":
@@ -190,40 +56,44 @@ def fit(frame: Frame, cells: Cells, kind: str, detail: str, rows: np.ndarray) ->
         facts |= {"mean": float(values.mean()), "sd": float(values.std()) or 1.0}
         return facts | {"log_mean": float(logs.mean()), "log_sd": float(logs.std()) or 1.0}
     mean, sd = float(values.mean()), float(values.std())
-    facts |= {"mean": mean, "sd": sd if sd > 1e-9 * (1 + abs(mean)) else 1.0}
-    return facts if kind == "date" else facts | {"decimals": decimals_of(cells.texts)}
+    return facts | {"mean": mean, "sd": sd if sd > 1e-9 * (1 + abs(mean)) else 1.0}
 
 
-def _levels(cells: Cells, kind: str, detail: str, used: np.ndarray) -> list[str]:
-    """Return the levels in their order: as given, as numbers, no before yes, or by the alphabet."""
+def _form(cells: Cells, kind: str, detail: str, comma: bool) -> Facts:
+    """Return how a column's numbers or dates are written."""
+    if kind == "date":
+        format = detail or next(iter(formats_of(cells.texts)), None) or nearest_format(cells.texts)
+        return {"format": format} | ({"bare": True} if is_bare(cells.texts, format) else {})
+    if kind in ("categorical", "boolean"):
+        return {}
+    form, _ = form_of(cells.texts, comma)
+    own = {} if form == PLAIN else {"form": form.to_dict()}
+    if kind == "ordinal":
+        return own
+    decimals = decimals_of([text for text in cells.texts if form.read(text) is not None], form)
+    return own if kind == "count" and not decimals else own | {"decimals": decimals}
+
+
+def _levels(cells: Cells, facts: Facts, detail: str, used: np.ndarray) -> list[str]:
+    """Return the levels in their order: as given, as numbers (but for codes like 02134), no before yes, or as words."""
+    kind, form = facts["type"], NumberForm.of(facts)
     if kind == "ordinal" and detail:
         return [level.strip() for level in detail.split("<")]
     texts = sorted({cells.texts[code] for code in np.unique(used)})
-    numbers = [number_of(text) for text in texts]
-    if all(number is not None for number in numbers):
+    numbers = [form.read(text) for text in texts]
+    if kind == "ordinal" and None in numbers:
+        raise UserError(
+            f"column '{cells.name}' has levels in words ({few(texts)}); give their order, "
+            f"data.types={cells.name}=ordinal:{'<'.join(texts[:3])}"
+        )
+    if None not in numbers and not are_codes(texts):
         first = {number or 0.0: text for number, text in zip(reversed(numbers), reversed(texts))}
         return [first[number] for number in sorted(first)]
     if kind == "ordinal":
-        raise UserError(
-            f"column '{cells.name}' has levels in words ({_few(texts)}); give their order, "
-            f"data.types={cells.name}=ordinal:{'<'.join(texts[:3])}"
-        )
+        return sorted(texts, key=float)
     if kind == "boolean" and len(texts) == 2:
         return sorted(texts, key=lambda text: text.lower() in {yes for _, yes in YES_NO})
     return texts
-
-
-def decimals_of(texts: Sequence[str]) -> int | None:
-    """Return how many decimals nearly all (19 of 20) numbers are written with; None beyond 6, or with powers of ten.
-
-    >>> decimals_of(["1.5", "2.25", "3"]), decimals_of(["1e-3"])
-    (2, None)
-    """
-    if any("e" in text.lower() for text in texts):
-        return None
-    many = sorted(len(text.partition(".")[2].rstrip("0")) for text in texts)
-    most = many[min(len(many) - 1, math.ceil(0.95 * len(many)))] if many else 0
-    return most if most <= 6 else None
 
 
 # -- there and back ---------------------------------------------------------------------------------------------------
@@ -258,20 +128,20 @@ def value_of(text: str, facts: Mapping[str, Any]) -> float | None:
 
 
 def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
-    kind = facts["type"]
+    kind, form = facts["type"], NumberForm.of(facts)
     if kind in CHOICE:
         place = {level: float(i) for i, level in enumerate(facts["levels"])}
-        numbers = [number_of(level) for level in facts["levels"]]
+        numbers = [form.read(level) for level in facts["levels"]]
         if None not in numbers:
             by_number = {number: float(i) for i, number in enumerate(numbers)}
-            return lambda text: place.get(text, by_number.get(number_of(text)))
+            return lambda text: place.get(text, by_number.get(form.read(text)))
         lowered = {level.lower(): i for level, i in place.items()} if kind == "boolean" else {}
         return lambda text: place.get(text, lowered.get(text.lower()))
     if kind == "date":
         return lambda text: days_of(text, facts["format"])
 
     def read(text: str) -> float | None:
-        value = number_of(text)
+        value = form.read(text)
         fits = {"positive": value > 0, "count": value >= 0 and value % 1 == 0} if value is not None else {}
         return value if fits.get(kind, True) else None
 
@@ -282,16 +152,17 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
     kind = facts["type"]
     if kind in CHOICE:
         return (
-            f"'{text}' is not among the column's levels ({_few(facts['levels'])}); empty the cell to have it taken as "
+            f"'{text}' is not among the column's levels ({few(facts['levels'])}); empty the cell to have it taken as "
             "missing, or train with --set data.unknown=missing"
         )
     if value is not None:
         return f"'{text}' is not finite; correct it or empty the cell"
+    other = "numeric" if kind in ("positive", "count") and any_number(text) is not None else "categorical"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
-    what = plain.get(kind, f"a date like {EXAMPLE.strftime(facts.get('format', FORMATS[0]))}")
+    what = plain.get(kind, f"a date like {write_date(EXAMPLE, facts.get('format', '%Y-%m-%d'))}")
     return (
         f"'{text}' is not {what}; correct it, empty it, list it in data.missing, or give the column another type, "
-        f"data.types={facts['name']}={'numeric' if kind in ('positive', 'count') else 'categorical'}"
+        f"data.types={facts['name']}={other}"
     )
 
 
@@ -319,12 +190,12 @@ def as_native(value: float, facts: Mapping[str, Any]) -> Any:
     kind = facts["type"]
     if kind in CHOICE:
         numbers = [number_of(level) for level in facts["levels"]]
-        number = None if None in numbers else numbers[int(value)]
+        number = None if None in numbers or are_codes(facts["levels"]) else numbers[int(value)]
         whole = number is not None and number == round(number)
         return facts["levels"][int(value)] if number is None else int(number) if whole else number
     if kind == "date":
         date = date_of(value, facts["format"]).replace(tzinfo=None)
-        return date if "%H" in facts["format"] else date.date()
+        return date if has_time(facts["format"]) else date.date()
     if kind == "count":
         return int(value)
     decimals = facts.get("decimals")
@@ -342,12 +213,9 @@ def as_text(value: float, facts: Mapping[str, Any]) -> str:
     if facts["type"] in CHOICE:
         return facts["levels"][int(value)]
     if facts["type"] == "date":
-        return date_of(value, facts["format"]).strftime(facts["format"])
-    if facts["type"] in ("numeric", "positive") and facts.get("decimals"):
-        return f"{value:.{facts['decimals']}f}"
-    native = as_native(value, facts)
-    return f"{native:.6g}" if isinstance(native, float) else str(native)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return write_date(value, facts["format"], facts.get("bare", False))
+    form = NumberForm.of(facts)
+    decimals = facts.get("decimals", 0 if facts["type"] == "count" else None)
+    if form == PLAIN and decimals is None:
+        return f"{value:.6g}"
+    return form.write(value, decimals)

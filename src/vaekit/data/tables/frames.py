@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from vaekit.atomic import replacing
-from vaekit.data.csv_files import MISSING, number_of, rows_of, write_csv
+from vaekit.data.csv_files import MISSING, column_names, counts_columns, header_is_data, rows_of, write_csv
 from vaekit.data.files import writable
+from vaekit.data.number_forms import form_of
 from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
@@ -48,6 +49,8 @@ class Frame:
     lines: np.ndarray | None = None
     delimiter: str = ","
     skipped: list[str] = field(default_factory=list)
+    header: bool = True
+    """Whether a file of text has a header."""
 
     def __len__(self) -> int:
         return len(self.columns[0].codes) if self.columns else 0
@@ -61,16 +64,22 @@ class Frame:
         where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{self.source}: {where}, column '{column}'"
 
+    @property
+    def commas(self) -> bool:
+        """Whether numbers have decimal commas: a column can be read in no other way, and commas do not part cells."""
+        return self.delimiter != "," and any(form_of(cells.texts)[0].decimal == "," for cells in self.columns)
+
     def column(self, name: str) -> Cells | None:
         """Return a column by name."""
         return next((cells for cells in self.columns if cells.name == name), None)
 
 
-def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "refuse") -> Frame:
+def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "refuse", header: str = "auto") -> Frame:
     """Read a table: a path to CSV (maybe gzipped) or Parquet, a data frame, or a dict of columns.
 
     `missing` are texts, in any case, that stand for a missing cell; the empty cell always does. Rows with too few or
-    too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them).
+    too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them). `header`: whether a
+    CSV has one, "yes", "no" or "auto" (see `csv_files.header_is_data`); columns without names are c1, c2, …
 
     Raises UserError naming the file, line or column, and the fix.
     """
@@ -81,7 +90,9 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
             raise UserError(f"there is no table {path}; check the path")
         if path.suffix.lower() in (".parquet", ".pq"):
             return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
-        return _csv(path, words, bad_rows)
+        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
+        return _csv(path, words, bad_rows, header)
     if isinstance(source, Mapping):
         return _named_columns(source, "memory", "memory", words)
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
@@ -124,20 +135,19 @@ class _Coder(dict[str, int]):
         return Cells(self.name, self.texts, np.frombuffer(self.codes, np.int32).copy())
 
 
-def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
+def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame:
     rows = rows_of(path)
     head = next(rows, None)
     if head is None:
         raise UserError(f"{path} is empty; give a header and rows")
-    _, header, mark = head
+    first_line, header, mark = head
     header = [name.strip() for name in header]
-    _check_header(header, str(path))
     coders = [_Coder(name, missing) for name in header]
     lines = array("q")
     skipped: list[str] = []
     for line, row, _ in rows:
         if len(row) != len(header):
-            problem = f"line {line} has {len(row)} cells, the header {len(header)}"
+            problem = f"line {line} has {len(row)} cells, the first line {len(header)}"
             if bad_rows == "refuse":
                 raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
             skipped.append(problem)
@@ -145,15 +155,26 @@ def _csv(path: Path, missing: set[str], bad_rows: str) -> Frame:
         lines.append(line)
         for coder, cell in zip(coders, row):
             coder.add(cell)
+    named = has_header == "yes" or (has_header == "auto" and not header_is_data(header, coders))
+    if not named:
+        lines.insert(0, first_line)
+        for coder, cell, name in zip(coders, header, column_names(len(header))):
+            coder.add(cell)
+            coder.codes.insert(0, coder.codes.pop())
+            coder.name = name
+        if has_header == "auto":
+            skipped.append(f"it has no header, and its columns are called c1 to c{len(coders)}")
+    elif counts_columns(header) and "" not in header and has_header == "auto":
+        skipped.append(f"its first line, {', '.join(header[:3])}, …, is taken as names; data.header=no if it is data")
     if not lines:
         raise UserError(f"{path} has a header and no rows; give rows of data")
+    _check_header([coder.name for coder in coders], str(path))
     columns = [coder.cells() for coder in coders]
-    return Frame(path.name.split(".")[0], str(path), columns, np.frombuffer(lines, np.int64).copy(), mark, skipped)
+    places = np.frombuffer(lines, np.int64).copy()
+    return Frame(path.name.split(".")[0], str(path), columns, places, mark, skipped, header=named)
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
-    if all(number_of(name) is not None for name in header):
-        raise UserError(f"{source} begins with numbers; give it a header, a first line that names the columns")
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
@@ -196,8 +217,11 @@ def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
     if plain.dtype.kind in "fiuM":
         different, codes = np.unique(plain, return_inverse=True, equal_nan=True)
         whole = plain.dtype.kind == "f" and bool(np.all(different[np.isfinite(different)] % 1 == 0))
-        for value in different:
-            coder.add(_as_text(value).removesuffix(".0") if whole else _as_text(value))
+        texts = [_as_text(value) for value in different]
+        if plain.dtype.kind == "M" and any("T" in text for text in texts):
+            texts = [text if "T" in text or not text else f"{text}T00:00:00" for text in texts]
+        for text in texts:
+            coder.add(text.removesuffix(".0") if whole else text)
         own = np.frombuffer(coder.codes, np.int32)[codes.reshape(-1)]
         return Cells(name, coder.texts, own.copy(), levels)
     for value in plain.tolist():
@@ -237,12 +261,12 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def write_frame(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]], delimiter: str = ",") -> None:
-    """Write rows under a header as CSV, gzipped CSV or Parquet, by the suffix; whole or not at all.
+def write_frame(path: Path, header: Sequence[str] | None, rows: Sequence[Sequence[Any]], delimiter: str = ",") -> None:
+    """Write rows under a header, if one is given, as CSV, gzipped CSV or Parquet, by the suffix; whole or not at all.
 
     CSV takes the cells as text; Parquet keeps numbers, dates and None as they are.
     """
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in (".parquet", ".pq") and header is not None:
         parquet = optional("pyarrow.parquet", NO_PARQUET)
         import pyarrow
 

@@ -20,10 +20,12 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.data.settings import DataSettings, settings_as
+from vaekit.data.number_forms import number_of
+from vaekit.data.settings import DataSettings, settings_as, yes_or_no
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Cells, Frame, read_frame, write_frame
+from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, split_type
 from vaekit.errors import UserError
 
 AUTO = "auto"
@@ -35,7 +37,13 @@ def _types(value: Any) -> Any:
     """Read `age=numeric,grade=ordinal:low<high`, or a mapping."""
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    parts: list[str] = []
+    for part in value.split(","):
+        if "=" in part or not parts:
+            parts.append(part)
+        else:  # a comma of a date's form
+            parts[-1] += f",{part}"
+    pairs = [part.strip(", ").partition("=") for part in parts if part.strip()]
     if not all(equals for _, equals, _ in pairs):
         raise ValueError("write column=type with commas between, e.g. age=numeric,grade=ordinal:low<mid<high")
     return {name.strip(): kind.strip() for name, _, kind in pairs}
@@ -55,12 +63,18 @@ class TableSettings(DataSettings):
     types: Annotated[dict[str, str], BeforeValidator(_types)] = Field(
         default_factory=dict,
         description="columns' types where they are not to be inferred, age=numeric,grade=ordinal:low<mid<high,"
-        f"when=date:%d/%m/%Y; one of {', '.join(cols.TYPES)}",
+        f"when=date:%d/%m/%Y; one of {', '.join(TYPES)}",
     )
     label: str = Field(
         default="auto",
         description="the columns of labels or conditions, kept out of the model unless it is conditioned on them, "
         "status or status,amount; 'auto': one called label or class; 'none': no such",
+    )
+    header: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
+        default="auto", description="whether a CSV's first line names the columns; auto: unless it is a row of data"
+    )
+    decimal: Literal["auto", "point", "comma"] = Field(
+        default="auto", description="the mark of decimals where 1.234 and 1,234 could be either; auto: by all columns"
     )
     missing: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         default=MISSING, description="cells that stand for a missing value, in any case; empty ones always do"
@@ -77,7 +91,8 @@ class Tables(Modality):
     """Rows (N, C) float32 of the columns that are modelled, NaN where missing; see `vaekit.data.tables.columns`.
 
     `info.facts`: `columns` (the modelled ones, in order), `header` (all names as the source has them), `constants` (the
-    text of columns that never vary), `label` (its column's name or None), `delimiter`, `notes` (what was left out).
+    text of columns that never vary), `label` (its column's name or None), `delimiter`, `headless` (whether the columns
+    have no names of their own), `notes` (what was left out).
     """
 
     name = "tables"
@@ -119,7 +134,7 @@ class Tables(Modality):
         Raises UserError naming file, line and column of a cell that does not fit, or if no column is the run's.
         """
         settings = settings_as(TableSettings, settings)
-        return self.encoded(read_table(source, settings), info, settings.unknown)
+        return self.encoded(read_table_of(source, info, settings), info, settings.unknown)
 
     def encoded(self, frame: Frame, info: DataInfo, unknown: str = "refuse") -> Split:
         """Return the rows of a table that was read, as the model sees them."""
@@ -207,7 +222,20 @@ def read_table(source: Any, settings: TableSettings) -> Frame:
         near = difflib.get_close_matches(source, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise UserError(f"there is no table {source}; {hint}Give a file, or one of {', '.join(names)}")
-    return read_frame(source, settings.missing, settings.bad_rows)
+    return read_frame(source, settings.missing, settings.bad_rows, settings.header)
+
+
+def read_table_of(source: Any, info: DataInfo, settings: TableSettings) -> Frame:
+    """Read a table for a run, as the settings say: where the run's own had no header, one is known by its names.
+
+    Raises UserError where it cannot be read.
+    """
+    if info.facts.get("headless") and settings.header == "auto" and isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        first = next(rows_of(path), (0, [], ""))[1] if path.is_file() and ".csv" in path.suffixes else ()
+        has_header = any(name.strip() in info.facts["header"] for name in first)
+        settings = settings.model_copy(update={"header": "yes" if has_header or not first else "no"})
+    return read_table(source, settings)
 
 
 # -- which columns ----------------------------------------------------------------------------------------------------
@@ -228,11 +256,12 @@ def _conditions(
     """Return the classes of a single column of them, what else conditions are, and each row's."""
     if not labels:
         return (), (), None
-    if len(labels) > 1 or _is_number(labels[0], settings, rows):
-        facts = fitted(replace(frame, columns=labels), rows, settings.types)
+    comma = _commas(frame, settings)
+    if len(labels) > 1 or _is_number(labels[0], settings, rows, comma):
+        facts = fitted(replace(frame, columns=labels), rows, settings.types, comma)
         return (), facts, Conditions(facts).read(frame)
     (label,) = labels
-    numbers = [cols.number_of(text) for text in label.texts]
+    numbers = [number_of(text) for text in label.texts]
     keys: Any = label.texts if None in numbers else numbers
     order = np.argsort(keys, kind="stable")
     y = np.append(np.argsort(order), -1)[label.codes]
@@ -241,10 +270,14 @@ def _conditions(
     return classes, ((lacking,) if bool((y < 0).any()) else ()), torch.from_numpy(y)
 
 
-def _is_number(label: Cells, settings: TableSettings, rows: np.ndarray) -> bool:
+def _commas(frame: Frame, settings: TableSettings) -> bool:
+    return frame.commas if settings.decimal == "auto" else settings.decimal == "comma"
+
+
+def _is_number(label: Cells, settings: TableSettings, rows: np.ndarray, comma: bool) -> bool:
     """Whether a single column is a number to be conditioned on rather than classes: by its type, or as it is named."""
-    kind = settings.types.get(label.name) or cols.infer(label, rows)[0]
-    return cols.split_type(kind)[0] in (*cols.REAL, "count") and settings.label == label.name
+    kind = settings.types.get(label.name) or infer(label, rows, comma).kind
+    return split_type(kind)[0] in (*cols.REAL, "count") and settings.label == label.name
 
 
 def _check_classes(frame: Frame, conditions: Conditions) -> None:
@@ -259,28 +292,35 @@ def _check_classes(frame: Frame, conditions: Conditions) -> None:
 def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray) -> dict[str, Any]:
     """Return `info.facts`: the columns with their types, scales and levels, and what was left out and why."""
     header = [cells.name for cells in frame.columns]
-    cols.check_types(settings.types, header, frame.source)
+    check_types(settings.types, header, frame.source)
     facts: dict[str, Any] = {
         "columns": [],
         "header": header,
         "constants": {},
         "label": labels[0].name if len(labels) == 1 else None,
         "delimiter": frame.delimiter,
+        "headless": not frame.header,
         "notes": [],
     }
+    comma = _commas(frame, settings)
     names = [cells.name for cells in labels]
+    if names and settings.label == AUTO and names[0] not in settings.types and frame.source not in DATASETS:
+        facts["notes"].append(
+            f"column '{names[0]}' is taken as the label, which is no part of the model or its samples unless "
+            "they are conditioned on it (tabular-cvae); data.label=none makes it a column like the others"
+        )
     for cells in frame.columns:
         if cells.name in names:
             continue
-        kind, detail, note = cols.infer(cells, rows)
-        if cells.name in settings.types and kind != "empty":
-            (kind, detail), note = cols.split_type(settings.types[cells.name]), ""
-        if note:
-            facts["notes"].append(note)
-        if kind == "constant":
-            facts["constants"][cells.name] = detail
-        elif kind not in ("empty", "identifier", "skip", "label"):
-            facts["columns"].append(cols.fit(frame, cells, kind, detail, rows))
+        found = infer(cells, rows, comma)
+        if cells.name in settings.types and found.kind != "empty":
+            found = Inferred(*split_type(settings.types[cells.name]))
+        if found.note:
+            facts["notes"].append(found.note)
+        if found.kind == "constant":
+            facts["constants"][cells.name] = found.detail
+        elif found.kind not in ("empty", "identifier", "skip", "label"):
+            facts["columns"].append(cols.fit(frame, cells, found, rows, comma))
     return facts
 
 
