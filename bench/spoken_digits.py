@@ -26,8 +26,8 @@ from vaekit.runs.run import Run
 
 
 def heard(run: Run, x: Any) -> np.ndarray:
-    """Return the standardised spectrograms of what `x` sounds like, by way of WAV files."""
-    scale, facts = MelScale.from_dict(run.info.facts["mel"]), run.info.facts
+    """Return the spectrograms of what `x` sounds like, by way of WAV files."""
+    scale = MelScale.from_dict(run.info.facts["mel"])
     out = []
     with tempfile.TemporaryDirectory() as folder:
         for i, sound in enumerate(resynthesised(x, run.info).numpy()):
@@ -35,7 +35,7 @@ def heard(run: Run, x: Any) -> np.ndarray:
             write_wav(path, sound, scale.rate)
             out.append(scale.fitted(read_wav(path).samples, i))
     plain = scale.log_mel(torch.from_numpy(np.stack(out)))
-    return ((plain - facts["mean"]) / facts["sd"]).flatten(1).numpy()
+    return plain.flatten(1).numpy()
 
 
 def share(right: np.ndarray) -> dict[str, float]:
@@ -66,7 +66,7 @@ def main() -> None:
 
     some = test.first(given.test)
     labels = torch.arange(run.info.n_classes).repeat_interleave(given.each)
-    drawn = torch.cat([run.drawn(given.each, name, seed=i) for i, name in enumerate(run.info.classes)])
+    drawn = torch.cat([run.sample(given.each, name, seed=i) for i, name in enumerate(run.info.classes)])
     found = {
         "real": right(test.x.flatten(1).numpy(), test.y),
         "real, sound made again": right(heard(run, some.x), some.y),

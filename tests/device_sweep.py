@@ -249,6 +249,7 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     x, y = few.x, few.y
     labels = y if run.model.takes_label else None
     yield "evaluate", lambda: run.evaluate(limit=30, k=3)
+    yield "evaluate a function", lambda: run.evaluate({"own": lambda trace: trace.log_px}, data=few)
     yield "sample", lambda: run.sample(4)
     yield "sample draws", lambda: run.sample(4, draw=True)
     yield "sample cooler", lambda: run.sample(4, temperature=0.7)
@@ -294,6 +295,17 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "explorer", lambda: explored(run)
     yield "figures", run.write_figures
     yield "report", run.write_report
+    yield "save", lambda: saved(run)
+
+
+def saved(run: Run) -> list[str]:
+    """Return the files of a run that is kept in another folder; it stays one of its own."""
+    before = run.path
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return sorted(path.name for path in run.save(Path(folder) / "run", pictures=False).path.iterdir())  # type: ignore[union-attr]
+    finally:
+        run.path = before
 
 
 def asked(run: Run) -> dict[str, str]:

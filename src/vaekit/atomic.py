@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,12 +41,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder beside `path`, which must not exist or be empty; on a clean exit it becomes `path`."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.mkdir()
+    try:
+        yield part
+        if path.is_dir():
+            path.rmdir()
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove the temporary files in `folder` and below that killed processes left there."""
     for part in Path(folder).rglob(".*.part*"):
         named = re.fullmatch(r"\..+\.(\d+)\.part(\.[^.]*)?", part.name)
         if named and not _alive(int(named[1])):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

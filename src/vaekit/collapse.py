@@ -43,15 +43,46 @@ class Usage:
         return self.active == 0 or self.kl < LEAST_KL
 
 
+NAMED = 4
+"""Collapsed latents that a warning names; it counts the others."""
+
+
 def warning(latents: Sequence[Usage]) -> str | None:
-    """Return one sentence on the first latent that has collapsed, with remedies; None where none has."""
-    for latent in latents:
-        if latent.collapsed:
-            return (
-                f"the posterior of {latent.name} has collapsed to its prior: {latent.active} of {latent.units} units "
-                f"active, KL {latent.kl:.3f} nats. Try to " + "; or ".join(REMEDIES)
-            )
-    return None
+    """Return one sentence on the latents that have collapsed, with remedies; None where none has."""
+    lost = [latent for latent in latents if latent.collapsed]
+    if not lost:
+        return None
+    names = ", ".join(one.name for one in lost[:NAMED]) + (
+        f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    )
+    active, units, kl = sum(one.active for one in lost), sum(one.units for one in lost), sum(one.kl for one in lost)
+    return (
+        f"the posterior of {names} has collapsed to its prior: {active} of {units} units active, KL {kl:.3f} nats. "
+        f"Try to {'; or '.join(REMEDIES)}"
+    )
+
+
+@dataclass
+class Warned:
+    """Which latents were said to have collapsed, each once, however often it comes and goes."""
+
+    names: list[str] = field(default_factory=list)
+
+    def begin(self, latents: Sequence[Usage]) -> str | None:
+        """Return the warning of latents that have collapsed and were not said to, None where there are none.
+
+        >>> warned = Warned()
+        >>> [warned.begin([Usage("z", kl, 0, 2)]) is None for kl in (0.012, 0.013, 0.5, 0.011)]
+        [False, True, True, True]
+        """
+        fresh = [one for one in latents if one.collapsed and one.name not in self.names]
+        self.names += [one.name for one in fresh]
+        return warning(fresh)
+
+    def back(self, latents: Sequence[Usage]) -> str | None:
+        """Return a sentence on the latents that were said to have collapsed and have not, at the end."""
+        names = [one.name for one in latents if one.name in self.names and not one.collapsed]
+        return f"no longer collapsed at the end: {', '.join(names)}" if names else None
 
 
 @dataclass

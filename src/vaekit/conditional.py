@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from vaekit.distributions.base import Measure
+from vaekit.distributions.base import Measure, Unit, in_unit
 from vaekit.distributions.normal import LOG_SCALE_BOUND, bounded_log_scale
 from vaekit.distributions.own import as_family
 from vaekit.errors import UserError
@@ -168,14 +169,35 @@ class Likelihood(Conditional):
 
     `wants` says which data the family is a distribution of: "binary", "unit" (continuous in [0, 1]), "levels" (a grid
     of grey levels), "counts", "real" or "any". The data loader prepares or refuses accordingly.
+
+    One that wants real data is told their `deviation` (`in_units`). Where they are standardised it takes and gives
+    standardised values, and scores them by the density of the values before: log p(x) = log p((x - m) / s) - Σ log s.
     """
 
     wants: Wants = "any"
+    log_unit: Tensor | None
+    log_volume: Tensor | None
 
     def __init__(self, net: nn.Module | None = None, params: int = 1) -> None:
         super().__init__(net, params)
         if isinstance(self.net, Own) and self.net.in_shape is None:
             self.net.in_shape = self.net.tried
+        self.register_buffer("log_unit", None, persistent=False)
+        self.register_buffer("log_volume", None, persistent=False)
+
+    def forward(self, *context: Any) -> Distribution:
+        """Return p(x|z)."""
+        px = super().forward(*context)
+        if self.log_unit is None or self.log_volume is None:
+            return px
+        return in_unit(px, Unit(self.log_unit, self.log_volume))
+
+    def in_units(self, deviation: Sequence[float], shape: Sequence[int], standardised: bool) -> None:
+        """Take note of real data's deviation, one number for each entry of the first axis of examples of `shape`."""
+        if standardised:
+            each = torch.tensor(deviation, dtype=torch.float64).log()
+            self.log_unit = each.view(-1, *[1] * (len(shape) - 1)).float()
+            self.log_volume = (each.sum() * math.prod(shape[1:])).float()
 
     def start_from(self, mean: Tensor) -> None:
         """Set the output's bias so that the first predictions are the training data's mean; default: nothing."""

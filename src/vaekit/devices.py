@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +49,47 @@ def device_of(model: nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free on a device, those that torch holds unused there included; None if unknown."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    if device.type != "cpu":
+        return None
+    found = [size for size in (_free_here(), _free_in_container()) if size is not None]
+    return min(found, default=None)
+
+
+def _free_here() -> int | None:
+    """Return the machine's free memory: what Linux says is available, elsewhere all that there is."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _free_in_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return what the control group's limit leaves, files that it can drop from its cache counted as free."""
+    for folder, limit, used in (
+        (root, "memory.max", "memory.current"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        try:
+            facts = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+            top, now = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
+        except (OSError, ValueError):
+            continue  # no such group, or "max": no limit
+        return max(0, top - now + int(facts.get("total_inactive_file", facts.get("inactive_file", 0))))
+    return None
 
 
 # -- random state ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,17 @@ class NotALikelihood(UserError):
         super().__init__(f"this model does not bound log p(x): {reason}")
 
 
+class NeedsWholeBatch(UserError):
+    """A step was to be computed in parts, and `what`, a part of the model or its objective, needs the whole batch."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} needs the whole batch, so a step cannot be taken in parts: use train.accumulate=1 and lower "
+            "--batch-size"
+        )
+
+
 class TrainingFailed(RuntimeError):
     """Training ended early for the reason given. The command line exits with 1."""
 

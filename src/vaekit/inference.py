@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaekit.data.batches import at_once
 from vaekit.data.prepare import as_input
 from vaekit.devices import device_of, seeded
 from vaekit.errors import UserError
@@ -50,7 +51,7 @@ def label_for(model: Model, y: Tensor | None, n: int) -> Tensor | None:
 
 
 def batches(
-    model: Model, x: Any, y: Tensor | None = None, *, size: int = BATCH, progress: Progress | None = None
+    model: Model, x: Any, y: Tensor | None = None, *, size: int | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[Any, Tensor | None]]:
     """Yield prepared examples as the model takes them, with their labels where it is conditioned on them.
 
@@ -58,10 +59,11 @@ def batches(
         model: decides the device.
         x: (N, ...) prepared examples: a tensor, or rows of another kind that can be sliced and moved (graphs).
         y: (N,) class numbers, (N, W) conditions, or None.
-        size: examples in a batch.
+        size: examples in a batch; None: `BATCH`, or fewer large ones.
         progress: told after each batch.
     """
     device, label = device_of(model), label_for(model, y, len(x))
+    size = size or at_once(x, BATCH)
     for start in range(0, len(x), size):
         rows = slice(start, start + size)
         yield as_input(x[rows]).to(device), None if label is None else label[rows].to(device)
@@ -75,7 +77,7 @@ def batched(
     x: Any,
     y: Tensor | None = None,
     *,
-    size: int = BATCH,
+    size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Any:

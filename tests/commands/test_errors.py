@@ -201,7 +201,7 @@ BAD_USE = {
     "n of paths": (["interpolate", "{vae}", "-n", "-2", "--out", "x.png"], ["-n", "-2"]),
     "points": (["interpolate", "{vae}", "--steps", "1", "--out", "x.png"], ["--steps", "1"]),
     "kind": (["interpolate", "{vae}", "--kind", "round", "--out", "x.png"], ["round", "spherical"]),
-    "examples": (["interpolate", "{vae}", "--examples", "1,x", "--out", "x.png"], ["1,x"]),
+    "examples": (["interpolate", "{vae}", "--examples", "1,x", "--out", "x.png"], ["'x'", "3,17,42"]),
     "example that is not there": (["interpolate", "{vae}", "--examples", "1,9999", "--out", "x.png"], ["9999", "178"]),
     "temperature": (["sample", "{vae}", "--temperature", "-1", "--out", "x.png"], ["--temperature", "-1"]),
     "infinite temperature": (["sample", "{vae}", "--temperature", "inf", "--out", "x.png"], ["--temperature"]),

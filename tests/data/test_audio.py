@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 
 from vaekit.data import load
 from vaekit.data.audio.mel import MelScale
-from vaekit.data.audio.modality import Audio, resynthesised, unstandardised
+from vaekit.data.audio.modality import Audio, log_powers, resynthesised
 from vaekit.data.audio.wav import Sound, read_wav, resampled, write_wav
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
+from vaekit.runs.loading import restored
 from vaekit.runs.train import train
+from vaekit.training.checkpoint import model_tensors
 
 RATE = 8000
 SMALL = {"mels": 16, "frames": 16, "seconds": 0.2}
@@ -141,7 +144,9 @@ def test_labels_are_in_the_names(label: Any, classes: tuple[str, ...], spoken: P
     assert data.info.classes == classes and data.info.shape == (1, 16, 16) and data.info.modality == "audio"
     assert (data.info.n_train, data.info.n_test) == (32, 4) and data.info.kind == "real"
     assert (data.train.y is None) == (label == "none")
-    assert abs(float(data.train.x.mean())) < 1e-4 and float(data.train.x.std()) == pytest.approx(1, abs=1e-3)
+    seen = data.prepare(data.train.x)
+    assert abs(float(seen.mean())) < 1e-4 and float(seen.std()) == pytest.approx(1, abs=1e-3)
+    assert data.info.standardised and data.info.deviation == pytest.approx([float(data.train.x.std())], rel=1e-3)
     counts = data.info.facts["counts"]
     assert counts["cut"] + counts["filled up"] == 40 and counts["resampled"] == 0
 
@@ -210,7 +215,7 @@ def test_a_run_on_sound_writes_wav_and_takes_other_recordings(spoken: Path, tmp_
     given = {"model.latent": 2, "model.hidden": 16, **{f"data.{name}": value for name, value in SMALL.items()}}
     run = train("cvae", spoken, steps=5, set=given, pictures=False)
     assert run.settings.model.likelihood == "gaussian" and run.record["result"]["elbo"] is not None
-    x = run.drawn(2, "3")
+    x = run.sample(2, "3")
     Audio().write(tmp_path / "three.wav", x, run.info)
     length = MelScale.from_dict(run.info.facts["mel"]).length
     assert len(read_wav(tmp_path / "three.wav").samples) == 2 * length + round(0.15 * RATE)
@@ -220,13 +225,27 @@ def test_a_run_on_sound_writes_wav_and_takes_other_recordings(spoken: Path, tmp_
     one = tmp_path / "other"
     write(one / "3_cid_0.wav", tone(1200))
     split = run.prepared(one)
-    mine, theirs = unstandardised(split.x, run.info), load(one, DataSettings(valid=0, test=0, **SMALL))
+    mine, theirs = run.prepare.values(split.x), load(one, DataSettings(valid=0, test=0, **SMALL))
     assert split.y is not None and split.y.tolist() == [3]
-    assert torch.allclose(mine, unstandardised(theirs.train.x, theirs.info), atol=1e-4)
-    assert resynthesised(split.x, run.info).shape == (1, length)
+    assert torch.allclose(mine, theirs.train.x, atol=1e-4)
+    assert resynthesised(mine, run.info).shape == (1, length)
     write(one / "7_cid_0.wav", tone(1200))
     with pytest.raises(UserError, match="has the label '7'; this run knows 0, 1, 2, 3"):
         run.prepared(one)
     write(tmp_path / "fast" / "3_cid_0.wav", tone(1200, 0.2, 16000), rate=16000)
     with pytest.raises(UserError, match="at 16000 Hz, and this run was trained on sound at 8000 Hz"):
         run.prepared(tmp_path / "fast")
+
+
+def test_a_run_of_an_earlier_version_reads_its_recordings_in_its_units(spoken: Path, tmp_path: Path) -> None:
+    """Then (log power − mean) / sd was made in reading, with both among the facts."""
+    given = {"model.latent": 2, "model.hidden": 16, **{f"data.{name}": value for name, value in SMALL.items()}}
+    run = train("vae", spoken, steps=2, set=given | {"data.standardise": False}, pictures=False)
+    record = json.loads(json.dumps(run.record))
+    for name in ("mean", "deviation", "standardised"):
+        del record["data"]["info"][name]
+    record["data"]["info"]["facts"] |= {"mean": -3.0, "sd": 2.0}
+    old = restored(record, model_tensors(run.model))
+    assert torch.allclose(old.test.x, (run.test.x + 3) / 2, atol=1e-5)
+    assert torch.allclose(old.prepared(spoken).x[:5], (run.prepared(spoken).x[:5] + 3) / 2, atol=1e-5)
+    assert torch.allclose(log_powers(old.test.x, old.info), log_powers(run.test.x, run.info), atol=1e-4)

@@ -84,7 +84,8 @@ def test_numbers_are_read_in_their_form_and_written_in_it(form: str, tmp_path: P
     brackets=st.booleans(),
 )
 def test_what_a_form_writes_it_reads(value: float, decimals: int, marks: Any, currency: Any, brackets: bool) -> None:
-    form = NumberForm(*marks, *currency, brackets)
+    (decimal, group), (prefix, suffix) = marks, currency
+    form = NumberForm(decimal, group, prefix, suffix, brackets)
     text = form.write(value, decimals)
     assert form.read(text) == pytest.approx(round(value, decimals), abs=0.51 * 10.0**-decimals)
     assert form.write(form.read(text) or 0.0, decimals) == text

@@ -178,6 +178,7 @@ def one_lacks_a_gradient() -> list[Any]:
     weights = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
     grads: list[Tensor | None] = [torch.ones(3, 2).mT, torch.full((2,), 2.0) if distributed.is_main() else None, None]
     summed, said = sum_gradients({"model": grads}, {"model": weights}, (not distributed.is_main(), False))
+    assert said is not None
     out = [None if g is None else (g.numpy(), g.stride() == w.stride()) for g, w in zip(summed["model"], weights)]
     return [*out, said.tolist()]
 

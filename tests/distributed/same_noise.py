@@ -119,7 +119,8 @@ def drawing_as(ranks: int, k: int = 1) -> Iterator[None]:
     pairs, angles, nodes = SemiSupervised._pairs, von_mises_fisher._angles, NodeNormal.rsample
 
     @contextmanager
-    def sharing(total: int, *position: int) -> Iterator[None]:
+    def sharing(total: int, *position: int, part: tuple[int, int] = (0, 1)) -> Iterator[None]:
+        assert part == (0, 1)
         seeds = random.Random(repr(position))
         noise = seeds.getrandbits(62)
         block.append(seeds)

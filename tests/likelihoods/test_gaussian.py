@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from scipy import stats
@@ -9,6 +12,8 @@ from scipy import stats
 from vaekit.distributions.optimal import FittedNormal
 from vaekit.errors import UserError
 from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.likelihoods.laplace import Laplace
+from vaekit.likelihoods.student import StudentT
 from vaekit.nets.mlp import mlp
 
 
@@ -126,3 +131,30 @@ def test_looking_without_gradients_is_not_a_training_step() -> None:
     with torch.no_grad():
         part(torch.zeros(2, 2)).log_prob(torch.ones(2, 5))
     assert torch.equal(part.mean_square, kept)
+
+
+@pytest.mark.parametrize("scale", ["shared", "channel", "dimension", "pixel", "optimal"])
+@pytest.mark.parametrize("part_of", [Gaussian, Laplace, StudentT])
+def test_sigma_is_bounded_about_the_deviation_of_data_in_any_unit(part_of: Any, scale: str) -> None:
+    """Of data left as they are σ starts at their deviation, and reaches e^±7 times it, no further."""
+    if scale == "optimal" and part_of is not Gaussian:
+        pytest.skip("the Gaussian's own")
+    part = part_of(mlp(2, (2, 3, 3), (4,)), scale=scale)
+    part.in_units((1e5, 1e5), (2, 3, 3), standardised=False)
+    assert part.net is not None and part.log_unit is None
+    torch.nn.init.zeros_(part.net.head.weight)
+    torch.nn.init.zeros_(part.net.head.bias)
+    part.start_from(torch.full((2, 3, 3), 3e6))
+    d = part(torch.zeros(1, 2))
+    assert torch.allclose(d.mean, torch.full((1, 2, 3, 3), 3e6), rtol=1e-5)
+    if scale == "optimal":
+        d.log_prob(d.mean.detach())  # no error at all
+        assert torch.allclose(d.log_scale, torch.tensor(math.log(1e5) - 7))
+        return
+    assert torch.allclose(d.log_scale, torch.tensor(math.log(1e5)))
+    with torch.no_grad():
+        if scale == "pixel":
+            part.net.set_bias(1, torch.full((2, 3, 3), -1e9))
+        else:
+            part.scale.raw.fill_(-1e9)
+    assert torch.allclose(part(torch.zeros(1, 2)).log_scale, torch.tensor(math.log(1e5) - 7))

@@ -175,6 +175,7 @@ def test_parts_may_return_torch_distributions(family: str, wants: str) -> None:
     assert bounds.refusal(trace) is None
     assert model.sample(4).shape == (4, 9) and model.reconstruct(x).shape == (5, 9)
     assert (trace.px.sample((7,)).shape, trace.px.mean.shape) == ((7, 3, 5, 9), (3, 5, 9))
+    torch.testing.assert_close(trace.px.log_prob_elements(x).sum(-1), expected)  # type: ignore[attr-defined]
 
 
 def test_support_is_the_distributions_own() -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from vaekit import figures
 from vaekit.errors import UserError
 from vaekit.report import Facts, Figure, Lines, Number, RunReport, Warning_, advise, compare, format_number, render
 from vaekit.report import advice as rules
+from vaekit.report.content import difference
 from vaekit.report.html import best
 
 VOID = {"meta", "img", "br", "link"}
@@ -207,13 +209,28 @@ def test_the_best_is_marked_only_beyond_two_standard_errors(row, expected):
     assert best(row) == expected
 
 
-@pytest.mark.parametrize(
-    "facts", [{"data": "mnist", "measure": "mass"}, {"data": "digits", "measure": "density"}], ids=["data", "measure"]
-)
-def test_numbers_of_different_things_are_not_ranked(facts):
-    document = compare([full(elbo=-98.0), full(elbo=-9.0, facts=facts)])
+@pytest.mark.parametrize("aspect", ["examples", "quantity", "measure", "values", "k"])
+def test_numbers_of_different_things_are_not_ranked_and_the_page_says_in_what_they_differ(aspect):
+    of = {"examples": "a", "quantity": "log p(x)", "measure": "mass", "values": "binary", "k": "50"}
+    same, other = elbo(-98.0, 0.1, of=of), elbo(-9.0, 0.1, of=of | {aspect: "another"})
+    assert best([same, other]) is None and difference(same, other) is None
+    assert best([same, elbo(-9.0, 0.1, of=of)]) == 1
+    document = compare([RunReport("a", headline=[same]), RunReport("b", headline=[other])])
     assert 'class="best"' not in document
-    assert "so no number is marked" in document or "are not ranked" in document
+    assert f"elbo: {aspect}: {of[aspect]} (a), another (b)" in document
+
+
+def test_differences_over_the_same_examples_are_paired():
+    noise = [3.0, -2.0, 0.5, -1.5, 4.0, 1.0]
+    of = {"examples": "a"}
+    a = elbo(sum(noise) / 6 + 0.2, 2.0, of=of, values=[x + 0.2 + 0.01 * x for x in noise])
+    b = elbo(sum(noise) / 6, 2.0, of=of, values=noise)
+    apart = difference(a, b)
+    assert apart is not None and apart.paired and apart.stderr is not None and apart.stderr < 0.02
+    assert best([a, b]) == 0  # where errors of 2 nats each would not tell them apart
+    unpaired = difference(a, replace(b, values=None))
+    assert unpaired is not None and not unpaired.paired and unpaired.stderr == pytest.approx(8**0.5)
+    assert "against the first run, paired" in compare([RunReport("a", headline=[b]), RunReport("b", headline=[a])])
 
 
 def test_one_run_is_no_comparison():

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Distribution, Independent, Normal
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import vaekit
 from vaekit import VAE, Bernoulli, DiagonalNormal, Gaussian, StandardNormal, UserError, bounds
 from vaekit.commands.main import outcome
+from vaekit.explorer.session import Session
 from vaekit.recipes.base import RECIPES
 from vaekit.runs.base import build
 from vaekit.runs.data import load_for
@@ -174,7 +177,7 @@ def test_an_objective_may_be_plain_functions() -> None:
     shrunk = seeded_model()
     vaekit.fit(shrunk, bits(), [loss, vaekit.term(shrink, weight=20.0)], epochs=5, lr=0.05)
     vaekit.fit(same, bits(), loss, epochs=5, lr=0.05)
-    x = bits()
+    x = bits().to(next(same.parameters()).device)
     assert shrunk.features(x).square().sum() < 0.5 * same.features(x).square().sum()
 
 
@@ -229,7 +232,7 @@ def test_a_resumed_fit_ends_where_one_that_was_not_cut_short_does(tmp_path: Path
     again = make()
     vaekit.fit(again, loader, folder=tmp_path / "fit", resume=True, **settings)
     for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+        assert torch.equal(value.cpu(), again.state_dict()[name].cpu()), name
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
@@ -314,6 +317,47 @@ def test_a_recipes_run_in_memory_is_saved_whole(tmp_path: Path) -> None:
     assert lost.evaluate(["elbo", "mse"], data=bits(20).numpy())["elbo"].n == 20
 
 
+class Mine(vaekit.Model):
+    """A model from its trace up, of torch's distributions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(9, 4), nn.Linear(2, 9)
+
+    def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
+        mean, log_sd = self.encoder(x).chunk(2, -1)
+        return Independent(Normal(mean, log_sd.exp()), 1)
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Distribution:
+        return Independent(TorchBernoulli(logits=self.decoder(z)), 1)
+
+    def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> vaekit.Trace:
+        q = self.encode(x)
+        z = q.rsample(torch.Size((k,)))
+        p = Independent(Normal(torch.zeros_like(z[0, 0]), 1.0), 1)
+        return vaekit.Trace(x, y, {"z": vaekit.Latent(q, p, z, z)}, self.decode(z))
+
+    def posterior_mean(self, x: Any, y: Tensor | None = None) -> Tensor:
+        return self.encode(x).mean
+
+    def sample_latent(self, n: int, y: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        return torch.randn(n, 2, device=self.encoder.weight.device)
+
+
+def test_a_model_from_its_trace_up_is_a_run_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Mine()
+    result = vaekit.fit(model, bits(), epochs=2)
+    run = vaekit.Run.of(model, bits(), fitted=result).save(tmp_path / "run", pictures=False)
+    again = vaekit.load(run.path or "", module=Mine, data=bits())
+    assert again.evaluate(["elbo"])["elbo"].value == run.evaluate(["elbo"])["elbo"].value
+    q = run.model.encode(bits(4).to(run.device))
+    torch.testing.assert_close(run.encode(bits(4)), q.mean.detach().cpu())
+    assert run.detect(k=8).scores.shape == (10,) and run.traverse(top=2, steps=3).x.shape == (2, 3, 9)
+    assert sorted(run.export("torch")) == ["decoder", "encoder"]
+    assert Session(run).facts["title"] == "custom on memory"
+
+
 # -- what a run may import --------------------------------------------------------------------------------------------
 
 
@@ -344,7 +388,7 @@ def test_a_run_is_loaded_by_what_the_caller_names(kept: Path, module: Any) -> No
         ("broken.py:make", "broken.py cannot be imported (ZeroDivisionError"),
         (lambda: make(3), "does not fit this model"),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_a_module_that_does_not_fit_is_one_sentence(kept: Path, module: Any, says: str) -> None:
     Path("broken.py").write_text("1 / 0", encoding="utf-8")

@@ -186,7 +186,7 @@ def test_warm_up_and_decay() -> None:
     def factors(**settings: object) -> list[float]:
         made = TrainSettings.model_validate({"steps": 10, "batch_size": 100, "device": "cpu", **settings})
         run = Fit(toy_vae(), [Stage(negative_elbo())], ToySource(), made)
-        return [run._factor(step, 10) for step in range(10)]
+        return [run.plan.factor(step, 10) for step in range(10)]
 
     assert factors(warmup=0, decay="none") == [1.0] * 10
     assert factors(warmup=4, decay="none") == pytest.approx([0.2, 0.4, 0.6, 0.8] + [1.0] * 6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, example_numbers, numbers
+from vaekit.commands.common import USE_DATA, Folder, Picture, UseData, numbers, words
 from vaekit.commands.files import ARRAYS, check_out, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
@@ -23,21 +23,21 @@ def arithmetic(
     Parameters
     ----------
     examples
-        Three examples a,b,c; with --attribute any number.
+        Three examples a,b,c, by number or file; with --attribute any number of them.
     attribute
         A class: its direction is its mean code less the others'.
     amounts
         How far along the direction, e.g. 0,0.5,1.
     """
     from vaekit import figures
+    from vaekit.runs.examples import choose
 
     steps = numbers(amounts, "--amounts")
     opened = use.load(run)
     check_out(out, ARRAYS, opened)
-    split = opened.split(use.data)
-    chosen = example_numbers(examples, len(split))
+    split, chosen = choose(opened, words(examples), use.data)
     if attribute is None and len(chosen) != 3:
         raise UserError(f"--examples {examples}: a - b + c takes three examples, e.g. 3,17,42")
     made = opened.arithmetic(chosen, split, attribute=attribute, amounts=steps)
-    write_drawn(out, figures.interpolation, made.x, made.done, x=made.x, z=made.z)
+    write_drawn(out, figures.interpolation, opened.prepare.picture(made.x), made.done, x=made.x, z=made.z)
     note(f"{made.done} in {out}")

@@ -32,7 +32,7 @@ Words = Annotated[list[str] | None, Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[Flag, Parameter(help="Print one JSON object.")]
 Folder = Annotated[Path, Parameter(help="The run's folder.")]
-Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz.")]
+Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz; where pictures are made also a folder.")]
 Seed = Annotated[int, WHOLE, Parameter(help="Seed of the draws.")]
 
 
@@ -95,6 +95,18 @@ def numbers(text: str, option: str) -> list[float]:
     if not values or not all(abs(v) < float("inf") for v in values):
         raise UserError(f"{option} {text}: write numbers with commas, e.g. 0,0.5,1")
     return values
+
+
+def words(text: str, option: str = "--examples", least: int = 1) -> list[str]:
+    """Read at least `least` numbers or names with commas between them.
+
+    >>> words("3, 17,my file.png")
+    ['3', '17', 'my file.png']
+    """
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    if len(named) < least:
+        raise UserError(f"{option} {text}: name at least {least} examples, e.g. 3,17,42 or a.png,b.png")
+    return named
 
 
 def example_numbers(text: str, count: int, option: str = "--examples", least: int = 1) -> list[int]:

@@ -61,7 +61,7 @@ def evaluate(
     if not _env.is_first():
         return
     loaded.write_report()
-    plain = {name: result.to_dict() for name, result in results.items()}
+    plain = {name: loaded.evaluation()[name] for name in results}
     if answer.json:
         print_json(plain)
         return
@@ -73,7 +73,8 @@ def evaluate(
 
 def _note(entry: Mapping[str, Any]) -> str:
     """Return what a number must not be read without: its n, its K, the features it is made of."""
-    more = [f"k={entry['k']}"] if "k" in entry else []
+    given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
+    more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
     return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
 
 

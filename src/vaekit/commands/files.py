@@ -11,10 +11,13 @@ from vaekit.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from vaekit.data.dataset import Split
     from vaekit.runs.run import Run
 
 ARRAYS = (".png", ".npz")
 COLUMNS = (".csv", ".npz")
+FOLDER = "/"
+"""In place of a suffix: a folder with a picture an example."""
 
 
 def suffix_of(out: Path, suffixes: Sequence[str]) -> str | None:
@@ -34,13 +37,19 @@ def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str
     if run is not None and out.suffix.lower() == ".png" and not run.info.is_image and ".png" not in formats(run):
         others = " or FILE".join(suffix for suffix in suffixes if suffix != ".png")
         raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE{others}")
-    suffix = suffix_of(out, suffixes)
+    suffix = suffix_of(out, [suffix for suffix in suffixes if suffix != FOLDER])
+    folder = suffix is None and FOLDER in suffixes and (out.is_dir() or not out.suffix)
+    suffix = FOLDER if folder else suffix
     if suffix is None:
-        raise UserError(f"--out {out}: write a file ending in {' or '.join(suffixes)}")
+        ends = " or ".join(suffix for suffix in suffixes if suffix != FOLDER)
+        more = ", or name a folder, which gets a PNG for each" if FOLDER in suffixes else ""
+        raise UserError(f"--out {out}: write a file ending in {ends}{more}")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
-    if out.is_dir():
+    if out.is_dir() and not folder:
         raise UserError(f"--out {out} is a folder; name a file")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"--out {out} is not empty; name a new folder")
     return suffix
 
 
@@ -50,16 +59,38 @@ def formats(run: Run) -> tuple[str, ...]:
     return (*own, *((".png",) if run.info.is_image else ()), *(() if run.info.kind == "graph" else (".npz",)))
 
 
-def write_examples(run: Run, out: Path, x: Any, y: Any = None) -> None:
-    """Write examples `x`, as the model makes them, in the form that the suffix names."""
-    from vaekit.data.save import write_images, write_npz
+def pictures(run: Run) -> tuple[str, ...]:
+    """Return (FOLDER,) where examples of a run can be written as a picture each, else ()."""
+    return (FOLDER,) if run.info.is_image and run.info.shape[0] in (1, 3) and ".png" in formats(run) else ()
 
-    if run.modality is not None and suffix_of(out, run.modality.formats):
-        run.modality.write(out, run.prepare.invert(x), run.info, y)
+
+def file_names(split: Split) -> list[str] | None:
+    """Return the names of the files that examples come from, without suffix; None where they come from elsewhere."""
+    origin: Any = getattr(split, "origin", None)
+    files = [] if origin is None else [Path(str(name)) for name in origin.columns.get("file", ())]
+    return [str((Path(path.name) if path.is_absolute() else path).with_suffix("")) for path in files] or None
+
+
+def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[str] | None = None) -> None:
+    """Write examples `x`, as `Run.sample` gives them, in the form that the suffix names.
+
+    In a folder each picture has its name, else its number; those with labels lie in a folder a class, as data do.
+    """
+    from vaekit.data.save import write_images, write_npz, write_pictures
+
+    own = () if run.modality is None else run.modality.formats
+    if suffix_of(out, (*own, *ARRAYS)) is None:
+        numbers = [f"{i:0{len(str(len(x) - 1))}d}" for i in range(len(x))]
+        classes = run.class_names(y) if y is not None and y.ndim == 1 and run.info.classes else []
+        inside = [f"{name.replace('/', '_')}/{i}" for name, i in zip(classes, numbers)]
+        write_pictures(out, run.prepare.picture(x), names or inside or numbers)
+        return
+    if run.modality is not None and suffix_of(out, own):
+        run.modality.write(out, x, run.info, y)
     elif out.suffix.lower() == ".png":
-        write_images(out, run.prepare.show(x))
+        write_images(out, run.prepare.picture(x))
     else:
-        write_npz(out, x=run.prepare.show(x), y=y)
+        write_npz(out, x=x, y=y)
 
 
 def write_drawn(out: Path, draw: Callable[..., Figure], *shown: Any, **arrays: Any) -> None:

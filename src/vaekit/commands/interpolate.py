@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, Whole, at_least, example_numbers
+from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, Whole, at_least, words
 from vaekit.commands.files import check_out, formats, write_drawn
 from vaekit.commands.output import note
 from vaekit.errors import UserError
@@ -32,27 +32,30 @@ def interpolate(
     kind
         linear, or spherical (keeps the typical length).
     examples
-        Which examples to join, e.g. 3,17,42: one path through them in order.
+        Which examples to join, by number or file, e.g. 3,17,42 or a.png,b.png: one path through them in order.
     """
     from vaekit import figures
     from vaekit.atomic import write_text
+    from vaekit.runs.examples import choose
 
     at_least("-n", n)
     at_least("--steps", steps, 2)
     opened = use.load(run)
     suffix = check_out(out, formats(opened), opened)
-    split = opened.split(use.data)
-    if len(split) < 2:
-        raise UserError(f"a path needs two examples, and there is {len(split)}; give more data")
-    chosen = (
-        example_numbers(examples, len(split), least=2) if examples else list(range(min(2 * n, len(split) // 2 * 2)))
-    )
-    starts, stops = (chosen[:-1], chosen[1:]) if examples else (chosen[::2], chosen[1::2])
+    if examples:
+        split, chosen = choose(opened, words(examples, least=2), use.data)
+        starts, stops = chosen[:-1], chosen[1:]
+    else:
+        split = opened.split(use.data)
+        if len(split) < 2:
+            raise UserError(f"a path needs two examples, and there is {len(split)}; give more data")
+        chosen = list(range(min(2 * n, len(split) // 2 * 2)))
+        starts, stops = chosen[::2], chosen[1::2]
     paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
     elif opened.modality is not None and suffix in opened.modality.formats:
-        opened.modality.write(out, opened.prepare.invert(paths.flatten(0, 1)), opened.info)
+        opened.modality.write(out, paths.flatten(0, 1), opened.info)
     else:
-        write_drawn(out, figures.interpolation, paths, paths=paths)
+        write_drawn(out, figures.interpolation, opened.prepare.picture(paths), paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

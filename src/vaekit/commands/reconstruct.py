@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, at_least
-from vaekit.commands.files import check_out, formats, write_drawn, write_examples
+from vaekit.commands.common import USE_DATA, Count, Folder, Picture, UseData, at_least, words
+from vaekit.commands.files import FOLDER, check_out, file_names, formats, pictures, write_drawn, write_examples
 from vaekit.commands.output import note
 
 
-def reconstruct(run: Folder, /, *, n: Count = 16, use: UseData = USE_DATA, out: Picture) -> None:
-    """Reconstruct examples: a PNG of inputs, outputs and differences, or an NPZ (x, reconstruction).
+def reconstruct(
+    run: Folder, /, *, n: Count = 16, examples: str | None = None, use: UseData = USE_DATA, out: Picture
+) -> None:
+    """Reconstruct examples: a PNG of inputs, outputs and differences, an NPZ (x, reconstruction), or a folder of PNGs.
 
     Parameters
     ----------
     n
         How many examples.
+    examples
+        Which examples, by number or file, e.g. 3,17,42 or a.png,b.png; default the first.
     """
     from vaekit import figures
+    from vaekit.runs.examples import picked
 
     at_least("-n", n)
     opened = use.load(run)
-    suffix = check_out(out, (*formats(opened), *((".png",) if opened.modality is None else ())))
-    split = opened.split(use.data).first(n)
+    suffix = check_out(out, (*formats(opened), *pictures(opened), *((".png",) if opened.modality is None else ())))
+    split = picked(opened, words(examples), use.data) if examples else opened.split(use.data).first(n)
     made = opened.reconstruct(split)
-    if opened.modality is not None and suffix in opened.modality.formats:
+    if suffix == FOLDER:
+        write_examples(opened, out, made, names=file_names(split))
+    elif opened.modality is not None and suffix in opened.modality.formats:
         write_examples(opened, out, made)
     else:
-        x, shown = (opened.prepare.show(part).numpy() for part in (split.inputs, made))
-        write_drawn(out, figures.reconstructions, x, shown, n, x=x, reconstruction=shown)
+        x = opened.prepare.values(split.inputs)
+        shown = (opened.prepare.picture(part).numpy() for part in (x, made))
+        write_drawn(out, figures.reconstructions, *shown, n, x=x, reconstruction=made)
     note(f"{len(split)} reconstructions in {out}")

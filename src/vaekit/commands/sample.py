@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least
-from vaekit.commands.files import ARRAYS, check_out, formats, write_examples
+from vaekit.commands.files import ARRAYS, check_out, formats, pictures, write_examples
 from vaekit.commands.output import note
 from vaekit.errors import UserError
 
@@ -75,12 +75,12 @@ def sample(
 
         x, z = opened.sample_aggregate(n, label, components=components, seed=seed)
         if out.suffix.lower() == ".png":
-            write_images(out, x)
+            write_images(out, opened.prepare.picture(x))
         else:
             write_npz(out, x=x, z=z, y=opened.labels(n, label, seed=seed))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
         return
-    check_out(out, formats(opened), opened)
+    check_out(out, (*formats(opened), *pictures(opened)), opened)
     sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
     if not opened.draw_tokens(sampling) and sampling != Sampling():
         raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")
@@ -89,6 +89,6 @@ def sample(
         write_examples(opened, out, made.x, made.y)
         note(f"{n} samples with {where} in {out}: {made.how}")
         return
-    x = opened.drawn(n, label, temperature=temperature, draw=draw, seed=seed)
+    x = opened.sample(n, label, temperature=temperature, draw=draw, seed=seed)
     write_examples(opened, out, x, opened.labels(n, label, seed=seed))
     note(f"{n} samples in {out}")

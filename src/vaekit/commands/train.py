@@ -25,6 +25,8 @@ def train(
     device: str | None = None,
     precision: str | None = None,
     set: Words = None,
+    init: Path | None = None,
+    freeze: str | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
     logger: Words = None,
@@ -61,8 +63,12 @@ def train(
         auto, fp32, bf16, or tf32 on CUDA.
     set
         Any setting, as section.name=value (see 'vaekit show RECIPE'); may be repeated.
+    init
+        A run whose weights to start from, where names and shapes agree; its recipe and data unless others are named.
+    freeze
+        Parts that stay as --init has them, e.g. encoder,decoder or posterior,likelihood.
     resume
-        Go on with the run in --out from its last checkpoint.
+        Go on with the run in --out from its last checkpoint; with --epochs or --steps to that length.
     overwrite
         Replace the run in --out.
     logger
@@ -81,13 +87,16 @@ def train(
     on_devices(devices)
     if resume and out is None:
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
+    if resume and init is not None:
+        raise UserError("--resume goes on with a run's own weights, and --init starts from another's: give one of them")
     from vaekit.runs.data import default_source
-    from vaekit.runs.folder import next_free
+    from vaekit.runs.folder import next_free, read_record
     from vaekit.runs.train import train as train_run
 
-    if out is None and not resume:
-        name = recipe or "vae"
-        out = next_free(name, data or default_source(name))
+    if out is None:
+        begun = None if init is None else read_record(init)
+        name = recipe or ("vae" if begun is None else begun["recipe"])
+        out = next_free(name, data or (default_source(name) if begun is None else begun["data"]["source"]))
     run = train_run(
         recipe,
         data,
@@ -100,6 +109,8 @@ def train(
         device=device,
         precision=precision,
         set=[*(set or []), *(["train.shard=true"] if shard else []), *(["train.compile=true"] if compile else [])],
+        freeze=freeze,
+        init=init,
         resume=resume,
         overwrite=overwrite,
         loggers=logger or [],

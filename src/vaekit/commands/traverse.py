@@ -12,7 +12,7 @@ def traverse(
     run: Folder,
     /,
     *,
-    example: Whole = 0,
+    example: str = "0",
     dimensions: str | None = None,
     top: Whole = 10,
     steps: Whole = 9,
@@ -25,7 +25,7 @@ def traverse(
     Parameters
     ----------
     example
-        The example to start from.
+        The example to start from, its number or file.
     dimensions
         Which latent dimensions, e.g. 0,3; default the most informative.
     top
@@ -36,14 +36,16 @@ def traverse(
         The dimension moves from -reach to reach.
     """
     from vaekit import figures
+    from vaekit.runs.examples import choose
 
     if steps < 2 or top < 1 or not 0 < reach < float("inf"):
         raise UserError("a traversal needs --steps of at least 2, --top of at least 1 and a --reach above 0")
     opened = use.load(run)
     check_out(out, ARRAYS, opened)
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
-    made = opened.traverse(use.data, example=example, dimensions=chosen, top=top, steps=steps, reach=reach)
-    drawn = (made.x, [f"z{d}" for d in made.dimensions], made.kl, made.values)
+    split, (number,) = choose(opened, [example], use.data)
+    made = opened.traverse(split, example=number, dimensions=chosen, top=top, steps=steps, reach=reach)
+    drawn = (opened.prepare.picture(made.x), [f"z{d}" for d in made.dimensions], made.kl, made.values)
     arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
     write_drawn(out, figures.traversals, *drawn, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from vaekit.tokens import trim
 
 AHEAD = 3
 """Batches read before they are asked for."""
+VALUES = 2**23
+"""Numbers in the examples that are computed at once where no gradients are kept."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,10 +86,23 @@ def ahead(make: Callable[[T], R], items: Iterable[T], depth: int = AHEAD) -> Gen
                 future.cancel()
 
 
+def at_once(x: Any, most: int = 500) -> int:
+    """Return how many examples are computed at once where no gradients are kept: `most`, or fewer large ones.
+
+    >>> at_once(torch.zeros(1000, 1, 28, 28)), at_once(torch.zeros(1, 3, 256, 256))
+    (500, 42)
+    """
+    return max(1, min(most, VALUES // max(1, math.prod(x.shape[1:])))) if isinstance(x, Tensor) else most
+
+
 def eval_batches(
     split: Split, batch_size: int, device: torch.device | str | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield (x float32, y) in order, of a split already prepared by `Prepare.fixed`; tokens lose common padding."""
+    """Yield (x float32, y) in order, of a split already prepared by `Prepare.fixed`; tokens lose common padding.
+
+    Batches of large examples are smaller than asked for: see `at_once`.
+    """
+    batch_size = at_once(split.x, batch_size)
     for start in range(0, len(split), batch_size):
         x, y = split.x[start : start + batch_size], None if split.y is None else split.y[start : start + batch_size]
         if device is not None:

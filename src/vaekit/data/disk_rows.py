@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.disk import Rows
-from vaekit.data.preprocessing import greys_of, not_binary, not_counts, not_greys, not_unit
+from vaekit.data.preprocessing import greys_of, not_binary, not_counts, not_greys, not_unit, not_whole_greys
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.shuffling import BlockOrder, epoch_order
 
@@ -48,12 +48,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Stored:
-    """From rows as they lie on disk to stored rows as data in memory are; what does not fit is refused by its row."""
+    """From rows as they lie on disk to stored rows as data in memory are; what does not fit is refused by its row.
+
+    Greys that lie there as floats are whole numbers 0 … 255 (`whole`) or i/255.
+    """
 
     source: str
     kind: str
     levels: int | None
     dtype: torch.dtype
+    whole: bool = False
 
     def __call__(self, x: np.ndarray, place: Callable[[int], str]) -> Tensor:
         """Return a batch (M, *shape), uint8 or float32."""
@@ -80,6 +84,9 @@ class Stored:
                 problem = f"is {{value}}, and the rows read first had {levels} levels; give one kind"
                 raw.refuse(lambda x: x >= levels, problem)
             return x
+        if self.whole:
+            raw.refuse(not_whole_greys, "is {value}, not one of the whole greys 0 … 255 that the rows read first had")
+            return x.astype(np.uint8)
         raw.refuse(not_greys, "is {value}, not one of the 256 greys i/255 that the rows read first had; give uint8")
         return greys_of(x).astype(np.uint8)
 

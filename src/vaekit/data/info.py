@@ -34,13 +34,16 @@ class DataInfo(Plain):
     """A data set's name, shape, kind and sizes; plain JSON by `to_dict`.
 
     `shape` is one example's: (C, H, W) for images, (D,) for vectors. `levels` counts the source's grey levels (None
-    where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln 2) + bits_offset: 0 where
-    the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys on [0, 1)
-    (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative models"), None where
-    bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are those of the known factors
-    that made each example, where there are any. `modality` names what the numbers stand for (`MODALITIES`; "array":
-    just numbers or pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the
-    columns, a sample rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
+    where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln 2) + bits_offset: 0
+    where the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys
+    on [0, 1) (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative
+    models"), None where bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are
+    those of the known factors that made each example, where there are any. `mean` and `deviation` are those of real
+    training data in their own units, one number for each entry of an example's first axis (columns, channels), and
+    () where they are not known; where the data are `standardised` the model sees (x - mean) / deviation, and scores
+    densities of the values before. `modality` names what the numbers stand for (`MODALITIES`; "array": just numbers
+    or pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the columns, a
+    sample rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -63,6 +66,9 @@ class DataInfo(Plain):
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
     facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    standardised: bool = False
     condition: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @property
@@ -79,6 +85,13 @@ class DataInfo(Plain):
     def n_classes(self) -> int:
         """The number of labels' values; 0 without labels."""
         return len(self.classes)
+
+    @property
+    def log_unit(self) -> float:
+        """Σ log sd over an example's numbers, nats: log p(x) of standardised values less that of the values; else 0."""
+        if not self.standardised:
+            return 0.0
+        return self.dimensions // len(self.deviation) * sum(math.log(sd) for sd in self.deviation)
 
     @property
     def dimensions(self) -> int:

@@ -14,7 +14,7 @@ from vaekit.data.conditions import fitted as fitted_conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import BLOCK, Prepare
-from vaekit.data.preprocessing import Wants, compact, fitted, resolve
+from vaekit.data.preprocessing import Wants, bits_offset, compact, fitted, resolve
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
@@ -68,7 +68,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         train, valid, test = _splits(raw, settings)
         sample = train.x
     train, valid, test, condition = _conditioned(raw, (train, valid, test))
-    plan, bits = fitted(plan, sample, settings)
+    plan, mean, deviation = fitted(plan, sample, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
     info = DataInfo(
@@ -81,11 +81,14 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         n_test=len(test),
         classes=raw.classes,
         source=raw.source,
-        bits_offset=bits,
+        bits_offset=bits_offset(plan),
         factor_names=raw.factor_names,
         factor_sizes=raw.factor_sizes,
         modality=raw.modality,
         facts=raw.facts,
+        mean=mean,
+        deviation=deviation,
+        standardised=plan.sd is not None,
         condition=condition,
     )
     return DataSet(info, train, valid, test, plan)

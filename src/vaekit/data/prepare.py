@@ -38,8 +38,9 @@ class Prepare(Plain):
 
     Modes: `as-is`; `scale` i/(levels − 1); `stochastic` a Bernoulli draw with that probability, afresh at each call
     (Salakhutdinov and Murray 2008's treatment of MNIST); `fixed` the same drawn once; `threshold` at one half;
-    `dequantise` (i + u)/levels, u uniform on [0, 1). Then (x − mean)/sd where these are given. The draws use 16-bit
-    uniforms, so a probability is met to 1/65536, and 0 and 1 exactly.
+    `dequantise` (i + u)/levels, u uniform on [0, 1). Then (x − mean)/sd where these are given, one number for each
+    entry of the first of an example's `axes` (a column, a channel), or for each of its numbers where `axes` is 0. The
+    draws use 16-bit uniforms, so a probability is met to 1/65536, and 0 and 1 exactly.
 
     >>> prepare = Prepare("binary", "stochastic", levels=256)
     >>> prepare(torch.tensor([[0, 255]], dtype=torch.uint8))
@@ -56,6 +57,7 @@ class Prepare(Plain):
     low: float = 0.0
     high: float = 1.0
     seed: int = 0
+    axes: int = 0
 
     @cached_property
     def _tables(self) -> dict[str, Tensor]:
@@ -112,7 +114,7 @@ class Prepare(Plain):
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
         if self.kind not in ARRAY_KINDS:
             return x
-        x = self._affine(x)
+        x = self.values(x)
         if self.levels is None or self.mode == "as-is" or self.kind == "binary":
             return x
         return x * self._n_levels - 0.5 if self.mode == "dequantise" else x * (self._n_levels - 1)
@@ -129,16 +131,31 @@ class Prepare(Plain):
         return self._standard(x)
 
     def show(self, x: Tensor) -> Tensor:
-        """Return values to display, in [0, 1]: standardisation undone, other ranges mapped by training's.
+        """Return what the model sees as it is displayed: the `picture` of its `values`."""
+        return self.picture(self.values(x))
+
+    def values(self, x: Tensor) -> Tensor:
+        """Return what the model sees in the units that users take: standardisation undone, greys left on [0, 1].
+
+        >>> prepare = Prepare("real", mean=(3.0, 0.0), sd=(2.0, 1.0), axes=1)
+        >>> prepare.values(prepare(torch.tensor([[5.0, 7.0]])))
+        tensor([[5., 7.]])
+        """
+        if self.kind not in ARRAY_KINDS or self.mean is None:
+            return x
+        mean, sd = self._moments(x)
+        return x * sd + mean
+
+    def picture(self, x: Any) -> Any:
+        """Return `values` (tensor or array) as pictures show them, in [0, 1]: other ranges are mapped by training's.
 
         Tokens, tables and graphs come back as they are: their modality shows them.
         """
         if self.kind not in ARRAY_KINDS:
             return x
-        x = self._affine(x)
         if (self.low, self.high) != (0.0, 1.0):
             x = (x - self.low) / max(self.high - self.low, 1e-12)
-        return x.clamp(0.0, 1.0)
+        return x.clip(0.0, 1.0)
 
     @property
     def _n_levels(self) -> int:
@@ -191,20 +208,18 @@ class Prepare(Plain):
         mean, sd = self._moments(x)
         return (x - mean) / sd
 
-    def _affine(self, x: Tensor) -> Tensor:
-        if self.mean is None or self.sd is None:
-            return x
-        mean, sd = self._moments(x)
-        return x * sd + mean
-
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and sd in the shape of one example, on the batch's device."""
+        """Return mean and sd as they broadcast against one example, on the batch's device."""
         key = f"mean {x.device}"
         if key not in self._tables:
             self._tables[key] = torch.tensor(self.mean, dtype=torch.float32, device=x.device)
             self._tables[f"sd {x.device}"] = torch.tensor(self.sd, dtype=torch.float32, device=x.device)
         count = len(self.mean or ())
-        for shape in (x.shape[-1:], x.shape[-3:]):
+        if self.axes and x.dim() >= self.axes and x.shape[-self.axes] == count:
+            shape = torch.Size([count, *[1] * (self.axes - 1)])
+            return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
+        for shape in () if self.axes else (x.shape[-1:], x.shape[-3:]):
             if len(shape) in (1, 3) and math.prod(shape) == count:
                 return self._tables[key].view(shape), self._tables[f"sd {x.device}"].view(shape)
-        raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} numbers")
+        what = "columns or channels" if self.axes else "numbers"
+        raise UserError(f"a batch of shape {tuple(x.shape)} does not hold examples of {count} {what}")

@@ -52,6 +52,8 @@ class Raw:
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    whole: bool = False
+    """Whether floats that were whole grey levels have been made uint8."""
 
     @property
     def parts(self) -> list[tuple[str, Part]]:

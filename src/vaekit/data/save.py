@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from vaekit.atomic import replacing
+from vaekit.atomic import new_folder, replacing
 from vaekit.data.files import writable
 from vaekit.errors import UserError
 
@@ -46,6 +48,21 @@ def write_images(path: str | Path, x: Tensor, columns: int | None = None) -> Non
     path = writable(path)
     with replacing(path) as part:
         picture.save(part, format="PNG")
+
+
+def write_pictures(folder: str | Path, x: Tensor, names: Sequence[str]) -> None:
+    """Write each of (N, C, H, W) in [0, 1] as a PNG of its name in a new folder, whole or not at all.
+
+    A name may have folders before it. Where two share one, the number of the example is put behind it.
+    """
+    from PIL import Image
+
+    taken = Counter(names)
+    with new_folder(folder) as part:
+        for i, (name, one) in enumerate(zip(names, x)):
+            path = part / (f"{name}-{i}.png" if taken[name] > 1 else f"{name}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(image_grid(one[None], gap=0))).save(path)
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:

@@ -42,8 +42,10 @@ class DataSettings(BaseModel):
         default=None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
     )
     limit: int | None = Field(default=None, ge=1, description="train on this many examples only, chosen by the seed")
-    standardise: bool = Field(
-        default=False, description="subtract the training mean and divide by the training deviation"
+    standardise: bool | Literal["auto"] = Field(
+        default="auto",
+        description="subtract the training mean and divide by the training deviation, of each column of vectors or "
+        "each channel of images; auto: real data",
     )
     stream: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
         default="auto",

@@ -99,7 +99,7 @@ class StreamedRaw(Raw):
         x = self.train.x
         x = torch.from_numpy(np.ascontiguousarray(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32))
         sample, valid, test = x.tensor_split(list(self.ends))
-        stored = Stored(self.source, plan.kind, plan.levels if x.dtype == torch.uint8 else None, x.dtype)
+        stored = Stored(self.source, plan.kind, plan.levels if x.dtype == torch.uint8 else None, x.dtype, self.whole)
         rows: Any = DiskRows(self.rows, self.held, stored, sample, settings.shuffle)
         y = {split: None if y is None else torch.from_numpy(y) for split, y in self.labels.items()}
         return sample, (Split(rows, y["train"]), Split(valid, y["valid"]), Split(test, y["test"]))

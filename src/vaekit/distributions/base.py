@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,13 @@ D = TypeVar("D", bound=Distribution)
 Measure = Literal["mass", "density", "none"]
 
 
+class Unit(NamedTuple):
+    """What standardised values were divided by: log sd of each element (broadcasts), and their sum over an event."""
+
+    elements: Tensor
+    total: Tensor
+
+
 class Family(Distribution):
     """Base of vaekit's own families: batch shape (B,) or (K, B), one event an example, log-densities summed over it.
 
@@ -24,12 +31,17 @@ class Family(Distribution):
     "none": the value is a score, not a log-probability), and may set `point_mass` (all mass on one value) or `relaxed`
     (a continuous stand-in for a discrete variable; its density is not the discrete variable's).
     Arguments are not validated on construction, since distributions are built every step.
+
+    `unit` is None, or what values were divided by before they are scored: the density is then that of the values
+    before. Families that `has_unit` subtract its logarithm.
     """
 
     measure: Measure = "density"
     point_mass: bool = False
     relaxed: bool = False
     has_rsample = True
+    has_unit: bool = False
+    unit: Unit | None = None
     domain: constraints.Constraint = constraints.real_vector
 
     @property
@@ -53,6 +65,20 @@ class Family(Distribution):
     def tempered(self, temperature: float) -> Distribution:
         """Return the family with its spread multiplied by `temperature`; see the function of that name."""
         raise Unsupported(f"{name_of(self)} has no temperature; sample at temperature 1")
+
+
+def in_unit(d: Distribution, unit: Unit) -> Distribution:
+    """Return `d`, a distribution of standardised values, with its log-density that of the values before.
+
+    log p(x) = log p((x - m) / s) - Σ log s. The values it takes and gives stay standardised.
+
+    Raises:
+        Unsupported: the family does not know units.
+    """
+    if not isinstance(d, Family) or not d.has_unit:
+        raise Unsupported(f"{name_of(d)} scores values without a unit; set data.standardise=false")
+    d.unit = unit
+    return d
 
 
 def name_of(d: Distribution) -> str:

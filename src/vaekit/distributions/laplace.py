@@ -23,6 +23,8 @@ class LaplaceFamily(Family):
     -1.3862...
     """
 
+    has_unit = True
+
     def __init__(self, loc: Tensor, log_scale: Tensor, event_dims: int = 1) -> None:
         self.loc = loc
         self.log_scale = log_scale
@@ -52,10 +54,15 @@ class LaplaceFamily(Family):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density, nats/example."""
-        return sum_event(self.log_prob_elements(value), len(self.event_shape))
+        total = sum_event(self._elements(value), len(self.event_shape))
+        return total if self.unit is None else total - self.unit.total
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-density of each element, shaped as `value`."""
+        each = self._elements(value)
+        return each if self.unit is None else each - self.unit.elements
+
+    def _elements(self, value: Tensor) -> Tensor:
         return -(value - self.loc).abs() * torch.exp(-self.log_scale) - (self.log_scale + LOG_2)
 
     def entropy(self) -> Tensor:

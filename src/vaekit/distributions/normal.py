@@ -33,6 +33,8 @@ class DiagonalNormalFamily(Family):
     (torch.Size([5]), torch.Size([2]), torch.Size([3, 5, 2]))
     """
 
+    has_unit = True
+
     def __init__(self, loc: Tensor, log_scale: Tensor, event_dims: int = 1) -> None:
         self.loc = loc
         self.log_scale = log_scale
@@ -76,12 +78,14 @@ class DiagonalNormalFamily(Family):
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density, nats/example."""
         z = (value - self.loc) * torch.exp(-self.log_scale)
-        return sum_event(-0.5 * (z * z + LOG_2PI) - self.log_scale, len(self.event_shape))
+        total = sum_event(-0.5 * (z * z + LOG_2PI) - self.log_scale, len(self.event_shape))
+        return total if self.unit is None else total - self.unit.total
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-density of each element, shaped as `value`."""
         z = (value - self.loc) * torch.exp(-self.log_scale)
-        return -0.5 * (z * z + LOG_2PI) - self.log_scale
+        each = -0.5 * (z * z + LOG_2PI) - self.log_scale
+        return each if self.unit is None else each - self.unit.elements
 
     def tempered(self, temperature: float) -> DiagonalNormalFamily:
         """Return the normal with every standard deviation multiplied by `temperature`."""

@@ -14,13 +14,15 @@ from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormalFamily
 _FLOOR = math.exp(-2 * LOG_SCALE_BOUND)
 
 
-def log_scale_of(mean_square: Tensor) -> Tensor:
-    """Return ½ log σ² with σ ≥ exp(-7).
+def log_scale_of(mean_square: Tensor, least: Tensor | None = None) -> Tensor:
+    """Return ½ log σ², at least `least` (-7, which is e^-7 of standardised data's deviation).
 
     >>> log_scale_of(torch.tensor([1.0, 0.0]))
     tensor([ 0., -7.])
     """
-    return 0.5 * torch.log(mean_square.clamp_min(_FLOOR))
+    if least is None:
+        return 0.5 * torch.log(mean_square.clamp_min(_FLOOR))
+    return torch.maximum(0.5 * torch.log(mean_square), least)
 
 
 class FittedNormal(DiagonalNormalFamily):
@@ -39,9 +41,15 @@ class FittedNormal(DiagonalNormalFamily):
     """
 
     def __init__(
-        self, loc: Tensor, log_scale: Tensor, event_dims: int = 1, observe: Callable[[Tensor], Tensor] | None = None
+        self,
+        loc: Tensor,
+        log_scale: Tensor,
+        event_dims: int = 1,
+        observe: Callable[[Tensor], Tensor] | None = None,
+        least: Tensor | None = None,
     ) -> None:
         super().__init__(loc, log_scale, event_dims)
+        self._least = least
         self._observe = observe
 
     def _fit(self, value: Tensor) -> None:
@@ -50,7 +58,7 @@ class FittedNormal(DiagonalNormalFamily):
             mean_square = distributed.mean((value - self.loc).square())
             if observe is not None:
                 mean_square = observe(mean_square)
-            self.log_scale = log_scale_of(mean_square)
+            self.log_scale = log_scale_of(mean_square, self._least)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Fit σ to `value`, then return the log-density, nats/example."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -60,6 +61,17 @@ class Unfolded(Family):
         rows = self.base.log_prob(x)
         return (rows.flatten(-self.extra).sum(-1) if self.extra else rows).view(lead)
 
+    @property
+    def log_prob_elements(self) -> Callable[[Tensor], Tensor]:
+        """log p(x_j) of each element: only of a distribution that factorises over them."""
+        if self.base.event_shape:
+            raise AttributeError("the elements are not independent")
+        return self._elements
+
+    def _elements(self, value: Tensor) -> Tensor:
+        x, lead = self._folded(value)
+        return self.base.log_prob(x).view(*lead, *self.event_shape)
+
     def in_support(self, x: Tensor) -> Tensor:
         """Return, for each example, whether the distribution can give it."""
         folded, lead = self._folded(x)
@@ -104,9 +116,9 @@ def as_family(made: Distribution, lead: tuple[int, ...]) -> Family:
     if isinstance(made, Family) and tuple(made.batch_shape) == lead:
         return made
     inner: Any = made
-    while isinstance(inner, Independent):
+    while isinstance(inner, Independent):  # it names axes of the batch as the event's, as is done here
         inner = inner.base_dist
-    whole = Unfolded(made, lead)
+    whole = Unfolded(inner, lead)
     shape, dims = (*lead, *whole.event_shape), len(whole.event_shape)
     if type(inner) is Normal:
         return DiagonalNormalFamily(inner.loc.reshape(shape), inner.scale.log().reshape(shape), dims)

@@ -41,6 +41,8 @@ class StudentTFamily(Family):
     -1.1447...
     """
 
+    has_unit = True
+
     def __init__(self, loc: Tensor, log_scale: Tensor, df: Tensor, event_dims: int = 1) -> None:
         self.loc = loc
         self.log_scale = log_scale
@@ -75,10 +77,15 @@ class StudentTFamily(Family):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density, nats/example."""
-        return sum_event(self.log_prob_elements(value), len(self.event_shape))
+        total = sum_event(self._elements(value), len(self.event_shape))
+        return total if self.unit is None else total - self.unit.total
 
     def log_prob_elements(self, value: Tensor) -> Tensor:
         """Return the log-density of each element, shaped as `value`."""
+        each = self._elements(value)
+        return each if self.unit is None else each - self.unit.elements
+
+    def _elements(self, value: Tensor) -> Tensor:
         z = (value - self.loc) * torch.exp(-self.log_scale)
         constant = log_gamma_half_step(0.5 * self.df) - 0.5 * (torch.log(self.df) + LOG_PI) - self.log_scale
         return constant - (0.5 * (self.df + 1)) * torch.log1p(z * z / self.df)

@@ -90,6 +90,7 @@ class Fitted:
                 own["model.scale"] = "shared"
             if likelihood in AS_THEY_ARE:
                 mean, sd = np.zeros_like(mean), np.ones_like(sd)
+            own["data.standardise"] = False  # they are already, in double precision
             data = ((x - mean) / sd).astype(np.float32)
         return Fitted(train(recipe, data, set={**settings, **own}), mean, sd)
 
@@ -141,13 +142,15 @@ class Fitted:
 
     def log_prob(self, x: Array, k: int) -> Array:
         """Return the importance-weighted bound on log p(x) in the rows' own units, nats (N,)."""
-        # A table's likelihood is in the columns' own units already.
-        return -self.scores(x, "iw", k) - (0.0 if self.run.info.kind == "table" else np.log(self.sd).sum())
+        return -self.scores(x, "iw", k)
 
     def scores(self, x: Array, name: str, k: int, normal: Array | None = None) -> Array:
-        """Return an anomaly score (N,), the higher the stranger; see vaekit.tasks.anomaly."""
+        """Return an anomaly score (N,), the higher the stranger, in the rows' own units; see vaekit.tasks.anomaly."""
         codes = None if normal is None else torch.from_numpy(normal)
-        return self.run.anomaly_scores(self._prepared(x), name, k=k, seed=self.run.settings.train.seed, normal=codes)
+        # A table's likelihood is in the columns' own units already; regret and distance have none.
+        own = self.run.info.kind == "table" or name in ("regret", "distance")
+        found = self.run.anomaly_scores(self._prepared(x), name, k=k, seed=self.run.settings.train.seed, normal=codes)
+        return found if own else found + np.log(self.sd).sum()
 
     def sample(self, n: int, seed: int, temperature: float = 1.0) -> Array:
         """Return n draws of x in the rows' own units (n, D)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ class Scorer:
     """Scores and their distribution. With a bound the score is -ELBO(x), nats, the mean over 8 posterior samples.
 
     Where the model bounds nothing (`refused` says why), or an example lies outside the likelihood's support, there is
-    no such number: the score is then Σ (x - reconstruction)² for every example.
+    no such number: the score is then Σ (x - reconstruction)² for every example, of its `values` in the data's units.
     """
 
-    def __init__(self, model: Model, refused: str | None) -> None:
+    def __init__(self, model: Model, refused: str | None, values: Callable[[Tensor], Tensor] = lambda x: x) -> None:
         self.model = model
+        self.values = values
         self.refused = refused
         self.known = np.empty(0)
         """Scores of the test examples, in order; empty until they are computed."""
@@ -35,7 +37,8 @@ class Scorer:
     def of(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Return the scores of prepared examples, (B,)."""
         if self.refused is not None:
-            return (x - self.model.reconstruct(x, y)).square().flatten(1).sum(1)
+            off = self.values(x) - self.values(self.model.reconstruct(x, y))
+            return off.square().flatten(1).sum(1)
         return -bounds.elbo(self.model.trace(x, y, k=SAMPLES, hard=True))
 
     def one(self, x: Tensor, y: Tensor | None) -> dict[str, Any]:

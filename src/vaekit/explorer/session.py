@@ -96,7 +96,7 @@ class Session:
         except Unsupported as error:
             raise UserError(f"this run's model ({self.run.recipe}) has no latent to explore: {error}") from None
         self.refused = refusal(trace)
-        self.scorer = Scorer(self.model, self.refused)
+        self.scorer = Scorer(self.model, self.refused, self.run.prepare.values)
         latent = next(iter(trace.latents.values()))
         self.point_mass = is_point_mass(latent.q)
         self.one_hot = len(trace.latents) == 1 and is_one_hot(latent)

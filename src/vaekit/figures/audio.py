@@ -19,7 +19,7 @@ SHOWN = 60.0
 
 
 def spectrograms(x: Any, facts: Mapping[str, Any]) -> Figure:
-    """Draw standardised log-mel spectrograms (N, 1, mels, frames) in decibels, bands in hertz, seconds across."""
+    """Draw log-mel spectrograms (N, 1, mels, frames) in decibels, bands in hertz, seconds across."""
     mel = facts["mel"]
     values = np.asarray(x, np.float64).reshape(-1, mel["mels"], mel["frames"]) * facts["sd"] + facts["mean"]
     count, columns = len(values), min(COLUMNS, len(values))

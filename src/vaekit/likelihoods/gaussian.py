@@ -9,10 +9,10 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from vaekit.conditional import log_scale as own_log_scale
-from vaekit.distributions.normal import DiagonalNormalFamily
+from vaekit.distributions.normal import LOG_SCALE_BOUND, DiagonalNormalFamily
 from vaekit.distributions.optimal import FittedNormal, log_scale_of
-from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.likelihoods.scale import Scale, ScaleKind, split
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.likelihoods.scale import LocationScale, Scale, ScaleKind
 from vaekit.nets.own import Own, adapted
 
 _LONGEST = 100
@@ -24,12 +24,13 @@ _LONGEST = 100
     options={"scale": "σ: a number, or how it is learned"},
     examples=tuple({"scale": s} for s in (0.5, "shared", "channel", "dimension", "pixel", "optimal")),
 )
-class Gaussian(Likelihood):
+class Gaussian(LocationScale):
     """p(x|z) = N(x; μ(z), diag σ²), for real data.
 
     `scale` says where σ comes from: a number; "shared", "channel" or "dimension": learned, one for all, one for each
     channel, or one for each element; "pixel": from the network, for each example and element; "optimal": the
-    maximum-likelihood σ, one for all. All but a number and "optimal" have log σ bounded to (-7, 7).
+    maximum-likelihood σ, one for all. A learned σ lies within e^±7 times the data's deviation, where it starts.
+    A number is in the data's own unit.
 
     "optimal" is fitted, not learned: a training step scores its batch with the σ² that is the batch's mean squared
     error over examples, samples and elements (those of all processes that share it). `mean_square` keeps the
@@ -41,33 +42,29 @@ class Gaussian(Likelihood):
     torch.Size([3])
     """
 
-    wants = "real"
     pair = "a pair (mean, log variance)"
     mean_square: Tensor
     steps: Tensor
 
     def __init__(self, net: nn.Module, *, scale: PositiveFloat | ScaleKind | Literal["optimal"] = "shared") -> None:
         net = adapted(net, self, 1 + (scale == "pixel"))
-        event_dims = len(net.out_shape)
-        source = None if scale == "optimal" else Scale(scale, net.out_shape)
-        super().__init__(net, params=1 + (source.params if source is not None else 0))
-        self.event_dims = event_dims
-        self.scale = source
-        if source is None:
+        super().__init__(net, None if scale == "optimal" else Scale(scale, net.out_shape))
+        if self.scale is None:
             self.register_buffer("mean_square", torch.ones(()))
             self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def family(self, params: Tensor) -> DiagonalNormalFamily:
         """Take the mean, and log σ from where `scale` says."""
-        loc, raw = split(params, self.event_dims)
+        loc, raw = self.split(params)
         if raw is not None and isinstance(self.net, Own):
             return DiagonalNormalFamily(loc, own_log_scale(self.net, raw), self.event_dims)
         if self.scale is not None:
             return DiagonalNormalFamily(loc, self.scale(raw), self.event_dims)
-        log_scale = log_scale_of(self.mean_square)
+        least = None if self.deviation is None else self.deviation.log().mean() - LOG_SCALE_BOUND
+        log_scale = log_scale_of(self.mean_square, least)
         if not self.training:
             return DiagonalNormalFamily(loc, log_scale, self.event_dims)
-        return FittedNormal(loc, log_scale, self.event_dims, self._observe)
+        return FittedNormal(loc, log_scale, self.event_dims, self._observe, least)
 
     def _observe(self, mean_square: Tensor) -> Tensor:
         """Add to the running mean: plain over the first 100 steps, exponential from there."""
@@ -77,8 +74,3 @@ class Gaussian(Likelihood):
         fresh = torch.where(torch.isfinite(mean_square), mean_square, self.mean_square)
         self.mean_square += rate.to(fresh.dtype) * (fresh - self.mean_square)
         return mean_square
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start from the training mean."""
-        assert self.net is not None
-        self.net.set_bias(0, mean)

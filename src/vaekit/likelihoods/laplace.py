@@ -6,8 +6,8 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from vaekit.distributions.laplace import LaplaceFamily
-from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.likelihoods.scale import Scale, ScaleKind, split
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.likelihoods.scale import LocationScale, Scale, ScaleKind
 from vaekit.nets.own import adapted
 
 
@@ -17,32 +17,24 @@ from vaekit.nets.own import adapted
     options={"scale": "b: a number, or how it is learned"},
     examples=tuple({"scale": s} for s in (0.5, "shared", "pixel")),
 )
-class Laplace(Likelihood):
+class Laplace(LocationScale):
     """p(x|z) = Π_j exp(-|x_j - μ_j(z)| / b_j) / 2 b_j, for real data: absolute error, with its constant.
 
     `scale` says where b comes from: a number, or "shared", "channel", "dimension" (learned) or "pixel" (from the
-    network); log b is bounded to (-7, 7).
+    network); a learned b lies within e^±7 times the data's deviation, where it starts.
 
     >>> import torch; from vaekit.nets.mlp import mlp
     >>> Laplace(mlp(20, 784))(torch.zeros(3, 20)).log_prob(torch.rand(3, 784)).shape
     torch.Size([3])
     """
 
-    wants = "real"
+    scale: Scale
 
     def __init__(self, net: nn.Module, *, scale: PositiveFloat | ScaleKind = "shared") -> None:
         net = adapted(net, self, 1 + (scale == "pixel"))
-        source = Scale(scale, net.out_shape)
-        super().__init__(net, params=1 + source.params)
-        self.event_dims = len(net.out_shape)
-        self.scale = source
+        super().__init__(net, Scale(scale, net.out_shape))
 
     def family(self, params: Tensor) -> LaplaceFamily:
         """Take the mean, and log b from where `scale` says."""
-        loc, raw = split(params, self.event_dims)
+        loc, raw = self.split(params)
         return LaplaceFamily(loc, self.scale(raw), self.event_dims)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start from the training mean."""
-        assert self.net is not None
-        self.net.set_bias(0, mean)

@@ -1,8 +1,9 @@
-"""Where a likelihood's scale comes from: a number, learned parameters, or the network."""
+"""Where a likelihood's scale comes from: a number, learned parameters, or the network; and the unit it is in."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from vaekit.distributions.normal import bounded_log_scale
 from vaekit.errors import UserError
+from vaekit.likelihoods.base import Likelihood
+from vaekit.nets.base import Net
 
 ScaleKind = Literal["shared", "channel", "dimension", "pixel"]
 
@@ -22,6 +25,9 @@ class Scale(nn.Module):
     What is learned is bounded: log = centre + 7 tanh(raw / 7), raw starting at 0. `params` is the number of values an
     element it asks of the network: 1 for "pixel", else 0. `name` is the setting, for the error.
 
+    `in_units` moves the centre to the deviation of data that are not standardised, so that neither where σ starts nor
+    its bounds depend on their unit. A fixed number is in the data's own unit, whether they are standardised or not.
+
     >>> Scale(0.5, (3,))(None).exp().item()
     0.5
     >>> Scale("channel", (3, 8, 8))(None).shape
@@ -30,13 +36,14 @@ class Scale(nn.Module):
 
     log_value: Tensor
     raw: nn.Parameter
+    centre: Tensor | None
 
     def __init__(
         self, kind: float | ScaleKind, shape: tuple[int, ...], *, centre: float = 0.0, name: str = "scale"
     ) -> None:
         super().__init__()
         self.kind = kind
-        self.centre = centre
+        self.register_buffer("centre", torch.tensor(centre) if centre else None, persistent=False)
         self.params = int(kind == "pixel")
         shapes = {"shared": (), "channel": (*shape[:1], *[1] * (len(shape) - 1)), "dimension": shape}
         if isinstance(kind, str):
@@ -55,7 +62,50 @@ class Scale(nn.Module):
             return self.log_value
         value = raw if self.kind == "pixel" else self.raw
         assert value is not None
-        return bounded_log_scale(value) + self.centre if self.centre else bounded_log_scale(value)
+        return bounded_log_scale(value) if self.centre is None else bounded_log_scale(value) + self.centre
+
+    def in_units(self, log_deviation: Tensor, standardised: bool) -> None:
+        """Take note of the data's deviation, (C, 1, …): of the columns or channels that are first among the axes."""
+        if not isinstance(self.kind, str):
+            if standardised:
+                self.log_value = math.log(self.kind) - log_deviation
+        elif not standardised:
+            self.centre = log_deviation.mean() if self.kind == "shared" else log_deviation
+
+
+class LocationScale(Likelihood):
+    """p(x|z) of real data by a location μ(z) from the network and a scale from `Scale` (None: the family's own).
+
+    In units of the deviation d of data that are not standardised, the network gives μ/d: what it has to learn does not
+    depend on their unit.
+    """
+
+    wants = "real"
+    deviation: Tensor | None
+
+    def __init__(self, net: Net, scale: Scale | None) -> None:
+        super().__init__(net, params=1 + (0 if scale is None else scale.params))
+        self.event_dims = len(net.out_shape)
+        self.scale = scale
+        self.register_buffer("deviation", None, persistent=False)
+
+    def split(self, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the location, and the network's values for the scale where it asks for some."""
+        loc, raw = split(params, self.event_dims)
+        return loc if self.deviation is None else loc * self.deviation, raw
+
+    def in_units(self, deviation: Sequence[float], shape: Sequence[int], standardised: bool) -> None:
+        """Take note of the data's deviation."""
+        super().in_units(deviation, shape, standardised)
+        each = torch.tensor(deviation, dtype=torch.float64).view(-1, *[1] * (len(shape) - 1))
+        if self.scale is not None:
+            self.scale.in_units(each.log().float(), standardised)
+        self.deviation = None if standardised else each.float()
+
+    def start_from(self, mean: Tensor) -> None:
+        """Start from the training mean."""
+        assert self.net is not None
+        self.net.set_bias(0, mean if self.deviation is None else mean / self.deviation)
 
 
 def split(params: Tensor, event_dims: int) -> tuple[Tensor, Tensor | None]:

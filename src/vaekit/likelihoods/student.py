@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vaekit.distributions.student import StudentTFamily
 from vaekit.errors import UserError
-from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
-from vaekit.likelihoods.scale import Scale, ScaleKind, split
+from vaekit.likelihoods.base import LIKELIHOODS
+from vaekit.likelihoods.scale import LocationScale, Scale, ScaleKind
 from vaekit.nets.own import adapted
 
 
@@ -23,19 +23,20 @@ from vaekit.nets.own import adapted
     },
     examples=({"scale": 0.5, "df": 3.0}, {"scale": "shared"}, {"scale": "pixel", "df": "dimension"}),
 )
-class StudentT(Likelihood):
+class StudentT(LocationScale):
     """p(x|z) = Π_j Student-t(x_j; μ_j(z), σ_j, ν_j), for real data with outliers.
 
     `scale` says where σ comes from: a number, or "shared", "channel", "dimension" (learned) or "pixel" (from the
-    network); log σ is bounded to (-7, 7). `df` is ν: a number above 1, so that there is a mean, or "shared", "channel"
-    or "dimension": learned, above 2, so that there is a variance, and below 2 + exp 9.
+    network); a learned σ lies within e^±7 times the data's deviation, where it starts. `df` is ν: a number above 1,
+    so that there is a mean, or "shared", "channel" or "dimension": learned, above 2, so that there is a variance, and
+    below 2 + exp 9.
 
     >>> import torch; from vaekit.nets.mlp import mlp
     >>> StudentT(mlp(20, 784), df=4.0)(torch.zeros(3, 20)).log_prob(torch.rand(3, 784)).shape
     torch.Size([3])
     """
 
-    wants = "real"
+    scale: Scale
 
     def __init__(
         self,
@@ -47,21 +48,13 @@ class StudentT(Likelihood):
         if df == "pixel" or (not isinstance(df, str) and not df > 1):
             raise UserError(f"model.df is {df}; use a number above 1, shared, channel or dimension")
         net = adapted(net, self, 1 + (scale == "pixel"))
-        source = Scale(scale, net.out_shape)
-        super().__init__(net, params=1 + source.params)
-        self.event_dims = len(net.out_shape)
-        self.scale = source
+        super().__init__(net, Scale(scale, net.out_shape))
         self.freedom = Scale(df, net.out_shape, centre=2.0, name="df")
 
     def family(self, params: Tensor) -> StudentTFamily:
         """Take the location, and log σ and ν from where `scale` and `df` say."""
-        loc, raw = split(params, self.event_dims)
+        loc, raw = self.split(params)
         df = self.freedom(None).exp()
         if isinstance(self.freedom.kind, str):
             df = 2 + df
         return StudentTFamily(loc, self.scale(raw), df, self.event_dims)
-
-    def start_from(self, mean: Tensor) -> None:
-        """Start from the training mean."""
-        assert self.net is not None
-        self.net.set_bias(0, mean)

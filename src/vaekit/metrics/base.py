@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaekit import distributed
 from vaekit.atomic import finite
+from vaekit.data.batches import at_once
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
@@ -28,7 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One number: its value (None if refused), unit, count, standard error or interval, and further facts."""
+    """One number: its value (None if refused), unit, count, standard error or interval, and further facts.
+
+    `values` (n,) are those of the examples whose mean it is, if it is one: differences between runs are taken of them.
+    """
 
     value: float | None
     unit: str
@@ -36,6 +40,7 @@ class Result:
     stderr: float | None = None
     interval: tuple[float, float] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    values: Tensor | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; what is not finite becomes null, with the reason."""
@@ -61,7 +66,7 @@ def mean_of(values: Tensor, unit: str, **facts: Any) -> Result:
         reason = f"{bad} of {len(values)} examples have a value that is not finite"
         return Result(float(values.mean()), unit, len(values), facts={"refused": reason} | facts)
     stderr = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
-    return Result(float(values.mean()), unit, len(values), stderr, facts=facts)
+    return Result(float(values.mean()), unit, len(values), stderr, facts=facts, values=values.float())
 
 
 Metric = Callable[["Subject"], Mapping[str, Result]]
@@ -115,13 +120,22 @@ class Subject:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
+    def in_units(self, difference: Tensor) -> Tensor:
+        """Return a difference of examples as the model sees them, (B, *shape), in the data's own units."""
+        if not self.info.standardised:
+            return difference
+        sd = torch.tensor(self.info.deviation, dtype=difference.dtype, device=difference.device)
+        return difference * sd.view(-1, *[1] * (len(self.info.shape) - 1))
+
     def progress_of(self, name: str) -> Progress:
         """Return what reports the progress of one metric, (done, all)."""
         return lambda done, total: self.progress(name, done, total)
 
     def batches(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
         """Yield test batches as the model takes them, with labels where it is conditioned on them."""
-        return batches(self.model, self.x, self.y, size=self.batch_size, progress=self.progress_of(name))
+        return batches(
+            self.model, self.x, self.y, size=at_once(self.x, self.batch_size), progress=self.progress_of(name)
+        )
 
     def per_example(self, name: str, call: Callable[[Any, Tensor | None], Tensor]) -> Tensor:
         """Return `call(x, y)` of all test examples, batch by batch, joined on the CPU."""
@@ -289,6 +303,13 @@ def _lacks_labels(subject: Subject) -> str:
     return f"it needs the class of every example, and {what}"
 
 
+def _beside_standardised(result: Result, info: DataInfo) -> Result:
+    """Add to a density of data that the model sees standardised that of the standardised values: Σ log sd more."""
+    if not info.standardised or result.value is None or result.facts.get("measure") != "density":
+        return result
+    return replace(result, facts={**result.facts, "standardised": result.value + info.log_unit})
+
+
 def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
     """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
     try:
@@ -360,6 +381,7 @@ def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
         subject.sharing = entry.facts["shared"] and distributed.world() > 1
         with inference(subject.model, subject.seed):
             results = entry.part(subject) if subject.sharing else _contained(entry, subject)
+        results = {key: _beside_standardised(result, subject.info) for key, result in results.items()}
         hidden = entry.facts["quiet"] and not by_name
         out[name] = {key: result for key, result in results.items() if not (hidden and result.value is None)}
     return {key: result for each in out.values() for key, result in each.items()}

@@ -56,6 +56,8 @@ def linear_gaussian(model: Model) -> LowRankMultivariateNormal:
 def exact_log_likelihood(model: Model, x: Tensor) -> Tensor:
     """Return log p(x) = log N(x; b + W m, W diag(s²) Wᵀ + diag(σ²)) exactly, (B,) nats, float64.
 
+    Of standardised x it is the density of the values before, as p(x|z) scores them.
+
     Source: Tipping & Bishop 1999, J. R. Stat. Soc. B 61 (probabilistic principal components).
 
     Raises:
@@ -72,8 +74,10 @@ def exact_log_likelihood(model: Model, x: Tensor) -> Tensor:
     """
     marginal = linear_gaussian(model)
     with torch.no_grad():
-        bounds.require(model.trace(x[:2].to(device_of(model)), hard=True))
-    return marginal.log_prob(x.cpu().flatten(1).double())
+        trace = model.trace(x[:2].to(device_of(model)), hard=True)
+        bounds.require(trace)
+    unit = getattr(trace.px, "unit", None)
+    return marginal.log_prob(x.cpu().flatten(1).double()) - (0.0 if unit is None else float(unit.total))
 
 
 @metric(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
@@ -15,19 +16,21 @@ from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim, window
     "mse",
     group="reconstruction",
     gives={
-        "mse": ("squared error of the deterministic reconstruction, mean over dimensions", False),
+        "mse": ("squared error of the deterministic reconstruction in the data's units, mean over dimensions", False),
         "psnr": ("peak signal-to-noise ratio of the deterministic reconstruction, for data in [0, 1]", True),
     },
     needs=("array",),
 )
 def mse(subject: Subject) -> dict[str, Result]:
-    """Mean squared error, and for data in [0, 1] the peak signal-to-noise ratio."""
+    """Mean squared error (that of standardised values beside it), and for data in [0, 1] the signal-to-noise ratio."""
 
     def error(x: Tensor, y: Tensor | None) -> Tensor:
-        return (subject.model.reconstruct(x, y) - x).square().flatten(1).mean(1)
+        off = subject.model.reconstruct(x, y) - x
+        return torch.stack([part.square().flatten(1).mean(1) for part in (subject.in_units(off), off)], 1)
 
-    errors = subject.per_example("mse", error)
-    out = {"mse": mean_of(errors, "squared units a dimension")}
+    errors, plain = subject.per_example("mse", error).unbind(1)
+    beside = {"standardised": float(plain.double().mean())} if subject.info.standardised else {}
+    out = {"mse": mean_of(errors, "squared units a dimension", **beside)}
     if subject.info.kind in ("binary", "unit", "levels"):
         out["psnr"] = mean_of(-10 / math.log(10) * errors.clamp(min=1e-12).log(), "dB")
     return out

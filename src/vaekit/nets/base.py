@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -81,6 +81,32 @@ class Dense(nn.Linear):
             torch.set_autocast_enabled(device, True)
 
 
+class Centre(nn.Module):
+    """(x - mean) / deviation of data that are not standardised, else x: a network learns as well in any unit.
+
+    >>> centre = Centre()
+    >>> centre.on([20.0], [5.0], (1,))
+    >>> centre(torch.tensor([[30.0]]))
+    tensor([[2.]])
+    """
+
+    mean: Tensor | None
+    deviation: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", None, persistent=False)
+        self.register_buffer("deviation", None, persistent=False)
+
+    def on(self, mean: Sequence[float], deviation: Sequence[float], shape: Sequence[int]) -> None:
+        """Centre on the data's, one number for each entry of the first axis of examples of `shape`."""
+        self.mean, self.deviation = (torch.tensor(part).view(-1, *[1] * (len(shape) - 1)) for part in (mean, deviation))
+
+    def forward(self, x: Any) -> Any:
+        """Return data as the network takes them."""
+        return x if self.mean is None or self.deviation is None else (x - self.mean) / self.deviation
+
+
 class Net(nn.Module):
     """Features (N, *in_shape) [, label (N, context)] → (N, n, *out_shape) with n values for each output element.
 
@@ -97,6 +123,7 @@ class Net(nn.Module):
         self.out_shape = out_shape
         self.context = context
         self.values = 1
+        self.centre = Centre()
 
     def features(self, x: Any, context: Tensor | None) -> Tensor:
         """Everything before the last layer."""
@@ -120,7 +147,7 @@ class Net(nn.Module):
         """
         if (context is None) != (self.context == 0):
             raise ValueError("a network with a context takes a label, one without takes none")
-        out = self.head(self.features(x, context))
+        out = self.head(self.features(self.centre(x), context))
         if out.dtype in HALF:
             # Families take parameters in float32 whatever the layers compute in: sums of logarithms lose digits.
             out = out.float()

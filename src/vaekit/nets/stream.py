@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaekit.nets.base import Net, activation
+from vaekit.nets.base import Centre, Net, activation
 from vaekit.nets.conv import BiasByPosition, Up
 
 Grid = tuple[int, int]
@@ -91,6 +91,7 @@ class EveryResolution(nn.Module):
         act: str = "silu",
     ) -> None:
         super().__init__()
+        self.centre = Centre()
         self.sizes = list(sizes)[::-1]
         self.image: Grid = (in_shape[1], in_shape[2])
         # With latents on half the image's grid the first convolution halves it: a quarter of the work.
@@ -106,6 +107,7 @@ class EveryResolution(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features, coarsest first."""
+        x = self.centre(x)
         if self.halves:
             x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
         x = self.stem(x)

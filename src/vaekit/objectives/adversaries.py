@@ -133,7 +133,7 @@ class SimilarityFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features, (N, F)."""
-        return self.discriminator.features(x, None)
+        return self.discriminator.features(self.discriminator.centre(x), None)
 
 
 def generated(trace: Trace, term: Term) -> Tensor:

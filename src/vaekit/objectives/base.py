@@ -8,10 +8,11 @@ from functools import reduce
 from operator import add
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from vaekit import distributed
-from vaekit.errors import UserError
+from vaekit.errors import NeedsWholeBatch, UserError
 from vaekit.registry import Registry
 from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Latent, Trace
@@ -83,6 +84,12 @@ class Loss:
     parts: Mapping[str, Tensor]
 
 
+def whole_loss(shares: Sequence[Loss]) -> Loss:
+    """Return the loss of a batch from those of its parts, which are shares of it and add up."""
+    total = torch.stack([share.total for share in shares]).sum()
+    return Loss(total, {name: torch.stack([share.parts[name] for share in shares]).sum() for name in shares[0].parts})
+
+
 class Objective(nn.Module):
     """A sum of terms for each player. Calling it with a trace gives {player: Loss}.
 
@@ -127,7 +134,10 @@ class Objective(nn.Module):
         totals: dict[str, Tensor] = {}
         parts: dict[str, dict[str, Tensor]] = {}
         for term in self.each():
-            value = distributed.share_of_mean(term(trace))
+            try:
+                value = distributed.share_of_mean(term(trace))
+            except NeedsWholeBatch:
+                raise NeedsWholeBatch(f"the term '{term.name}'") from None
             weighted = value if term.weight.is_one else term.weight() * value
             totals[term.player] = weighted if term.player not in totals else totals[term.player] + weighted
             parts.setdefault(term.player, {})[term.name] = value.detach()

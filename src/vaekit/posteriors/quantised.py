@@ -77,7 +77,10 @@ class CodePosterior(Posterior):
         rows, shape = self.rows(x, *rest)
         codes, z, given = self.nearest(rows)
         if self.training and torch.is_grad_enabled():
+            before = self.seen if distributed.part() else None  # a step in parts is seen whole
             self.seen = ([one.detach() for one in given], codes)
+            if before is not None:
+                self.seen = ([torch.cat(pair) for pair in zip(before[0], self.seen[0])], torch.cat([before[1], codes]))
         index = codes.view(*shape, self.quantisers).movedim(-1, len(shape) - len(self.grid))
         lead = shape[: len(shape) - len(self.grid)]
         costs = {name: one.reshape(*lead, -1).sum(-1) for name, one in self.costs(rows, codes, z, given).items()}

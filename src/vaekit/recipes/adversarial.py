@@ -23,7 +23,7 @@ from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.perceptual import FeatureReconstruction
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import flat_vae, network
+from vaekit.recipes.parts import encoder, flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.schedules import ScheduleSetting
 
@@ -92,7 +92,7 @@ def adversarial_ae(settings: SettingsOf[ModelSettings, CriticSettings], data: Da
 def vae_gan(settings: SettingsOf[ModelSettings, VaeGanSettings], data: DataInfo) -> Built:
     """A VAE that reconstructs the features of a discriminator, which tells its samples from data."""
     o, flat = settings.objective, flat_vae(settings, data)
-    critic = network(settings.model).encoder(data.shape, 1)
+    critic = encoder(settings.model, data, 1)
     similar = FeatureReconstruction(SimilarityFeatures(critic), o.similarity, k=o.k)
     terms = (similar, Rate(o.beta, o.free_bits, o.free_per), FoolData(critic, o.adversarial), JudgeData(critic))
     model = Generating(flat.posterior, flat.prior, flat.likelihood)

@@ -24,7 +24,7 @@ from vaekit.posteriors.quantised import CodePosterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.basic import vae
-from vaekit.recipes.parts import likelihood, network, posterior
+from vaekit.recipes.parts import encoder, likelihood, of_data, posterior
 from vaekit.recipes.settings import Choice, ModelSettings, ObjectiveSettings, Settings, SettingsOf
 from vaekit.schedules import ScheduleSetting
 from vaekit.training.stages import Stage
@@ -113,7 +113,7 @@ def code_stages(
 def code_vae(m: CodeSettings, data: DataInfo, commitment: float | str = 0.0) -> Built:
     """Return the model of one map of codes with its stages."""
     shape = (code_width(m), *code_grid(m, data))
-    q = quantiser(m, network(m).encoder(data.shape, shape))
+    q = quantiser(m, encoder(m, data, shape))
     prior = code_prior(m, q)
     model = CodeVAE(q, prior, likelihood(m, data, latent=shape))
     return Built(model, code_stages(m.prior_share, CodeVAE, prior, code_objective(m, commitment)))
@@ -158,7 +158,7 @@ def two_levels(m: CodeSettings, data: DataInfo) -> TwoLevelCodes:
     width, d = 2 * m.latent, code_width(m)
     fine, coarse = (grid[0], grid[1]), (-(-grid[0] // 2), -(-grid[1] // 2))
     channels = m.options(NETS[m.net]).get("channels")
-    features = make_network("auto", channels=channels, act=m.act).encoder(data.shape, (width, *fine))
+    features = of_data(make_network("auto", channels=channels, act=m.act).encoder(data.shape, (width, *fine)), data)
     between = make_network("conv", channels=(width,), act=m.act)
     top = quantiser(m, between.encoder((width, *fine), (d, *coarse)))
     up = between.decoder((d, *coarse), (d, *fine))

@@ -57,8 +57,7 @@ def joint_vae(settings: SettingsOf[JointSettings, JointObjective], data: DataInf
     c = CategoricalPosterior(Given((m.discrete,)), m.classes, m.temperature, m.straight_through)
     priors = {"z": parts.prior(m, data, z), "c": UniformCategorical(c.latent_shape)}
     px = parts.likelihood(m, data, latent=m.latent + m.discrete * m.classes)
-    net = parts.network(m)
-    model = JointVAE(lambda width: net.encoder(data.shape, width), {"z": z, "c": c}, priors, px)
+    model = JointVAE(lambda width: parts.encoder(m, data, width), {"z": z, "c": c}, priors, px)
     most = f"linear 0 {min(25, data.dimensions / 20):.3g} 80%" if o.capacity is None else o.capacity
     terms = Capacity(o.gamma, most, ["z"], "rate.z"), Capacity(o.gamma, o.discrete_capacity, ["c"], "rate.c")
     return Built.of(model, Objective(Reconstruction(k=o.k), *terms))

@@ -21,7 +21,7 @@ from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import likelihood, network
+from vaekit.recipes.parts import encoder, likelihood, of_data
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf, one_of
 
 
@@ -88,7 +88,7 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
     sizes = (m.latent, *m.upper)
     chain = list(zip(sizes, m.upper))
     posteriors = [
-        DiagonalNormal(network(m).encoder(data.shape, m.latent)),
+        DiagonalNormal(encoder(m, data, m.latent)),
         *(DiagonalNormal(mlp(a, b, m.between, act=m.act)) for a, b in chain),
     ]
     priors = [ConditionalNormal(mlp(b, a, m.between[::-1], act=m.act)) for a, b in chain]
@@ -101,7 +101,7 @@ def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: D
     m = settings.model
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
     more: dict[str, Any] = {"act": m.act, "normalise": m.norm == "batch"}
-    up = [network(m).encoder(data.shape, width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]
+    up = [encoder(m, data, width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]
     top = Rung(m.upper[-1], width, 0)
     priors = [mlp(b, a, m.between[::-1], **more) for a, b in reversed(chain)]
     rungs = [top, *(Rung(p.out_shape[0], width, i, p) for i, p in enumerate(priors, 1))]
@@ -136,7 +136,7 @@ def very_deep_vae(settings: SettingsOf[DeepSettings, HierarchyObjective], data: 
     """Top-down residual blocks with many groups of latents on several grids, each block owning its p and q."""
     m = settings.model
     sizes = stream_grids(m, data)
-    up = EveryResolution(data.shape, sizes, m.width, m.middle, blocks=m.blocks, act=m.act)
+    up = of_data(EveryResolution(data.shape, sizes, m.width, m.middle, blocks=m.blocks, act=m.act), data)
     blocks = levels(m.groups, sizes, width=m.width, middle=m.middle, latent=m.latent, act=m.act)
     head = StreamHead((m.width, *sizes[-1]), data.shape, m.act)
     return Built.of(TopDown(up, blocks, likelihood(m, data, net=head)), objective(settings.objective))

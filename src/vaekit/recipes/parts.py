@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,12 +16,14 @@ from vaekit.nets.base import Net
 from vaekit.nets.build import NETS, Network
 from vaekit.nets.build import network as make_network
 from vaekit.nets.mlp import Shape, mlp
+from vaekit.nets.stream import EveryResolution
 from vaekit.objectives.base import Objective
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 
+N = TypeVar("N", Net, EveryResolution)
 BY_KIND = {
     "binary": "bernoulli",
     "levels": "bernoulli",
@@ -54,6 +56,18 @@ def network(m: ModelSettings) -> Network:
     return make_network(m.net, **m.options(NETS[m.net]))
 
 
+def encoder(m: ModelSettings, data: DataInfo, out_shape: Shape, context: int = 0) -> Net:
+    """Return the settings' network from data to features."""
+    return of_data(network(m).encoder(data.shape, out_shape, context), data)
+
+
+def of_data(net: N, data: DataInfo) -> N:
+    """Return a network whose input are the data: it centres those that are not standardised."""
+    if data.deviation and not data.standardised:
+        net.centre.on(data.mean, data.deviation, data.shape)
+    return net
+
+
 def posterior(m: ModelSettings, net: Net) -> Posterior:
     """Return q(z|x) of the chosen family around a network."""
     entry = POSTERIORS[m.posterior]
@@ -82,7 +96,7 @@ def likelihood(
 ) -> Likelihood:
     """Return p(x|z) of the chosen family; `latent` is the shape of z if it is not (model.latent,).
 
-    `net` is the network to put under it, where it is not the settings' decoder.
+    `net` is the network to put under it, where it is not the settings' decoder. Of real data it is in their own units.
     """
     entry = LIKELIHOODS[likelihood_name(m, data)]
     given = m.options(entry)
@@ -92,13 +106,16 @@ def likelihood(
         given["levels"] = data.levels
     part: Any = entry.part
     z = m.latent if latent is None else latent
-    return part(network(m).decoder(z, data.shape, context) if net is None else net, **given)
+    made = part(network(m).decoder(z, data.shape, context) if net is None else net, **given)
+    if data.deviation:
+        made.in_units(data.deviation, data.shape, data.standardised)
+    return made
 
 
 def flat_vae(settings: SettingsOf[ModelSettings, ObjectiveSettings], data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
     m = settings.model
-    q = posterior(m, network(m).encoder(data.shape, m.latent, context))
+    q = posterior(m, encoder(m, data, m.latent, context))
     return VAE(q, prior(m, data, q, context > 0), likelihood(m, data, context, q.latent_shape))
 
 

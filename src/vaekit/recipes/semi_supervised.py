@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field, PositiveInt
 
 from vaekit.data.info import DataInfo
@@ -9,6 +11,7 @@ from vaekit.likelihoods.base import Likelihood
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.models.composed import Stacked
 from vaekit.models.semisupervised import SemiSupervised
+from vaekit.nets.base import Net
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
@@ -16,7 +19,7 @@ from vaekit.objectives.semisupervised import Classification, HiddenLabels, Shown
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import flat_vae, label_count, likelihood, network
+from vaekit.recipes.parts import encoder, flat_vae, label_count, likelihood, network
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.schedules import ScheduleSetting
 from vaekit.training.stages import Stage
@@ -45,11 +48,10 @@ class LabelledObjectiveSettings(ObjectiveSettings):
     )
 
 
-def m2(m: LabelledSettings, shape: tuple[int, ...], classes: int, px: Likelihood) -> SemiSupervised:
-    """Return M2 for data of `shape`."""
-    net = network(m)
+def m2(m: LabelledSettings, encoder: Callable[[int], Net], classes: int, px: Likelihood) -> SemiSupervised:
+    """Return M2, `encoder` making its networks of the data."""
     q = DiagonalNormal(mlp(m.trunk, m.latent, (m.trunk,), context=classes, act=m.act))
-    trunk, classifier = net.encoder(shape, m.trunk), net.encoder(shape, classes)
+    trunk, classifier = encoder(m.trunk), encoder(classes)
     return SemiSupervised(trunk, classifier, q, StandardNormal(m.latent), px, classes)
 
 
@@ -60,10 +62,10 @@ def semi_supervised_vae(settings: SettingsOf[LabelledSettings, LabelledObjective
     share = m.labelled / data.n_train if o.shown is None else o.shown
     objective = Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
     if not m.stack:
-        model = m2(m, data.shape, classes, likelihood(m, data, classes))
+        model = m2(m, lambda width: encoder(m, data, width), classes, likelihood(m, data, classes))
         return Built(model, (Stage(objective),), m.labelled)
     first, codes = flat_vae(settings, data), (m.latent,)
     px = Gaussian(mlp(m.latent, codes, (256, 256), context=classes, act=m.act), scale="dimension")
-    model = Stacked(first, m2(m, codes, classes, px))
+    model = Stacked(first, m2(m, lambda width: network(m).encoder(codes, width), classes, px))
     one = Stage(negative_elbo(o.beta), "m1", ("first",), Stacked.trace_first)
     return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), m.labelled)

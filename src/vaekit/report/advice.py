@@ -22,6 +22,7 @@ class Facts:
         units: how many latent dimensions there are.
         train_elbo: the last ELBO on training data, nats per example.
         valid_elbo: that on held-out data, with its standard error `valid_stderr`.
+        log_unit: Σ log sd of standardised data, by which the ELBO of their standardised values is larger.
         history: log records; those with `valid.elbo` (and `step` or `epoch`) count.
         likelihood: its name, e.g. `bernoulli-soft`.
         measure: "mass", "density" or "none", the kind of its values.
@@ -39,6 +40,7 @@ class Facts:
     train_elbo: float | None = None
     valid_elbo: float | None = None
     valid_stderr: float | None = None
+    log_unit: float = 0.0
     history: Sequence[Mapping[str, Any]] = ()
     likelihood: str | None = None
     measure: str | None = None
@@ -110,7 +112,7 @@ def over_fitting(facts: Facts) -> Warning_ | None:
     train, valid, error = facts.train_elbo, facts.valid_elbo, facts.valid_stderr
     if train is None or valid is None or not math.isfinite(train + valid):
         return None
-    if train - valid <= max(1.0, 0.05 * abs(valid), 2 * (error or 0.0)):
+    if train - valid <= max(1.0, 0.05 * abs(valid + facts.log_unit), 2 * (error or 0.0)):
         return None
     return Warning_(
         "The model fits its training data better than new data",
@@ -140,7 +142,7 @@ def falling(facts: Facts) -> Warning_ | None:
     values = [value for value, _ in kept]
     best = max(values, default=0.0)
     at = values.index(best) if values else 0
-    if len(values) - at < 4 or best - max(values[-2:]) <= max(0.5, 0.01 * abs(best)):
+    if len(values) - at < 4 or best - max(values[-2:]) <= max(0.5, 0.01 * abs(best + facts.log_unit)):
         return None
     where = next((f" at {name} {kept[at][1][name]}" for name in ("epoch", "step") if name in kept[at][1]), "")
     return Warning_(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Number:
         meaning: one sentence for a reader who has not met it.
         note: a remark, e.g. the reason for a refusal.
         higher_is_better: None where neither direction is better.
+        of: what it is a number of, by aspect (data, quantity, measure, …): only numbers of the same are compared.
+        values: the value of each example, of numbers that are means over examples.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Number:
     meaning: str = ""
     note: str = ""
     higher_is_better: bool | None = None
+    of: Mapping[str, str] = field(default_factory=dict)
+    values: Sequence[float] | None = field(default=None, repr=False)
 
     @property
     def error(self) -> float | None:
@@ -65,6 +70,43 @@ class Number:
         if self.interval is not None:
             return round((self.interval[1] - self.interval[0]) / 2 / 1.96, 12)
         return None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one number is above another, its standard error, and whether it is of the same examples, paired."""
+
+    value: float
+    stderr: float | None
+    paired: bool
+
+
+def difference(a: Number, b: Number) -> Difference | None:
+    """Return a − b: paired where both are means over the same examples, else with √(s_a² + s_b²).
+
+    None where one has no value, or they are numbers of different things.
+
+    >>> of = {"data": "x"}
+    >>> a, b = (Number("elbo", m, 9.0, of=of, values=[m - 9, m + 9 + e]) for m, e in ((2.0, 0.5), (1.0, 0.0)))
+    >>> difference(a, b)
+    Difference(value=1.0, stderr=0.25, paired=True)
+    """
+    if a.value is None or b.value is None or not (math.isfinite(a.value) and math.isfinite(b.value)):
+        return None
+    if a.unit != b.unit or differing([a, b]):
+        return None
+    if a.values is not None and b.values is not None and len(a.values) == len(b.values) > 1:
+        each = [x - y for x, y in zip(a.values, b.values, strict=True)]
+        return Difference(a.value - b.value, statistics.stdev(each) / math.sqrt(len(each)), True)
+    stderr = None if a.error is None or b.error is None else math.hypot(a.error, b.error)
+    return Difference(a.value - b.value, stderr, False)
+
+
+def differing(numbers: Sequence[Number]) -> dict[str, list[str]]:
+    """Return the aspects in which numbers are of different things, each with every number's."""
+    aspects = dict.fromkeys(aspect for number in numbers for aspect in number.of)
+    rows = {aspect: [number.of.get(aspect, "not recorded") for number in numbers] for aspect in aspects}
+    return {aspect: row for aspect, row in rows.items() if len(set(row)) > 1}
 
 
 @dataclass(frozen=True)
@@ -85,8 +127,7 @@ class RunReport:
         recipe: the recipe's name.
         reference: where the variant comes from.
         summary: what was trained on what, in a sentence or two.
-        facts: short facts by name (data, sizes, parameters, epochs, seconds). `data` and `measure` are used by
-        `compare`.
+        facts: short facts by name (data, sizes, parameters, epochs, seconds).
         headline: the few numbers to read first.
         tables: further numbers, by title.
         warnings: problems of the run.

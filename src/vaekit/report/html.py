@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vaekit.errors import UserError
-from vaekit.report.content import Figure, Number, RunReport, Warning_
+from vaekit.report.content import Figure, Number, RunReport, Warning_, difference, differing
 from vaekit.report.numbers import format_number
 
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
@@ -67,9 +67,8 @@ def compare(reports: Sequence[RunReport]) -> str:
     """Several runs side by side: numbers, differing settings, figures of one title.
 
     A number is marked as the best when its direction is known and it is ahead of every other run's by more than two
-    standard errors of the difference, √(s₁² + s₂²). (Runs scored on the same examples have errors that rise and fall
-    together, so this rule is on the cautious side.) Nothing is marked where the runs' `data` differ, and nothing in
-    nats or bits where their `measure` differs: such numbers are not comparable.
+    standard errors of the difference, which is paired where both are means over the same examples. Numbers of different
+    things (`Number.of`) are not compared, and the page says in what they differ.
 
     Raises:
         UserError: with fewer than two reports, or a figure that cannot be read.
@@ -206,54 +205,78 @@ def _warned(name: str, warnings: Sequence[Warning_]) -> str:
 
 def _numbers(reports: Sequence[RunReport], names: Sequence[str]) -> list[str]:
     every = [report.numbers() for report in reports]
-    one_data, one_measure = (len({r.facts.get(k) for r in reports}) == 1 for k in ("data", "measure"))
     rows: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for key in dict.fromkeys(k for numbers in every for k in numbers):
         row = [numbers.get(key) for numbers in every]
         units = list(dict.fromkeys(n.unit for n in row if n is not None))
-        nats = any(unit.startswith(("nats", "bits")) for unit in units)
-        top = best(row) if one_data and len(units) == 1 and (one_measure or not nats) else None
+        top = best(row)
         name = f"{key} ({units[0]})" if len(units) == 1 and units[0] else key
-        rows[name] = [_cell(n, i == top, with_unit=len(units) > 1) for i, n in enumerate(row)]
-    if not one_data:
-        note = "The runs have different data, so no number is marked as the best."
-    elif not one_measure:
-        note = "The runs' likelihoods are of different kinds, so bounds in nats are not ranked."
-    else:
-        note = (
-            "A number is marked as best only where it is ahead of every other run by more than two standard errors "
-            "of the difference, and its error is known."
-        )
-    return [_grid("Number", rows, names, escaped=True) + f'<p class="note">{text(f"{_ERRORS} {note}")}</p>']
+        rows[name] = [
+            _cell(n, i == top, with_unit=len(units) > 1, against=row[0] if i else None) for i, n in enumerate(row)
+        ]
+        why = _why_not(row, names)
+        if why:
+            reasons.setdefault(why, []).append(key)
+    note = (
+        "A number is marked as best only where it is ahead of every other run's by more than two standard errors of "
+        "the difference. Differences of means over the same test examples are paired, example by example."
+    )
+    out = [_grid("Number", rows, names, escaped=True) + f'<p class="note">{text(f"{_ERRORS} {note}")}</p>']
+    if reasons:
+        items = "".join(f"<li>{text(', '.join(keys))}: {text(why)}</li>" for why, keys in reasons.items())
+        out.append(f"<h3>Not compared</h3><p>These are numbers of different things.</p><ul>{items}</ul>")
+    return out
 
 
-def _cell(number: Number | None, top: bool, with_unit: bool) -> str:
+def _why_not(row: Sequence[Number | None], names: Sequence[str]) -> str:
+    """In what the numbers of a row are of different things, empty where they are not."""
+    present = {name: n for name, n in zip(names, row, strict=True) if n is not None and n.value is not None}
+    said = []
+    for aspect, values in differing([*present.values()]).items():
+        runs = {
+            value: [n for n, v in zip(present, values, strict=True) if v == value] for value in dict.fromkeys(values)
+        }
+        said.append(f"{aspect}: " + ", ".join(f"{value} ({', '.join(some)})" for value, some in runs.items()))
+    return "; ".join(said)
+
+
+def _cell(number: Number | None, top: bool, with_unit: bool, against: Number | None) -> str:
     if number is None:
         return "–"
     value = _shown(number)
     value = f'<span class="best">{value}</span> <span class="note">best</span>' if top else value
     if with_unit and number.unit:
         value += f' <span class="note">{text(number.unit)}</span>'
+    apart = None if against is None else difference(number, against)
+    if apart is not None:
+        shown = format_number(apart.value, apart.stderr)
+        sign = "+" if apart.value > 0 else ""
+        paired = ", paired" if apart.paired else ""
+        value += f'<div class="note">{text(f"{sign}{shown} against the first run{paired}")}</div>'
     return value + (f'<div class="note">{text(number.note)}</div>' if number.note else "")
 
 
 def best(row: Sequence[Number | None]) -> int | None:
     """The index of the number ahead of all others by more than two standard errors of the difference, if there is one.
 
+    None where they are numbers of different things, or one's error is not known.
+
     >>> best([Number("mse", 1.0, 0.1, higher_is_better=False), Number("mse", 1.2, 0.1, higher_is_better=False)]) is None
     True
     """
-    present = [(i, n) for i, n in enumerate(row) if n is not None]
-    known = [(i, n.value, n.error, n.higher_is_better) for i, n in present if n.value is not None]
-    directions = {d for *_, d in known}
-    if len(known) < 2 or len(directions) != 1 or None in directions or any(e is None for _, _, e, _ in known):
+    known = {i: n for i, n in enumerate(row) if n is not None and n.value is not None}
+    directions = {n.higher_is_better for n in known.values()}
+    if len(directions) != 1 or None in directions or any(n.error is None for n in known.values()):
         return None
     sign = 1 if directions.pop() else -1
-    scored = sorted(((sign * v, e or 0.0, i) for i, v, e, _ in known if math.isfinite(v)), reverse=True)
-    if len(scored) < 2:
+    known = {i: n for i, n in known.items() if math.isfinite(n.value or 0.0)}
+    if len(known) < 2:
         return None
-    value, error, top = scored[0]
-    return top if all(value - v > 2 * math.hypot(error, e) for v, e, _ in scored[1:]) else None
+    top = max(known, key=lambda i: sign * (known[i].value or 0.0))
+    others = [difference(known[top], n) for i, n in known.items() if i != top]
+    ahead = all(d is not None and d.stderr is not None and sign * d.value > 2 * d.stderr for d in others)
+    return top if ahead else None
 
 
 def _side_by_side(title: str, runs: Sequence[tuple[str, RunReport]]) -> str:

@@ -36,11 +36,12 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION, LOG
+from vaekit.runs.folder import EVALUATION, LOG, VALUES
+from vaekit.training import checkpoint
 from vaekit.training.log import read
 
 TEST_SEED = 777
-ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no"}
+ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no", "standardise": "auto"}
 """Settings by which data are read whole."""
 AS_IS = "as-is"
 """In the record of a run's data: they are taken as they are, unprepared."""
@@ -79,6 +80,7 @@ class RunBase:
         self.prepare = Prepare.from_dict(record["data"]["prepare"])
         self._data = data
         self.kept: dict[str, Any] = {}
+        self.example_values: dict[str, Tensor] = {}
         self.records: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -120,7 +122,7 @@ class RunBase:
                     "this run was trained on arrays in memory; pass the data again: run.evaluate(data=x), or "
                     "vaekit.load(path, data=x) for all uses"
                 )
-            self._data = load_like(self.recipe_part, self.settings, source)
+            self._data = load_like(self.recipe_part, self.settings, source, self.record["data"])
         return self._data
 
     def give_data(self, source: Any) -> None:
@@ -128,7 +130,7 @@ class RunBase:
         if self.record["data"].get(AS_IS):
             data = as_they_are(source, self.settings.data, self.wants)
         else:
-            data = load_like(self.recipe_part, self.settings, source)
+            data = load_like(self.recipe_part, self.settings, source, self.record["data"])
         mine, theirs = ({**info.to_dict(), "name": "", "source": ""} for info in (self.info, data.info))
         differing = [key for key in mine if mine[key] != theirs.get(key)]
         if differing:
@@ -224,7 +226,7 @@ class RunBase:
         mine, theirs = self.prepare, other.prepare
         if mine.levels is not None and theirs.levels not in (None, 2) and int(other.train.x.max()) < mine.levels:
             return mine
-        return replace(theirs, mean=mine.mean, sd=mine.sd, low=mine.low, high=mine.high)
+        return replace(theirs, mean=mine.mean, sd=mine.sd, axes=mine.axes, low=mine.low, high=mine.high)
 
     @property
     def conditions(self) -> Conditions:
@@ -309,6 +311,15 @@ class RunBase:
         except (ValueError, TypeError):
             return {}  # damaged: the numbers can be computed again
 
+    def values(self) -> dict[str, Tensor]:
+        """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
+        if self.path is None:
+            return self.example_values
+        try:
+            return checkpoint.load(self.path / VALUES)[0]
+        except UserError:
+            return {}  # of an earlier version, or damaged
+
     @property
     def fingerprint(self) -> str:
         """128 bits of SHA-256 over the recipe, its model's settings, what the data are, and every weight, in hex.
@@ -362,36 +373,40 @@ class RunBase:
         return z
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the points (means) of p(x|z) of codes (N, D), in the model's own space: (N, *shape)."""
+        """Return the points (means) of p(x|z) of codes (N, D), in the data's units (greys on [0, 1]): (N, *shape)."""
+        return self.prepare.values(self._points(z, y))
+
+    def _points(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return `decode` as the model makes it."""
         return batched(self.model, lambda code, label: point(self.model.decode(code, label)), z, y)
 
     def reconstruct(self, data: Any = None, y: Tensor | None = None) -> Tensor:
-        """Return deterministic reconstructions of examples, in the model's own space."""
+        """Return deterministic reconstructions of examples, in the data's units (greys on [0, 1])."""
         split = self.split(data, y)
-        return batched(self.model, self.model.reconstruct, split.x, split.y)
+        return self.prepare.values(batched(self.model, self.model.reconstruct, split.x, split.y))
 
     def interpolate(
         self, a: Tensor, b: Tensor, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear"
     ) -> Tensor:
-        """Return decoded paths between prepared examples a and b (R, *shape): (R, steps, *shape), displayable."""
+        """Return decoded paths between prepared examples a and b (R, *shape), (R, steps, *shape), in data units."""
         with inference(self.model):
             label = label_for(self.model, y, len(a))
             label = None if label is None else label.to(self.device)
             ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
-        shown = joined([self.prepare.show(frame) for frame in frames])
-        return torch.stack(shown.split([len(frame) for frame in frames]), 1)
+        made = joined([self.prepare.values(frame) for frame in frames])
+        return torch.stack(made.split([len(frame) for frame in frames]), 1)
 
     def interpolate_examples(
         self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"
     ) -> Tensor:
-        """Return decoded paths between examples by number, (R, steps, *shape), displayable; the first's label holds."""
+        """Return decoded paths between examples by number, (R, steps, *shape); the first's label holds."""
         split = self.split(data)
         a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
         return self.interpolate(a.x, b.x, a.y, steps, kind)
 
     def lines(self, x: Any) -> list[str]:
-        """Return a readable line for each example, as the model makes them; only for data of a modality."""
+        """Return a readable line for each example, as `sample` gives them; only for data of a modality."""
         if self.modality is None:
             raise UserError(f"{self.info.name} are arrays of numbers, which have no lines to read")
-        return self.modality.lines(self.prepare.invert(x), self.info)
+        return self.modality.lines(x, self.info)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vaekit.data.audio.modality import Audio
 from vaekit.data.dataset import DataSet
 from vaekit.data.datasets import DATASETS, modality_name
+from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read
-from vaekit.data.modality import MODALITIES, reading
+from vaekit.data.modality import MODALITIES, modality_of, reading
+from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
+from vaekit.data.settings import DataSettings
 from vaekit.data.tables.modality import is_table
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
-from vaekit.recipes.own import entry_of
+from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
 
@@ -54,14 +60,51 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         return dataset, likelihood_name(settings.model, dataset.info)
     raw = read(source, settings.data)
     name = likelihood_name(settings.model, describe(raw, settings.data))
-    return prepare(raw, settings.data, recipe.wants or LIKELIHOODS[name].part.wants), name
+    if recipe.name == CUSTOM:
+        return as_seen(prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)), name
+    dataset = prepare(raw, settings.data, LIKELIHOODS[name].part.wants)
+    _warn_of_unit(dataset.info)
+    return dataset, name
 
 
-def load_like(recipe: Recipe, settings: Settings, source: Any) -> DataSet:
-    """Load a run's data again, its likelihood being settled; what training said of them is not said again."""
+def for_own(settings: DataSettings) -> DataSettings:
+    """Return the settings for a hand-made model, which sees real data as they are unless they say otherwise."""
+    return settings.model_copy(update={"standardise": settings.standardise is True})
+
+
+def as_seen(data: DataSet) -> DataSet:
+    """Return data for a model that knows of no unit: its densities are of the values it sees."""
+    return replace(data, info=replace(data.info, mean=(), deviation=(), standardised=False))
+
+
+def _warn_of_unit(info: DataInfo) -> None:
+    """Say of real data that are not standardised where their deviation is far from 1."""
+    if info.deviation and not info.standardised and not all(0.1 <= sd <= 10 for sd in info.deviation):
+        least, most = min(info.deviation), max(info.deviation)
+        warnings.warn(
+            f"the data's standard deviations go from {least:.3g} to {most:.3g} and they are not standardised: training "
+            "may be slow; leave data.standardise=false out (numbers are in the data's own units either way)",
+            stacklevel=4,
+        )
+
+
+def load_like(recipe: Recipe, settings: Settings, source: Any, record: Mapping[str, Any]) -> DataSet:
+    """Load a run's data again, as its record says; what training said of them is not said again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return load_for(recipe, settings, source)[0]
+        return as_recorded(load_for(recipe, settings, source)[0], record)
+
+
+def as_recorded(data: DataSet, record: Mapping[str, Any]) -> DataSet:
+    """Return data read again, prepared and scored as the run's record says: earlier versions did so otherwise."""
+    info = DataInfo.from_dict(record["info"])
+    if "deviation" not in record["info"]:
+        if isinstance(modality_of(info), Audio):
+            data = Audio().restated(data, info)
+        data = as_seen(data)
+        data = replace(data, info=replace(data.info, bits_offset=info.bits_offset))
+    mine = Prepare.from_dict(record["prepare"])
+    return replace(data, prepare=replace(data.prepare, mean=mine.mean, sd=mine.sd, axes=mine.axes))
 
 
 def _check_modality(recipe: Recipe, source: Any) -> None:

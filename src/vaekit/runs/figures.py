@@ -79,17 +79,17 @@ def curves(run: LatentRun) -> Any:
 def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences."""
     x, y = _examples(run, 12)
-    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.show(run.reconstruct(x, y)).numpy())
+    return figures.reconstructions(run.prepare.show(x).numpy(), run.prepare.picture(run.reconstruct(x, y)).numpy())
 
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
     draw = None if run.modality is None else type(run.modality).picture
     if draw is not None:
-        return draw(run.prepare.invert(run.drawn(_few(run, PICTURED))), run.info.facts)
+        return draw(run.sample(_few(run, PICTURED)), run.info.facts)
     if not run.info.is_array:
         return None
-    return figures.samples(run.sample(64).numpy())
+    return figures.samples(run.prepare.picture(run.sample(64)).numpy())
 
 
 def interpolation(run: LatentRun) -> Any:
@@ -99,7 +99,7 @@ def interpolation(run: LatentRun) -> Any:
     x, y = _examples(run, 12)
     half = len(x) // 2
     paths = run.interpolate(x[:half], x[half : 2 * half], None if y is None else y[:half])
-    return figures.interpolation(paths.numpy())
+    return figures.interpolation(run.prepare.picture(paths).numpy())
 
 
 def traversals(run: LatentRun) -> Any:
@@ -108,7 +108,8 @@ def traversals(run: LatentRun) -> Any:
         made = run.traverse(run.held_out, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
-    rows = made.x if run.info.is_image else made.x.reshape(*made.x.shape[:2], -1)
+    shown = run.prepare.picture(made.x)
+    rows = shown if run.info.is_image else shown.reshape(*shown.shape[:2], -1)
     names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
     return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
@@ -127,7 +128,7 @@ def manifold(run: LatentRun) -> Any:
         made = run.manifold(MANIFOLD_SIDE, label=label)
     except UserError:
         return None
-    return figures.manifold(made.x, made.xs, made.ys)
+    return figures.manifold(run.prepare.picture(made.x), made.xs, made.ys)
 
 
 def latent_map(run: LatentRun) -> Any:
@@ -203,7 +204,7 @@ def write_lines(run: LatentRun) -> list[Path]:
     assert run.path is not None
     folder = run.path / files.FIGURES
     samples, pairs = folder / "samples.txt", folder / "reconstructions.txt"
-    write_text(samples, "".join(f"{line}\n" for line in run.lines(run.drawn(_few(run, SHOWN)))))
+    write_text(samples, "".join(f"{line}\n" for line in run.lines(run.sample(_few(run, SHOWN)))))
     split = run.held_out.first(SHOWN)
     both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))

@@ -174,8 +174,9 @@ class LoaderSource:
 
     def _again(self, seed: int, epoch: int) -> Iterator[Batch]:
         for turn in range(1 << 62):
+            # A loader draws its order on the CPU when it starts; the noise of other devices goes on undisturbed.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(mix(seed, epoch, 1, turn))
+                torch.default_generator.manual_seed(mix(seed, epoch, 1, turn))
                 stream = iter(self.loader)
                 first = next(stream, None)
             if first is None:

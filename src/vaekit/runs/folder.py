@@ -13,6 +13,7 @@ from vaekit.atomic import write_json
 from vaekit.errors import UserError
 
 RECORD, WEIGHTS, LOG, EVALUATION = "run.json", "model.safetensors", "log.jsonl", "evaluation.json"
+VALUES = "evaluation.safetensors"
 REPORT, FIGURES, CHECKPOINTS = "report.html", "figures", "checkpoints"
 
 

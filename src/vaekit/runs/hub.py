@@ -8,6 +8,7 @@ from typing import Any
 
 from vaekit.atomic import write_json, write_text
 from vaekit.errors import UserError, optional
+from vaekit.recipes.own import CUSTOM
 from vaekit.runs import folder as files
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run
@@ -97,7 +98,7 @@ Examples of shape {shape}, {run.info.kind} values. {score}
 ```python
 from vaekit.runs.hub import from_pretrained
 
-run = from_pretrained("OWNER/NAME")
+run = from_pretrained("OWNER/NAME"{", module=make_model" if run.recipe == CUSTOM else ""})
 run.sample(16)
 ```
 """

@@ -33,10 +33,10 @@ class LatentRun(SamplingRun):
     def sample_aggregate(
         self, n: int = 64, label: Any = None, *, components: int = 10, seed: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Return `n` samples, displayable, and their codes, from a mixture of normals fitted to the training codes."""
+        """Return `n` samples and their codes, from a mixture of normals fitted to the training codes."""
         y = self.labels(n, label, seed=seed)
         z = fit_mixture(self.posterior_samples(self.training(STUDIED), seed), components, seed).sample(n, seed)
-        return self.prepare.show(self.decode(z, y)), z
+        return self.decode(z, y), z
 
     def posterior_samples(self, split: Split, seed: int = 0) -> Tensor:
         """Return one posterior sample of each example, (N, D): samples of the aggregate posterior."""
@@ -84,7 +84,7 @@ class LatentRun(SamplingRun):
             values = torch.linspace(-(reach or REACH), reach or REACH, steps)
             rows = traverse(z, chosen, values)
         y = None if one.y is None or not self.model.takes_label else one.y.repeat_interleave(len(chosen) * steps, 0)
-        x = self.prepare.show(self.decode(rows.reshape(-1, *start.shape), y)).unflatten(0, (len(chosen), steps))
+        x = self.decode(rows.reshape(-1, *start.shape), y).unflatten(0, (len(chosen), steps))
         return Traversal(x.numpy(), chosen, values.numpy(), known.values[chosen].numpy(), known.kl is not None)
 
     def _code(self, one: Split) -> tuple[Trace, Tensor]:
@@ -112,7 +112,7 @@ class LatentRun(SamplingRun):
             centre, spread = (z.mean(0), z.std(0)) if flat else (torch.zeros(2), plane.project(z).std(0))
             xs, ys = (c + torch.linspace(-reach, reach, size) * s for c, s in zip(centre, spread))
         points = plane.lift(grid(xs, ys).flatten(0, 1))
-        x = self.prepare.show(self.decode(points, self.labels(len(points), label))).unflatten(0, (size, size))
+        x = self.decode(points, self.labels(len(points), label)).unflatten(0, (size, size))
         axes = ("z0", "z1") if flat else ("first principal axis", "second principal axis")
         return Manifold(x.numpy(), points.unflatten(0, (size, size)).numpy(), xs.numpy(), ys.numpy(), axes)
 
@@ -137,7 +137,7 @@ class LatentRun(SamplingRun):
             rows = shift(z, self.attribute_direction(attribute), torch.tensor([float(a) for a in amounts]))
             y = None if y is None else y.repeat_interleave(len(amounts), 0)
             done = f"{len(z)} examples moved towards '{attribute}'"
-        x = self.prepare.show(self.decode(rows.flatten(0, 1), y)).unflatten(0, rows.shape[:2])
+        x = self.decode(rows.flatten(0, 1), y).unflatten(0, rows.shape[:2])
         return Moved(x.numpy(), rows.numpy(), done)
 
     def attribute_direction(self, label: Any) -> Tensor:

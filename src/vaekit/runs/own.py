@@ -24,6 +24,7 @@ from vaekit.recipes.own import CUSTOM, as_model, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs import folder as files
 from vaekit.runs.base import AS_IS
+from vaekit.runs.data import as_seen, for_own
 from vaekit.training.data_source import DataSource
 from vaekit.training.validation import held_out
 
@@ -37,7 +38,7 @@ def own_data(model: Model, source: Any, settings: DataSettings, held_out: Mappin
     if isinstance(source, str | Path):
         if held_out:
             raise UserError("known sets and files have their own splits here; leave valid and test out")
-        return load_data(source, settings, wants=wants_of(model))
+        return as_seen(load_data(source, for_own(settings), wants=wants_of(model)))
     return as_they_are(source, settings, wants_of(model), held_out)
 
 

@@ -13,6 +13,7 @@ from vaekit.metrics.base import meanings
 from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
+from vaekit.runs.comparable import VALUES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
@@ -43,7 +44,7 @@ LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
-NOTED = ("k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+NOTED = ("standardised", "k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
 """Facts of a metric that stand beside its number."""
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
 
@@ -65,7 +66,7 @@ def gather(run: RunBase) -> report.RunReport:
     result = run.record.get("result", {})
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
-    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(result)]
+    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(run)]
     rest = [number for name, number in numbers.items() if name not in HEADLINE]
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
@@ -117,7 +118,8 @@ def _command(run: RunBase) -> str:
     return f"vaekit.train({what}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
-def _held_out(result: dict[str, Any]) -> report.Number:
+def _held_out(run: RunBase) -> report.Number:
+    result = run.record.get("result", {})
     return report.Number(
         "elbo (held out)",
         result.get("elbo"),
@@ -125,17 +127,27 @@ def _held_out(result: dict[str, Any]) -> report.Number:
         unit="nats/example",
         n=result.get("held_out_n"),
         meaning="plain evidence lower bound on the held-out split of the training data",
-        note=result.get("refused") or "",
+        note=result.get("refused") or _standardised(result),
         higher_is_better=True,
+        of={"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
+        | {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
+        | {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")},
     )
 
 
+def _standardised(result: dict[str, Any]) -> str:
+    value = result.get("elbo_standardised")
+    return "" if value is None else f"standardised={value:.3g}"
+
+
 def _numbers(run: RunBase) -> dict[str, report.Number]:
-    known = meanings()
+    known, values = meanings(), run.values()
     out: dict[str, report.Number] = {}
     for name, entry in run.evaluation().items():
         meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
         noted = {key: entry[key] for key in NOTED if key in entry}
+        if entry.get("number_of", {}).get("quantity", "log p(x)") != "log p(x)":
+            noted = {"of": entry["number_of"]["quantity"]} | noted
         extras = ", ".join(f"{key}={v:.3g}" if isinstance(v, float) else f"{key}={v}" for key, v in noted.items())
         interval = entry.get("interval")
         out[name] = report.Number(
@@ -148,6 +160,8 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
             meaning=meaning,
             note=entry.get("refused") or extras,
             higher_is_better=better,
+            of=entry.get("number_of", {"examples": "not recorded by the version that evaluated them"}),
+            values=values[name].tolist() if name in values else None,
         )
     return out
 
@@ -169,6 +183,7 @@ def _warnings(run: RunBase) -> list[report.Warning_]:
         train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
         valid_elbo=result.get("elbo"),
         valid_stderr=result.get("elbo_stderr"),
+        log_unit=run.info.log_unit,
         history=records,
         likelihood=run.settings.model.likelihood,
         measure=_measure(run),

@@ -1,4 +1,4 @@
-"""What the uses of a run give: arrays on the CPU, and the facts that belong to them."""
+"""What the uses of a run give: arrays on the CPU, in the data's units, and the facts that belong to them."""
 
 from __future__ import annotations
 

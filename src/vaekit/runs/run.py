@@ -27,7 +27,8 @@ from vaekit.recipes.base import Built
 from vaekit.recipes.own import as_model, own_stages
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
-from vaekit.runs.folder import EVALUATION, LOG, REPORT, WEIGHTS, check_target, write_record
+from vaekit.runs.comparable import digest, number_of
+from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
 from vaekit.runs.latent import STUDIED, LatentRun
 from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
@@ -116,6 +117,7 @@ class Run(LatentRun):
         write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
         if self.evaluation():
             write_json(target / EVALUATION, self.evaluation())
+            checkpoint.save(target / VALUES, self.values(), {})
         self.path = target
         if pictures:
             self.write_figures()
@@ -146,11 +148,23 @@ class Run(LatentRun):
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
         results = evaluate(subject, metrics)
         if distributed.is_main():
-            of = {"split": "test" if data is None else describe_source(data), "seed": seed}
-            self.kept = self.evaluation() | {name: result.to_dict() | of for name, result in results.items()}
-            if self.path is not None:
-                write_json(self.path / EVALUATION, self.kept)
+            self._keep(results, "the test split" if data is None else describe_source(data), split, seed)
         return results
+
+    def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
+        """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
+        examples = digest((self.data.test if split is None else split).x)
+        plain: dict[str, Any] = {}
+        for name, result in results.items():
+            of = number_of(result, examples, source, self.prepare, self.model.takes_label)
+            facts = {"split": "test" if split is None else source, "seed": seed, "number_of": of}
+            plain[name] = result.to_dict() | facts
+        self.kept = self.evaluation() | plain
+        values = {name: result.values for name, result in results.items() if result.values is not None}
+        self.example_values = {name: x for name, x in self.values().items() if name not in plain} | values
+        if self.path is not None:
+            write_json(self.path / EVALUATION, self.kept)
+            checkpoint.save(self.path / VALUES, self.example_values, {})
 
     def draw_tokens(self, sampling: Sampling) -> bool:
         """Have the run's likelihoods of sequences draw tokens so; False if it has none."""
@@ -279,9 +293,9 @@ class Run(LatentRun):
             moved, index = moved_codes(codes.double().numpy(), y, count, method, radius, seed)
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
-        means = self.decode(z, label)
+        means = self._points(z, label)
         names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
-        return Augmented(self._as_stored(means, seed), of.numpy(), names, means, facts)
+        return Augmented(self._as_stored(means, seed), of.numpy(), names, self.prepare.values(means), facts)
 
     def _adversarial(
         self, codes: Tensor, split: Split, n: int, radius: float, seed: int

@@ -39,19 +39,19 @@ class SamplingRun(RunBase):
         draw: bool = False,
         seed: int = 0,
     ) -> Tensor:
-        """Return `n` samples in displayable form, (n, *shape): means of p(x|z), or draws from it with `draw`.
+        """Return `n` samples in the data's units (greys on [0, 1]), (n, *shape): means of p(x|z), or draws with `draw`.
 
         A conditional model takes a label (a class name or number, a number), or deals the classes out in turn; `where`
         asks for attributes by name, and of tables for columns: {"status": "fraud", "amount": (100, 500)}. See `given`.
         """
         if where:
-            return self.prepare.show(self.given(n, where, temperature=temperature, draw=draw, seed=seed).x)
-        return self.prepare.show(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+            return self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
+        return self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
 
     def drawn(
         self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
     ) -> Tensor:
-        """Return `n` samples as the model makes them: `sample` before it is made displayable."""
+        """Return `n` samples as the model makes them: real data standardised, where it sees them so."""
         return self._drawn(n, self.labels(n, label, seed=seed), temperature, draw, seed)
 
     def _drawn(self, n: int, y: Tensor | None, temperature: float, draw: bool, seed: int) -> Tensor:
@@ -65,7 +65,7 @@ class SamplingRun(RunBase):
     def given(
         self, n: int, where: Where = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
     ) -> Given:
-        """Return `n` samples that meet a condition, as the model makes them, what they are given, and how it was met.
+        """Return `n` samples that meet a condition, as `sample` does, what they are given, and how it was met.
 
         Attributes that the model is conditioned on are given to it: x ~ p(x|y). What is not said of y, and a value
         within a range, is taken from training examples that meet the rest (the nearest to a number). Other columns of a
@@ -81,11 +81,11 @@ class SamplingRun(RunBase):
         asked = [(self.conditions.index(name), want(self.conditions.facts(name), v)) for name, v in ours.items()]
         if not rest:
             y = self._conditions(n, dict(asked), seed)
-            return Given(self._drawn(n, y, temperature, draw, seed), y)
+            return Given(self.prepare.values(self._drawn(n, y, temperature, draw, seed)), y)
         wanted = self._wanted(rest)
         if not wanted.wants:  # constants, which every row has
             y = self._conditions(n, dict(asked), seed)
-            return Given(self._drawn(n, y, temperature, draw, seed), y)
+            return Given(self.prepare.values(self._drawn(n, y, temperature, draw, seed)), y)
         count = iter(range(seed, seed + 2**31))
 
         def condition(size: int) -> Tensor | None:
@@ -95,7 +95,7 @@ class SamplingRun(RunBase):
         return rows_given(self.model, wanted, columns, n, condition, temperature=temperature, seed=seed)
 
     def columns(self, x: Tensor, y: Tensor | None = None) -> dict[str, list[Any]]:
-        """Return a table's rows, as the model makes them, as columns by name: `pandas.DataFrame(run.columns(x))`.
+        """Return a table's rows, as `sample` gives them, as columns by name: `pandas.DataFrame(run.columns(x))`.
 
         `y` are their conditions, which become columns too (`given` returns both).
         """

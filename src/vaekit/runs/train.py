@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from vaekit import distributed
-from vaekit.atomic import finite
 from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.devices import choose_device
@@ -26,7 +25,10 @@ from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import default_source, load_for, recipe_for
+from vaekit.runs.data import as_recorded, default_source, load_for, recipe_for
+from vaekit.runs.going_on import longer, settings_to_go_on
+from vaekit.runs.initial import Initial
+from vaekit.runs.outcome import each_once, result_of
 from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
@@ -36,8 +38,9 @@ from vaekit.training.hooks import Callback, Metric
 from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS, Kept
 from vaekit.training.loop import fit
+from vaekit.training.plan import Plan
 from vaekit.training.progress import Progress, for_terminal
-from vaekit.training.state import FitResult
+from vaekit.training.saved import steps_taken
 
 START_SEED = 774
 
@@ -52,6 +55,7 @@ class Shortcuts(TypedDict, total=False):
     seed: int | None
     device: str | None
     precision: str | None
+    freeze: Sequence[str] | str | None
 
 
 class Options(Shortcuts, total=False):
@@ -76,6 +80,7 @@ class Training:
     record: dict[str, Any]
     target: Path | None
     options: Options
+    news: str | None = None
 
 
 def train(
@@ -85,6 +90,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    init: Run | str | Path | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Train `recipe` (default "vae") on `data` (default "digits": a name, a path, arrays x or (x, y), or a `DataSet`).
@@ -96,13 +102,15 @@ def train(
             or another `vaekit.Model`, which is trained in place from the weights that it has.
         data: a known set, a path, arrays, frames or texts.
         out: the folder that keeps record, weights, log, figures, report and checkpoints; None keeps the run in memory.
-        resume: go on with the run in `out`, which was cut short.
+        resume: go on with the run in `out`: one that was cut short, or, with more `epochs` or `steps`, one that ended.
         overwrite: replace the run in `out`.
-        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device` and `precision` are settings of training; `set`
-            changes any setting, {"objective.beta": 4} or ["objective.beta=4"]. `progress` shows a bar, `loggers` names
-            further ones ("tensorboard"), `pictures=False` draws no figures and writes no report.
-            `metrics` and `callbacks` are functions as `vaekit.fit` takes them, and so is `objective`, for a model of
-            one's own.
+        init: a run, or its folder, whose weights this one starts from, where names and shapes agree. Recipe, model
+            settings and data are that run's unless given.
+        options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as
+            `init` has them, e.g. "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4}
+            or ["objective.beta=4"]. `progress` shows a bar, `loggers` names further ones ("tensorboard"),
+            `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
+            `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
 
     Returns:
         The run; its held-out ELBO is in `run.record["result"]`.
@@ -121,12 +129,16 @@ def train(
         return _resume(target, recipe, data, given, options)
     distributed.from_main(lambda: files.check_target(target, overwrite))
     _check_loggers(options.get("loggers", ()))
-    chosen = _recipe(recipe, options)
+    start = None if init is None else Initial.of(init)
+    chosen = _recipe(start.recipe if recipe is None and start else recipe, options)
     _check_own(chosen, given, options)
-    source = default_source(chosen.name) if data is None else data
+    source = (default_source(chosen.name) if start is None else start.source) if data is None else data
     chosen = recipe_for(chosen, source)
-    settings = chosen.settings(given)
-    dataset, settings = _load(chosen, settings, given, source)
+    under = None if start is None else start.settings(chosen)
+    settings = chosen.settings(given, under)
+    if settings.train.freeze and start is None and chosen.name != CUSTOM:
+        raise UserError("train.freeze keeps weights that are random: name the run to take them from (--init RUN)")
+    dataset, settings = _load(chosen, settings, given, source, under)
     built = _watched(build(chosen, settings, dataset.info), options)
     record = {
         "recipe": chosen.name,
@@ -146,13 +158,13 @@ def train(
         "status": "running",
     }
     choose_device(settings.train.device)
-    _start(chosen, built, dataset)
+    news = _start(chosen, built, dataset, start, record)
     if target is not None and distributed.is_main():
         if overwrite and target.exists():
             shutil.rmtree(target)
         files.write_record(target, record)
     try:
-        return _fit(Training(built, dataset, settings, record, target, options), resume=False)
+        return _fit(Training(built, dataset, settings, record, target, options, news), resume=False)
     except UserError:
         # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
         if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
@@ -241,14 +253,26 @@ def _load(
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
-def _start(chosen: Recipe, built: Built, dataset: DataSet) -> None:
-    """Let the model start from the training data: their mean, and some examples where it wants any.
+def _start(chosen: Recipe, built: Built, dataset: DataSet, start: Initial | None, record: dict[str, Any]) -> str | None:
+    """Let the model start from the training data (their mean, some examples where it wants any), or from a run.
 
-    A hand-made model starts as it is, once it has seen that the data fit it.
+    A hand-made model starts as it is, once it has seen that the data fit it. What was taken from a run goes into the
+    record; the sentence that says so is returned.
     """
     if chosen.name == CUSTOM:
         meet_data(built.model, dataset)
-        return
+    else:
+        _meet_examples(built, dataset)
+    if start is None:
+        return None
+    record["init"], sentence = start.give(built.model, tuple(record["settings"]["train"]["freeze"]))
+    other = start.other_meanings(dataset.info)
+    for doubt in ([sentence] if record["init"]["anew"] else []) + ([other] if other else []):
+        warnings.warn(doubt, stacklevel=3)
+    return None if record["init"]["anew"] else sentence
+
+
+def _meet_examples(built: Built, dataset: DataSet) -> None:
     if dataset.info.is_array:
         built.model.start_from(dataset.train_mean())
     wanted = built.model.examples_wanted
@@ -273,8 +297,10 @@ def _fit(job: Training, resume: bool) -> Run:
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
     shown = for_terminal() if options.get("progress") else Progress()
     started = time.monotonic()
+    if job.news is not None:
+        shown.note(job.news)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("default", UserWarning)
         result = fit(
             built.model,
             built.stages,
@@ -285,17 +311,22 @@ def _fit(job: Training, resume: bool) -> Run:
             progress=shown,
             resume=resume,
         )
-    notes = [str(w.message) for w in caught] + result.warnings
+    notes = each_once([*(str(w.message) for w in caught), *result.warnings])
     for note in notes:
         shown.note(f"warning: {note}")
     if is_sharded(built.model):
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {"status": "done", "result": _result(built, result, notes, wall, per_epoch)}
+    record = job.record | {
+        "status": "done",
+        "result": result_of(built, job.dataset.info, result, notes, wall, per_epoch),
+    }
     run = Run(target if main else None, record, built, settings, job.dataset)
     run.records = kept.records
     if target is not None and main:
+        if job.record.get("result", {}).get("steps") not in (None, result.position.step):
+            (target / files.EVALUATION).unlink(missing_ok=True)  # it is of the weights before
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
         if options.get("pictures", True):
@@ -312,27 +343,6 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     return fresh
 
 
-def _result(built: Built, result: FitResult, notes: list[str], wall: float, steps_per_epoch: int) -> dict[str, Any]:
-    at, held_out = result.position, result.held_out
-    refusal = {} if held_out.elbo is not None else {"refused": held_out.refused, "held_out_loss": held_out.loss}
-    numbers: dict[str, Any] = {
-        "epochs": at.step // steps_per_epoch,
-        "steps": at.step,
-        "seconds": round(at.seconds, 3),
-        "wall_seconds": round(wall, 3),
-        "examples_per_second": round(at.examples / max(at.seconds, 1e-9), 1),
-        "parameters": sum(p.numel() for p in built.model.parameters()),
-        "elbo": held_out.elbo,
-        "elbo_stderr": held_out.stderr,
-        "held_out_n": held_out.n,
-        "skipped_steps": result.skipped,
-        "precision": result.precision,
-        "warnings": notes,
-        **({"metrics": held_out.metrics} if held_out.metrics else {}),
-    }
-    return finite(numbers | refusal)
-
-
 def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
     if target is None:
         raise UserError("to resume, name the folder of the run to go on with")
@@ -343,30 +353,24 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     chosen = _recipe(recipe if own else record["recipe"], options)
     asked = CUSTOM if own else recipe
     if asked is not None and record["recipe"] not in (asked, None if own else RECIPES[asked].part.on_tables):
-        raise UserError(
-            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
-        )
-    settings = chosen.settings(given, record["settings"])
-    asked = settings.model_dump(mode="json")
-    for section, values in given.items():
-        for name, value in values.items():
-            before = record["settings"].get(section, {}).get(name)
-            if (section, name) == ("train", "device"):
-                continue  # a run goes on wherever there is a device
-            if asked[section].get(name) != before and record["given"].get(section, {}).get(name) != value:
-                raise UserError(
-                    f"{section}.{name}={value} differs from the run's {before}; resume without it, or train anew"
-                )
-    moved: Nested = {"train": {name: value for name, value in given.get("train", {}).items() if name == "device"}}
-    settings = chosen.settings(moved, record["settings"])
+        ours = record["recipe"]
+        raise UserError(f"{target} is a run of '{ours}', not of '{asked}'; resume it without naming a recipe")
+    settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
-    if source == "memory":
+    if isinstance(source, str) and source == "memory":
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, moved, source, record["settings"])
-    if dataset.info.to_dict() | {"source": ""} != record["data"]["info"] | {"source": ""}:
+    dataset, settings = _load(chosen, settings, changes, source, record["settings"])
+    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
+    now = dataset.info.to_dict()
+    if any(now[name] != value for name, value in before.items() if name != "source"):
         raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
     built = _watched(build(chosen, settings, dataset.info), options)
-    _start(chosen, built, dataset)
+    per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
+    record = longer(target, record, settings, changes, Plan(settings.train, (1.0,), per_epoch))
+    again = "init" in record and steps_taken(target) == 0
+    _start(chosen, built, dataset, Initial.again(record["init"]["from"]) if again else None, record)
+    if distributed.is_main():
+        files.write_record(target, record)
     return _fit(Training(built, dataset, settings, record, target, options), resume=True)
 
 

@@ -87,12 +87,15 @@ def _quiet() -> Iterator[None]:
     log = logging.getLogger("torch.onnx")
     before = log.level
     log.setLevel(logging.ERROR)  # it tells of libraries that are not needed
+    checks = bool(vars(Distribution)["_validate_args"])
+    Distribution.set_default_validate_args(False)  # a program cannot ask whether numbers are valid
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters' own making: deprecations within them
             yield
     finally:
         log.setLevel(before)
+        Distribution.set_default_validate_args(checks)
 
 
 def program(module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:

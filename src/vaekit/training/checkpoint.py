@@ -94,6 +94,19 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         raise UserError(f"{path} is damaged or is not a safetensors file ({error}); train again") from None
 
 
+def header(path: Path) -> dict[str, Any]:
+    """Return the facts in a file's header, without its tensors; {} where there is no file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("vaekit", "{}"))
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise UserError(f"{path} is damaged or is not a safetensors file ({error}); train again") from None
+
+
 def find(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return what `load` gives of a training run's checkpoint, None without one; the first process reads it."""
     tensors: dict[str, Tensor] | None = None

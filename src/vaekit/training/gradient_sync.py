@@ -16,43 +16,47 @@ from vaekit.distributed import group
 from vaekit.objectives.base import Loss, Objective
 from vaekit.training import sharding
 from vaekit.training.dtensor import is_part, local
-from vaekit.training.optimiser import Adam, laid_out_as
+from vaekit.training.optimiser import laid_out_as
 
 Grads = Sequence[Tensor | None]
 
 
-def take_gradients(
-    losses: Mapping[str, Loss],
-    optimisers: Mapping[str, Adam],
-    objective: Objective,
-    flags: Sequence[bool],
-    sharded: bool = False,
-) -> tuple[Mapping[str, Grads], Tensor | None]:
-    """Return each player's gradients, taken before any of them moves, of its own parameters only.
-
-    Those of several processes are added up; the number of processes that raised each of `flags` is returned too.
-    """
-    owners = {player: optimiser.owners for player, optimiser in optimisers.items()}
-    grads: dict[str, Grads] = {}
+def own_gradients(
+    losses: Mapping[str, Loss], owners: Mapping[str, Sequence[Tensor]], objective: Objective, sharded: bool = False
+) -> dict[str, Grads]:
+    """Return each player's gradients, taken before any of them moves, of the parameters it owns only."""
     if sharded:
-        grads |= sharding.gradients(losses, owners, objective)
-    else:
-        *_, last = owners
-        for player, own in owners.items():
-            total = losses[player].total
-            grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
-    return sum_gradients(grads, owners, flags) if group.world() > 1 else (grads, None)
+        return {**sharding.gradients(losses, owners, objective)}
+    grads: dict[str, Grads] = {}
+    *_, last = owners
+    for player, own in owners.items():
+        total = losses[player].total
+        grads[player] = torch.autograd.grad(total, own, retain_graph=player != last, allow_unused=True)
+    return grads
+
+
+@torch.no_grad()
+def added(before: Mapping[str, Grads] | None, grads: Mapping[str, Grads]) -> Mapping[str, Grads]:
+    """Return the gradients of the parts so far, `before`, and of one part more, added up."""
+    if before is None:
+        return grads
+    return {
+        player: [b if a is None else a if b is None else a + b for a, b in zip(before[player], own)]
+        for player, own in grads.items()
+    }
 
 
 @torch.no_grad()
 def sum_gradients(
     grads: Mapping[str, Grads], owners: Mapping[str, Sequence[Tensor]], flags: Sequence[bool]
-) -> tuple[dict[str, Grads], Tensor]:
+) -> tuple[Mapping[str, Grads], Tensor | None]:
     """Return every player's gradients added up over the processes, and how many raised each of `flags`.
 
     A gradient that is None on one process counts as zeros there; it stays None where it is on all. Those of weights
     that are shared out have been added up already.
     """
+    if group.world() == 1:
+        return grads, None
     flat: list[Tensor] = []
     present: list[bool] = []
     for player, own in owners.items():

@@ -16,32 +16,32 @@ from torch import Tensor
 
 from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
-from vaekit.devices import choose_device, rng_state, seeded, set_rng_state
-from vaekit.errors import TrainingFailed
+from vaekit.devices import choose_device, seeded
 from vaekit.models.base import Model, evaluating
-from vaekit.objectives.base import MODEL, Loss
-from vaekit.schedules import Schedule, annealed_in
+from vaekit.objectives.base import MODEL, Loss, whole_loss
+from vaekit.schedules import annealed_in
 from vaekit.trace import Trace, measured
-from vaekit.training import checkpoint, sharding
+from vaekit.training import sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
 from vaekit.training.dtensor import is_part
-from vaekit.training.gradient_sync import take_gradients
+from vaekit.training.gradient_sync import Grads, added, own_gradients, sum_gradients
 from vaekit.training.hooks import StepInfo
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger
+from vaekit.training.memory import Parts, Trial, explained
+from vaekit.training.memory import settle as settle_parts
 from vaekit.training.optimiser import Adam
+from vaekit.training.plan import Plan
 from vaekit.training.precision import arithmetic, settle
 from vaekit.training.progress import Progress
 from vaekit.training.running_means import Sums
+from vaekit.training.saved import Saved, State
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source
-from vaekit.training.stages import Stage, make_optimisers
+from vaekit.training.stages import Stage, check_bad_steps, make_optimisers, train_mode, without_frozen
 from vaekit.training.state import FitResult, Position
 from vaekit.training.validation import HeldOut, held_out
-
-LEAST_STEPS = 2000
-LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 class Fit:
@@ -66,10 +66,8 @@ class Fit:
         if self.sharded:
             sharding.shard(model, self.device)
         self.model = model.to(self.device)
-        self.stages = list(stages)
-        for stage in self.stages:
-            stage.objective.to(self.device)
-        objectives = [stage.objective for stage in stages]
+        self.stages = without_frozen(stages, model, settings)
+        objectives = [stage.objective.to(self.device) for stage in self.stages]
         # One precision for all processes: what `auto` chooses depends on the machine.
         self.precision = distributed.from_main(lambda: settle(settings.precision, self.device, model, objectives))
         self.compiled = Compiled(self.model, self.device) if settings.compile else None
@@ -82,30 +80,14 @@ class Fit:
         self.raised: Tensor | None = None
         self.at = Position()
         self.warnings: list[str] = []
+        self.warned = collapse.Warned()
         self.skipped_before = 0
         self.per_epoch = source.steps(settings.batch_size)
-        self.ramp = None if settings.warmup in (0, "0") else Schedule.parse(f"linear 0 1 {settings.warmup}")
-        self.lengths = self._stage_lengths()
+        self.plan = Plan(settings, [stage.share for stage in self.stages], self.per_epoch)
+        self.saved = Saved(folder, self.model, objectives, self.device, self.sharded)
         self.jsonl: JsonLines | None = None
         self.last_held_out: HeldOut | None = None
         self.ended = False
-
-    # -- lengths and learning rates ------------------------------------------------------------------------------
-
-    def _stage_lengths(self) -> list[int]:
-        epochs = self.settings.epochs or max(20, -(-LEAST_STEPS // self.per_epoch))
-        total = self.settings.steps or epochs * self.per_epoch
-        shares = [stage.share for stage in self.stages]
-        return [max(1, round(total * share / sum(shares))) for share in shares]
-
-    def _factor(self, step: int, total: int) -> float:
-        ramp = 0.0 if self.ramp is None else self.ramp.steps(total, self.per_epoch)
-        if step < ramp:
-            return (step + 1) / (ramp + 1)
-        if self.settings.decay == "none":
-            return 1.0
-        t = (step - ramp) / max(total - ramp, 1)
-        return 0.5 * (1 + math.cos(math.pi * t)) if self.settings.decay == "cosine" else 1 - t
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
@@ -117,61 +99,87 @@ class Fit:
             modules = [self.model, *(stage.objective for stage in self.stages)]
             values = [value for module in modules for value in module.state_dict().values()]
             distributed.same_start([value for value in values if not is_part(value)])
-            path = self._path(LAST)
-            state = checkpoint.find(path) if resume and path is not None else None
+            state = self.saved.find() if resume else None
             if self.folder is not None and distributed.is_main():
                 position = 0 if state is None else state[1]["position"]["log_bytes"]
                 self.jsonl = JsonLines(self.folder / "log.jsonl", position)
             try:
-                with arithmetic(self.precision):
+                with arithmetic(self.precision), explained(self.settings, self.device):
                     return self._run(state)
             finally:
                 self.progress.end()
                 for logger in [*self.loggers, *([self.jsonl] if self.jsonl else [])]:
                     logger.close()
 
-    def _run(self, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> FitResult:
-        first = 0 if state is None else state[1]["position"]["stage"]
+    def _run(self, state: State | None) -> FitResult:
+        first, last = 0, len(self.stages) - 1
         if state is not None:
-            self._restore_stage_free(state)
-        skipped = self.skipped_before
-        for number in range(first, len(self.stages)):
-            if self.ended:
-                break
+            self._restore(state)
+            first = self.at.stage
+        for number in range(first, last + 1):
             self._start_stage(number, state if number == first else None)
-            if not self.at.done:
-                self._run_stage()
+            self._run_stage()
+            ends = self.ended or number == last
+            if ends:
+                # Before weights are chosen: from here the run goes on when it is taken up again to last longer.
+                self._save_checkpoint()
             self._finish_stage()
-            # A checkpoint of a finished run has counted its last stage already.
-            skipped += 0 if self.at.done else self._skipped()
-            self.skipped_before = skipped
-        self.at.done = True
-        self._save_checkpoint()
+            if ends:
+                break
+            self.skipped_before += self._skipped()
         held = self.last_held_out or self._validate(averaged=False)
         if self.stage.trace is not None:
             held = self._of_the_model(held)
-        return FitResult(self.at, held, skipped, self.warnings, self.precision)
+        return FitResult(self.at, held, self.skipped_before + self._skipped(), self.warnings, self.precision)
 
-    def _start_stage(self, number: int, state: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+    def _start_stage(self, number: int, state: State | None) -> None:
         self.stage = self.stages[number]
-        self.total = self.lengths[number]
         self.make_trace = self.stage.tracer(self.model)
         self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
+        self.owners = {player: optimiser.owners for player, optimiser in self.optimisers.items()}
         self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
         self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
+        self.last_held_out = None
         if state is None:
             self.at.stage, self.at.epoch, self.at.batch, self.at.stage_step = number, 0, 0, 0
             self.at.best, self.at.epochs_without = -math.inf, 0
+            self.warned = collapse.Warned()
+        else:
+            self.saved.restore_stage(state, self.optimisers, self.average)
+        self.total = self.plan.length(number, self.at.step - self.at.stage_step)
+        if state is None:
             for name, value in self.annealed:
                 value.schedule.check(name.removesuffix(".weight"), self.total, self.per_epoch)
-            if number > 0:
-                # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
-                self._save_checkpoint()
-        else:
-            self._restore_stage(state)
+        elif self.at.stage_steps not in (0, self.total):
+            self._go_on_longer()
+        self.at.stage_steps = self.total
+        self._choose_parts(state is None)
+        if state is None and number > 0:
+            # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
+            self._save_checkpoint()
         self.bounded: bool | None = None if self.stage.of_data else False
         self._reset_sums()
         self.progress.begin(self.stage.name, self.at.stage_step, self.total)
+
+    def _choose_parts(self, new: bool) -> None:
+        """Settle in which parts a stage's steps are computed; one that is taken up again keeps what it had."""
+        if (not new and self.settings.accumulate == "auto") or self.sharded:
+            return
+        freeze = self.settings.freeze
+        trial = Trial(self.make_trace, self.stage.objective, self.model, self.owners, self._autocast, freeze)
+        parts, sentence = settle_parts(self.settings, self.source, trial)
+        self.at.rows_at_once = parts.rows
+        if sentence is not None:
+            self.progress.note(sentence)
+
+    def _go_on_longer(self) -> None:
+        """Say what becomes of what follows the run's length, now that it is another; early stopping starts anew."""
+        if self._stopped_early():
+            self.at.epochs_without = 0
+        if self.at.stage_step:
+            named = {name.removesuffix(".weight"): value for name, value in self.annealed}
+            words = self.plan.going_on(self.at.stage_step, self.at.stage_steps, self.total, named)
+            self.progress.note(f"stage '{self.stage.name}' {words}")
 
     def _run_stage(self) -> None:
         self._clock = self._saved_at = time.monotonic()
@@ -180,7 +188,7 @@ class Fit:
                 self._run_epoch()
 
     def _run_epoch(self) -> None:
-        self.model.train()
+        train_mode(self.model, self.settings.freeze)
         with self.compiled.on() if self.compiled is not None else nullcontext():
             self._run_batches()
         self._end_epoch()
@@ -191,8 +199,7 @@ class Fit:
         settings = self.settings
         batches = self.source.train(settings.batch_size, seed=settings.seed, epoch=self.at.epoch, skip=self.at.batch)
         for x, y in batches:
-            with distributed.sharing(len(x), settings.seed, self.at.step):
-                self._step(distributed.deal(x), distributed.deal(y))
+            self._step(x, y)
             self.at.examples += len(x)
             self.at.batch += 1
             if self.ended or self.at.batch == self.per_epoch or self.at.stage_step >= self.total:
@@ -229,40 +236,56 @@ class Fit:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _step(self, x: Any, y: Tensor | None) -> None:
-        step = self.at.stage_step
+        """Take one step on a batch, in parts where memory asks for it: the same gradient, for the noise of each."""
+        step, place = self.at.stage_step, (self.settings.seed, self.at.step)
         for _, value in self.annealed:
             value.advance(step, self.total, self.per_epoch)
-        with self._autocast:
-            trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
-        # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
-        losses: dict[str, Loss] = self.stage.objective(trace)
-        if self.bounded is None:
-            self.bounded = not distributed.any_of(bounds.refusal(trace) is not None)
-        self._account(trace, losses)
-        del trace  # what it holds beside the graph goes back before gradients want room
-        flags = (self._interrupt.is_set(), self._time_to_save())
-        grads, self.raised = take_gradients(losses, self.optimisers, self.stage.objective, flags, self.sharded)
-        factor = self._factor(step, self.total)
-        for player, optimiser in self.optimisers.items():
-            whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
-            norm = optimiser.step(grads[player], factor, whole)
-            norm = norm / distributed.world() if distributed.world() > 1 else norm
-            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
-        self.model.after_step(step)
+        with distributed.sharing(len(x), *place):
+            grads: Mapping[str, Grads] | None = None
+            told: list[Loss] = []
+            parts = Parts(self.at.rows_at_once).of(len(x))
+            for part in range(parts):
+                with distributed.sharing(len(x), *place, part=(part, parts)) if parts > 1 else nullcontext():
+                    own, loss = self._gradients(distributed.deal(x), distributed.deal(y))
+                grads = added(grads, own)
+                told.append(loss)
+            assert grads is not None
+            self.counted += 1
+            self._move(grads, step)
+            self.model.after_step(step)
         if self.average is not None:
             self.average.update()
         self.at.stage_step += 1
         self.at.step += 1
         if self.stage.callbacks:
-            self._call_back(losses[MODEL])
+            epoch = self.at.epoch + (self.at.batch + 1) / self.per_epoch
+            loss = whole_loss(told)
+            info = StepInfo(self.at.step, epoch, self.stage.name, self.model, loss.total, loss.parts)
+            answers = [callback(info) for callback in self.stage.callbacks]
+            self.ended = distributed.any_of(any(answer is True for answer in answers))
 
-    def _call_back(self, loss: Loss) -> None:
-        """Tell the callbacks of the step, which any of them may make the last."""
-        at = self.at
-        epoch = at.epoch + (at.batch + 1) / self.per_epoch
-        info = StepInfo(at.step, epoch, self.stage.name, self.model, loss.total.detach(), loss.parts)
-        answers = [callback(info) for callback in self.stage.callbacks]
-        self.ended = distributed.any_of(any(answer is True for answer in answers))
+    def _gradients(self, x: Any, y: Tensor | None) -> tuple[Mapping[str, Grads], Loss]:
+        with self._autocast:
+            trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
+        # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
+        losses: dict[str, Loss] = self.stage.objective(trace)
+        if self.bounded is None:
+            self.bounded = distributed.first_text(bounds.refusal(trace)) is None
+        self._account(trace, losses)
+        del trace  # what it holds beside the graph goes back before gradients want room
+        own = losses[MODEL]
+        grads = own_gradients(losses, self.owners, self.stage.objective, self.sharded)
+        return grads, Loss(own.total.detach(), own.parts)
+
+    def _move(self, grads: Mapping[str, Grads], step: int) -> None:
+        flags = (self._interrupt.is_set(), self._time_to_save())
+        grads, self.raised = sum_gradients(grads, self.owners, flags)
+        factor = self.plan.factor(step, self.total)
+        for player, optimiser in self.optimisers.items():
+            whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
+            norm = optimiser.step(grads[player], factor, whole)
+            norm = norm / distributed.world() if distributed.world() > 1 else norm
+            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -279,7 +302,6 @@ class Fit:
                 self.sums.add(f"{prefix}{name}", value)
         if self.bounded:
             self.sums.add_bound(trace)
-        self.counted += 1
 
     def _record(self) -> None:
         """Read the sums (the one place that waits for the device), log them, and stop a run that has gone wrong."""
@@ -291,7 +313,7 @@ class Fit:
         record: dict[str, Any] = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
         record["stage"] = self.stage.name
         record |= self.sums.means(self.counted)
-        record["lr"] = self.settings.lr * self._factor(max(self.at.stage_step - 1, 0), self.total)
+        record["lr"] = self.settings.lr * self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
         record["skipped"] = self.skipped_before + self._skipped()
         record["examples_per_second"] = self.at.examples / max(self.at.seconds, 1e-9)
         record |= {
@@ -300,7 +322,7 @@ class Fit:
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
-        self._check_bad_steps()
+        check_bad_steps(self.optimisers, self.settings, self.at.step)
 
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
@@ -311,16 +333,6 @@ class Fit:
 
     def _skipped(self) -> int:
         return int(sum(float(o.skipped) for o in self.optimisers.values()))
-
-    def _check_bad_steps(self) -> None:
-        for player, optimiser in self.optimisers.items():
-            bad = int(optimiser.in_a_row)
-            if bad >= self.settings.max_bad_steps:
-                raise TrainingFailed(
-                    f"{bad} steps in a row had a gradient that was not finite or too large (player '{player}', step "
-                    f"{self.at.step}): lower the learning rate (--set train.lr={self.settings.lr / 3:.2g}), clip "
-                    "gradients (--set train.clip=10), or check the data for extreme values"
-                )
 
     # -- held-out evaluation --------------------------------------------------------------------------------------
 
@@ -341,32 +353,19 @@ class Fit:
 
     def _judge(self, held: HeldOut) -> None:
         self.last_held_out = held
-        record: dict[str, Any] = {"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name}
-        record["valid.loss"] = held.loss
-        if held.bounded:
-            record["valid.elbo"] = held.elbo
-        if held.bounded and held.refused is not None:
-            record["valid.refused"] = held.refused
-        if held.stderr is not None:
-            record |= {"valid.elbo.stderr": held.stderr}
-        record |= {f"valid.{name}": value for name, value in (held.terms | held.metrics).items()}
-        latents = held.watch.usage()
-        for latent in latents:
-            record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
-        record |= {f"kl_elements.{name}": value for name, value in held.watch.kl_elements().items()}
-        self._emit(record)
-        collapsed = collapse.warning(latents)
-        if collapsed and self.at.stage_step > self.total / 3 and collapsed not in self.warnings:
-            self.warnings = [w for w in self.warnings if "collapsed" not in w] + [collapsed]
-            self.progress.note(f"warning: {collapsed}")
-        elif not collapsed:
-            self.warnings = [w for w in self.warnings if "collapsed" not in w]
+        self._emit({"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name} | held.record())
+        if self.total / 3 < self.at.stage_step < self.total:  # at the end comes the stage's last word on it
+            self._say(self.warned.begin(held.watch.usage()))
         if held.n and held.score > self.at.best:
             self.at.best, self.at.best_epoch, self.at.epochs_without = held.score, self.at.epoch, 0
             if self._keeps_best():
-                self._save_best()
+                self.saved.save_best(self.average)
         else:
             self.at.epochs_without += 1
+
+    def _say(self, warning: str | None) -> None:
+        if warning is not None:
+            self.progress.note(f"warning: {warning}")
 
     def _stopped_early(self) -> bool:
         patience = self.settings.early_stop
@@ -394,66 +393,31 @@ class Fit:
         waits = self.device.type != "cpu" and self.at.stage_step % self.settings.log_every
         return self.raised is not None and not waits and bool(self.raised[which] > 0)
 
-    def _path(self, name: str) -> Path | None:
-        return None if self.folder is None else self.folder / "checkpoints" / name
-
     def _save_checkpoint(self) -> None:
-        path = self._path(LAST)
-        if path is None or not (distributed.is_main() or self.sharded):
-            return
         self._saved_at = time.monotonic()
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
-        tensors = checkpoint.flatten(
-            model=checkpoint.model_tensors(self.model),
-            rng=rng_state(self.device),
-            average={} if self.average is None else self.average.state(),
-            **{f"objective.{i}": checkpoint.model_tensors(stage.objective) for i, stage in enumerate(self.stages)},
-            **{f"optimiser.{player}": optimiser.state() for player, optimiser in self.optimisers.items()},
-        )
-        meta = {"position": vars(self.at), "warnings": self.warnings, "skipped_before": self.skipped_before}
-        meta["position"] = {k: (None if v == -math.inf else v) for k, v in meta["position"].items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(path, tensors, meta, writes=distributed.is_main())
+        facts = {"warnings": self.warnings, "collapsed": self.warned.names, "skipped_before": self.skipped_before}
+        self.saved.save(self.at, self.optimisers, self.average, facts)
 
-    def _restore_stage_free(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
-        tensors, meta = state
-        values: dict[str, Any] = {k: (-math.inf if v is None else v) for k, v in meta["position"].items()}
-        self.at = Position(**values)
-        self.warnings = list(meta["warnings"])
-        self.skipped_before = meta["skipped_before"]
-        checkpoint.load_model(self.model, checkpoint.group(tensors, "model"), self._path(LAST))
-        for i, stage in enumerate(self.stages):
-            checkpoint.load_model(stage.objective, checkpoint.group(tensors, f"objective.{i}"), self._path(LAST))
-
-    def _restore_stage(self, state: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
-        tensors, _ = state
-        for player, optimiser in self.optimisers.items():
-            optimiser.load(checkpoint.group(tensors, f"optimiser.{player}"))
-        if self.average is not None:
-            self.average.load(checkpoint.group(tensors, "average"))
-        set_rng_state(checkpoint.group(tensors, "rng"), self.device)
-
-    def _save_best(self) -> None:
-        path = self._path(BEST)
-        with self.average.applied() if self.average else nullcontext():
-            tensors = checkpoint.model_tensors(self.model)
-            if path is None:
-                self._best_tensors = {name: value.detach().clone() for name, value in tensors.items()}
-                return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(path, tensors, writes=distributed.is_main())
+    def _restore(self, state: State) -> None:
+        self.at = self.saved.restore(state)
+        self.warnings = list(state[1]["warnings"])
+        self.warned = collapse.Warned(list(state[1].get("collapsed", ())))
+        self.skipped_before = state[1]["skipped_before"]
 
     def _finish_stage(self) -> None:
         """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""
-        if self.at.done:
-            return
-        path = self._path(BEST)
         if self._keeps_best() and self.at.best > -math.inf:
-            tensors = self._best_tensors if path is None else checkpoint.load_on_all(path)
-            checkpoint.load_model(self.model, tensors, path)
+            self.saved.load_best()
             self.last_held_out = self._validate(averaged=False)
         elif self.average is not None:
             self.average.keep()
+        self.last_held_out = self.last_held_out or self._validate(averaged=False)
+        latents = self.last_held_out.watch.usage()
+        lost, back = collapse.warning(latents), self.warned.back(latents)
+        self.warnings += [] if lost is None else [lost]
+        if back is not None:
+            self.progress.note(back)
 
     def _of_the_model(self, held: HeldOut) -> HeldOut:
         """Score the model itself where the last stage traced something else; the loss stays that stage's."""

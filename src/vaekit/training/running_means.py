@@ -39,7 +39,7 @@ class Sums:
 
     def add_mean(self, name: str, values: Tensor) -> None:
         """Add this process's share of the mean of a batch's values, (B,) or (K, B); of few values at a later step."""
-        if distributed.world() > 1 or values.numel() > FEW:
+        if distributed.shared() or values.numel() > FEW:
             self.add(name, distributed.share_of_mean(values.detach()))
             return
         rows = self._rows.setdefault(name, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from vaekit.schedules import Schedule
 
@@ -15,6 +15,11 @@ def _length(value: int | str) -> int | str:
     return value
 
 
+def _names(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Length = Annotated[int | str, AfterValidator(_length)]
 
@@ -29,6 +34,9 @@ class TrainSettings(BaseModel):
     )
     steps: PositiveInt | None = Field(default=None, description="optimiser steps; overrides epochs")
     batch_size: PositiveInt = Field(default=128, description="examples a step")
+    accumulate: PositiveInt | Literal["auto"] = Field(
+        default="auto", description="parts in which a step is computed, for memory; auto: as many as it needs"
+    )
     lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")
     lr_encoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the encoder; default lr")
     lr_decoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the decoder; default lr")
@@ -41,6 +49,9 @@ class TrainSettings(BaseModel):
     clip: PositiveFloat | None = Field(default=None, description="gradient norm above which gradients are scaled down")
     skip_above: PositiveFloat | None = Field(default=None, description="skip steps with a gradient norm above this")
     max_bad_steps: PositiveInt = Field(default=50, description="non-finite steps in a row that end the run")
+    freeze: Names = Field(
+        default=(), description="parts that stay as they are: encoder, decoder, or names as posterior, likelihood.net"
+    )
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the weight average, e.g. 0.999")
     early_stop: PositiveInt | None = Field(
         default=None, description="epochs without a better held-out score that end it"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from vaekit.errors import UserError
+from vaekit.errors import TrainingFailed, UserError
 from vaekit.models.base import Model
 from vaekit.objectives.base import MODEL, Objective
 from vaekit.trace import Trace
@@ -68,6 +68,45 @@ def _chosen(name: str, trainable: tuple[str, ...] | None) -> bool:
     return trainable is None or any(name == prefix or name.startswith(f"{prefix}.") for prefix in trainable)
 
 
+def is_frozen(role: str, name: str, freeze: tuple[str, ...]) -> bool:
+    """Whether a parameter is in one of the frozen parts, each a role (encoder, decoder) or a dotted prefix."""
+    return role in freeze or (bool(freeze) and _chosen(name, freeze))
+
+
+def frozen_names(model: Model, freeze: tuple[str, ...]) -> set[str]:
+    """Return the names of the parameters that stay as they are; a part that the model has not is a UserError.
+
+    >>> frozen_names(Model(), ())
+    set()
+    """
+    named = [(role, name) for role, name, _ in model.parameter_roles()]
+    for part in freeze:
+        if not any(is_frozen(role, name, (part,)) for role, name in named):
+            parts = dict.fromkeys(["encoder", "decoder", *(name.split(".")[0] for _, name in named)])
+            raise UserError(f"train.freeze={part}: this model has no such part; it has {', '.join(parts)}")
+    return {name for role, name in named if is_frozen(role, name, freeze)}
+
+
+def train_mode(model: Model, freeze: tuple[str, ...]) -> None:
+    """Put a model in training mode, its frozen parts in eval mode: their running averages stay as they are too."""
+    model.train()
+    still = frozen_names(model, freeze)
+    for name, part in model.named_modules() if still else ():
+        own = [n for n, _ in part.named_parameters(name)]
+        if _chosen(name, freeze) or (own and still.issuperset(own)):
+            part.eval()
+
+
+def without_frozen(stages: Sequence[Stage], model: Model, settings: TrainSettings) -> list[Stage]:
+    """Return the stages that have something to train when the frozen parts stay as they are."""
+    if not frozen_names(model, settings.freeze):
+        return list(stages)
+    left = [stage for stage in stages if next(player_parameters(model, stage, MODEL, settings), None) is not None]
+    if not left:
+        raise UserError(f"train.freeze={','.join(settings.freeze)} leaves nothing to train; freeze fewer parts")
+    return left
+
+
 def player_parameters(
     model: nn.Module, stage: Stage, player: str, settings: TrainSettings
 ) -> Iterator[tuple[str, nn.Parameter, float]]:
@@ -76,7 +115,8 @@ def player_parameters(
     if player == MODEL:
         rates = {"encoder": settings.lr_encoder or settings.lr, "decoder": settings.lr_decoder or settings.lr}
         for role, name, parameter in model.parameter_roles():  # pyright: ignore[reportCallIssue]
-            if parameter.requires_grad and _chosen(name, stage.trainable) and id(parameter) not in seen:
+            trains = parameter.requires_grad and not is_frozen(role, name, settings.freeze)
+            if trains and _chosen(name, stage.trainable) and id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield f"model.{name}", parameter, rates[role]
     # An objective may hold the model (a term that calls it): those parameters are the model's, not its own.
@@ -104,3 +144,15 @@ def make_optimisers(model: nn.Module, stage: Stage, settings: TrainSettings) -> 
             skip_above=settings.skip_above,
         )
     return out
+
+
+def check_bad_steps(optimisers: Mapping[str, Adam], settings: TrainSettings, step: int) -> None:
+    """Raise TrainingFailed where the last steps of a player, as many as the settings bear, were all skipped."""
+    for player, optimiser in optimisers.items():
+        bad = int(optimiser.in_a_row)
+        if bad >= settings.max_bad_steps:
+            raise TrainingFailed(
+                f"{bad} steps in a row had a gradient that was not finite or too large (player '{player}', step "
+                f"{step}): lower the learning rate (--set train.lr={settings.lr / 3:.2g}), clip gradients (--set "
+                "train.clip=10), or check the data for extreme values"
+            )

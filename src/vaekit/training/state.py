@@ -17,13 +17,16 @@ class Position:
     epoch: int = 0
     batch: int = 0
     stage_step: int = 0
+    stage_steps: int = 0
+    """Steps that the stage is to have."""
+    rows_at_once: int = 0
+    """Examples that a process computes at once; 0: all of a step's."""
     step: int = 0
     examples: int = 0
     seconds: float = 0.0
     best: float = -math.inf
     best_epoch: int = 0
     epochs_without: int = 0
-    done: bool = False
     log_bytes: int = 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,20 @@ class HeldOut:
         if value is None and not self.bounded and self.loss is not None:
             value = -self.loss
         return -math.inf if value is None or not math.isfinite(value) else value
+
+    def record(self) -> dict[str, Any]:
+        """Return what is logged of it."""
+        record: dict[str, Any] = {"valid.loss": self.loss}
+        if self.bounded:
+            record["valid.elbo"] = self.elbo
+        if self.bounded and self.refused is not None:
+            record["valid.refused"] = self.refused
+        if self.stderr is not None:
+            record["valid.elbo.stderr"] = self.stderr
+        record |= {f"valid.{name}": value for name, value in (self.terms | self.metrics).items()}
+        for latent in self.watch.usage():
+            record |= {f"active.{latent.name}": latent.active, f"units.{latent.name}": latent.units}
+        return record | {f"kl_elements.{name}": value for name, value in self.watch.kl_elements().items()}
 
 
 @torch.no_grad()

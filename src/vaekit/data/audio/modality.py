@@ -23,12 +23,12 @@ PAUSE = 0.15
 
 
 class Audio(Modality):
-    """WAV files as standardised log-mel spectrograms, (1, mels, frames), the lowest band first.
+    """WAV files as log-mel spectrograms, (1, mels, frames), the lowest band first.
 
     A recording is brought to peak 1, cut after `data.seconds` or followed by silence, and added to faint seeded noise
-    (`MelScale.fitted`). Values are natural logarithms of powers, less the training mean and over the training
-    deviation, one number each for all bands. `info.facts`: `mel` (`MelScale.to_dict`), `mean`, `sd`, and `counts`: how
-    many were mixed to one channel, resampled, cut, filled up. A density of them is in nats of these units.
+    (`MelScale.fitted`). Values are natural logarithms of powers, and a density of them is in nats of these units.
+    `info.facts`: `mel` (`MelScale.to_dict`), `counts`: how many were mixed to one channel, resampled, cut, filled up,
+    and `mean` and `sd`, 0 and 1 but in runs of earlier versions, whose values are (log power − mean) / sd.
     """
 
     name = "audio"
@@ -40,7 +40,7 @@ class Audio(Modality):
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return how long each recording sounds, and how loud it is against its loudest frame."""
-        scale, plain = _scale(info), unstandardised(x, info)
+        scale, plain = _scale(info), log_powers(x, info)
         out = []
         for power in plain.reshape(len(plain), scale.mels, scale.frames).exp().sum(1):
             loud = int((power > power.max() * 1e-3).sum())
@@ -60,7 +60,7 @@ class Audio(Modality):
         write_wav(path, np.concatenate(parts) if parts else pause, rate)
 
     def matched(self, other: DataSet, info: DataInfo) -> DataSet:
-        """Return other recordings with `info`'s mean, deviation and labels in place of their own.
+        """Return other recordings as `restated` for `info`, with its labels in place of their own.
 
         Raises:
             UserError: they have another sample rate, or a label that is not among `info.classes`.
@@ -73,7 +73,7 @@ class Audio(Modality):
                 f"{other.info.source} is {what}, and this run was trained on sound at {mine['mel']['rate']} Hz; "
                 "convert it"
             )
-        x = (other.train.x * theirs["sd"] + theirs["mean"] - mine["mean"]) / mine["sd"]
+        other = self.restated(other, info)
         y = other.train.y
         if y is not None and info.classes:
             unknown = next((name for name in other.info.classes if name not in info.classes), None)
@@ -83,21 +83,34 @@ class Audio(Modality):
                 )
             y = torch.tensor([info.classes.index(name) for name in other.info.classes])[y]
         named = replace(other.info, classes=info.classes)
-        return replace(other, info=named, train=replace(other.train, x=x, y=y))
+        return replace(other, info=named, train=replace(other.train, y=y))
+
+    def restated(self, other: DataSet, info: DataInfo) -> DataSet:
+        """Return recordings in the units of the values of `info`, which versions before standardised in reading."""
+        mine, theirs = info.facts, other.info.facts
+        if (mine["mean"], mine["sd"]) == (theirs["mean"], theirs["sd"]):
+            return other
+        facts = theirs | {"mean": mine["mean"], "sd": mine["sd"]}
+        splits: dict[str, Any] = {}
+        for name in ("train", "valid", "test"):
+            split = getattr(other, name)
+            x = (split.x * theirs["sd"] + theirs["mean"] - mine["mean"]) / mine["sd"]
+            splits[name] = replace(split, x=x)
+        return replace(other, info=replace(other.info, facts=facts), **splits)
 
 
 def _scale(info: DataInfo) -> MelScale:
     return MelScale.from_dict(info.facts["mel"])
 
 
-def unstandardised(x: Tensor, info: DataInfo) -> Tensor:
-    """Return log-mel spectrograms (N, mels, frames) of standardised ones (N, 1, mels, frames)."""
+def log_powers(x: Tensor, info: DataInfo) -> Tensor:
+    """Return log-mel spectrograms (N, mels, frames) of values as `Run.sample` gives them, (N, 1, mels, frames)."""
     return x.float().flatten(0, -3) * info.facts["sd"] + info.facts["mean"]
 
 
 def resynthesised(x: Tensor, info: DataInfo, seed: int = 0) -> Tensor:
-    """Return sound (N, length) of standardised log-mel spectrograms (N, 1, mels, frames)."""
-    return _scale(info).waveform(unstandardised(x, info), seed=seed)
+    """Return sound (N, length) of spectrograms (N, 1, mels, frames), as `Run.sample` gives them."""
+    return _scale(info).waveform(log_powers(x, info), seed=seed)
 
 
 MODALITIES.register("audio", summary="WAV files as log-mel spectrograms, for every recipe that takes arrays")(Audio())
