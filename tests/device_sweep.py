@@ -280,9 +280,16 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
     for score in SCORES:
         yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    yield "detect contributions", lambda: run.detect(few, score="elbo", k=4, contributions=True, threshold="data")
+    yield "reference", lambda: run.reference("reconstruction")
+    yield "keep reference", run.keep_reference
     yield "detect against", lambda: run.detect(few, against=many.first(3), score="reconstruction")
     for method in get_args(Method):
         yield f"impute {method}", lambda method=method: run.impute(gaps(run), method=method, draws=2, k=8)
+    if run.info.kind == "series":
+        yield "forecast", lambda: run.forecast(gaps(run), 2, draws=2, k=8)
+        yield "impute series", lambda: run.impute_series(gaps(run), 2, draws=2, k=8)
+        yield "band", lambda: run.band(run.codes(few))
     for method in get_args(Augmentation):
         yield f"augment {method}", lambda method=method: run.augment(many, method=method, n=4)
     for kind in get_args(ClusterKind):
@@ -320,6 +327,8 @@ def gaps(run: Run) -> Any:
     """Return four examples of the run's data with entries missing."""
     if run.info.kind == "table":
         return examples.table()
+    if run.info.kind == "series":
+        return [np.where(np.arange(12) % 3 == 0, np.nan, np.ones((run.info.shape[0], 12)))] * 4
     if not run.info.is_array:
         return np.full((4, *run.info.shape), np.nan)
     rows = np.array(run.prepare.invert(run.test.first(4).inputs).double())

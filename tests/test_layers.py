@@ -59,7 +59,8 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"errors", "atomic"},
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
-    "runs.base": _RECIPES | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.folder"},
+    "runs.base": _RECIPES
+    | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.display", "runs.folder"},
     "explorer": {
         "errors",
         "bounds",
@@ -73,7 +74,11 @@ ALLOWED: dict[str, set[str]] = {
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
     "runs.folder": {"errors", "atomic", "distributed"},
-    "runs": _RECIPES | _SHOWN | _RUNS | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer"},
+    "runs.display": {"errors", "metrics", "figures", "report"},
+    "runs": _RECIPES
+    | _SHOWN
+    | _RUNS
+    | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer", "runs.display"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {
         "errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from PIL import Image
 
 from commands.conftest import Command
 from vaekit.atomic import new_folder, sweep
+from vaekit.commands.files import file_names
+from vaekit.data.dataset import Split
 from vaekit.data.save import write_pictures
+from vaekit.errors import UserError
 from vaekit.runs.examples import choose
 from vaekit.runs.loading import load
 
@@ -150,3 +154,21 @@ def test_a_folder_that_a_killed_process_left_is_swept(tmp_path: Path, monkeypatc
     monkeypatch.setattr("os.kill", kill)
     sweep(tmp_path)
     assert names(tmp_path) == ["out/a.png"] and not left.exists()
+
+
+def test_examples_are_found_by_their_file_names(trained: dict[str, Path]) -> None:
+    """By the name in the data's folder, or by its last part where that is one example's alone."""
+    run = load(trained["vae"])
+    files = np.array([f"{'cat' if i % 2 else 'dog'}/{i // 2:02d}.png" for i in range(10)] + ["dog/only.png"])
+
+    class Named(Split):
+        origin = SimpleNamespace(columns={"file": files})
+
+    named = Named(run.test.x[:11])
+    assert choose(run, ["cat/01.png", "only.png", "4", 0], named)[1] == [3, 10, 4, 0]
+    assert file_names(named) == [str(Path(name).with_suffix("")) for name in files]
+    assert file_names(run.test.first(2)) is None
+    with pytest.raises(UserError, match=r"2 examples are called 01\.png; write the folder too, e\.g\. dog/01\.png"):
+        choose(run, ["01.png"], named)
+    with pytest.raises(UserError, match=r"'02\.jpg' is not a file.*11 examples \(they are called e\.g\. dog/00\.png\)"):
+        choose(run, ["02.jpg"], named)

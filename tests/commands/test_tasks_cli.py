@@ -49,6 +49,7 @@ def test_detect_writes_scores_verdicts_and_truth(score: str, good: Path, vaekit:
     noise = (np.random.default_rng(0).random((40, 8, 8)) < 0.5).astype(np.uint8)
     np.save("noise.npy", noise)
     words = ("detect", good, "--against", "noise.npy", "--score", score, "--k", 16, "--contamination", 0.18)
+    words += ("--threshold", "data")
     answer = found(vaekit(*words, "--out", "s.csv", "--json"))
     rows = list(csv.DictReader(io.StringIO(Path("s.csv").read_text())))
     assert len(rows) == answer["n"] == 219
@@ -58,6 +59,23 @@ def test_detect_writes_scores_verdicts_and_truth(score: str, good: Path, vaekit:
         assert answer["auroc"]["value"] > 0.9
     low, high = answer["auroc"]["interval"]
     assert low <= answer["auroc"]["value"] <= high
+
+
+def test_detect_judges_one_row_by_the_runs_own_and_says_which_column(
+    table: tuple[Path, Path], vaekit: Any, here: Path
+) -> None:
+    Path("one.csv").write_text("a,b,label,c\n100.0,0.0,yes,40.0\n")
+    done = vaekit("detect", table[0], "--data", "one.csv", "--out", "s.csv", "--contributions")
+    assert done.code == 0 and "1 of 1 above" in done.err and "from 40 held-out examples" in done.err
+    (row,) = csv.DictReader(io.StringIO(Path("s.csv").read_text()))
+    parts = {name: float(value) for name, value in row.items() if name.startswith("contribution_")}
+    assert sum(parts.values()) == pytest.approx(float(row["score"]), rel=1e-4)
+    assert max(parts, key=parts.__getitem__) == "contribution_x2" and float(row["p_value"]) == pytest.approx(1 / 41)
+    answer = found(vaekit("detect", table[0], "--data", "one.csv", "--out", "s.npz", "--contributions", "--json"))
+    assert (answer["flagged"], answer["threshold_from"], answer["threshold_n"]) == (1, "held-out", 40)
+    with np.load("s.npz") as arrays:
+        assert arrays["contributions"].shape == (1, 3) and arrays["latent"].shape == (1,)
+    assert vaekit("detect", table[0], "--data", "one.csv", "--out", "s.csv", "--threshold", "best").code == 2
 
 
 def test_detect_by_class_and_repeatably(good: Path, vaekit: Any, here: Path) -> None:

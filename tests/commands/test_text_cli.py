@@ -51,7 +51,7 @@ def test_a_file_of_lines_in_and_lines_out(run: Path, here: Path, vaekit: Command
 
 
 def test_what_is_wrong_is_one_sentence(run: Path, here: Path, vaekit: Command) -> None:
-    (here / "bad.txt").write_bytes(b"fine\nna\xefve\n")
+    (here / "bad.txt").write_bytes(b"fine\nna\xefve\x81\n")
     for arguments, words in (
         (["train", "sequence-vae", "--data", "bad.txt", "--out", "r2"], ["bad.txt", "line 2", "UTF-8"]),
         (["train", "sequence-vae", "--data", "digits", "--out", "r2"], ["sequence-vae", "digits"]),

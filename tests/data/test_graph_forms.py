@@ -34,7 +34,12 @@ def write(graph: Any, path: Path) -> Any:
     """Write a graph in a form, and return what is to be read."""
     rows = [(a, b, facts["weight"]) for a, b, facts in graph.edges(data=True)]
     array = networkx.to_numpy_array(graph)
+    names = list(graph.nodes)
+    named = [["", *names], *([name, *map(str, row)] for name, row in zip(names, array))]
     written: dict[str, Callable[[], Any]] = {
+        ".matrix": lambda: path.write_text("\n".join(" ".join(map(str, row)) for row in array)),
+        ".named": lambda: path.write_text("\n".join(",".join(row) for row in named)),
+        ".headed": lambda: path.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in array)])),
         ".csv": lambda: path.write_text("source,target\n" + "".join(f'"{a}",{b}\n' for a, b, _ in rows)),
         ".txt": lambda: path.write_text("from;to;weight\n" + "".join(f"{a};{b};{w}\n" for a, b, w in rows)),
         ".tsv": lambda: path.write_text("".join(f"{a}\t{b}\t{w}\n" for a, b, w in rows)),
@@ -61,7 +66,21 @@ def write(graph: Any, path: Path) -> Any:
     return sources[path.name]
 
 
-FORMS = [".csv", ".txt", ".tsv", ".edges", ".gz", ".edgelist", ".gml", ".graphml", ".npy", ".npz"]
+FORMS = [
+    ".csv",
+    ".txt",
+    ".tsv",
+    ".edges",
+    ".gz",
+    ".edgelist",
+    ".gml",
+    ".graphml",
+    ".npy",
+    ".npz",
+    ".matrix",
+    ".named",
+    ".headed",
+]
 FORMS += ["graph", "graphs", "array", "arrays", "tensor", "sparse", "pairs"]
 
 
@@ -124,6 +143,28 @@ def test_nodes_of_networkx_may_have_labels_and_features() -> None:
     with pytest.warns(UserWarning, match="directions are not used"):
         assert read_graphs(networkx.DiGraph([(0, 1), (1, 0), (1, 2)])).edges.tolist() == [[0, 1], [1, 2]]
     assert read_graphs(networkx.MultiGraph([(0, 1), (0, 1)])).edges.tolist() == [[0, 1]]
+
+
+class Indexed:
+    """As PyTorch Geometric's graphs are."""
+
+    def __init__(self, n: int, **more: Any) -> None:
+        i = torch.arange(n - 1)
+        self.edge_index = torch.cat([torch.stack([i, i + 1]), torch.stack([i + 1, i])], 1)
+        self.num_nodes = n
+        vars(self).update(more)
+
+
+def test_graphs_of_an_edge_index() -> None:
+    found = read_graphs(Indexed(4, x=torch.ones(4, 3), y=torch.tensor([0, 1, 1, 0])))
+    assert found.edges.tolist() == [[0, 1], [1, 2], [2, 3]] and found.classes == ("0", "1") and not found.names
+    assert found.features is not None and found.features.shape == (4, 3)
+    found = read_graphs(
+        [Indexed(3, x=torch.ones(3, 2), y=torch.tensor([1])), Indexed(2, x=torch.zeros(2, 2), y=torch.tensor([0]))]
+    )
+    assert found.sizes.tolist() == [3, 2] and found.edges.tolist() == [[0, 1], [1, 2], [3, 4]]
+    assert found.features is not None and found.features[:, 0].tolist() == [1, 1, 1, 0, 0] and found.labels is None
+    assert read_graphs(Indexed(3, num_nodes=None)).sizes.tolist() == [3]
 
 
 @pytest.mark.parametrize(

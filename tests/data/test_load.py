@@ -141,7 +141,7 @@ def test_the_offending_entry_is_named() -> None:
         (np.zeros((3, 0)), "train split is empty"),
         (np.zeros(5), "give \\(N, D\\)"),
         (np.array(3.0), "single number"),
-        (np.zeros((2, 3, 4, 5, 6)), "give \\(N, D\\)"),
+        (np.zeros((2, 3, 4, 5, 6, 7)), "give \\(N, D\\)"),
         (np.zeros((2, 3), complex), "type complex128"),
         (np.array([["a", "b"]]), "not numbers"),
         (np.array([[1], [1, 2]], dtype=object), "array of objects"),

@@ -91,7 +91,9 @@ def test_what_a_form_writes_it_reads(value: float, decimals: int, marks: Any, cu
     assert form.write(form.read(text) or 0.0, decimals) == text
 
 
-@pytest.mark.parametrize("texts", [["$5", "€4"], ["C101", "C202"], ["1,2,3", "4,5,6"], ["10.0.0.1", "10.0.0.2"], ["x"]])
+@pytest.mark.parametrize(
+    "texts", [["$5", "€4"], ["C101", "C202"], ["1,2,3", "4,5,6"], ["10.0.0.1", "10.0.0.2"], ["x"], ["(-5)", "(-6)"]]
+)
 def test_what_is_no_number_stays_text(texts: list[str]) -> None:
     assert form_of(texts)[1] < 1
 
@@ -155,6 +157,32 @@ def test_dates_are_read_in_their_form_and_written_in_it(form: str, texts: list[s
         assert [text[:10].strip() for text in shown] == [text[:10].strip() for text in texts]
     else:
         assert shown == texts
+
+
+def test_a_run_of_written_numbers_takes_numbers_and_dates_in_memory() -> None:
+    """What a person has after reading the same file with a library that makes numbers and dates of it."""
+    days = np.datetime64("2022-01-01") + RNG.integers(0, 300, N)
+    ranks = RNG.integers(1, 6, N) * 500
+    data = load(
+        {
+            "price": [euro(value) for value in PRICES],
+            "day": [str(day).replace("-", "") for day in days],
+            "rank": [f"{rank / 1000:.1f}".replace(".", ",") for rank in ranks],
+            "zip": RNG.choice(["02134", "94110"], N).tolist(),
+        },
+        types="rank=ordinal",
+    )
+    again = {
+        "price": PRICES,
+        "day": days.astype("datetime64[s]"),
+        "rank": ranks / 1000,
+        "zip": [2134, 94110] * (N // 2),
+    }
+    x = TABLES.encode(again, data.info, TableSettings()).x
+    torch.testing.assert_close(x[:, :3], data.train.x[:, :3])
+    assert x[:, 3].tolist() == [0, 1] * (N // 2)
+    x = TABLES.encode({**again, "price": PRICES.tolist(), "day": days.tolist()}, data.info, TableSettings()).x
+    torch.testing.assert_close(x[:, :2], data.train.x[:, :2])
 
 
 @pytest.mark.parametrize(
@@ -268,6 +296,8 @@ def test_the_index_that_data_frames_write_is_left_out(tmp_path: Path) -> None:
     path.write_text(",a,b\n" + "".join(f"{i},{i}.5,{2 * i}\n" for i in range(5)))
     table = read_numbers(path)
     assert table.columns == ("a", "b") and table.x[:, 1].tolist() == [0, 2, 4, 6, 8]
+    path.write_text("a,b,\n1,2,\n3,4,\n")
+    assert read_numbers(path).x.tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("codec", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32"])

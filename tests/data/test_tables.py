@@ -279,7 +279,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
         (tmp_path / "none.csv", "no table"),
         ("breast-cancr", "did you mean 'breast-cancer'"),
         ("mnist", "is not a table"),
-        (tmp_path / "t.xlsx", "spreadsheet's own file; save it as CSV"),
+        (tmp_path / "t.xlsx", "is not a CSV or Parquet file; save it as CSV"),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({}, "no columns"),
         (3, "cannot read a table from int"),

@@ -154,6 +154,19 @@ def test_files_packed_or_not_with_empty_lines_and_a_mark(tmp_path: Path) -> None
     assert info.facts["counts"]["empty"] == 2 and info.source == str(tmp_path / "a.txt")
 
 
+def test_a_column_of_a_table_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text('stars,Text\n5,"good, very good"\n1,\n2,"not so\ngood"\n', encoding="utf-8")
+    data = Text().load(path, TextSettings(valid=0, test=0, least=1))
+    assert Text().lines(data.train.x, data.info) == ["good, very good", "not so good"]
+    assert data.info.facts["counts"]["empty"] == 1
+    named = Text().load(path, TextSettings(valid=0, test=0, least=1, column="stars"))
+    assert Text().lines(named.train.x, named.info) == ["5", "1", "2"]
+    path.write_text("stars,body\n5,good\n")
+    with pytest.raises(UserError, match=r"has no column text; set data\.column to one of stars, body"):
+        Text().load(path, TextSettings())
+
+
 def test_bad_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes("voilà\nfine too\n".encode() + b"na\xefve\n")

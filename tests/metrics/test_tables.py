@@ -60,11 +60,11 @@ def test_the_standard_error_goes_over_rows() -> None:
     oracle = Oracle.make(exact=True)
     x = oracle.rows(30)
     found = evaluate(subject(oracle, x, k=50), ["imputation"])["cell_nll"]
-    from vaekit.metrics.tables import _over
+    from vaekit.metrics.tables import over_cells
 
     values, cells = torch.randn(30, 4), torch.rand(30, 4) < 0.5
-    once = _over(values, cells, "nats")
-    twice = _over(torch.cat([values, values], 1), torch.cat([cells, cells], 1), "nats")
+    once = over_cells(values, cells, "nats")
+    twice = over_cells(torch.cat([values, values], 1), torch.cat([cells, cells], 1), "nats")
     assert twice.stderr == pytest.approx(once.stderr) and twice.value == pytest.approx(once.value)
     assert found.stderr is not None and found.stderr > 0
 

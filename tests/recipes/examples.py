@@ -94,12 +94,32 @@ def communities(count: int = 60) -> Path:
     return path
 
 
+@cache
+def waves(count: int = 120) -> Path:
+    """Return a `.ts` file of waves of two channels and two classes, of 12 to 20 steps, with gaps."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    lines = ["@problemName waves", "@univariate false", "@classLabel true slow fast", "@data"]
+    for i in range(count):
+        t, phase, kind = np.arange(rng.integers(12, 21)), rng.uniform(0, 6), i % 2
+        one = np.stack([3 * np.sin(t * (0.4 + 0.4 * kind) + phase), 50 + 10 * np.cos(t * 0.3 + phase)])
+        one += rng.normal(size=one.shape) * [[0.2], [1.0]]
+        gap = rng.random(one.shape) < 0.1
+        cells = [",".join("?" if lost else f"{v:.3f}" for v, lost in zip(*both)) for both in zip(one, gap)]
+        lines.append(":".join([*cells, ("slow", "fast")[kind]]))
+    path = Path(tempfile.mkdtemp()) / "waves.ts"
+    path.write_text("\n".join(lines))
+    return path
+
+
 DATA: dict[str, Callable[[], Any]] = {
     "graph-vae": communities,
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
     "tabular-cvae": table,
+    "series-vae": waves,
     "tabular-vae": table,
 }
 
@@ -113,6 +133,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
     "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
+    "series-vae": {"model.width": 16, "model.latent": 3, "model.layers": 1},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }

@@ -160,3 +160,18 @@ def test_the_threshold_leaves_that_share_above(share: float) -> None:
     for bad in (0.0, -1.0, 0.51, math.nan):
         with pytest.raises(UserError, match="contamination"):
             threshold(score, bad)
+
+
+def test_large_examples_are_decoded_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = linear(), torch.randn(30, 4, dtype=torch.float64)
+    right, sizes = Scorer(model, k=8).score("iw", x), []
+    decode = model.decode
+
+    def counted(z: torch.Tensor, y: torch.Tensor | None = None) -> torch.distributions.Distribution:
+        sizes.append(z[..., 0].numel() * 4)
+        return decode(z, y)
+
+    monkeypatch.setattr(model, "decode", counted)
+    monkeypatch.setattr("vaekit.tasks.noise.NUMBERS", 64)
+    assert torch.allclose(Scorer(model, k=8).score("iw", x), right, atol=1e-9)
+    assert max(sizes) <= 64 and len(sizes) >= 15

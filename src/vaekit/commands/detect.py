@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Flag, Folder, UseData, Whole
 from vaekit.commands.files import COLUMNS, check_out, write_columns
 from vaekit.commands.output import describe
 from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.runs.results import Detection
+    from vaekit.runs.run import Run
 
 
 def detect(
@@ -18,6 +23,8 @@ def detect(
     anomalous: str | None = None,
     score: str = "iw",
     contamination: float = 0.05,
+    threshold: str = "held-out",
+    contributions: Flag = False,
     k: Whole = 64,
     limit: Whole | None = None,
     seed: Whole = 0,
@@ -25,7 +32,7 @@ def detect(
     answer: Answer = ANSWER,
     out: Path,
 ) -> None:
-    """Score examples by how strange they are to the model, and mark the strangest.
+    """Score examples by how strange they are to the model, and mark those above a threshold.
 
     Parameters
     ----------
@@ -36,7 +43,12 @@ def detect(
     score
         iw (-log p(x)), elbo, reconstruction, regret, complexity, distance.
     contamination
-        The share of these examples that is marked.
+        The share of normal examples that may lie above the threshold.
+    threshold
+        held-out (from the run's own examples that training did not see), data (mark that share of these examples), or
+        a number.
+    contributions
+        Write what each column or pixel adds to the score, too (scores iw, elbo, reconstruction).
     k
         Importance samples an example.
     limit
@@ -44,8 +56,8 @@ def detect(
     seed
         Seed of the samples.
     out
-        The file to write, .csv or .npz: example, score, anomaly, truth; or .png: their histogram, and the ROC curve
-        where the truth is known.
+        The file to write, .csv or .npz: example, score, anomaly, p_value, truth; or .png: their histogram, and the ROC
+        curve where the truth is known.
     """
     import numpy as np
 
@@ -66,6 +78,8 @@ def detect(
         anomalous=None if anomalous is None else [name.strip() for name in anomalous.split(",")],
         score=score,
         contamination=contamination,
+        threshold=_limit(threshold),
+        contributions=contributions and suffix != ".png",
         k=k,
         seed=seed,
     )
@@ -74,10 +88,37 @@ def detect(
     else:
         truth = None if made.truth is None else made.truth.astype(int)
         columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
-        write_columns(out, columns | {"truth": truth})
+        parts = _parts(made, opened, suffix)
+        write_columns(out, columns | {"p_value": made.p_values, "truth": truth} | parts)
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
+    facts |= {"threshold_from": made.reference, "threshold_n": made.reference_n}
+    source = {
+        "data": "these examples' own",
+        "given": "given",
+        "training": f"from {made.reference_n} training examples; none were held out",
+    }.get(made.reference, f"from {made.reference_n} held-out examples")
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
     answer.tell(
         facts | dict(made.judged) | {"out": str(out)},
-        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}){judged}; {out}",
+        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}",
     )
+
+
+def _limit(text: str) -> Any:
+    """Return a threshold as `Run.detect` takes it."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _parts(made: Detection, run: Run, suffix: str) -> dict[str, Any]:
+    """Return the contributions as a file holds them: an array in NPZ, a column for each number in CSV."""
+    if made.contributions is None or made.latent is None:
+        return {}
+    if suffix == ".npz":
+        return {"contributions": made.contributions, "latent": made.latent}
+    flat = made.contributions.reshape(len(made.contributions), -1)
+    known = [column["name"] for column in run.info.facts.get("columns", ())]
+    names = known if len(known) == flat.shape[1] else [f"x{number}" for number in range(flat.shape[1])]
+    return {f"contribution_{name}": flat[:, j] for j, name in enumerate(names)} | {"contribution_latent": made.latent}

@@ -25,6 +25,8 @@ def export(
 ) -> None:
     """Write encoder (mean and sd) and decoder (mean) as programs that run without vaekit, for any batch size.
 
+    They take and give raw values: grey levels, the data's own units. See docs/deployment.md.
+
     Parameters
     ----------
     format
@@ -37,15 +39,14 @@ def export(
 
     from vaekit.atomic import replacing, write_bytes
     from vaekit.runs.loading import load
+    from vaekit.tasks.export import PARTS, Part
 
     suffix = SUFFIX[format]
     if out.suffix.lower() not in (suffix, ".zip"):
         raise UserError(f"--out {out}: write a file ending in {suffix} or .zip for --format {format}")
     zipped = check_out(out, (suffix, ".zip")) == ".zip"
-    one = [] if zipped else [name for name in ("encoder", "decoder") if name in out.stem.lower()]
-    made = load(run, "cpu", module=module).export(format)
-    if len(one) == 1:
-        made = {one[0]: made[one[0]]}
+    one: list[Part] = [name for name in PARTS if name in out.stem.lower() and not zipped]
+    made = load(run, "cpu", module=module).export(format, parts=one if len(one) == 1 else PARTS)
     if zipped:
         with replacing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name, data in made.items():

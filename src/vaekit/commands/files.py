@@ -34,7 +34,7 @@ def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str
 
     With a `run`, its examples are what is written, and pictures are refused of data that are not images.
     """
-    if run is not None and out.suffix.lower() == ".png" and not run.info.is_image and ".png" not in formats(run):
+    if run is not None and out.suffix.lower() == ".png" and not run.info.has_picture and ".png" not in formats(run):
         others = " or FILE".join(suffix for suffix in suffixes if suffix != ".png")
         raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE{others}")
     suffix = suffix_of(out, [suffix for suffix in suffixes if suffix != FOLDER])
@@ -56,7 +56,8 @@ def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str
 def formats(run: Run) -> tuple[str, ...]:
     """Return the suffixes that examples of a run can be written in, the one to prefer first."""
     own = () if run.modality is None else run.modality.formats
-    return (*own, *((".png",) if run.info.is_image else ()), *(() if run.info.kind == "graph" else (".npz",)))
+    more = (*((".png",) if run.info.has_picture else ()), *(() if run.info.kind == "graph" else (".npz",)))
+    return tuple(dict.fromkeys((*own, *more)))
 
 
 def pictures(run: Run) -> tuple[str, ...]:

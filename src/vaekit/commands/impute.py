@@ -25,6 +25,7 @@ def impute(
     k: Whole = 200,
     seed: Seed = 0,
     multiple: Flag = False,
+    horizon: Whole = 0,
     use: Use = USE,
     answer: Answer = ANSWER,
     out: Path,
@@ -34,7 +35,7 @@ def impute(
     Parameters
     ----------
     data
-        NPY, NPZ or CSV with missing values; for a run of tables a table as it was trained on.
+        NPY, NPZ or CSV with missing values; for a run of tables or series such data as it was trained on.
     method
         resampling (importance resampling) or gibbs (pseudo-Gibbs).
     draws
@@ -43,8 +44,11 @@ def impute(
         Importance samples an example, or sweeps.
     multiple
         Write the draws themselves, one table under the other, numbered in a first column (runs of tables).
+    horizon
+        Time series: forecast this many steps after the end of each, in the same way.
     out
-        The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table.
+        The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table; for series .npz (values,
+        draws, missing, lengths), .csv (long) or .png.
     """
     from vaekit.data.csv_files import write_csv
     from vaekit.data.gaps import read_gaps
@@ -57,7 +61,14 @@ def impute(
         table = opened.impute_table(data, **how)
         _write_table(table, out, multiple)
         n, missing = len(table.single), table.count
+    elif opened.info.kind == "series":
+        check_out(out, (".npz", ".csv", ".png"))
+        made = opened.impute_series(data, horizon, **how)
+        opened.write_imputed(made, out)
+        n, missing = len(made.single), made.count
     else:
+        if horizon:
+            raise UserError(f"--horizon is for time series, and {opened.info.name} holds {opened.info.kind} data")
         if multiple:
             raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
         suffix = check_out(out, (".npz", ".npy", ".csv"))

@@ -52,8 +52,11 @@ def interpolate(
         chosen = list(range(min(2 * n, len(split) // 2 * 2)))
         starts, stops = chosen[::2], chosen[1::2]
     paths = opened.interpolate_examples(list(zip(starts, stops)), split, steps=steps, kind=kind)
+    draw = None if opened.modality is None else type(opened.modality).path_picture
     if opened.modality is not None and suffix == ".txt":
         write_text(out, "\n".join("".join(f"{line}\n" for line in opened.lines(path)) for path in paths))
+    elif draw is not None and suffix == ".png":
+        figures.save(draw(paths, opened.info.facts, [f"{a} to {b}" for a, b in zip(starts, stops)], None), out)
     elif opened.modality is not None and suffix in opened.modality.formats:
         opened.modality.write(out, paths.flatten(0, 1), opened.info)
     else:

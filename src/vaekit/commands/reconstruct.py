@@ -29,6 +29,8 @@ def reconstruct(
     made = opened.reconstruct(split)
     if suffix == FOLDER:
         write_examples(opened, out, made, names=file_names(split))
+    elif opened.info.kind == "series" and suffix == ".png":
+        figures.save(opened.draw_reconstructions(split), out)
     elif opened.modality is not None and suffix in opened.modality.formats:
         write_examples(opened, out, made)
     else:

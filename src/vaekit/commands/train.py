@@ -72,7 +72,8 @@ def train(
     overwrite
         Replace the run in --out.
     logger
-        A further logger, e.g. tensorboard; may be repeated.
+        A further logger: tensorboard, mlflow, wandb or trackio; local unless its own settings say otherwise. May be
+        repeated.
     devices
         Train on as many devices, a process each: CUDA devices, else shares of the processor.
     shard

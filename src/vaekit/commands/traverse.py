@@ -45,7 +45,11 @@ def traverse(
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
     split, (number,) = choose(opened, [example], use.data)
     made = opened.traverse(split, example=number, dimensions=chosen, top=top, steps=steps, reach=reach)
-    drawn = (opened.prepare.picture(made.x), [f"z{d}" for d in made.dimensions], made.kl, made.values)
+    names = [f"z{d}" for d in made.dimensions]
     arrays = {"x": made.x, "dimensions": made.dimensions, "values": made.values, "kl": made.kl}
-    write_drawn(out, figures.traversals, *drawn, **arrays)
+    draw = None if opened.modality is None else type(opened.modality).path_picture
+    if draw is not None:
+        write_drawn(out, draw, made.x, opened.info.facts, names, made.values, **arrays)
+    else:
+        write_drawn(out, figures.traversals, opened.prepare.picture(made.x), names, made.kl, made.values, **arrays)
     note(f"{len(made.dimensions)} traversals of {steps} points from example {example} in {out}")

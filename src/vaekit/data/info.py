@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph"]
+Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph", "series"]
 """{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers · token numbers,
-padded with 0 · mixed columns, NaN where missing · graphs."""
+padded with 0 · mixed columns, NaN where missing · graphs · steps of channels, NaN where missing, inf after the end."""
 
 ARRAY_KINDS: tuple[Kind, ...] = ("binary", "unit", "levels", "real", "counts")
 """The kinds whose examples are plain arrays of numbers; the others are left as they are stored."""
@@ -33,17 +33,17 @@ class Plain:
 class DataInfo(Plain):
     """A data set's name, shape, kind and sizes; plain JSON by `to_dict`.
 
-    `shape` is one example's: (C, H, W) for images, (D,) for vectors. `levels` counts the source's grey levels (None
-    where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln 2) + bits_offset: 0
-    where the model scores the discrete values themselves, log2(levels) for a density of uniformly dequantised greys
-    on [0, 1) (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of generative
-    models"), None where bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values) are
-    those of the known factors that made each example, where there are any. `mean` and `deviation` are those of real
-    training data in their own units, one number for each entry of an example's first axis (columns, channels), and
-    () where they are not known; where the data are `standardised` the model sees (x - mean) / deviation, and scores
-    densities of the values before. `modality` names what the numbers stand for (`MODALITIES`; "array": just numbers
-    or pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the columns, a
-    sample rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
+    `shape` is one example's: (C, H, W) for images, (C, D, H, W) for volumes, (D,) for vectors. `levels` counts the
+    source's grey levels (None where it is not quantised). `bits_offset` turns nats into bits a dimension, −nats / (D ln
+    2) + bits_offset: 0 where the model scores the discrete values themselves, log2(levels) for a density of uniformly
+    dequantised greys on [0, 1) (each grey owns a bin 1/levels wide; Theis et al. 2016, "A note on the evaluation of
+    generative models"), None where bits a dimension mean nothing. `factor_names` and `factor_sizes` (numbers of values)
+    are those of the known factors that made each example, where there are any. `mean` and `deviation` are those of real
+    training data in their own units, one number for each entry of an example's first axis (columns, channels), and ()
+    where they are not known; where the data are `standardised` the model sees (x - mean) / deviation, and scores
+    densities of the values before. `modality` names what the numbers stand for (`MODALITIES`; "array": just numbers or
+    pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the columns, a sample
+    rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -80,6 +80,16 @@ class DataInfo(Plain):
     def is_image(self) -> bool:
         """Whether an example is (C, H, W)."""
         return len(self.shape) == 3
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether an example is (C, D, H, W)."""
+        return len(self.shape) == 4
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether an example can be drawn as a picture: an image, or the middle slice of a volume."""
+        return self.is_image or self.is_volume
 
     @property
     def n_classes(self) -> int:

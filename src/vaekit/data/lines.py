@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaekit.data.csv_files import rows_of
 from vaekit.data.files import read_text
-from vaekit.errors import UserError
+from vaekit.errors import UserError, few
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,28 @@ def _filled(name: str, source: str, texts: list[str], word: str) -> Lines:
     if not filled:
         raise UserError(f"{source} holds no text; give at least a few lines")
     return Lines(name, source, filled, len(rows) - len(filled), word)
+
+
+def read_column(path: Path, column: str | None, known: Sequence[str]) -> list[tuple[int, str]]:
+    """Return (row number, text) of a column of a CSV file, the first row after the header being 1.
+
+    The column is `column`, else the first of the `known` names (in any case), else the only one.
+
+    Raises:
+        UserError: the file cannot be read, or has no such column.
+    """
+    table = rows_of(path)
+    first, header, _ = next(table, (1, [], ","))
+    names = [name.strip().lower() if column is None else name.strip() for name in header]
+    index = next((names.index(name) for name in (known if column is None else (column,)) if name in names), None)
+    if index is None and column is None and len(header) == 1:
+        index = 0
+    if index is None:
+        wanted = f"'{column}'" if column else known[0]
+        raise UserError(f"{path} has no column {wanted}; set data.column to one of {few(header)}")
+    rows = []
+    for line, row, _ in table:
+        if len(row) <= index:
+            raise UserError(f"{path}: row {line - first} has {len(row)} of {len(header)} columns; complete it")
+        rows.append((line - first, row[index].strip()))
+    return rows

@@ -10,6 +10,7 @@ from vaekit.atomic import write_text
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo, Kind
 from vaekit.data.prepare import Prepare
+from vaekit.data.preprocessing import Wants
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.registry import Registry
@@ -23,9 +24,10 @@ class Modality:
 
     `noun` names them in a sentence ("lines of text"). `settings` are those of its data; `reads` the suffixes of files
     that only it reads, `formats` those it writes (the default first); `default` a source that needs no download, or
-    None; `picture` draws examples, called with (examples, facts), or None.
+    None; `picture` draws examples, called with (examples, facts), or None; `path_picture` draws rows of decoded ones,
+    called with (rows, facts, titles, values), or None.
     `reads_lines`: `encode` takes a list of lines as a person types them. `as_arrays`: its examples are arrays that
-    every recipe for arrays takes, read with them.
+    every recipe for arrays takes, read with them. `also_reads` are other modalities whose known sets it reads too.
     """
 
     name: ClassVar[str]
@@ -36,11 +38,17 @@ class Modality:
     reads: ClassVar[tuple[str, ...]] = ()
     formats: ClassVar[tuple[str, ...]] = ()
     default: ClassVar[str | None] = None
+    also_reads: ClassVar[tuple[str, ...]] = ()
     picture: ClassVar[Callable[[Any, Mapping[str, Any]], Figure] | None] = None
+    path_picture: ClassVar[Callable[[Any, Mapping[str, Any], Sequence[str], Any], Figure] | None] = None
 
     def load(self, source: Any, settings: DataSettings) -> DataSet:
         """Read three splits; whatever is fitted (a vocabulary, scales, columns) is fitted on the training split."""
         raise UserError(f"{self.name} data are read as arrays: use a recipe that takes arrays")
+
+    def fitted(self, data: DataSet, wants: Wants) -> DataSet:
+        """Return what was read, prepared for a likelihood that `wants` a kind: here as it is."""
+        return data
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other data the way the run's own were, `info` being theirs."""

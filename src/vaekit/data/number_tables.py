@@ -70,7 +70,8 @@ def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto")
 
     See `label_columns`.
     Numbers may have decimal commas, thousands, a currency or %. A first column without a name that counts the rows, as
-    data frames write it, is left out. `missing`: cells, in lower case, that stand for a missing value.
+    data frames write it, is left out, and so is one without a name or a cell. `missing`: cells, in lower case, that
+    stand for a missing value.
 
     Raises:
         UserError: names the row (counted from 1 below the header) and column of a cell that is neither.
@@ -88,7 +89,13 @@ def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto")
                 f"{path}: row {number} has {len(row)} cells, the header {len(names)}; give every row the same"
             )
     labelled = tuple(names.index(name) for name in label_columns(label, names, path))
-    kept = tuple(i for i in range(len(names)) if i not in labelled and not (i == 0 and _counts_rows(names[0], body)))
+    kept = tuple(
+        i
+        for i, name in enumerate(names)
+        if i not in labelled
+        and not (i == 0 and _counts_rows(name, body))
+        and (name or any(row[i].strip() for row in body))
+    )
     cells = [[row[i] for i in kept] for row in body]
     if missing:
         cells = [["nan" if cell.strip().lower() in missing else cell for cell in row] for row in cells]

@@ -72,7 +72,7 @@ class Prepare(Plain):
     def __call__(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the model's view of a stored batch (B, *shape); draws, if any, come from `generator`."""
         if self.kind not in ARRAY_KINDS:
-            return trim(raw) if self.kind == "tokens" else raw
+            return trim(raw) if self.kind == "tokens" else self._standard(raw) if self.kind == "series" else raw
         if self.mode == "fixed":
             # data stored by this mode are already at the ends of the scale, where the draw is certain
             generator = torch.Generator(raw.device).manual_seed(self.seed)
@@ -89,7 +89,7 @@ class Prepare(Plain):
         Row i's noise depends on `seed` and i alone: neither batch size nor the order of other calls changes it.
         """
         if self.kind not in ARRAY_KINDS:
-            return split
+            return replace(split, x=self(split.x)) if self.kind == "series" else split
         generator = torch.Generator().manual_seed(seed)
         binary = self.kind == "binary"
         x = torch.empty(split.x.shape, dtype=torch.uint8 if binary else torch.float32)
@@ -113,7 +113,7 @@ class Prepare(Plain):
     def invert(self, x: Tensor) -> Tensor:
         """Return the source's units: undo standardisation and scaling. What binarisation took away stays away."""
         if self.kind not in ARRAY_KINDS:
-            return x
+            return self.values(x)
         x = self.values(x)
         if self.levels is None or self.mode == "as-is" or self.kind == "binary":
             return x
@@ -141,7 +141,7 @@ class Prepare(Plain):
         >>> prepare.values(prepare(torch.tensor([[5.0, 7.0]])))
         tensor([[5., 7.]])
         """
-        if self.kind not in ARRAY_KINDS or self.mean is None:
+        if self.mean is None:
             return x
         mean, sd = self._moments(x)
         return x * sd + mean
@@ -149,7 +149,7 @@ class Prepare(Plain):
     def picture(self, x: Any) -> Any:
         """Return `values` (tensor or array) as pictures show them, in [0, 1]: other ranges are mapped by training's.
 
-        Tokens, tables and graphs come back as they are: their modality shows them.
+        Tokens, tables and graphs come back as they are: their modality shows them. Series are in the source's units.
         """
         if self.kind not in ARRAY_KINDS:
             return x

@@ -14,6 +14,8 @@ from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
 """float32 holds every integer up to here."""
+OBLONG = 4
+"""How many times longer than the other a side is from which a picture is unlikely."""
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Raw:
     factor_sizes: tuple[int, ...] = ()
     modality: str = "array"
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    taken: str = ""
+    """What the examples were taken as, where their shape may mean something else."""
     whole: bool = False
     """Whether floats that were whole grey levels have been made uint8."""
 
@@ -82,6 +86,8 @@ class Raw:
             return f"{place}, column {column}"
         if len(rest) == 3:
             return f"{place}, channel {rest[0]}, pixel ({rest[1]}, {rest[2]})"
+        if len(rest) == 4:
+            return f"{place}, channel {rest[0]}, voxel ({rest[1]}, {rest[2]}, {rest[3]})"
         return place
 
     def settle_labels(self, kind: Kind = "auto") -> None:
@@ -115,6 +121,7 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
             raise UserError(
                 f"{raw.source}: the {split} split is empty (x has shape {part.x.shape}); give at least one example"
             )
+        raw.taken = raw.taken or taken_as(part.x)
         part.x = _shaped(part.x, raw.source)
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
@@ -153,16 +160,53 @@ def _plain(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def _shaped(x: np.ndarray, where: str) -> np.ndarray:
-    """Return (N, D) or (N, C, H, W): grey images get their channel, channels-last becomes channels-first."""
+    """Return (N, D), (N, C, H, W) or (N, C, D, H, W): grey images get their channel, channels come first."""
     if x.ndim == 2:
         return x
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4:
-        last = x.shape[3] in (1, 3) and x.shape[1] not in (1, 3)
-        return np.ascontiguousarray(np.moveaxis(x, 3, 1)) if last else x
+        return np.ascontiguousarray(np.moveaxis(x, 3, 1)) if channels_last(x.shape) else x
+    if x.ndim == 5:
+        last = x.shape[4] in (1, 3) and x.shape[1] not in (1, 3)
+        return np.ascontiguousarray(np.moveaxis(x, 4, 1)) if last else x
     raise UserError(
-        f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images or (N, C, H, W) for colour"
+        f"{where}: x has shape {x.shape}; give (N, D) for vectors, (N, H, W) for grey images, (N, C, H, W) for colour "
+        "or (N, C, D, H, W) for volumes"
+    )
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether pictures (N, H, W, C) have their channels last: 1 or 3 there and not first, or fewer than both sides.
+
+    >>> channels_last((9, 28, 28, 3)), channels_last((9, 48, 64, 5)), channels_last((9, 16, 8, 8))
+    (True, True, False)
+    """
+    if shape[1] in (1, 3) or shape[3] in (1, 3):
+        return shape[3] in (1, 3) and shape[1] not in (1, 3)
+    return shape[3] < min(shape[1:3])
+
+
+def taken_as(x: np.ndarray) -> str:
+    """Return a sentence on what examples are taken as, where they may be something else; "" where that is plain.
+
+    >>> taken_as(np.zeros((9, 28, 28))), taken_as(np.zeros((9, 3, 64)))[:47]
+    ('', 'examples of shape (3, 64) are taken as grey pic')
+    """
+    own = tuple(x.shape[1:])
+    if len(own) == 3 and channels_last(x.shape) and own[2] not in (1, 3, 4):
+        return (
+            f"examples of shape {own} are taken as pictures of {own[0]} × {own[1]} with {own[2]} channels last; move "
+            "that axis to the front if it is another"
+        )
+    if len(own) != 2 or not x.size:
+        return ""
+    greys = x.dtype.kind != "f" or bool(((x >= 0) & ((x <= 1) | (x == np.rint(x)))).all())
+    if greys and max(own) < OBLONG * min(own):
+        return ""
+    return (
+        f"examples of shape {own} are taken as grey pictures of {own[0]} × {own[1]}; if they are time series, train "
+        "series-vae on them, and if they are vectors, flatten them"
     )
 
 

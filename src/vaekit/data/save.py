@@ -19,10 +19,14 @@ from vaekit.errors import UserError
 def image_grid(x: Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
     """Return (N, C, H, W) in [0, 1] as one uint8 picture (rows, columns) or (rows, columns, 3), row by row.
 
+    Of volumes (N, C, D, H, W) it is the middle slice.
+
     >>> import torch
     >>> image_grid(torch.ones(3, 1, 2, 2), columns=2).shape
     (7, 7)
     """
+    if x.ndim == 5:
+        x = x[:, :, x.shape[2] // 2]  # the middle slice of a volume
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise UserError(
             f"pictures are (N, 1, H, W) or (N, 3, H, W), not {tuple(x.shape)}; save vectors as .npz or .csv"

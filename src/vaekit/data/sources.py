@@ -65,8 +65,6 @@ def read_path(path: Path, size: int | None = None, label: str = "auto") -> Raw:
         table = read_numbers(path, label=label)
         part, name, names = Part(table.x, table.labels), path.name.split(".")[0], table.label_names
         return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1, label_names=names)
-    if suffixes & {".xlsx", ".xls", ".ods"}:
-        raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -37,6 +37,13 @@ class Step(Protocol):
     def inv(self) -> Step:
         """The inverse map."""
         ...
+
+
+@cache
+def mean_points(shape: tuple[int, ...]) -> Tensor:
+    """Return the fixed points that a flow's mean is estimated from, (MEAN_POINTS, *shape), each with its opposite."""
+    half = torch.randn(MEAN_POINTS // 2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.cat([half, -half])
 
 
 class Flow(Family):
@@ -83,9 +90,7 @@ class Flow(Family):
     @property
     def mean(self) -> Tensor:
         """The mean, estimated from fixed points."""
-        generator = torch.Generator().manual_seed(0)
-        half = torch.randn(MEAN_POINTS // 2, *self.event_shape, generator=generator, dtype=torch.float64)
-        noise = torch.cat([half, -half]).to(self.base.loc)
+        noise = mean_points(tuple(self.event_shape)).to(self.base.loc)
         return self.at(noise.view(len(noise), *[1] * len(self.batch_shape), *self.event_shape)).mean(0)
 
     def tempered(self, temperature: float) -> Flow:

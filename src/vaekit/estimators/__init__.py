@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from vaekit.estimators.fitted import Fitted, train_with_gaps
+from vaekit.tasks.anomaly import threshold
 from vaekit.tasks.augmentation import moved_codes
 
 _MODEL: dict[str, list[Any]] = {
@@ -186,7 +187,7 @@ class AnomalyDetector(OutlierMixin, _Estimator):
         X = self._check(X, reset=True)
         self._train(X)
         self.codes_ = self.fitted_.encode(X) if self.criterion == "distance" else None
-        self.offset_ = float(np.percentile(self._scores(X), 100 * self.contamination))
+        self.offset_ = -threshold(-self._scores(X), self.contamination)
         return self
 
     def _scores(self, X: np.ndarray) -> np.ndarray:

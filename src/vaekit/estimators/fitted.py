@@ -54,7 +54,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     count = np.maximum(seen.sum(0), 1)
     mean = np.where(seen, x, 0.0).sum(0) / count
     sd = np.sqrt(np.where(seen, (x - mean) ** 2, 0.0).sum(0) / count)
-    return mean, np.where(sd > 1e-9 * (1 + np.abs(mean)), sd, 1.0)
+    return mean, np.where(sd > 1e-9 * np.abs(mean), sd, 1.0)
 
 
 @dataclass

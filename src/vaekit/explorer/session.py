@@ -17,12 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaekit.bounds import refusal
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
 from vaekit.distributions.base import is_point_mass
 from vaekit.errors import Unsupported, UserError
+from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
 from vaekit.inference import batches, inference
@@ -128,14 +130,18 @@ class Session:
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
-        height, width = info.shape[1:] if info.is_image else (0, 0)
-        names = [] if info.is_image or self.as_text else [f"value {i + 1}" for i in range(info.dimensions)]
+        height, width = info.shape[-2:] if info.has_picture else (0, 0)
+        bare = info.has_picture or self.as_text or self.as_lines
+        names = [] if bare else [f"value {i + 1}" for i in range(info.dimensions)]
+        first = self._splits[0] if self._splits else None
         return {
             "title": f"{self.run.recipe} on {info.name}",
-            "image": info.is_image,
+            "image": info.has_picture,
+            "pictured": info.has_picture or self.as_lines,
+            "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
             "text": self.as_text,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,
-            "channels": 3 if info.is_image and info.shape[0] >= 3 else 1,
+            "channels": 3 if info.has_picture and info.shape[0] >= 3 else 1,
             "height": height,
             "width": width,
             "names": names,
@@ -168,9 +174,12 @@ class Session:
             raise UserError("a code has a number that is not finite, or beyond a million; send smaller ones")
         return z
 
-    @torch.no_grad()
     def mean(self, z: Tensor, label: Label = None) -> Tensor:
         """Return the mean of p(x|z) in the model's own space, (N, *shape)."""
+        return point(self._px(z, label)).cpu()
+
+    @torch.no_grad()
+    def _px(self, z: Tensor, label: Label) -> Distribution:
         y, z = self.labels.given(label, len(z), self.device), z.to(self.device)
         if self.discrete:
             code = z.round().long().clamp(0, self.categories - 1).view(-1, *self.code_shape)
@@ -179,28 +188,40 @@ class Session:
             )
         else:
             at = z.view(-1, *self.latent_shape)
-        return point(self.model.decode(at, y)).cpu()
+        return self.model.decode(at, y)
 
     @property
     def as_text(self) -> bool:
         """Whether examples are lines to read rather than pictures or rows of numbers."""
-        return not self.info.is_array
+        return not self.info.is_array and not self.as_lines
+
+    @property
+    def as_lines(self) -> bool:
+        """Whether examples are time series, drawn as lines."""
+        return self.info.kind == "series"
 
     def shown(self, x: Tensor) -> np.ndarray:
-        """Return what the page draws: images as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
+        """Return what the page draws: pictures as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
 
-        Examples that are read come as an array of N texts.
+        A volume's picture is its middle slice. Examples that are read come as an array of N texts; series as values
+        and deviations, float32 (N, 2 C T).
         """
+        if self.as_lines:
+            return series.drawn(self.info, self.run.prepare, x)
         if self.as_text:
             return np.array(self.run.lines(x), dtype=np.str_)
-        if not self.info.is_image:
+        if not self.info.has_picture:
             return np.ascontiguousarray(self.run.prepare.invert(x).flatten(1).numpy(), dtype=np.float32)
         grey = self.run.prepare.show(x).mul(255).round_().to(torch.uint8)
+        if self.info.is_volume:
+            grey = grey[:, :, grey.shape[2] // 2]
         kept = grey[:, :3] if grey.shape[1] >= 3 else grey[:, :1]
         return np.ascontiguousarray(kept.permute(0, 2, 3, 1).numpy())
 
     def decode(self, z: Tensor, label: Label = None) -> np.ndarray:
         """Return codes decoded, as the page draws them."""
+        if self.as_lines:
+            return series.decoded(self.info, self.run.prepare, self._px(z, label))
         return self.shown(self.mean(z, label))
 
     def random(self, label: Label, seed: int) -> list[float]:
@@ -286,10 +307,14 @@ class Session:
             ours = self.info.kind in ("real", "counts") and prepare.high > 255
             values, scale = (values * 65535, "source") if ours else (values, "unit")
         if scale == "bytes":
-            ours = not self.info.is_image or (values.max() <= prepare.levels - 1 if prepare.levels else False)
+            ours = not self.info.has_picture or (values.max() <= prepare.levels - 1 if prepare.levels else False)
             values, scale = (values, "source") if ours else (values / 255, "unit")
         if self.as_text:
             raise UserError(f"{self.info.name} holds {self.info.modality} data, which are not read from arrays")
+        if self.as_lines:
+            split = self.run.modality.encode([values], self.info, self.run.settings.data) if self.run.modality else None
+            assert split is not None
+            return prepare.fixed(split).inputs
         if values.shape != tuple(self.info.shape):
             raise UserError(f"the example has shape {values.shape}; this run's model takes {tuple(self.info.shape)}")
         if not np.isfinite(values).all():
@@ -341,8 +366,14 @@ class Session:
             "sd": sd,
             "codes": codes,
             "x": self.shown(x.cpu())[0],
-            "recon": self.decode(z, label)[0],
+            "recon": self._reconstructed(x, z, label),
         }
+
+    def _reconstructed(self, x: Tensor, z: Tensor, label: Label) -> np.ndarray:
+        """Return one example's code decoded, as the page draws it: a series ends where the example does."""
+        if self.as_lines:
+            return series.decoded(self.info, self.run.prepare, self._px(z, label), x)[0]
+        return self.decode(z, label)[0]
 
     def scores(self) -> dict[str, Any]:
         """Return the histogram of the test examples' anomaly scores, computed once."""

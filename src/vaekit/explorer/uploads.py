@@ -24,17 +24,51 @@ def read_upload(data: bytes, shape: tuple[int, ...], invert: bool = False) -> tu
     """
     if not data:
         raise UserError("the file is empty; choose another")
+    if data[:6] == b"\x93NUMPY" and len(shape) == 2:
+        return read_series(data, shape)
     if data[:6] == b"\x93NUMPY":
         values, told = read_npy(data, shape)
         return values.astype(np.float64), "bytes" if values.dtype == np.uint8 else "source", told
+    if len(shape) == 2:
+        raise UserError(f"this run's examples are series of {shape[0]} channels; give a NPY file of one")
     if len(shape) != 3:
-        raise UserError(f"this run's examples are rows of {shape[0]} numbers; give a NPY file of that many")
+        what = f"volumes of shape {shape}" if len(shape) == 4 else f"rows of {shape[0]} numbers"
+        raise UserError(f"this run's examples are {what}; give a NPY file of one")
     picture, deep, told = read_picture(data, shape)
     return 1 - picture if invert else picture, "deep" if deep else "unit", told
 
 
+def read_series(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, Scale, str]:
+    """Return a NPY file of one series, (T,), (T, C) or (C, T) of up to (C, T) = `shape`; NaN is a gap."""
+    stored = _header(data)
+    if not 1 <= len(stored) <= 2 or 0 in stored or int(np.prod(stored)) > int(np.prod(shape)):
+        raise UserError(
+            f"the NPY file's array has shape {stored}; a series of this run has up to {shape[1]} steps of {shape[0]} "
+            "channels"
+        )
+    return _loaded(data).astype(np.float64), "source", f"read a series of shape {stored}"
+
+
 def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """Return the array of a NPY file as (*shape); objects and lying headers are refused unread."""
+    stored = _header(data)
+    fits = {shape, (1, *shape)}
+    if len(shape) == 3:
+        c, h, w = shape
+        fits |= {(h, w, c), (1, h, w, c), *([(h, w), (1, h, w)] if c == 1 else [])}
+    if stored not in fits:
+        raise UserError(f"the NPY file's array has shape {stored}; this run's examples have {shape}")
+    values = _loaded(data)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError("the NPY file holds values that are not finite; replace them")
+    last = stored[-3:]
+    if len(shape) == 3 and last != shape and len(last) == 3 and last == (shape[1], shape[2], shape[0]):
+        values = np.moveaxis(values.reshape(last), -1, 0)
+    return values.reshape(shape), f"read an array of shape {stored}"
+
+
+def _header(data: bytes) -> tuple[int, ...]:
+    """Return the shape that a NPY file says it has; other than numbers, or more than there are, are refused."""
     from numpy.lib import format as npy
 
     stream = io.BytesIO(data)
@@ -49,23 +83,14 @@ def read_npy(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     count = int(np.prod(stored, dtype=object)) if stored else 1
     if count * dtype.itemsize > len(data):
         raise UserError("the NPY file is cut short; write it again")
-    fits = {shape, (1, *shape)}
-    if len(shape) == 3:
-        c, h, w = shape
-        fits |= {(h, w, c), (1, h, w, c), *([(h, w), (1, h, w)] if c == 1 else [])}
-    if tuple(stored) not in fits:
-        raise UserError(f"the NPY file's array has shape {tuple(stored)}; this run's examples have {shape}")
-    stream.seek(0)
+    return tuple(stored)
+
+
+def _loaded(data: bytes) -> np.ndarray:
     try:
-        values = np.load(stream, allow_pickle=False)
+        return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise UserError(f"the NPY file is damaged ({error}); write it again") from None
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError("the NPY file holds values that are not finite; replace them")
-    last = tuple(stored)[-3:]
-    if len(shape) == 3 and last != shape and len(last) == 3 and last == (shape[1], shape[2], shape[0]):
-        values = np.moveaxis(values.reshape(last), -1, 0)
-    return values.reshape(shape), f"read an array of shape {tuple(stored)}"
 
 
 def read_picture(data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, bool, str]:

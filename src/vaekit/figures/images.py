@@ -1,7 +1,8 @@
 """Pictures of examples: grids, reconstructions, interpolations, traversals and the decoded manifold.
 
 Images are (…, C, H, W) or (…, H, W) in [0, 1] with C = 1 or 3; values outside are clipped, missing values (NaN) are
-drawn in red. All pictures of one figure share one grey scale. Vectors (…, D) are drawn as lines, or bars when D ≤ 16.
+drawn in red. Volumes (…, C, D, H, W) are drawn by their middle slice, the one at D // 2. All pictures of one figure
+share one grey scale. Vectors (…, D) are drawn as lines, or bars when D ≤ 16.
 """
 
 from __future__ import annotations
@@ -59,10 +60,14 @@ def _rgb(x: np.ndarray) -> np.ndarray:
 def _as_images(x: Any, what: str, lead: int = 1) -> np.ndarray:
     """`x` with `lead` leading axes and then (C, H, W), (H, W) made (1, H, W), or (D,) left alone.
 
+    Of volumes (C, D, H, W) the middle slice is taken.
+
     Raises:
         UserError: for another number of dimensions or of channels.
     """
-    made = style.array(x, what, (lead + 1, lead + 2, lead + 3))
+    made = style.array(x, what, (lead + 1, lead + 2, lead + 3, lead + 4))
+    if made.ndim == lead + 4:
+        made = made[..., made.shape[-3] // 2, :, :]  # the middle slice of a volume
     if made.ndim == lead + 2:
         made = made[(slice(None),) * lead + (None,)]
     if made.ndim == lead + 3 and made.shape[lead] not in (1, 3):
@@ -99,7 +104,8 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
     if a.shape != b.shape:
         raise UserError(f"x has shape {a.shape} but recon has {b.shape}; give the same examples to both")
     error = float(np.nanmean((b - a) ** 2))
-    title = f"Input, reconstruction and difference (mean squared error {error:.3g} over the {len(a)} given)"
+    what = " middle slices" if np.ndim(x) == 5 else ""
+    title = f"Input, reconstruction and difference (mean squared error {error:.3g} over the {len(a)} given{what})"
     a, b = a[:limit], b[:limit]
     if a.ndim == 2:
         return _vectors(a, 3, title, b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveInt
@@ -183,6 +184,7 @@ class PixelCNNLikelihood(Likelihood):
 
     wants = "levels"
     measure = "mass"
+    no_program: ClassVar = {"decoder": "it draws a picture pixel after pixel; use the run from Python"}
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -32,6 +34,7 @@ class Tokens(Likelihood):
 
     wants = "any"
     measure = "mass"
+    no_program: ClassVar = {"decoder": "it writes token after token until the end; use the run from Python"}
 
     def __init__(self, net: TokenDecoder, *, truncated: bool = False) -> None:
         super().__init__(net)

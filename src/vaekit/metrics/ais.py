@@ -16,7 +16,7 @@ from vaekit.errors import NotALikelihood
 from vaekit.inference import Progress, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.hmc import Bridge, Spacing, adapt, anneal, stretch, temperatures
-from vaekit.metrics.likelihood import NATS, noise_facts
+from vaekit.metrics.likelihood import NATS, nats, noise_facts
 from vaekit.models.base import Model
 
 AREA = "nats²/example"
@@ -213,7 +213,7 @@ def ais(subject: Subject) -> dict[str, Result]:
     how = settings(subject)
     annealed = annealed_importance(subject.model, x, y, how, progress=subject.progress_of("ais"))
     measure = measure_of(subject.model.trace(*subject.some(1)).px)
-    return {"ais": mean_of(annealed.values, NATS, measure=measure, **_facts(annealed, how))}
+    return {"ais": mean_of(annealed.values, nats(subject.info), measure=measure, **_facts(annealed, how))}
 
 
 @metric(

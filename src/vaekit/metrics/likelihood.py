@@ -18,6 +18,11 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refused
 NATS = "nats/example"
 
 
+def nats(info: DataInfo) -> str:
+    """Return the unit of log p(x): of series that differ in length it is log p(x | its length)."""
+    return f"{NATS} given its length" if info.kind == "series" and len(info.facts["lengths"]) > 1 else NATS
+
+
 @metric(
     "elbo",
     group="likelihood",
@@ -50,8 +55,8 @@ def elbo(subject: Subject) -> dict[str, Result]:
     names = (subject.agreed(" ".join(kls) or None) or "").split()  # a process without examples has no names
     by_latent = {name: subject.join_pieces(kls.get(name, [])) for name in names}
     out = {
-        "elbo": mean_of(subject.join_pieces(values), NATS, measure=measure),
-        "log_px": mean_of(subject.join_pieces(log_px), NATS, measure=measure),
+        "elbo": mean_of(subject.join_pieces(values), nats(subject.info), measure=measure),
+        "log_px": mean_of(subject.join_pieces(log_px), nats(subject.info), measure=measure),
         "kl": mean_of(torch.stack(list(by_latent.values())).sum(0), NATS),
     }
     if len(by_latent) > 1:
@@ -77,7 +82,7 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
         bits = refused(estimate, "bits per dimension", k=subject.k)
     else:
         facts = noise_facts(estimate.ess, estimate.noise) | shape_facts(estimate.pareto_k)
-        out = {"iw_bound": mean_of(estimate.values, NATS, k=subject.k, measure=estimate.measure, **facts)}
+        out = {"iw_bound": mean_of(estimate.values, nats(subject.info), k=subject.k, measure=estimate.measure, **facts)}
         bits = bits_per_dim(estimate.values, subject.info, estimate.measure, k=subject.k)
     return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
 

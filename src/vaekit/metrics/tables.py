@@ -87,14 +87,14 @@ def imputation(subject: Subject) -> dict[str, Result]:
     hidden, columns = predicted(subject), subject.info.facts["columns"]
     choice = torch.tensor([column["type"] in CHOICE for column in columns])
     centre, scale = torch.tensor([_centre(column) for column in columns]), _scale(columns)
-    out = {"cell_nll": _over(-hidden.log_p, hidden.cells, CELL, k=subject.k)}
+    out = {"cell_nll": over_cells(-hidden.log_p, hidden.cells, CELL, k=subject.k)}
     numbers, levels = hidden.cells & ~choice, hidden.cells & choice
     if bool(numbers.any()):
-        out["impute_rmse"] = _root((hidden.imputed - subject.x) / scale, numbers, k=subject.k)
-        out["impute_rmse_mean"] = _root((centre - subject.x) / scale, numbers)
+        out["impute_rmse"] = root_over_cells((hidden.imputed - subject.x) / scale, numbers, k=subject.k)
+        out["impute_rmse_mean"] = root_over_cells((centre - subject.x) / scale, numbers)
     if bool(levels.any()):
-        out["impute_accuracy"] = _over((hidden.imputed == subject.x).double(), levels, "of 1", k=subject.k)
-        out["impute_accuracy_mode"] = _over((centre == subject.x).double(), levels, "of 1")
+        out["impute_accuracy"] = over_cells((hidden.imputed == subject.x).double(), levels, "of 1", k=subject.k)
+        out["impute_accuracy_mode"] = over_cells((centre == subject.x).double(), levels, "of 1")
     return out
 
 
@@ -125,7 +125,7 @@ def columns(subject: Subject) -> dict[str, Result]:
             right = (hidden.imputed == subject.x)[:, j][cells]
             out[f"column_accuracy.{name}"] = mean_of(right.double(), "of 1", k=subject.k)
         else:
-            out[f"column_rmse.{name}"] = _root(errors[:, j : j + 1], cells.unsqueeze(1), k=subject.k)
+            out[f"column_rmse.{name}"] = root_over_cells(errors[:, j : j + 1], cells.unsqueeze(1), k=subject.k)
     return out
 
 
@@ -141,8 +141,8 @@ def _centre(column: Mapping[str, Any]) -> float:
     return float(column["mean"]) if column["type"] == "count" else 0.0
 
 
-def _over(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
-    """Return the mean over chosen cells. Rows are the independent examples: stderr √Σ_i (Σ_j v_ij - mean)² / cells."""
+def over_cells(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
+    """Return the mean over chosen cells (N, C). Rows are independent: stderr √Σ_i (Σ_j v_ij - mean)² / cells."""
     mean = values[cells].double().mean()
     off = torch.where(cells, values.double() - mean, 0.0).sum(1)
     n = int(cells.sum())
@@ -150,9 +150,9 @@ def _over(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:
     return Result(float(mean), unit, n, stderr, facts=facts)
 
 
-def _root(errors: Tensor, cells: Tensor, **facts: Any) -> Result:
-    """Return the root mean square over chosen cells; its standard error by the delta method."""
-    square = _over(errors.square(), cells, "standard deviations", **facts)
+def root_over_cells(errors: Tensor, cells: Tensor, **facts: Any) -> Result:
+    """Return the root mean square over chosen cells (N, C); its standard error by the delta method."""
+    square = over_cells(errors.square(), cells, "standard deviations", **facts)
     root = float(square.value or 0.0) ** 0.5
     stderr = None if square.stderr is None else square.stderr / max(2 * root, 1e-12)
     return Result(root, square.unit, square.n, stderr, facts=facts)

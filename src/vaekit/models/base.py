@@ -26,7 +26,13 @@ def point(px: Distribution) -> Tensor:
 
 def shown(px: Distribution, draw: bool = False) -> Tensor:
     """Return the `point` of p(x|z), or a draw from it if `draw`, or if it is a family of which only draws are data."""
-    return px.sample() if draw or getattr(px, "draws_only", False) else point(px)
+    return ended(px, px.sample() if draw or getattr(px, "draws_only", False) else point(px))
+
+
+def ended(px: Distribution, x: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return values of p(x|z) that end where the examples `like` do, or at random lengths; of a fixed size as is."""
+    end = getattr(px, "ended", None)
+    return x if end is None else end(x, like)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Given(Net):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Put the values in shape."""
-        return x.reshape(len(x), self.values, *self.out_shape)
+        return x.reshape(x.shape[0], self.values, *self.out_shape)
 
 
 class JointVAE(Model):

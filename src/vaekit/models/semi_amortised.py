@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class SemiAmortisedVAE(VAE):
     ...     model.encode(torch.zeros(3, 784)).mean.shape
     torch.Size([3, 8])
     """
+
+    no_program: ClassVar = {"encoder": "it refines each code by gradient steps; use the run from Python"}
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from vaekit.conditional import Likelihood, OwnLikelihood, OwnPosterior, OwnPrior, Posterior, Prior
 from vaekit.distributions.base import tempered
 from vaekit.errors import UserError
-from vaekit.models.base import Model, point, shown
+from vaekit.models.base import Model, ended, point, shown
 from vaekit.nets.base import size
 from vaekit.nets.own import Own
 from vaekit.trace import Latent, Trace
@@ -104,7 +104,8 @@ class VAE(Model):
         """Return the `point` of p(x|z), its mean, at the posterior mean, or at a posterior sample if `sample`."""
         q = self.encode(x, y)
         z = self.posterior.draw(q, 1, hard=True).z[0] if sample else self.posterior.mean(q)
-        return point(self.decode(z, y))
+        px = self.decode(z, y)
+        return ended(px, point(px), x)
 
     def sample(self, n: int, y: Tensor | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
         """Return `n` samples: z from the prior, then the mean of p(x|z), or a draw from it if `draw`.

@@ -1,7 +1,8 @@
 """Kinds of networks by name, an encoder and its mirror each, their sizes chosen from the data's shape.
 
 Sizes are given in the encoder's order; the decoder mirrors them. The kinds are in `NETS`; "auto" takes "conv" for
-images of more than 28 × 28 = 784 numbers and for latents that are maps (D, h, w), and "mlp" for everything else.
+images and volumes of more than 28 × 28 = 784 numbers and for latents that are maps (D, h, w), and "mlp" for everything
+else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vaekit.nets.base import ACTIVATIONS, Activation, Net, Widths, size
 from vaekit.nets.conv import ConvDecoder, ConvEncoder, grids, image_shape
 from vaekit.nets.mlp import Shape, as_shape, mlp
 from vaekit.nets.resnet import ResNetDecoder, ResNetEncoder
+from vaekit.nets.volume import VolumeDecoder, VolumeEncoder
 from vaekit.registry import Registry
 
 
@@ -106,13 +108,29 @@ def default_channels(data_shape: tuple[int, ...], latent_shape: tuple[int, ...])
     return tuple(min(32 * 2**i, 128) for i in range(stages))
 
 
+def volume_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the channels of the stages for volumes of this shape: 32, 64, 128, … to a grid of 4 to 8.
+
+    >>> volume_channels((1, 32, 32, 20))
+    (32, 64)
+    """
+    return tuple(min(32 * 2**i, 128) for i in range(max(1, int(math.log2(min(shape[1:]) / 4)))))
+
+
+def is_volume(shape: Shape) -> bool:
+    """Return whether a shape is that of a volume (C, D, H, W) that convolutions can halve."""
+    shape = as_shape(shape)
+    return len(shape) == 4 and min(shape[1:]) >= 4
+
+
 def _images(kind: str, shape: Shape) -> tuple[int, ...]:
     """Return the shape of images of at least 4 × 4, or refuse it."""
     shape = as_shape(shape)
     if len(shape) != 3:
+        other = "conv" if is_volume(shape) and kind != "conv" else "mlp"
         raise UserError(
             f"model.net is '{kind}', which needs images (channels, height, width), but the data have shape {shape}; "
-            "set model.net to 'mlp'"
+            f"set model.net to '{other}'"
         )
     if min(shape[1:]) < 4:
         raise UserError(
@@ -156,7 +174,7 @@ class Linear:
 @NETS.register("conv", reference="LeCun et al. 1998, doi:10.1109/5.726791", options=STAGES)
 @dataclass(frozen=True)
 class Conv:
-    """Strided and transposed convolutions, and dense layers between them and the latent: images from 4 × 4."""
+    """Strided and transposed convolutions, dense layers between them and the latent: images from 4 × 4, volumes."""
 
     hidden: Widths | None = None
     channels: Widths | None = None
@@ -169,15 +187,22 @@ class Conv:
 
     def encoder(self, in_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
         """Return stages that halve the image, then dense layers."""
+        if is_volume(in_shape) and self.kind == "conv":
+            channels = self.channels or volume_channels(as_shape(in_shape))
+            more: dict[str, Any] = {"dense": self._dense, "context": context, "act": self.act}
+            return VolumeEncoder(as_shape(in_shape), out_shape, channels, **more)
         shape = _images(self.kind, in_shape)
         channels = self.channels or default_channels(shape, as_shape(out_shape))
         return self.halving(shape, out_shape, channels, dense=self._dense, context=context, act=self.act)
 
     def decoder(self, latent_shape: Shape, out_shape: Shape, context: int = 0) -> Net:
         """Return dense layers, then stages that double the image."""
+        more: dict[str, Any] = {"context": context, "act": self.act, "skip": self.skip}
+        if is_volume(out_shape) and self.kind == "conv":
+            channels = (self.channels or volume_channels(as_shape(out_shape)))[::-1]
+            return VolumeDecoder(latent_shape, as_shape(out_shape), channels, dense=self._dense[::-1], **more)
         shape = _images(self.kind, out_shape)
         channels = (self.channels or default_channels(shape, as_shape(latent_shape)))[::-1]
-        more: dict[str, Any] = {"context": context, "act": self.act, "skip": self.skip}
         return self.doubling(latent_shape, shape, channels, dense=self._dense[::-1], **more)
 
     @property
@@ -214,5 +239,7 @@ def resolve(data_shape: Shape, latent_shape: Shape) -> str:
     ('mlp', 'conv', 'mlp')
     """
     data, latent = as_shape(data_shape), as_shape(latent_shape)
+    if is_volume(data):
+        return "conv" if size(data) > 28 * 28 else "mlp"
     image = len(data) == 3 and min(data[1:]) >= 4
     return "conv" if image and (size(data) > 28 * 28 or len(latent) == 3) else "mlp"

@@ -163,7 +163,7 @@ class Up(nn.Module):
 
 
 class BiasByPosition(nn.Module):
-    """A bias a channel for maps (N, values·C, H, W), the channels of one value beside one another.
+    """A bias a channel for maps (N, values·C, H, W) or volumes, the channels of one value beside one another.
 
     The first value has one a position besides, (C, H, W), so that a decoder can start at the training images' mean
     exactly. Subclasses call `make_biases` when the layer before it is made.
@@ -180,9 +180,10 @@ class BiasByPosition(nn.Module):
     def biased(self, x: Tensor) -> Tensor:
         """(N, values·C, H, W) → the same with the biases added."""
         first, rest = self.bias.split([len(self.position), len(self.bias) - len(self.position)])
-        bias = self.position + first[:, None, None]
+        ones = (1,) * (self.position.dim() - 1)
+        bias = self.position + first.view(-1, *ones)
         if len(rest):
-            bias = torch.cat([bias, rest[:, None, None].expand(-1, *bias.shape[1:])])
+            bias = torch.cat([bias, rest.view(-1, *ones).expand(-1, *bias.shape[1:])])
         return x + bias
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -18,6 +20,8 @@ class GRUEncoder(TokenEncoder):
     >>> GRUEncoder(tokens=30, latent=8, width=16)(torch.tensor([[5, 6, 2], [4, 2, 0]])).shape
     torch.Size([2, 1, 8])
     """
+
+    no_program: ClassVar = {"encoder": "its recurrent network stops at each row's own end; use the run from Python"}
 
     def __init__(
         self,

@@ -205,7 +205,8 @@ class VectorQuantised(CodePosterior):
         """Return the nearest code of each row, (N,): argmin ‖e‖² - 2 r·e."""
         book = self.codebook[q].detach()
         norms = book.square().sum(1)
-        parts = rows.split(max(1, CHUNK // self.codes))
+        # a program's number of rows is free, and so has no number of parts
+        parts = (rows,) if torch.compiler.is_exporting() else rows.split(max(1, CHUNK // self.codes))
         return torch.cat([torch.addmm(norms, part, book.t(), alpha=-2).argmin(1) for part in parts])
 
     def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:

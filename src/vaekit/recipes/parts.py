@@ -48,7 +48,7 @@ def likelihood_name(settings: ModelSettings, data: DataInfo) -> str:
         return settings.likelihood
     if data.kind == "levels" and (not data.is_image or data.shape[0] > 1):
         return "discretised-logistic"
-    return BY_KIND[data.kind]
+    return BY_KIND[data.facts["values"] if data.kind == "series" else data.kind]
 
 
 def network(m: ModelSettings) -> Network:

@@ -23,6 +23,7 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare, as_input
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
@@ -182,7 +183,7 @@ class RunBase:
                 )
             return other
         if not self.info.is_array and self.modality is not None:
-            return self.modality.encode(source, self.info, self.settings.data)
+            return self.prepare.fixed(self.modality.encode(source, self.info, self.settings.data), TEST_SEED)
         other = self._whole(source)
         if isinstance(self.modality, Audio):
             other = self.modality.matched(other, self.info)
@@ -395,7 +396,11 @@ class RunBase:
             ends = [self.model.posterior_mean(as_input(x).to(self.device), label) for x in (a, b)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         made = joined([self.prepare.values(frame) for frame in frames])
-        return torch.stack(made.split([len(frame) for frame in frames]), 1)
+        paths = torch.stack(made.split([len(frame) for frame in frames]), 1)
+        if self.info.kind != "series":
+            return paths
+        first, last = (lengths_of(x).float().unsqueeze(1) for x in (a, b))
+        return stopped(paths, torch.lerp(first, last, torch.linspace(0, 1, steps)).round())
 
     def interpolate_examples(
         self, pairs: Sequence[tuple[int, int]], data: Any = None, *, steps: int = 8, kind: Kind = "linear"

@@ -53,7 +53,10 @@ def number_of(result: Result, examples: str, split: str, prepare: Prepare, given
 
     `examples` is the digest of the test examples as stored, before they are prepared.
     """
-    of = {"examples": f"{result.n} of {split}, {examples}", "values": VALUES.get(prepare.mode, prepare.mode)}
+    values = VALUES.get(prepare.mode, prepare.mode)
+    if prepare.sd is not None and not prepare.axes:
+        values += ", standardised"  # by earlier versions, which scored them so
+    of = {"examples": f"{result.n} of {split}, {examples}", "values": values}
     if result.unit.startswith(("nats", "bits")):
         of["quantity"] = "log p(x|y), the label given" if given_label else "log p(x)"
         of["measure"] = str(result.facts.get("measure", "none"))

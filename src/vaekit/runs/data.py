@@ -56,14 +56,20 @@ def load_for(recipe: Recipe, settings: Settings, source: Any) -> tuple[DataSet, 
         data: Any = settings.data
         if data.seed is None:  # the split's seed is then the run's
             data = data.model_copy(update={"seed": settings.train.seed})
-        dataset = MODALITIES[recipe.takes].part.load(source, data)
-        return dataset, likelihood_name(settings.model, dataset.info)
+        modality = MODALITIES[recipe.takes].part
+        dataset = modality.load(source, data)
+        name = likelihood_name(settings.model, dataset.info)
+        return modality.fitted(dataset, LIKELIHOODS[name].part.wants), name
     raw = read(source, settings.data)
+    if raw.taken:
+        warnings.warn(f"{raw.source}: {raw.taken}", stacklevel=2)
     name = likelihood_name(settings.model, describe(raw, settings.data))
     if recipe.name == CUSTOM:
-        return as_seen(prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)), name
+        dataset = prepare(raw, for_own(settings.data), recipe.wants or LIKELIHOODS[name].part.wants)
+        _warn_of_unit(dataset.info, "give data.standardise=true, or scale them yourself")
+        return as_seen(dataset), name
     dataset = prepare(raw, settings.data, LIKELIHOODS[name].part.wants)
-    _warn_of_unit(dataset.info)
+    _warn_of_unit(dataset.info, "leave data.standardise=false out (numbers are in the data's own units either way)")
     return dataset, name
 
 
@@ -77,13 +83,13 @@ def as_seen(data: DataSet) -> DataSet:
     return replace(data, info=replace(data.info, mean=(), deviation=(), standardised=False))
 
 
-def _warn_of_unit(info: DataInfo) -> None:
+def _warn_of_unit(info: DataInfo, cure: str) -> None:
     """Say of real data that are not standardised where their deviation is far from 1."""
     if info.deviation and not info.standardised and not all(0.1 <= sd <= 10 for sd in info.deviation):
         least, most = min(info.deviation), max(info.deviation)
         warnings.warn(
             f"the data's standard deviations go from {least:.3g} to {most:.3g} and they are not standardised: training "
-            "may be slow; leave data.standardise=false out (numbers are in the data's own units either way)",
+            f"may be slow; {cure}",
             stacklevel=4,
         )
 
@@ -115,6 +121,8 @@ def _check_modality(recipe: Recipe, source: Any) -> None:
         holds = reading([suffix.lower() for suffix in Path(source).suffixes]) or "array"
     else:
         return  # the modality's own reader says what it cannot read
+    if recipe.takes != "array" and holds in MODALITIES[recipe.takes].part.also_reads:
+        return
     if holds != "array" and MODALITIES[holds].part.as_arrays:
         holds = "array"
     if holds != recipe.takes:

@@ -79,4 +79,5 @@ def _together(parts: Sequence[Split]) -> Split:
         return parts[0]
     ys = [part.y for part in parts]
     known = [y for y in ys if y is not None]
-    return Split(joined([part.x for part in parts]), torch.cat(known) if len(known) == len(ys) else None)
+    y = torch.cat(known) if len(known) == len(ys) else None
+    return type(parts[0])(joined([part.x for part in parts]), y)

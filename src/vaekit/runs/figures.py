@@ -23,6 +23,7 @@ from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
+from vaekit.runs import series_figures
 from vaekit.runs.latent import LatentRun
 
 MAP_POINTS = 5000
@@ -48,7 +49,8 @@ def write_figures(run: LatentRun) -> list[Path]:
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         with _costing_no_other(f"the figure {name}"):
-            figure = make(run) if run.info.is_array or not of_arrays else None
+            make = series_figures.MAKERS.get(name, make) if run.info.kind == "series" else make
+            figure = make(run) if run.info.is_array or not of_arrays or name in series_figures.MAKERS else None
             if figure is not None:
                 written.append(figures.save(figure, path))
     if not run.info.is_array:
@@ -94,7 +96,7 @@ def samples(run: LatentRun) -> Any:
 
 def interpolation(run: LatentRun) -> Any:
     """Paths between test examples."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     x, y = _examples(run, 12)
     half = len(x) // 2
@@ -109,7 +111,7 @@ def traversals(run: LatentRun) -> Any:
     except UserError:  # the codes are categories, or there are no examples
         return None
     shown = run.prepare.picture(made.x)
-    rows = shown if run.info.is_image else shown.reshape(*shown.shape[:2], -1)
+    rows = shown if run.info.has_picture else shown.reshape(*shown.shape[:2], -1)
     names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
     return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
@@ -117,7 +119,7 @@ def traversals(run: LatentRun) -> Any:
 
 def manifold(run: LatentRun) -> Any:
     """The decoded plane of a two-dimensional latent, at equal steps of the prior's probability."""
-    if not run.info.is_image:
+    if not run.info.has_picture:
         return None
     split = run.held_out
     y = split.labels if run.model.takes_label else None

@@ -132,7 +132,7 @@ def _source(model: Model, data: Any, valid: Any, settings: TrainSettings) -> Sou
         meet(model, *source.first())
         return source
     held_out = {} if valid is None else {"valid": valid}
-    dataset = own_data(model, data, DataSettings(seed=settings.seed), held_out)
+    dataset = own_data(model, data, DataSettings(), held_out)  # split as `Run.of` splits, whatever the seed
     meet_data(model, dataset)
     return DataSource(dataset)
 

@@ -14,7 +14,7 @@ from vaekit.errors import UserError
 
 RECORD, WEIGHTS, LOG, EVALUATION = "run.json", "model.safetensors", "log.jsonl", "evaluation.json"
 VALUES = "evaluation.safetensors"
-REPORT, FIGURES, CHECKPOINTS = "report.html", "figures", "checkpoints"
+REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoints", "thresholds.json"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit.data.dataset import Split
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.distributions.base import is_point_mass
 from vaekit.errors import UserError
 from vaekit.inference import batches, inference, joined
@@ -85,6 +86,8 @@ class LatentRun(SamplingRun):
             rows = traverse(z, chosen, values)
         y = None if one.y is None or not self.model.takes_label else one.y.repeat_interleave(len(chosen) * steps, 0)
         x = self.decode(rows.reshape(-1, *start.shape), y).unflatten(0, (len(chosen), steps))
+        if self.info.kind == "series":
+            x = stopped(x, lengths_of(one.inputs).expand(len(chosen), steps))
         return Traversal(x.numpy(), chosen, values.numpy(), known.values[chosen].numpy(), known.kl is not None)
 
     def _code(self, one: Split) -> tuple[Trace, Tensor]:
@@ -101,7 +104,7 @@ class LatentRun(SamplingRun):
 
         `reach`, in standard deviations of the codes, is how far the plane goes where the prior's quantiles do not say.
         """
-        if not self.info.is_image:
+        if not self.info.has_picture:
             raise UserError(f"{self.info.name} are not images; a plane is drawn from images")
         split = self.split()
         z, (trace, _) = self.codes(split), self._code(split.first(1))

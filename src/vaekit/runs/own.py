@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,15 @@ def own_data(model: Model, source: Any, settings: DataSettings, held_out: Mappin
         if held_out:
             raise UserError("known sets and files have their own splits here; leave valid and test out")
         return as_seen(load_data(source, for_own(settings), wants=wants_of(model)))
-    return as_they_are(source, settings, wants_of(model), held_out)
+    data = as_they_are(source, settings, wants_of(model), held_out)
+    sd = float(data.train.x.std()) if data.info.kind == "real" else 1.0
+    if not 0.1 <= sd <= 10:
+        warnings.warn(
+            f"the data's standard deviation is {sd:.3g}, and a hand-made model sees them as they are: training may be "
+            "slow; scale them, and the model's bounds are then of the scaled values",
+            stacklevel=3,
+        )
+    return data
 
 
 def taken_as_is(source: Any) -> bool:

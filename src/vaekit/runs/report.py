@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vaekit import report
@@ -14,6 +14,7 @@ from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
+from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
@@ -71,7 +72,7 @@ def gather(run: RunBase) -> report.RunReport:
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
-        "data": f"{info.name}, {of}{shape}, {info.kind}",
+        "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
         "latent": str(run.settings.model.latent),
@@ -91,7 +92,7 @@ def gather(run: RunBase) -> report.RunReport:
         warnings=_warnings(run),
         figures=[
             report.Figure(run.path / files.FIGURES / f"{name}.png", title, caption)
-            for name, (title, caption) in CAPTIONS.items()
+            for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
         ],
         lines=[
@@ -135,7 +136,7 @@ def _held_out(run: RunBase) -> report.Number:
     )
 
 
-def _standardised(result: dict[str, Any]) -> str:
+def _standardised(result: Mapping[str, Any]) -> str:
     value = result.get("elbo_standardised")
     return "" if value is None else f"standardised={value:.3g}"
 

@@ -52,6 +52,10 @@ class Detection:
     """Anomaly scores (N,), the higher the stranger, the threshold, and which examples are above it, (N,) bool.
 
     `truth` (N,) bool says which are anomalies, where that is known; `judged` then holds AUROC and AUPR with intervals.
+    `reference` says whose scores gave the threshold ("held-out", "training" or "data": those scored here; "given": it
+    was a number) and `reference_n` how many they were. `p_values` (N,) are conformal: the share of the reference that
+    scores as high; None without one. `contributions` (N, *shape), where asked for, are what each number of an example
+    adds to its score, and `latent` (N,) the rest of it.
     """
 
     score: str
@@ -60,6 +64,11 @@ class Detection:
     anomaly: Array
     truth: Array | None = None
     judged: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = "data"
+    reference_n: int = 0
+    p_values: Array | None = None
+    contributions: Array | None = None
+    latent: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -110,3 +119,20 @@ class Classification:
     probability: Array
     truth: list[str] | None
     accuracy: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The steps after the end of series: their mean x (N, H) or (N, H, C), as the source lays series out, and draws
+    (M, N, …) of whole paths."""
+
+    x: Array
+    draws: Array
+
+    def quantile(self, q: float) -> Array:
+        """Return the draws' quantile of every step, shaped as `x`.
+
+        >>> Forecast(np.zeros((1, 2)), np.arange(6.0).reshape(3, 1, 2)).quantile(0.5)
+        array([[2., 3.]])
+        """
+        return np.quantile(self.draws, q, axis=0)

@@ -16,24 +16,26 @@ from vaekit import distributed
 from vaekit.atomic import write_json, write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
-from vaekit.inference import inference, joined, label_for
+from vaekit.inference import inference, joined
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.recipes.base import Built
 from vaekit.recipes.own import as_model, own_stages
+from vaekit.report import notebook
 from vaekit.runs import figures, report
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
+from vaekit.runs.display import Evaluation
 from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
-from vaekit.runs.latent import STUDIED, LatentRun
 from vaekit.runs.own import parts_of
-from vaekit.runs.results import Augmented, Classification, Clustering, Detection, Imputation
+from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
+from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
-from vaekit.tasks.anomaly import SCORES, Scorer, judge, threshold
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
 from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
@@ -48,7 +50,7 @@ from vaekit.training.state import FitResult
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(LatentRun):
+class Run(SeriesRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
@@ -119,6 +121,7 @@ class Run(LatentRun):
             write_json(target / EVALUATION, self.evaluation())
             checkpoint.save(target / VALUES, self.values(), {})
         self.path = target
+        self.keep_reference()
         if pictures:
             self.write_figures()
             self.write_report()
@@ -149,7 +152,22 @@ class Run(LatentRun):
         results = evaluate(subject, metrics)
         if distributed.is_main():
             self._keep(results, "the test split" if data is None else describe_source(data), split, seed)
-        return results
+        return Evaluation(results)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run: what it is, and the numbers that it has."""
+        result, numbers = self.record.get("result", {}), self.evaluation()
+        names = {"value": "elbo", "stderr": "elbo_stderr", "n": "held_out_n", "refused": "refused"}
+        held_out = {name: result[key] for name, key in names.items() if result.get(key) is not None}
+        entries = {"held-out elbo": held_out | {"unit": "nats/example"}} if result else {}
+        facts = {
+            "recipe": self.recipe,
+            "data": f"{self.info.name}, {' × '.join(map(str, self.info.shape))}, {self.info.kind}",
+            "examples": f"{self.info.n_train:,} train, {self.info.n_valid:,} held out, {self.info.n_test:,} test",
+            "parameters": f"{sum(p.numel() for p in self.model.parameters()):,}",
+            "folder": self.path or "in memory",
+        }
+        return notebook.facts(f"{self.recipe} on {self.info.name}", facts) + notebook.numbers(entries | numbers)
 
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
         """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
@@ -175,60 +193,6 @@ class Run(LatentRun):
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    def detect(
-        self,
-        data: Any = None,
-        *,
-        against: Any = None,
-        anomalous: Sequence[Any] | None = None,
-        score: str = "iw",
-        contamination: float = 0.05,
-        k: int = 64,
-        seed: int = 0,
-    ) -> Detection:
-        """Score examples by how strange they are to the model, and mark the share `contamination` that is strangest.
-
-        `score`: iw (-log p(x), nats), elbo, reconstruction, regret, complexity or distance; see vaekit.tasks.anomaly.
-        Where the truth is known the score is judged by it: `against` are further data, all of them anomalies, or
-        `anomalous` names the classes of `data` that are.
-        """
-        if score not in SCORES:
-            raise UserError(f"there is no anomaly score '{score}'; there are {', '.join(SCORES)}")
-        if against is not None and anomalous is not None:
-            raise UserError("'against' is anomalous data and 'anomalous' names anomalous classes; give one of them")
-        threshold([0.0], contamination)
-        split, truth = self.split(data), None
-        if anomalous is not None:
-            known = self.classes_of(split, "naming anomalous classes")
-            truth = np.isin(known.numpy(), [self.class_number(name) for name in anomalous])
-            if truth.all() or not truth.any():
-                raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
-        if against is not None:
-            odd = self.split(against)
-            truth = np.arange(len(split) + len(odd)) >= len(split)
-            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
-            split = Split(joined([split.x, odd.x]), y)
-        scores = self.anomaly_scores(split, score, k=k, seed=seed)
-        limit = threshold(scores, contamination)
-        judged = {} if truth is None else judge(scores, truth, seed)
-        return Detection(score, scores, limit, scores > limit, truth, judged)
-
-    def anomaly_scores(
-        self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
-    ) -> np.ndarray:
-        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
-
-        `normal` (M, D) are the codes that "distance" measures from; by default those of the training split.
-        """
-        split, kind = self.split(data), self.info.kind
-        if score == "complexity" and kind not in ("binary", "levels", "unit"):
-            raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
-        levels = 2 if kind == "binary" else self.info.levels or 256
-        if score == "distance" and normal is None:
-            normal = self.codes(self.training(STUDIED))
-        y = label_for(self.model, split.y, len(split))
-        return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
-
     def impute(
         self,
         data: Any,
@@ -239,7 +203,7 @@ class Run(LatentRun):
         seed: int = 0,
         where: str = "x",
     ) -> Imputation:
-        """Fill the NaN of arrays, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
+        """Fill NaN of arrays and series, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
 
         `method`: "resampling" (importance resampling) or "gibbs" (pseudo-Gibbs); see vaekit.tasks.imputation. A table
         may be a data frame, a dict of columns or a file. `where` names the data in errors.
@@ -250,6 +214,8 @@ class Run(LatentRun):
         if self.info.kind == "table":
             table = self.impute_table(data, **how)
             return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.gaps.numpy())
+        if self.info.kind == "series":
+            return self._imputed_series(data, **how)
         x = np.asarray(data, dtype=np.float64)
         rows, unit = with_gaps(self.info, self.prepare, x, where)
         lost = self._data is None and self.record["data"]["source"] == "memory"
@@ -294,6 +260,8 @@ class Run(LatentRun):
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
         means = self._points(z, label)
+        if self.info.kind == "series":
+            means = stopped(means, lengths_of(split.inputs[of]))
         names = None if label is None else np.array(self.class_names(label)) if self.info.classes else label.numpy()
         return Augmented(self._as_stored(means, seed), of.numpy(), names, self.prepare.values(means), facts)
 
@@ -459,18 +427,23 @@ class Run(LatentRun):
         seen = ", made binary as the run does" if self.prepare.mode in ("stochastic", "fixed", "threshold") else ""
         return level.to(torch.uint8).numpy(), name + seen
 
-    def export(self, format: export.Format = "onnx") -> dict[str, bytes]:
+    def export(
+        self, format: export.Format = "onnx", *, parts: Sequence[export.Part] = export.PARTS
+    ) -> dict[str, bytes]:
         """Return encoder (x → mean and sd of q(z|x)) and decoder (z → mean of p(x|z)) as programs without vaekit.
 
-        `format`: "onnx", or "torch" (torch.export). Raises UserError for a model that the exporter cannot follow.
+        They take and give raw values: grey levels, the data's own units. Quantised codes are whole numbers. `format`:
+        "onnx", or "torch" (torch.export). Raises UserError for data or a part that no program can stand for; `parts`
+        asks for one alone. See docs/deployment.md.
         """
         facts = {
             "recipe": self.recipe,
             "model": self.fingerprint,
             "data": {"kind": self.info.kind, "levels": self.info.levels, "classes": list(self.info.classes)},
             "condition": list(self.conditions.attributes),
+            "facts": self.info.facts,
         }
-        return export.programs(self.model, self.info, facts, format)
+        return export.programs(self.model, self.info, self.prepare, facts, format, parts)
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 

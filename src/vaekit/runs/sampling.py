@@ -16,6 +16,7 @@ from vaekit.data.where import Want, parse_where, want
 from vaekit.errors import UserError
 from vaekit.inference import inference, joined
 from vaekit.runs.base import RunBase
+from vaekit.runs.display import shown
 from vaekit.tasks.given import Given, Wanted, rows_given
 
 AT_ONCE = 1000
@@ -45,8 +46,10 @@ class SamplingRun(RunBase):
         asks for attributes by name, and of tables for columns: {"status": "fraud", "amount": (100, 500)}. See `given`.
         """
         if where:
-            return self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
-        return self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+            made = self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
+        else:
+            made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+        return shown(made, self.prepare.picture, None if self.info.is_array else self.lines)
 
     def drawn(
         self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0

@@ -23,6 +23,7 @@ from vaekit.errors import UserError
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
+from vaekit.report import notebook
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import as_recorded, default_source, load_for, recipe_for
@@ -39,7 +40,7 @@ from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS, Kept
 from vaekit.training.loop import fit
 from vaekit.training.plan import Plan
-from vaekit.training.progress import Progress, for_terminal
+from vaekit.training.progress import Notebook, Progress, for_terminal, in_notebook
 from vaekit.training.saved import steps_taken
 
 START_SEED = 774
@@ -65,7 +66,7 @@ class Options(Shortcuts, total=False):
     metrics: Mapping[str, Metric] | Iterable[Metric]
     callbacks: Iterable[Callback]
     set: Mapping[str, Any] | Sequence[str]
-    progress: bool
+    progress: bool | None
     loggers: Sequence[str]
     pictures: bool
 
@@ -108,7 +109,8 @@ def train(
             settings and data are that run's unless given.
         options: `epochs`, `steps`, `batch_size`, `lr`, `seed`, `device`, `precision` and `freeze` (parts that stay as
             `init` has them, e.g. "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4}
-            or ["objective.beta=4"]. `progress` shows a bar, `loggers` names further ones ("tensorboard"),
+            or ["objective.beta=4"]. `progress` shows a bar, as notebooks do unless it is
+            False; `loggers` names further ones ("tensorboard", "mlflow", "wandb", "trackio");
             `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
             `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
 
@@ -242,7 +244,14 @@ def _check_loggers(names: Sequence[str]) -> None:
     for name in names:
         package = LOGGERS[name].facts.get("package")
         if package is not None and find_spec(package) is None:
-            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[track]'")
+            raise UserError(f"the logger '{name}' needs its package: pip install 'vaekit[{name}]'")
+
+
+def _config(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a tracker shows of a run beside its numbers: recipe, data and settings, by section.name."""
+    own = {"recipe": record["recipe"], "data": record["data"]["info"]["name"]}
+    sections = record["settings"].items()
+    return own | {f"{section}.{name}": value for section, part in sections for name, value in part.items()}
 
 
 def _load(
@@ -295,7 +304,7 @@ def _fit(job: Training, resume: bool) -> Run:
     source, main = _source(built, job.dataset, settings), distributed.is_main()
     kept = Kept()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
-    shown = for_terminal() if options.get("progress") else Progress()
+    shown = _progress(options.get("progress"))
     started = time.monotonic()
     if job.news is not None:
         shown.note(job.news)
@@ -307,7 +316,10 @@ def _fit(job: Training, resume: bool) -> Run:
             source,
             settings.train,
             folder=target,
-            loggers=[*(LOGGERS[name].part(target or Path()) for name in loggers), *([] if target else [kept])],
+            loggers=[
+                *(LOGGERS[name].part(target or Path(), _config(job.record)) for name in loggers),
+                *([] if target else [kept]),
+            ],
             progress=shown,
             resume=resume,
         )
@@ -326,13 +338,24 @@ def _fit(job: Training, resume: bool) -> Run:
     run.records = kept.records
     if target is not None and main:
         if job.record.get("result", {}).get("steps") not in (None, result.position.step):
-            (target / files.EVALUATION).unlink(missing_ok=True)  # it is of the weights before
+            for name in (files.EVALUATION, files.VALUES):  # they are of the weights before
+                (target / name).unlink(missing_ok=True)
         checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
         files.write_record(target, record)
-        if options.get("pictures", True):
+        pictures = options.get("pictures", True)
+        if pictures or record["data"]["source"] == "memory":  # data in memory cannot be read again
+            run.keep_reference()
+        if pictures:
             run.write_figures()
             run.write_report()
     return run
+
+
+def _progress(wanted: bool | None) -> Progress:
+    """Return what shows how training goes: a bar in a notebook unless it is not wanted, elsewhere if it is."""
+    if in_notebook() and wanted is not False:
+        return Notebook(notebook.bar)
+    return for_terminal() if wanted else Progress()
 
 
 def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:

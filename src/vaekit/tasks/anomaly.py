@@ -58,7 +58,12 @@ def reconstruction(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
 
 def negative_elbo(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     """-ELBO(x), with the mean of k posterior samples."""
-    return torch.cat([-bounds.elbo(trace) for trace in traces(to.model, x, y, max(1, min(to.k, 16)), to.seed)])
+    return torch.cat([-bounds.elbo(trace) for trace in traces(to.model, x, y, posterior_samples(to.k), to.seed)])
+
+
+def posterior_samples(k: int) -> int:
+    """Return how many samples the ELBO's mean takes where importance weights would take k."""
+    return max(1, min(k, 16))
 
 
 def importance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
@@ -232,6 +237,38 @@ def judge(score: NDArray[np.float64], anomalous: NDArray[np.bool_], seed: int = 
         name: {"value": call(score, anomalous), "interval": list(interval(call, score, anomalous, seed=seed)), **facts}
         for name, call in (("auroc", auroc), ("aupr", aupr))
     }
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Anomaly scores (M,) of examples that are taken as normal, ascending: what a new example's score is judged by.
+
+    `of` says which examples they are: "held-out" (the validation split) or "training".
+
+    >>> reference = Reference.of_scores(np.array([3.0, 1.0, 2.0, 4.0]), "held-out")
+    >>> reference.threshold(0.25), reference.p_values(np.array([0.0, 3.0, 9.0])).tolist()
+    (3.0, [1.0, 0.6, 0.2])
+    """
+
+    scores: NDArray[np.float64]
+    of: str
+
+    @classmethod
+    def of_scores(cls, scores: NDArray[np.float64], of: str) -> Reference:
+        """Return scores in any order as a reference; one that is not a number counts as infinite."""
+        return cls(np.sort(np.nan_to_num(scores, nan=np.inf, posinf=np.inf, neginf=-np.inf)), of)
+
+    def threshold(self, contamination: float) -> float:
+        """Return the score above which a share `contamination` of these examples lies."""
+        return threshold(self.scores, contamination)
+
+    def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return conformal p-values (N,): (1 + how many of the M score as high or higher) / (M + 1).
+
+        For an example from where these came, P(p ≤ α) ≤ α, whatever the score; that holds of held-out examples, while
+        training examples score too low. Source: Bates et al. 2023, "Testing for outliers with conformal p-values".
+        """
+        return (1 + len(self.scores) - np.searchsorted(self.scores, scores, "left")) / (len(self.scores) + 1)
 
 
 def threshold(score: Sequence[float] | NDArray[np.float64], contamination: float) -> float:

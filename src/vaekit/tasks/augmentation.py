@@ -120,6 +120,8 @@ def pixel_classifier(x: Tensor, y: Tensor, seed: int = 0, most: int = 2000) -> t
     some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]
     x, y = x[some].float().flatten(1), y[some]
 
+    if not bool(torch.isfinite(x).all()):
+        raise UserError("an adversarial direction needs a classifier of x, and these examples have gaps; use near")
     if len(y.unique()) < 2:
         raise UserError("an adversarial direction needs examples of at least two classes")
     model: Any = LogisticRegression(C=0.05, max_iter=500).fit(x.numpy(), y.numpy())

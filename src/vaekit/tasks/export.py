@@ -1,4 +1,9 @@
-"""Encoder and decoder as programs without vaekit, for torch.export or ONNX runtimes."""
+"""Encoder and decoder as programs without vaekit, for torch.export or ONNX runtimes: raw values in, raw values out.
+
+What training did to the data is the first thing in the encoder, and is undone by the last in the decoder: greys go in
+as bytes and come out as greys, real values in their own units, a table's cells in the columns' units. What cannot be
+numbers (the texts of levels, a vocabulary) is in the program's metadata as JSON.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,9 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -18,75 +24,190 @@ from torch.distributions import Distribution
 from vaekit import __version__
 from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
+from vaekit.data.prepare import Prepare
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
-from vaekit.errors import UserError, optional
-from vaekit.models.base import Model
+from vaekit.errors import Unsupported, UserError, optional
+from vaekit.models.base import Model, point
 
 Format = Literal["onnx", "torch"]
+Part = Literal["encoder", "decoder"]
+PARTS: tuple[Part, ...] = ("encoder", "decoder")
+REAL = ("numeric", "positive", "date")
+"""A table's columns that are stored standardised."""
+
+
+# -- raw values --------------------------------------------------------------------------------------------------------
+
+
+class Cells(nn.Module):
+    """Rows (B, C) of a table in the columns' own units, float64, to what the model sees, and back.
+
+    A level is its number in the column's `levels`, a date its days since 1970-01-01, a missing cell NaN.
+    """
+
+    mean: Tensor
+    sd: Tensor
+    logged: Tensor
+    real: Tensor
+    top: Tensor
+
+    def __init__(self, columns: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__()
+        real = [column["type"] in REAL for column in columns]
+        values = {
+            "mean": [column["mean"] if is_real else 0.0 for column, is_real in zip(columns, real)],
+            "sd": [column["sd"] if is_real else 1.0 for column, is_real in zip(columns, real)],
+            "top": [len(column["levels"]) - 1 if "levels" in column else torch.inf for column in columns],
+        }
+        for name, numbers in values.items():
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+        self.register_buffer("real", torch.tensor(real))
+        self.register_buffer("logged", torch.tensor([column["type"] == "positive" for column in columns]))
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Return rows as the model sees them."""
+        logs = torch.where(self.logged, torch.where(self.logged, x, 1.0).log(), x)
+        return ((logs - self.mean) / self.sd).float()
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Return rows in the columns' units: counts whole, levels' numbers in range."""
+        value = x.double() * self.sd + self.mean
+        value = torch.where(self.logged, torch.where(self.logged, value.clamp(max=700), 0.0).exp(), value)
+        return torch.where(self.real, value, torch.minimum(value.round().clamp(min=0), self.top))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How examples get into a model and out of it: an example, (3, *shape), and the two functions."""
+
+    x: Tensor
+    seen: Callable[[Tensor], Tensor]
+    raw: Callable[[Tensor], Tensor]
+    says: str
+
+    @staticmethod
+    def of(info: DataInfo, prepare: Prepare) -> Ends:
+        """Return those of a run's data. Where training drew noise (binarising, dequantising) its mean is taken."""
+        if info.kind == "graph":
+            raise UserError(
+                f"programs take tensors of one shape, and {info.name} holds graphs of any size; use the run from Python"
+            )
+        shape = (3, *info.shape)
+        if info.kind == "table":
+            cells = Cells(info.facts["columns"])
+            says = "float64 cells in the columns' units, levels by number, dates in days since 1970-01-01, NaN missing"
+            return Ends(torch.ones(shape, dtype=torch.float64), cells.seen, cells.raw, says)
+        if info.kind == "tokens":
+            says = "int64 token numbers: the row's tokens, 2 (end), then 0 to its length"
+            return Ends(torch.full(shape, 2), lambda x: x, lambda x: x, says)
+        grey = prepare.levels is not None and prepare.levels <= 256
+        x = torch.zeros(shape, dtype=torch.uint8 if grey else torch.float32)
+        x[1] += 1
+        says = f"uint8, 0 to {prepare.levels - 1}" if grey and prepare.levels else "float32, as the data have them"
+        prepare.expected(x)  # its constants are made here, and not while a program is traced
+        # what training made 0 or 1 with the grey as probability comes back as the grey that is expected
+        top = prepare.levels - 1 if info.kind == "binary" and prepare.levels else 1
+        return Ends(x, prepare.expected, (lambda mean: prepare.invert(mean) * top) if top > 1 else prepare.invert, says)
+
+
+# -- the two programs --------------------------------------------------------------------------------------------------
 
 
 class Encoder(nn.Module):
-    """x (B, *shape) [, y (B, C)] → mean and standard deviation of q(z|x), (B, D) each; without a `spread` the code."""
+    """Raw x (B, *shape) [, y (B, C)] → what `outputs` names.
 
-    def __init__(self, model: Model, spread: bool) -> None:
+    "mean" and "sd" of q(z|x), (B, D) each; "code" where q is a point mass or has several parts; "codes", int64, and the
+    vectors "z" that stand for them, where they are quantised.
+    """
+
+    def __init__(self, model: Model, seen: Callable[[Tensor], Tensor], outputs: Sequence[str]) -> None:
         super().__init__()
-        self.model, self.spread = model, spread
+        self.model, self.seen, self.outputs = model, seen, tuple(outputs)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...] | Tensor:
-        """Return mean and standard deviation, or the code."""
-        if not self.spread:
-            return self.model.posterior_mean(x, y)
-        q = self.model.encode(x, y)
-        return q.mean, q.stddev
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return the outputs."""
+        x = self.seen(x)
+        if self.outputs[-1] == "z":
+            codes = self.model.codes(x, y)
+            found = (codes,) if isinstance(codes, Tensor) else tuple(codes.values())
+            return (*found, self.model.posterior_mean(x, y))
+        mean = self.model.posterior_mean(x, y)
+        return (mean, self.model.encode(x, y).stddev.clone()) if len(self.outputs) > 1 else (mean,)
 
 
 class Decoder(nn.Module):
-    """z (B, D) [, y (B, C)] → mean of p(x|z), (B, *shape)."""
+    """z (B, D), or codes, [, y (B, C)] → the mean of p(x|z) in raw values, (B, *shape); of tokens the likeliest row."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, raw: Callable[[Tensor], Tensor], inputs: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.raw, self.inputs = model, raw, tuple(inputs)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, *given: Tensor) -> Tensor:
         """Return the mean."""
-        return mean_of(self.model.decode(z, y))
+        if not self.inputs[0].startswith("codes"):
+            return self.raw(mean_of(self.model.decode(*given)))
+        model: Any = self.model
+        codes = {name.removeprefix("codes_"): value for name, value in zip(self.inputs, given)}
+        return self.raw(mean_of(model.decode_codes(codes.get("codes", codes))))
 
 
 def mean_of(px: Distribution) -> Tensor:
     """Return the mean of p(x|z); of a discretised logistic in one piece, since programs cannot split by batch size."""
     if not isinstance(px, DiscretisedLogisticFamily):
-        return px.mean
+        return point(px)
     step = 1 / (px.levels - 1)
     edges = (torch.arange(px.levels - 1, dtype=px.loc.dtype, device=px.loc.device) + 0.5) * step
     above = torch.sigmoid((px.loc.unsqueeze(-1) - edges) * torch.exp(-px.log_scale).unsqueeze(-1))
     return above.sum(-1) * step
 
 
-def parts(model: Model, info: DataInfo) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """Return the encoder and decoder modules, each with example inputs of a batch of three."""
-    if info.kind == "graph":
-        raise UserError(f"programs take tensors, and {info.name} holds graphs; use the model from Python")
-    model = model.eval()
-    x = torch.zeros(3, *info.shape)
-    x[1] += 1.0
+@dataclass(frozen=True)
+class Program:
+    """A module with example inputs of a batch of three, and the names of its inputs and outputs."""
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+
+
+def parts(model: Model, info: DataInfo, prepare: Prepare) -> dict[Part, Program]:
+    """Return encoder and decoder. UserError for data or a model that no program can stand for."""
+    ends, model = Ends.of(info, prepare), model.eval()
     width = Conditions.of(info).width
     label = (torch.eye(max(width, 3))[:3, :width],) if model.takes_label else ()
+    named = ("y",) if label else ()
     with torch.no_grad():
-        z = model.posterior_mean(x, *label)
-        q = model.encode(x, *label)
+        x = ends.seen(ends.x)
+        if model.offers(Model.codes):
+            codes = model.codes(x, *label)
+            table = {"codes": codes} if isinstance(codes, Tensor) else {f"codes_{k}": v for k, v in codes.items()}
+            inner, outputs = tuple(table.values()), (*table, "z")
+        else:
+            inner = (model.posterior_mean(x, *label),)
+            outputs = ("mean", "sd") if _has_spread(model.encode(x, *label), inner[0]) else ("code",)
+    takes = outputs[:-1] if outputs[-1] == "z" else ("z",)
+    return {
+        "encoder": Program(Encoder(model, ends.seen, outputs), (ends.x, *label), ("x", *named), outputs),
+        "decoder": Program(Decoder(model, ends.raw, takes), (*inner, *label), (*takes, *named), ("mean",)),
+    }
+
+
+def _has_spread(q: Distribution, code: Tensor) -> bool:
     try:
-        spread = isinstance(q.stddev, Tensor) and not is_point_mass(q)
+        return not is_point_mass(q) and q.stddev.shape == code.shape == q.mean.shape
     except (NotImplementedError, AttributeError, ValueError):
-        spread = False
-    return {"encoder": (Encoder(model, spread), (x, *label)), "decoder": (Decoder(model), (z, *label))}
+        return False
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)  # it tells of libraries that are not needed
+    names = ("torch.onnx", "onnxscript", "torch.fx.experimental.symbolic_shapes", "torch.export")
+    logs = [logging.getLogger(name) for name in names]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)  # of libraries that are not needed, and of what is said in the error
     checks = bool(vars(Distribution)["_validate_args"])
     Distribution.set_default_validate_args(False)  # a program cannot ask whether numbers are valid
     try:
@@ -94,40 +215,37 @@ def _quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")  # of the exporters' own making: deprecations within them
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before):
+            log.setLevel(level)
         Distribution.set_default_validate_args(checks)
 
 
-def program(module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+def traced(program: Program) -> Any:
     """Return a torch.export program with a free batch size."""
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
-    shapes = tuple({0: batch} for _ in inputs)
+    sizes = {0: batch}
+    shapes = (
+        ((sizes,) * len(program.inputs),) if isinstance(program.module, Decoder) else (sizes,) * len(program.inputs)
+    )
     with _quiet(), torch.no_grad():
-        return torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
+        return torch.export.export(program.module.eval(), program.inputs, dynamic_shapes=shapes)
 
 
-def _facts(part: str, inputs: tuple[Tensor, ...], facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a program says of itself."""
-    own = {"made_by": f"vaekit {__version__}", "part": part, "input": ["batch", *inputs[0].shape[1:]], **facts}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in own.items()}
-
-
-def onnx_bytes(module: nn.Module, inputs: tuple[Tensor, ...], facts: Mapping[str, str]) -> bytes:
+def onnx_bytes(program: Program, facts: Mapping[str, str]) -> bytes:
     """Return one part as an ONNX model with a free batch size."""
     needed = "ONNX export needs onnx and onnxscript; run: pip install 'vaekit[onnx]'"
     onnx, _ = optional("onnx", needed), optional("onnxscript", needed)
-    names = {"encoder": ["x", "y"], "decoder": ["z", "y"]}[facts["part"]][: len(inputs)]
-    outputs = ["mean"] if facts["part"] == "decoder" else ["mean", "sd"] if module.spread else ["code"]
     with _quiet():
         made = torch.onnx.export(
-            program(module, inputs),
-            input_names=names,
-            output_names=outputs,
+            traced(program),
+            input_names=list(program.takes),
+            output_names=list(program.gives),
             dynamo=True,
             verbose=False,
         )
     assert made is not None
     model = made.model_proto
+    _name_batch(model.graph)
     for key, value in facts.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -135,25 +253,58 @@ def onnx_bytes(module: nn.Module, inputs: tuple[Tensor, ...], facts: Mapping[str
     return model.SerializeToString()
 
 
-def torch_bytes(module: nn.Module, inputs: tuple[Tensor, ...], facts: Mapping[str, str]) -> bytes:
+def _name_batch(graph: Any) -> None:
+    """Call the free size "batch", which the exporter calls what it likes."""
+    size = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for one in value.type.tensor_type.shape.dim:
+            if one.dim_param == size:
+                one.dim_param = "batch"
+
+
+def torch_bytes(program: Program, facts: Mapping[str, str]) -> bytes:
     """Return one part as torch.export's own file; read it with torch.export.load."""
     buffer = io.BytesIO()
     with _quiet():
-        torch.export.save(program(module, inputs), buffer, extra_files={"facts.json": json.dumps(facts)})
+        torch.export.save(traced(program), buffer, extra_files={"facts.json": json.dumps(facts)})
     return buffer.getvalue()
 
 
-def programs(model: Model, info: DataInfo, facts: Mapping[str, Any], format: Format) -> dict[str, bytes]:
-    """Return the encoder and decoder of a model as programs, with `facts` about it in each.
+def programs(
+    model: Model,
+    info: DataInfo,
+    prepare: Prepare,
+    facts: Mapping[str, Any],
+    format: Format,
+    wanted: Sequence[Part] = PARTS,
+) -> dict[str, bytes]:
+    """Return the `wanted` parts of a model as programs, with `facts` about it in each. They are of the CPU.
 
-    Raises UserError for a model whose parts the exporter cannot follow. The programs are of the CPU.
+    Raises UserError for data that are no tensors of one shape, and for parts that no program can stand for: what
+    searches, or draws number after number.
     """
     made: dict[str, bytes] = {}
-    for name, (module, inputs) in parts(copy.deepcopy(model).cpu(), info).items():
+    both = parts(copy.deepcopy(model).cpu(), info, prepare)
+    says = Ends.of(info, prepare).says
+    for name in wanted:
+        for module in model.modules():
+            refused: Mapping[str, str] = getattr(module, "no_program", {})
+            if name in refused:
+                raise UserError(f"the {name} of this model cannot be a program: {refused[name]}")
+        program = both[name]
+        own = {
+            "made_by": f"vaekit {__version__}",
+            "part": name,
+            "input": ["batch", *program.inputs[0].shape[1:]],
+            "takes": list(program.takes),
+            "gives": list(program.gives),
+            "values": says,
+            **facts,
+        }
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in own.items()}
         try:
-            write = onnx_bytes if format == "onnx" else torch_bytes
-            made[name] = write(module, inputs, _facts(name, inputs, facts))
-        except UserError:
+            made[name] = (onnx_bytes if format == "onnx" else torch_bytes)(program, texts)
+        except (UserError, Unsupported):
             raise
         except Exception as error:
             words = (str(error).strip().splitlines() or [""])[0][:200]

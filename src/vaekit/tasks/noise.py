@@ -16,6 +16,8 @@ from vaekit.trace import Latent, Trace
 
 ROWS = 4096
 """Decoder rows (examples times samples) at once."""
+NUMBERS = 1 << 25
+"""Decoded numbers at once: of large examples there are fewer rows."""
 
 
 def shared_noise(k: int, q: DiagonalNormalFamily, seed: int) -> Tensor:
@@ -49,7 +51,8 @@ def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iter
     first = model.trace(x[:1], None if y is None else y[:1], hard=True)
     bounds.require(first)
     shared = one_normal(first)
-    width = max(1, ROWS // k) if shared else 1
+    rows = min(ROWS, NUMBERS // max(1, x[0].numel())) if isinstance(x, Tensor) else ROWS
+    width = max(1, rows // k) if shared else 1
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
         trace = _shared(model, xs, ys, k, seed) if shared else _seeded(model, xs, ys, k, seed)

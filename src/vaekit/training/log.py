@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from vaekit.atomic import finite
-from vaekit.errors import UserError
+from vaekit.errors import optional
 from vaekit.registry import Registry
 
 
@@ -26,6 +27,8 @@ class Logger(Protocol):
 
 
 LOGGERS: Registry[Any] = Registry("logger")
+PROJECT = "vaekit"
+"""The name under which trackers collect runs."""
 
 
 @LOGGERS.register("jsonl", summary="one JSON object a line, in the run's folder")
@@ -70,26 +73,107 @@ class Kept:
         """Nothing."""
 
 
-@LOGGERS.register("tensorboard", summary="TensorBoard event files; needs the extra 'track'", package="tensorboard")
-class TensorBoard:
-    """Write scalars as TensorBoard events into `folder`/tensorboard."""
+def _package(module: str, extra: str) -> Any:
+    return optional(module, f"the logger '{extra}' needs its package: pip install 'vaekit[{extra}]'")
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError("the logger 'tensorboard' needs its package: pip install 'vaekit[track]'") from None
+
+def numbers(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a record that a tracker draws over the steps.
+
+    >>> numbers({"step": 2, "epoch": 0.5, "stage": "train", "loss": 3.0, "kl_elements.z": [1.0, 2.0]})
+    {'loss': 3.0}
+    """
+    plain = {name: value for name, value in record.items() if isinstance(value, int | float)}
+    return {name: float(value) for name, value in plain.items() if name not in ("step", "epoch")}
+
+
+@LOGGERS.register("tensorboard", summary="TensorBoard event files in the run's folder", package="tensorboard")
+class TensorBoard:
+    """Write scalars as TensorBoard events into `folder`/tensorboard; see them with `tensorboard --logdir folder`."""
+
+    def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
+        _package("tensorboard", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(Path(folder) / "tensorboard"))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Write every number of the record."""
-        for name, value in record.items():
-            if isinstance(value, int | float) and name not in ("step", "epoch"):
-                self._writer.add_scalar(name, value, int(record["step"]))
+        for name, value in numbers(record).items():
+            self._writer.add_scalar(name, value, int(record["step"]))
 
     def close(self) -> None:
         """Flush and close."""
         self._writer.close()
+
+
+@LOGGERS.register(
+    "mlflow", summary="an MLflow run, in the run's folder or where MLFLOW_TRACKING_URI says", package="mlflow"
+)
+class MLflow:
+    """Log to the MLflow experiment "vaekit", with the settings as parameters.
+
+    Without MLFLOW_TRACKING_URI it is the file `folder`/mlflow.db: `mlflow ui --backend-store-uri sqlite:///…/mlflow.db`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
+        mlflow = _package("mlflow", "mlflow")
+        place = Path(folder).resolve()
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(place / 'mlflow.db').as_posix()}"
+        self._entities, self._client = mlflow.entities, mlflow.MlflowClient(tracking_uri=uri)
+        known = self._client.get_experiment_by_name(PROJECT)
+        experiment = self._client.create_experiment(PROJECT) if known is None else known.experiment_id
+        self._run = self._client.create_run(experiment, run_name=place.name).info.run_id
+        params = [self._entities.Param(name, str(value)[:500]) for name, value in (config or {}).items()]
+        self._client.log_batch(self._run, params=params)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Log every number of the record."""
+        now, step = int(time.time() * 1000), int(record["step"])
+        found = [self._entities.Metric(name, value, now, step) for name, value in numbers(record).items()]
+        self._client.log_batch(self._run, metrics=found)
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._client.set_terminated(self._run)
+
+
+@LOGGERS.register("wandb", summary="a Weights & Biases run, offline unless WANDB_MODE=online", package="wandb")
+class WandB:
+    """Log to the W&B project "vaekit", with the settings as its config.
+
+    Nothing leaves the machine unless WANDB_MODE says so: `wandb sync folder/wandb/offline-run-…` sends it later.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
+        wandb, place = _package("wandb", "wandb"), Path(folder).resolve()
+        mode = os.environ.get("WANDB_MODE", "offline")
+        self._run = wandb.init(project=PROJECT, name=place.name, dir=str(place), mode=mode, config=dict(config or {}))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Log every number of the record."""
+        self._run.log(numbers(record), step=int(record["step"]))
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+@LOGGERS.register("trackio", summary="a Trackio run on this machine; see it with `trackio show`", package="trackio")
+class Trackio:
+    """Log to the Trackio project "vaekit", with the settings as its config; it stays on this machine."""
+
+    def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
+        trackio = _package("trackio", "trackio")
+        self._run = trackio.init(project=PROJECT, name=Path(folder).resolve().name, config=dict(config or {}))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Log every number of the record."""
+        self._run.log(numbers(record), step=int(record["step"]))
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -115,6 +116,47 @@ class Lines(Progress):
     def note(self, text: str) -> None:
         """Print one line."""
         print(text, file=sys.stderr, flush=True)
+
+
+class Notebook(Progress):
+    """A bar in the notebook's cell, drawn anew a few times a second; `draw` makes its HTML."""
+
+    def __init__(self, draw: Callable[[str, int, int, str, Sequence[str]], str], every: float = 0.3) -> None:
+        ipython: Any = importlib.import_module("IPython.display")
+        self._draw, self._every, self._html = draw, every, ipython.HTML
+        self._cell: Any = ipython.display(ipython.HTML(""), display_id=True)
+        self._name, self._done, self._total, self._last = "", 0, 0, 0.0
+        self._seen: dict[str, Any] = {}
+        self._notes: list[str] = []
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Start a stage's bar."""
+        self._name, self._done, self._total, self._seen = name, done, total, {}
+        self._show()
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Move the bar when it is time."""
+        self._done = done
+        self._seen.update(record)
+        if done >= self._total or time.monotonic() - self._last >= self._every:
+            self._show()
+
+    def note(self, text: str) -> None:
+        """Show a line below the bar."""
+        self._notes.append(text)
+        self._show()
+
+    def _show(self) -> None:
+        self._last = time.monotonic()
+        if self._cell is not None:
+            shown = self._draw(self._name, self._done, self._total, describe(self._seen), self._notes)
+            self._cell.update(self._html(shown))
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel, whose cells show HTML."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def for_terminal() -> Progress:

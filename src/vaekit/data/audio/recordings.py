@@ -23,10 +23,11 @@ NAMED = re.compile(r"(?P<digit>\d+)_(?P<speaker>[^_]+)_(?P<index>\d+)")
 
 def is_sound(path: Path) -> bool:
     """Whether a path is a WAV file, or a folder that holds some, itself or in its subfolders."""
-    return bool(_wavs_in(path)) if path.is_dir() else path.suffix.lower() == ".wav"
+    return bool(files_in(path)) if path.is_dir() else path.suffix.lower() == ".wav"
 
 
-def _wavs_in(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """Return the WAV files of a folder and its subfolders, sorted."""
     return sorted(path for path in [*folder.glob("*"), *folder.glob("*/*")] if path.suffix.lower() == ".wav")
 
 
@@ -36,9 +37,9 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     Raises:
         UserError: names the file that cannot be read, has another rate than most, or no label where one is asked for.
     """
-    files = [path] if path.is_file() else _wavs_in(path)
-    labels = _labels(files, path, settings.label)
-    sounds, counts = _read(files, settings.rate)
+    files = [path] if path.is_file() else files_in(path)
+    labels = labels_of(files, path, settings.label)
+    sounds, counts = read_sounds(files, settings.rate)
     scale = MelScale.of(sounds[0].rate, mels=settings.mels, frames=settings.frames, seconds=settings.seconds)
     counts |= {
         "cut": sum(len(sound.samples) > scale.length for sound in sounds),
@@ -52,7 +53,7 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     return Raw(path.stem, str(path), Part(x, y), classes=tuple(classes), modality="audio", facts=facts)
 
 
-def _read(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[str, int]]:
+def read_sounds(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[str, int]]:
     """Read recordings, all at one rate: `rate`, else the one they have in common."""
     sounds = [read_wav(file) for file in files]
     rates = Counter(sound.rate for sound in sounds)
@@ -69,7 +70,7 @@ def _read(files: Sequence[Path], rate: int | None) -> tuple[list[Sound], dict[st
     return [resampled(sound, common) for sound in sounds], counts
 
 
-def _labels(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
+def labels_of(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
     """Return each file's label, part of its name or its subfolder's; [] without labels."""
     named = [NAMED.fullmatch(file.stem) for file in files]
     if wanted == "auto":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vaekit.data.csv_files import split_line
 from vaekit.data.files import read_text
+from vaekit.data.graphs.graph_arrays import from_array
 from vaekit.data.graphs.raw_graphs import RawGraphs, check_edges, strong
 from vaekit.data.number_forms import number_of
 from vaekit.errors import UserError
@@ -39,10 +41,10 @@ Row = tuple[int, list[str]]
 
 
 def read_edge_list(path: Path, threshold: float | None = None) -> RawGraphs:
-    """Read a list of edges, nodes being numbers or names, parted by blanks, commas, semicolons or tabs.
+    """Read a list of edges, nodes being numbers or names, or a square of numbers, which is an adjacency.
 
-    # begins a comment. A first line of names of columns (source, target, weight) is a header. A third column of numbers
-    holds weights: of those see `raw_graphs.strong`.
+    Cells are parted by blanks, commas, semicolons or tabs, and # begins a comment. A first line of names of columns
+    (source, target, weight) is a header. A third column of numbers holds weights: of those see `raw_graphs.strong`.
 
     Raises:
         UserError: a line names no two nodes, or an edge is not valid; the line is named.
@@ -57,10 +59,34 @@ def read_edge_list(path: Path, threshold: float | None = None) -> RawGraphs:
         raise UserError(
             f"{path}: line {odd[0]} has {len(odd[1])} columns{first}; write two nodes, and maybe a weight, a line"
         )
+    matrix = _matrix([words for _, words in rows])
+    if matrix is not None:
+        names, values = matrix
+        return replace(from_array(values, path.stem, str(path), threshold), names=names)
     header = rows[0][1] if _is_header(rows) else None
     if header and len(rows) == 1:
         raise UserError(f"{path} holds a header and no edges; write two nodes a line")
     return from_rows(rows[1:] if header else rows, header, path.stem, str(path), threshold)
+
+
+def _matrix(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """Return the nodes' names, if any, and the adjacency (N, N), if that is what a file holds.
+
+    It is square, of four nodes at least, maybe with names above and before it. UserError: it is not of numbers.
+    """
+    head, wide = rows[0], len(rows[0])
+    names: Sequence[str] = ()
+    before = list(head[1:]) == [row[0] for row in rows[1:]] and (head[0] == "" or number_of(head[1]) is None)
+    if wide == len(rows) and wide > 4 and before:
+        names, rows = head[1:], [row[1:] for row in rows[1:]]
+    elif wide == len(rows) - 1 and wide > 3 and not any(number_of(name) is not None for name in head):
+        names, rows = head, rows[1:]
+    elif wide != len(rows) or wide < 4:
+        return None
+    values = [[number_of(word) for word in row] for row in rows]
+    if any(value is None for row in values for value in row):
+        return None
+    return tuple(names), np.array(values, dtype=np.float64)
 
 
 def _rows(path: Path) -> Iterator[Row]:

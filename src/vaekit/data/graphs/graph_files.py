@@ -71,7 +71,7 @@ def _memory(source: Any, threshold: float | None) -> RawGraphs:
         return from_rows([(i, list(row)) for i, row in enumerate(rows, start=1)], header, *where, threshold)
     if isinstance(source, Mapping) and {"edges", "adjacency"} & set(source):
         return from_arrays({str(name): np.asarray(value) for name, value in source.items()}, *where, threshold)
-    if isinstance(source, Mapping) or hasattr(source, "adjacency"):
+    if isinstance(source, Mapping) or hasattr(source, "adjacency") or hasattr(source, "edge_index"):
         return from_objects([source], *where, threshold)
     if isinstance(source, Sequence) and len(source):
         if all(isinstance(each, tuple) and len(each) in (2, 3) for each in source):

@@ -41,7 +41,7 @@ def read_markup(path: Path, threshold: float | None = None) -> RawGraphs:
 
 
 def from_objects(graphs: Sequence[Any], name: str, source: str, threshold: float | None = None) -> RawGraphs:
-    """Read graphs that are {node: neighbours}, adjacencies, or objects as networkx's graphs are.
+    """Read graphs that are {node: neighbours}, adjacencies, or objects as those of networkx or PyTorch Geometric are.
 
     Of nodes' attributes, `label`, `class` or `y` are labels where they repeat, and lists of numbers called `features`
     or `x` are features.
@@ -68,6 +68,8 @@ def _one(graph: Any, where: str, threshold: float | None) -> dict[str, Any]:
     if isinstance(graph, np.ndarray) or hasattr(graph, "detach"):
         made = from_arrays({"adjacency": as_array(graph, where)}, where, where, threshold)
         return {"nodes": range(int(made.sizes[0])), "edges": made.edges, "notes": made.notes}
+    if hasattr(graph, "edge_index"):
+        return _indexed(graph, where)
     nodes, pairs, weights, notes = _listed(graph, where)
     if not nodes:
         raise UserError(f"{where} has no node; leave it out")
@@ -86,6 +88,19 @@ def _one(graph: Any, where: str, threshold: float | None) -> dict[str, Any]:
     if unused:
         notes = [*notes, f"the nodes' attributes {', '.join(unused)} are not used"]
     return {"nodes": nodes, "edges": np.array(sorted(edges), np.int64).reshape(-1, 2), "notes": notes, **known}
+
+
+def _indexed(graph: Any, where: str) -> dict[str, Any]:
+    """Return a graph that is an `edge_index` (2, E), as PyTorch Geometric has it, with nodes' `x` and `y` if any."""
+    edges = as_array(graph.edge_index, f"{where}: edge_index").T
+    given = {part: getattr(graph, part, None) for part in ("x", "y", "num_nodes")}
+    x, y = (None if given[part] is None else as_array(given[part], f"{where}: {part}") for part in ("x", "y"))
+    n = int(given["num_nodes"] or 0) or (len(x) if x is not None else int(edges.max(initial=-1)) + 1)
+    arrays = {"edges": edges, "nodes": np.array(n)}
+    made = from_arrays(arrays, where, where)
+    known = {"features": x} if x is not None and x.ndim == 2 else {}
+    labels = {"labels": y} if y is not None and y.shape == (n,) and n > 1 else {}
+    return {"nodes": range(n), "edges": made.edges, "notes": made.notes, **known, **labels}
 
 
 def _listed(graph: Any, where: str) -> tuple[list[Any], list[tuple[Any, Any]], np.ndarray | None, list[str]]:

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vaekit.data.csv_files import rows_of
 from vaekit.data.files import read_text
-from vaekit.data.lines import Lines
+from vaekit.data.lines import Lines, read_column
 from vaekit.errors import UserError
 
 WORD = re.compile(r"[\s,;]")
@@ -24,7 +23,7 @@ def read_smiles(path: Path, *, name: str | None = None, column: str | None = Non
         UserError: the file is not there, not UTF-8, damaged, empty, or has no such column.
     """
     if ".csv" in [suffix.lower() for suffix in path.suffixes]:
-        rows, word = _column(path, column), "row"
+        rows, word = read_column(path, column, ("smiles",)), "row"
     else:
         lines = enumerate(read_text(path).splitlines(), start=1)
         rows, word = [(n, WORD.split(line.strip())[0]) for n, line in lines if line.strip()], "line"
@@ -32,26 +31,6 @@ def read_smiles(path: Path, *, name: str | None = None, column: str | None = Non
     if not rows:
         raise UserError(f"{path} holds no molecules; give a file with one SMILES a line")
     return Lines(name or path.name.split(".")[0], str(path), rows, word=word, lenient=lenient)
-
-
-def _column(path: Path, column: str | None) -> list[tuple[int, str]]:
-    """Return (row number, value), the first row after the header being 1."""
-    table = rows_of(path)
-    first, header, _ = next(table, (1, [], ","))
-    names = [name.strip().lower() if column is None else name for name in header]
-    if (column or "smiles") in names:
-        index = names.index(column or "smiles")
-    elif column is None and len(header) == 1:
-        index = 0
-    else:
-        wanted = f"'{column}'" if column else "smiles"
-        raise UserError(f"{path} has no column {wanted}; set data.column to one of {', '.join(header)}")
-    rows = []
-    for line, row, _ in table:
-        if len(row) <= index:
-            raise UserError(f"{path}: row {line - first} has {len(row)} of {len(header)} columns; complete it")
-        rows.append((line - first, row[index].strip()))
-    return rows
 
 
 def smiles_lines(source: Any, column: str | None = None) -> Lines:

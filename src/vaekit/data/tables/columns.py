@@ -56,7 +56,7 @@ def fit(frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bo
         facts |= {"mean": float(values.mean()), "sd": float(values.std()) or 1.0}
         return facts | {"log_mean": float(logs.mean()), "log_sd": float(logs.std()) or 1.0}
     mean, sd = float(values.mean()), float(values.std())
-    return facts | {"mean": mean, "sd": sd if sd > 1e-9 * (1 + abs(mean)) else 1.0}
+    return facts | {"mean": mean, "sd": sd if sd > 1e-9 * abs(mean) else 1.0}
 
 
 def _form(cells: Cells, kind: str, detail: str, comma: bool) -> Facts:
@@ -105,7 +105,7 @@ def parse(frame: Frame, cells: Cells, facts: Mapping[str, Any], unknown: str = "
     A cell that is not a number, count or date is a UserError naming file, row and column; so is a level not among the
     column's, unless `unknown` is "missing".
     """
-    read = _reader(facts)
+    read = _reader(_written(cells, facts))
     known = np.full(len(cells.texts) + 1, np.nan)
     for code, text in enumerate(cells.texts):
         value = read(text)
@@ -127,11 +127,19 @@ def value_of(text: str, facts: Mapping[str, Any]) -> float | None:
     return _reader(facts)(text)
 
 
+def _written(cells: Cells, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a column's facts with the form of these cells, if numbers in memory or dates in another form."""
+    if facts["type"] == "date":
+        fits = formats_of(cells.texts)
+        return facts if len(fits) != 1 or facts["format"] in fits else {**facts, "format": fits[0]}
+    return {**facts, "text_form": {}} if cells.numbers else facts
+
+
 def _reader(facts: Mapping[str, Any]) -> Callable[[str], float | None]:
-    kind, form = facts["type"], NumberForm.of(facts)
+    kind, form = facts["type"], NumberForm(**facts.get("text_form", facts.get("form", {})))
     if kind in CHOICE:
         place = {level: float(i) for i, level in enumerate(facts["levels"])}
-        numbers = [form.read(level) for level in facts["levels"]]
+        numbers = [NumberForm.of(facts).read(level) for level in facts["levels"]]
         if None not in numbers:
             by_number = {number: float(i) for i, number in enumerate(numbers)}
             return lambda text: place.get(text, by_number.get(form.read(text)))

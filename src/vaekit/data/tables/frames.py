@@ -19,6 +19,22 @@ from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
 
+NOT_TABLES = (
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".feather",
+    ".dta",
+    ".sav",
+    ".pkl",
+    ".pickle",
+    ".zip",
+)
+"""Suffixes of files that hold tables and are not read."""
+
 
 @dataclass
 class Cells:
@@ -29,6 +45,8 @@ class Cells:
     codes: np.ndarray
     levels: tuple[str, ...] = ()
     """The order of its levels, where the source says it (an ordered categorical of a data frame)."""
+    numbers: bool = False
+    """Whether the texts are those of numbers in memory, and so in no other form than Python's."""
 
     def text(self, row: int) -> str:
         """Return a cell, "" where it is missing."""
@@ -90,8 +108,8 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
             raise UserError(f"there is no table {path}; check the path")
         if path.suffix.lower() in (".parquet", ".pq"):
             return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
-        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-            raise UserError(f"{path} is a spreadsheet's own file; save it as CSV")
+        if path.suffix.lower() in NOT_TABLES:
+            raise UserError(f"{path} is not a CSV or Parquet file; save it as CSV")
         return _csv(path, words, bad_rows, header)
     if isinstance(source, Mapping):
         return _named_columns(source, "memory", "memory", words)
@@ -223,11 +241,12 @@ def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
         for text in texts:
             coder.add(text.removesuffix(".0") if whole else text)
         own = np.frombuffer(coder.codes, np.int32)[codes.reshape(-1)]
-        return Cells(name, coder.texts, own.copy(), levels)
-    for value in plain.tolist():
+        return Cells(name, coder.texts, own.copy(), levels, numbers=plain.dtype.kind != "M")
+    every = plain.tolist()
+    for value in every:
         coder.add(_as_text(value))
     cells = coder.cells()
-    cells.levels = levels
+    cells.levels, cells.numbers = levels, all(value is None or isinstance(value, int | float) for value in every)
     return cells
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
-from vaekit.data.lines import Lines, lines_of
+from vaekit.data.lines import Lines, lines_of, read_column
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
 from vaekit.data.settings import DataSettings, settings_as
@@ -23,6 +23,8 @@ from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
 from vaekit.tokens import UNKNOWN
 
+COLUMNS = ("text", "texts", "sentence", "content", "review", "line", "lines")
+"""Names of a table's column that holds text."""
 Longer = Literal["split", "cut", "drop", "refuse"]
 
 
@@ -34,6 +36,7 @@ class TextSettings(DataSettings):
         default=None, ge=1, description="tokens at most: 10000 for words, 1000 for pairs, all characters, if not said"
     )
     least: int = Field(default=2, ge=1, description="characters and words that occur less often become UNKNOWN")
+    column: str | None = Field(default=None, description="a table's column of text, if it is not called text")
     lowercase: bool = Field(default=False, description="make all letters small")
     longest: int = Field(default=64, ge=1, description="tokens a line at most")
     longer: Longer = Field(
@@ -46,7 +49,9 @@ class TextSettings(DataSettings):
 
 
 class Text(Modality):
-    """Lines of a .txt file (maybe gzipped), known sets, or a list of texts; one example a line.
+    """Lines of a .txt file, a column of a CSV file (each maybe gzipped), known sets, or a list of texts.
+
+    One example a line or row.
 
     `info.facts`: `tokeniser` (see `Tokeniser.to_dict`; the training split's), `truncated` (whether rows may be cut),
     and `counts`: how many lines were empty, met again, too long, and how many tokens of each split are unknown.
@@ -72,7 +77,7 @@ class Text(Modality):
         ('tokens', 3, True)
         """
         settings = settings_as(TextSettings, settings)
-        lines = _lines(source)
+        lines = _lines(source, settings)
         rows = lines.rows
         if settings.duplicates == "drop":
             first = {text: number for number, text in reversed(rows)}
@@ -105,8 +110,9 @@ class Text(Modality):
         Raises:
             UserError: the source cannot be read, or a line is too long and `data.longer` refuses it.
         """
-        longer = settings_as(TextSettings, settings).longer
-        lines, tokeniser = _lines(source), Tokeniser.from_dict(info.facts["tokeniser"])
+        mine = settings_as(TextSettings, settings)
+        longer = mine.longer
+        lines, tokeniser = _lines(source, mine), Tokeniser.from_dict(info.facts["tokeniser"])
         ids, long = _encoded(lines, lines.rows, tokeniser, info.shape[0] - 1, longer)
         if not ids:
             raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
@@ -158,9 +164,18 @@ def _warn(lines: Lines, ids: list[list[int]], tokeniser: Tokeniser, long: int, l
         warnings.warn(f"{lines.source}: {'; '.join(notes)}", stacklevel=3)
 
 
-def _lines(source: Any) -> Lines:
+def _lines(source: Any, settings: TextSettings) -> Lines:
     known = read_if_known(source, Text.name, "holds no text; give a file of lines, or tiny-shakespeare")
-    return known or lines_of(resolve_path(source) if isinstance(source, str | Path) else source)
+    if known is not None or not isinstance(source, str | Path):
+        return known or lines_of(source)
+    path = resolve_path(source)
+    if not {suffix.lower() for suffix in path.suffixes} & {".csv", ".tsv"}:
+        return lines_of(path)
+    cells = [(number, " ".join(text.split())) for number, text in read_column(path, settings.column, COLUMNS)]
+    rows = [(number, text) for number, text in cells if text]
+    if not rows:
+        raise UserError(f"{path} holds no text; give at least a few rows")
+    return Lines(path.name.split(".")[0], str(path), rows, len(cells) - len(rows), "row")
 
 
 MODALITIES.register("text", summary="lines of text, as characters, words or byte pairs (extra: text)")(Text())

@@ -25,7 +25,8 @@ export const short = (value) => {
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 // One example's raw bytes → its values: pixels for images, 32-bit floats for rows, one string for what is read.
-export const sizeOf = (facts) => (facts.image ? facts.height * facts.width * facts.channels : 4 * facts.names.length);
+export const sizeOf = (facts) =>
+  facts.image ? facts.height * facts.width * facts.channels : 4 * (facts.series ? 2 * facts.series.channels * facts.series.steps : facts.names.length);
 const texts = new WeakMap();
 export function example(facts, buffer, index = 0) {
   if (facts.text) {
@@ -41,9 +42,10 @@ export function fromBase64(facts, text) {
   return example(facts, bytes.buffer);
 }
 
-// Paints one example: pixels as they are, a row of numbers as bars about their own zero.
+// Paints one example: pixels as they are, series as lines, a row of numbers as bars about their own zero.
 export function paint(canvas, facts, values) {
   if (facts.text) return words(canvas, values);
+  if (facts.series) return lines(canvas, facts.series, values);
   if (!facts.image) return bars(canvas, values);
   const { width, height, channels } = facts;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -77,6 +79,55 @@ function words(canvas, text) {
   const fit = Math.floor((height - 2 * pad) / leading);
   if (rows.length > fit) rows.splice(fit - 1, Infinity, `${rows[fit - 1].slice(0, most - 1)}…`);
   rows.forEach((row, i) => context.fillText(row, pad, pad + 11 + i * leading));
+}
+
+// A series: a line for each channel, and a band of two standard deviations where there are any. One scale for all.
+const COLOURS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70"];
+export const SERIES_SHAPE = [480, 270];
+function lines(canvas, { channels, steps, low, high }, values) {
+  const ratio = devicePixelRatio || 1, [width, height] = canvas.id === "decoded" ? SERIES_SHAPE : [176, 99];
+  Object.assign(canvas, { width: width * ratio, height: height * ratio });
+  canvas.classList.add("series");
+  const context = canvas.getContext("2d");
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+  context.scale(ratio, ratio);
+  context.fillStyle = style("--card") || "#fff";
+  context.fillRect(0, 0, width, height);
+  const x = (t) => 4 + (width - 8) * t / Math.max(1, steps - 1);
+  const y = (value) => 4 + (height - 8) * (high - value) / (high - low);
+  if (low < 0 && high > 0) {
+    context.fillStyle = style("--line") || "#ddd";
+    context.fillRect(4, y(0), width - 8, 1);
+  }
+  const all = channels * steps;
+  if (width > 200) {
+    context.fillStyle = style("--soft") || "#555";
+    context.font = "11px system-ui, sans-serif";
+    context.fillText(short(high), 6, 14);
+    context.fillText(short(low), 6, height - 6);
+  }
+  for (let c = 0; c < channels; c++) {
+    const colour = COLOURS[c % COLOURS.length], at = (t) => values[c * steps + t], sd = (t) => values[all + c * steps + t];
+    context.fillStyle = context.strokeStyle = colour;
+    context.lineWidth = width > 200 ? 1.8 : 1.2;
+    for (let t = 0; t < steps; t++) { // one piece of observed steps after the other
+      if (!Number.isFinite(at(t))) continue;
+      const first = t;
+      while (t + 1 < steps && Number.isFinite(at(t + 1))) t++;
+      if (sd(first) > 0) {
+        context.beginPath();
+        for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i) + 2 * sd(i)));
+        for (let i = t; i >= first; i--) context.lineTo(x(i), y(at(i) - 2 * sd(i)));
+        context.globalAlpha = channels > 3 ? 0.1 : 0.2;
+        context.fill();
+        context.globalAlpha = 1;
+      }
+      context.beginPath();
+      for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i)));
+      context.stroke();
+      if (first === t) context.fillRect(x(t) - 1, y(at(t)) - 1, 2, 2);
+    }
+  }
 }
 
 function bars(canvas, values) {

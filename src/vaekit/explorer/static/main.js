@@ -1,6 +1,6 @@
 // Starts the page: facts, stage, sliders, tabs, shortcuts, the link.
 import * as api from "./api.js";
-import { $, className, download, example, make, number, paint, savePng, valueTable } from "./dom.js";
+import { $, className, download, example, make, number, paint, savePng, SERIES_SHAPE, valueTable } from "./dom.js";
 import { between } from "./between.js";
 import { labelControls, readLabel } from "./label.js";
 import { latentMap } from "./map.js";
@@ -41,12 +41,19 @@ app.attempt = async (work) => {
 function stage() {
   const { facts, store } = app;
   const canvas = $("decoded");
-  canvas.hidden = !facts.image;
-  $("decoded-table").hidden = facts.image;
-  const table = facts.image ? null : valueTable(facts, ["Decoded"]);
+  canvas.hidden = !facts.pictured;
+  $("decoded-table").hidden = facts.pictured;
+  const table = facts.pictured ? null : valueTable(facts, ["Decoded"]);
   if (table) {
     $("decoded-table").append(table.element);
     document.querySelector(".stage-body").classList.add(facts.text ? "read" : "table");
+  }
+  if (facts.series) {
+    canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");
+    document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
+    const { names, steps, rate, low, high } = facts.series;
+    const across = rate ? `${(steps / rate).toPrecision(3)} s across` : `${steps} steps across`;
+    canvas.title = `${across}, ${low.toPrecision(3)} to ${high.toPrecision(3)} upwards; band: two standard deviations. ${names.join(", ")}`;
   }
   if (facts.image) canvas.style.aspectRatio = `${facts.width} / ${facts.height}`;
 
@@ -54,7 +61,7 @@ function stage() {
     if (version <= app.drawn) return; // an older answer that came late
     app.drawn = version;
     app.values = values;
-    if (facts.image) paint(canvas, facts, values);
+    if (facts.pictured) paint(canvas, facts, values);
     else table.fill(0, values);
     document.dispatchEvent(new CustomEvent("vaekit:drawn", { detail: version }));
   }
@@ -85,7 +92,7 @@ function controls() {
     }),
     undo: () => app.say(store.undo() ? "Undone." : "Nothing to undo."),
     redo: () => app.say(store.redo() ? "Redone." : "Nothing to redo."),
-    "save-png": () => savePng([facts.image ? $("decoded") : bars()], "vaekit.png"),
+    "save-png": () => savePng([facts.pictured ? $("decoded") : bars()], "vaekit.png"),
     "save-npz": () => app.attempt(async () => download(await api.file([store.z], store.label), "vaekit.npz")),
     link: async () => {
       writeLink();

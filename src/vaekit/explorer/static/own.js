@@ -106,7 +106,7 @@ export function own(app) {
 
   // -- what is found --------------------------------------------------------------------------------------------------
   const pictures = ["Example", "Reconstruction"].map((name) => ({ name, canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
-  const table = facts.image ? null : valueTable(facts, ["Example", "Reconstruction"]);
+  const table = facts.pictured ? null : valueTable(facts, ["Example", "Reconstruction"]);
   const list = make("dl", { className: "facts" });
   const codes = make("div", { className: "codes" }), codesTitle = make("h3", { hidden: !facts.discrete }, "Codes");
   const histogram = make("canvas", { id: "histogram", role: "img", width: 460, height: 120, "aria-label": "Anomaly scores of the test examples" });

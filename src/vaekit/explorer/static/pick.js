@@ -68,7 +68,7 @@ export function picker(app, name, start, changed) {
 // A row of decoded codes, each a button that takes its code.
 export function strip(app, name) {
   const { facts, store } = app;
-  const element = make("div", { className: facts.text ? "strip read" : "strip", role: "group", "aria-label": name });
+  const element = make("div", { className: facts.text ? "strip read" : facts.series ? "strip wide" : "strip", role: "group", "aria-label": name });
   let canvases = [];
   return {
     element,

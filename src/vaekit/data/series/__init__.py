@@ -1,0 +1,1 @@
+"""Time series: of one or several channels, ragged, with gaps."""

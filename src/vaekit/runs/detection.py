@@ -1,0 +1,210 @@
+"""Anomalies under a run: scores, the threshold that its own examples give, verdicts, and what each number adds."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaekit.atomic import write_json
+from vaekit.data.dataset import Split
+from vaekit.errors import UserError
+from vaekit.inference import joined, label_for
+from vaekit.runs.folder import THRESHOLDS
+from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.results import Detection
+from vaekit.tasks.anomaly import SCORES, Reference, Scorer, judge, threshold
+from vaekit.tasks.contributions import DECOMPOSED, contributions
+
+KEPT = 1000
+"""The most examples whose scores give a threshold."""
+AFFORDABLE = 100_000_000
+"""The most decoded numbers (examples × samples × numbers an example) that training spends on a threshold."""
+
+
+class Samples(TypedDict, total=False):
+    """How scores are sampled: `k` (64) importance samples an example, from `seed` (0)."""
+
+    k: int
+    seed: int
+
+
+class DetectingRun(LatentRun):
+    """A run that judges examples: `data` is as for `RunBase`."""
+
+    _references: dict[str, Reference] | None = None
+
+    def detect(
+        self,
+        data: Any = None,
+        *,
+        against: Any = None,
+        anomalous: Sequence[Any] | None = None,
+        score: str = "iw",
+        contamination: float = 0.05,
+        threshold: float | Literal["held-out", "data"] = "held-out",
+        contributions: bool = False,
+        **samples: Unpack[Samples],
+    ) -> Detection:
+        """Score examples by how strange they are to the model, and mark those above a threshold.
+
+        Args:
+            data: the examples.
+            against: further data, all of them anomalies: the score is judged by them.
+            anomalous: names of the classes of `data` that are anomalies: the score is judged by them.
+            score: iw (-log p(x), nats), elbo, reconstruction, regret, complexity or distance; see vaekit.tasks.anomaly.
+            contamination: the share of normal examples that may lie above the threshold.
+            threshold: "held-out" takes it from the scores of the run's validation split (of its training split, where
+                nothing was held out), kept in the run; "data" marks the share `contamination` of the examples given; a
+                number is the threshold itself.
+            contributions: what each number of each example adds to its score; scores iw, elbo and reconstruction.
+            samples: `k` (64) importance samples, from `seed` (0).
+        """
+        k, seed = samples.get("k", 64), samples.get("seed", 0)
+        self._check(score, contamination, threshold, contributions)
+        if against is not None and anomalous is not None:
+            raise UserError("'against' is anomalous data and 'anomalous' names anomalous classes; give one of them")
+        split, truth = self._judged(data, against, anomalous)
+        scores = self.anomaly_scores(split, score, k=k, seed=seed)
+        limit, reference = self._threshold(scores, score, contamination, threshold, k, seed)
+        parts, latents = self._parts(split, score, k, seed) if contributions else (None, None)
+        return Detection(
+            score,
+            scores,
+            limit,
+            ~(scores <= limit),  # what has no number is strange
+            truth,
+            {} if truth is None else judge(scores, truth, seed),
+            reference="given" if reference is None else reference.of,
+            reference_n=len(scores) if reference is None else len(reference.scores),
+            p_values=None if threshold != "held-out" or reference is None else reference.p_values(scores),
+            contributions=parts,
+            latent=latents,
+        )
+
+    def _check(self, score: str, contamination: float, limit: Any, parts: bool) -> None:
+        if score not in SCORES:
+            raise UserError(f"there is no anomaly score '{score}'; there are {', '.join(SCORES)}")
+        if parts and score not in DECOMPOSED:
+            raise UserError(
+                f"the score '{score}' is no sum over an example's numbers; contributions are of {', '.join(DECOMPOSED)}"
+            )
+        threshold([0.0], contamination)
+        if isinstance(limit, str) and limit not in ("held-out", "data"):
+            raise UserError(f"a threshold is 'held-out', 'data' or a number, not '{limit}'")
+
+    def _judged(
+        self, data: Any, against: Any, anomalous: Sequence[Any] | None
+    ) -> tuple[Split, np.ndarray[Any, Any] | None]:
+        """Return the examples to score, and which are anomalies, where that is known."""
+        split, truth = self.split(data), None
+        if anomalous is not None:
+            known = self.classes_of(split, "naming anomalous classes")
+            truth = np.isin(known.numpy(), [self.class_number(name) for name in anomalous])
+            if truth.all() or not truth.any():
+                raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
+        if against is not None:
+            odd = self.split(against)
+            truth = np.arange(len(split) + len(odd)) >= len(split)
+            y = None if split.y is None or odd.y is None else torch.cat([split.y, odd.y])
+            split = Split(joined([split.x, odd.x]), y)
+        return split, truth
+
+    def _threshold(
+        self, scores: np.ndarray, score: str, contamination: float, limit: Any, k: int, seed: int
+    ) -> tuple[float, Reference | None]:
+        if limit == "data":
+            reference = Reference.of_scores(scores, "data")
+        elif limit == "held-out":
+            reference = self.reference(score, k=k, seed=seed)
+        else:
+            return float(limit), None
+        return reference.threshold(contamination), reference
+
+    def _parts(self, split: Split, score: str, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        scorer = Scorer(self.model, k=k, seed=seed)
+        parts, latents = contributions(scorer, score, split.inputs, label_for(self.model, split.y, len(split)))
+        return parts.numpy(), latents.numpy()
+
+    def anomaly_scores(
+        self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
+    ) -> np.ndarray:
+        """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
+
+        `normal` (M, D) are the codes that "distance" measures from; by default those of the training split.
+        """
+        split, kind = self.split(data), self.info.kind
+        if score == "complexity" and kind not in ("binary", "levels", "unit"):
+            raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
+        levels = 2 if kind == "binary" else self.info.levels or 256
+        if score == "distance" and normal is None:
+            normal = self.codes(self.training(STUDIED))
+        y = label_for(self.model, split.y, len(split))
+        return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
+
+    # -- the threshold -------------------------------------------------------------------------------------------------
+
+    def reference(self, score: str = "iw", *, k: int = 64, seed: int = 0) -> Reference:
+        """Return the scores of the run's validation split (else of its training split), by which others are judged.
+
+        At most 1,000 examples are scored, spread over the split. A run with a folder keeps what was computed in its
+        thresholds.json; training leaves those of the default score there.
+        """
+        key = f"{score} k={k} seed={seed}"
+        kept = self._kept()
+        if key not in kept:
+            kept |= {key: self._reference(score, k, seed)}
+            self._references = kept
+            self._write()
+        return kept[key]
+
+    def keep_reference(self) -> None:
+        """Keep the reference of the default score, if it is quick to compute: the run then judges without its data.
+
+        A model that bounds nothing has none; other scores are computed when they are asked for.
+        """
+        try:
+            count = min(len(self.data.valid) or len(self.data.train), KEPT)
+            if count * 64 * self.info.dimensions <= AFFORDABLE:
+                self.reference()
+        except UserError:
+            pass
+        except Exception as error:  # it is to cost a trained run nothing
+            warnings.warn(f"no threshold for detect was kept: {type(error).__name__}: {error}", stacklevel=2)
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None and self._references:
+            entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in self._references.items()}
+            write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+
+    def _reference(self, score: str, k: int, seed: int) -> Reference:
+        try:
+            split, of = (self.data.valid, "held-out") if len(self.data.valid) else (self.data.train, "training")
+        except UserError as error:
+            raise UserError(
+                f"the threshold comes from the run's own examples, and {error}; or give it: a number, or 'data' to "
+                "mark a share of the examples given"
+            ) from None
+        if len(split) > KEPT:
+            split = split.take(torch.linspace(0, len(split) - 1, KEPT).long())
+        return Reference.of_scores(self.anomaly_scores(self.prepare.fixed(split, 1), score, k=k, seed=seed), of)
+
+    def _kept(self) -> dict[str, Reference]:
+        """Return the references computed so far, those in the folder too if they are of these weights."""
+        if self._references is None and self.path is not None and (self.path / THRESHOLDS).is_file():
+            try:
+                found = json.loads((self.path / THRESHOLDS).read_text(encoding="utf-8"))
+                if found["model"] == self.fingerprint:
+                    self._references = {
+                        name: Reference.of_scores(np.array(one["scores"], dtype=np.float64), str(one["of"]))
+                        for name, one in found["references"].items()
+                    }
+            except (ValueError, TypeError, KeyError):
+                pass  # damaged: the scores can be computed again
+        return dict(self._references or {})
