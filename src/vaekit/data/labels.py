@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vaekit.data.csv_files import MISSING
 from vaekit.data.number_forms import number_of
-from vaekit.data.tables.frames import Frame, read_frame
+from vaekit.data.tables.frames import Frame, frame_of
 from vaekit.errors import UserError
 
 Kind = Literal["auto", "classes", "numbers"]
@@ -97,7 +98,7 @@ def _none(value: Any) -> Any:
 def _simple(y: np.ndarray) -> np.ndarray:
     """Return one label an example as numbers, NaN where missing, or as text, "" where missing."""
     if y.dtype.kind == "O":
-        cells = read_frame({"y": y}, missing=()).columns[0]
+        cells = frame_of({"y": y}, "memory", "memory", {""}).columns[0]
         texts = np.array([*cells.texts, ""], dtype=np.str_)[cells.codes]
         numbers = [number_of(text) for text in cells.texts]
         if None in numbers:
@@ -121,7 +122,7 @@ def _are_numbers(y: np.ndarray, kind: Kind, source: str) -> bool:
 def _columns(y: np.ndarray, names: tuple[str, ...]) -> Frame:
     names = names or (("y",) if y.ndim == 1 else tuple(f"y{i}" for i in range(y.shape[1])))
     values = y[:, None] if y.ndim == 1 else y
-    return read_frame({name: values[:, i] for i, name in enumerate(names)})
+    return frame_of({name: values[:, i] for i, name in enumerate(names)}, "memory", "memory", {"", *MISSING})
 
 
 def _classes(y: np.ndarray, source: str, classes: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -25,8 +25,9 @@ from vaekit.data.origin import Origin
 from vaekit.data.settings import DataSettings, settings_as, yes_or_no
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
-from vaekit.data.tables.frames import Cells, Frame, read_frame, write_frame
+from vaekit.data.tables.frames import Cells, Frame, write_frame
 from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, split_type
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 AUTO = "auto"
