@@ -280,6 +280,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
     for score in SCORES:
         yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    if names := run.label_names(many):
+        yield "of a class", lambda: run.of_classes(many, names[:1])
+        yield "detect a class", lambda: run.detect(many, anomalous=names[:1], score="reconstruction", k=4)
     yield "detect contributions", lambda: run.detect(few, score="elbo", k=4, contributions=True, threshold="data")
     yield "reference", lambda: run.reference("reconstruction")
     yield "keep reference", run.keep_reference
@@ -290,6 +293,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "forecast", lambda: run.forecast(gaps(run), 2, draws=2, k=8)
         yield "impute series", lambda: run.impute_series(gaps(run), 2, draws=2, k=8)
         yield "band", lambda: run.band(run.codes(few))
+        yield "gaps of series", lambda: len(run.gaps_of(gaps(run)).series)
+        yield "write filled series", lambda: filled(run)
+        yield "draw reconstructions", lambda: len(run.draw_reconstructions(few).axes)
     for method in get_args(Augmentation):
         yield f"augment {method}", lambda method=method: run.augment(many, method=method, n=4)
     for kind in get_args(ClusterKind):
@@ -321,6 +327,15 @@ def asked(run: Run) -> dict[str, str]:
     assert y is not None
     one = y[(y >= 0).nonzero()[:1, 0]] if y.dim() == 1 else y[:1]
     return {name: texts[0] for name, texts in run.conditions.texts(one).items()}
+
+
+def filled(run: Run) -> list[str]:
+    """Return the files of filled series, in every form that they are written in."""
+    made = run.impute_series(gaps(run), 2, draws=2, k=8)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("npz", "csv", "png"):
+            run.write_imputed(made, Path(folder) / f"filled.{suffix}")
+        return sorted(path.name for path in Path(folder).iterdir())
 
 
 def gaps(run: Run) -> Any:
