@@ -255,6 +255,12 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "sample cooler", lambda: run.sample(4, temperature=0.7)
     if run.info.classes:
         yield "sample a class", lambda: run.sample(4, run.info.classes[1])
+    if run.model.takes_label:
+        yield "sample by condition", lambda: run.given(4, asked(run))
+    if run.info.kind == "table":
+        yield "sample rows by rejection", lambda: run.given(4, {"stars": "2..4"})
+        yield "sample rows by importance", lambda: run.given(4, {"joined": "2021-06-15"})
+        yield "rows as columns", lambda: run.columns(run.drawn(4))
     yield "sample the aggregate", lambda: run.sample_aggregate(4, components=2)
     yield "encode", lambda: run.encode(few)
     yield "codes and back", lambda: run.decode(run.codes(few), labels)
@@ -313,6 +319,14 @@ def saved(run: Run) -> list[str]:
             return sorted(path.name for path in run.save(Path(folder) / "run", pictures=False).path.iterdir())  # type: ignore[union-attr]
     finally:
         run.path = before
+
+
+def asked(run: Run) -> dict[str, str]:
+    """Return conditions that test examples have."""
+    y = run.test.y
+    assert y is not None
+    one = y[(y >= 0).nonzero()[:1, 0]] if y.dim() == 1 else y[:1]
+    return {name: texts[0] for name, texts in run.conditions.texts(one).items()}
 
 
 def filled(run: Run) -> list[str]:

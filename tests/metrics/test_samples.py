@@ -277,16 +277,21 @@ def test_the_classifier_takes_any_size() -> None:
 
 
 def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With x = z and features that are x, a straight path's length is E ‖z_1 - z_0‖² = 2 D; an arc's is longer."""
+    """With x = z, padded, and features that are x, a straight path has E ‖z_1 - z_0‖² = 2 D; an arc has more."""
     made = subject(path_pairs=4000)
     model: Any = made.model
-    monkeypatch.setattr(model, "decode", lambda z, y=None: torch.distributions.Normal(z, 1.0))
+
+    def decode(z: Tensor, y: Tensor | None = None) -> torch.distributions.Distribution:
+        x = torch.nn.functional.pad(z, (0, SIDE**2 - z.shape[-1])).unflatten(-1, (1, SIDE, SIDE))
+        return torch.distributions.Independent(torch.distributions.Normal(x, 1.0), 3)
+
+    monkeypatch.setattr(model, "decode", decode)
     monkeypatch.setattr(Subject, "show", staticmethod(lambda x: x), raising=False)
     monkeypatch.setattr(model, "trace", VAE.trace.__get__(model))
 
     class Twice(torch.nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x, x
+            return x.flatten(1), x.flatten(1)
 
     made.shared["extractor"] = Extractor("the image", Twice())
     made.show = lambda x: x

@@ -179,7 +179,11 @@ def test_its_samples_look_like_the_data(name: str, trained: Callable[[str], Run]
         return
     most = 1 if run.info.is_array else (run.info.levels or 0) - 1
     assert bool(torch.isfinite(x).all())
-    if run.info.kind != "table":  # whose numbers are standardised
+    if run.info.kind == "real":  # in the data's units: means of a density over all numbers, which pictures clip
+        low, high = run.prepare.low, run.prepare.high
+        assert low - (high - low) <= float(x.min()) and float(x.max()) <= high + (high - low)
+        assert torch.equal(run.prepare.picture(x), ((x - low) / (high - low)).clamp(0, 1))
+    elif run.info.kind != "table":  # whose numbers are standardised
         assert float(x.min()) >= 0 and float(x.max()) <= most
     assert torch.equal(x, run.sample(11, seed=3))
     if run.model.takes_label:
