@@ -255,6 +255,12 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "sample cooler", lambda: run.sample(4, temperature=0.7)
     if run.info.classes:
         yield "sample a class", lambda: run.sample(4, run.info.classes[1])
+    if run.model.takes_label:
+        yield "sample by condition", lambda: run.given(4, asked(run))
+    if run.info.kind == "table":
+        yield "sample rows by rejection", lambda: run.given(4, {"stars": "2..4"})
+        yield "sample rows by importance", lambda: run.given(4, {"joined": "2021-06-15"})
+        yield "rows as columns", lambda: run.columns(run.drawn(4))
     yield "sample the aggregate", lambda: run.sample_aggregate(4, components=2)
     yield "encode", lambda: run.encode(few)
     yield "codes and back", lambda: run.decode(run.codes(few), labels)
@@ -274,6 +280,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
     for score in SCORES:
         yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    if names := run.label_names(many):
+        yield "of a class", lambda: run.of_classes(many, names[:1])
+        yield "detect a class", lambda: run.detect(many, anomalous=names[:1], score="reconstruction", k=4)
     yield "detect contributions", lambda: run.detect(few, score="elbo", k=4, contributions=True, threshold="data")
     yield "reference", lambda: run.reference("reconstruction")
     yield "keep reference", run.keep_reference
@@ -284,6 +293,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "forecast", lambda: run.forecast(gaps(run), 2, draws=2, k=8)
         yield "impute series", lambda: run.impute_series(gaps(run), 2, draws=2, k=8)
         yield "band", lambda: run.band(run.codes(few))
+        yield "gaps of series", lambda: len(run.gaps_of(gaps(run)).series)
+        yield "write filled series", lambda: filled(run)
+        yield "draw reconstructions", lambda: len(run.draw_reconstructions(few).axes)
     for method in get_args(Augmentation):
         yield f"augment {method}", lambda method=method: run.augment(many, method=method, n=4)
     for kind in get_args(ClusterKind):
@@ -307,6 +319,23 @@ def saved(run: Run) -> list[str]:
             return sorted(path.name for path in run.save(Path(folder) / "run", pictures=False).path.iterdir())  # type: ignore[union-attr]
     finally:
         run.path = before
+
+
+def asked(run: Run) -> dict[str, str]:
+    """Return conditions that test examples have."""
+    y = run.test.y
+    assert y is not None
+    one = y[(y >= 0).nonzero()[:1, 0]] if y.dim() == 1 else y[:1]
+    return {name: texts[0] for name, texts in run.conditions.texts(one).items()}
+
+
+def filled(run: Run) -> list[str]:
+    """Return the files of filled series, in every form that they are written in."""
+    made = run.impute_series(gaps(run), 2, draws=2, k=8)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("npz", "csv", "png"):
+            run.write_imputed(made, Path(folder) / f"filled.{suffix}")
+        return sorted(path.name for path in Path(folder).iterdir())
 
 
 def gaps(run: Run) -> Any:

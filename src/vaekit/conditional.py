@@ -83,7 +83,7 @@ def apply_net(net: Net, first: Any, *rest: Any) -> Tensor:
     if not isinstance(first, Tensor) or net.in_shape is None:
         return net(first, *rest)
     lead = first.shape[: first.dim() - len(net.in_shape)]
-    rest = tuple(_label(r, net.context, first.dtype) for r in rest)
+    rest = tuple(label_vectors(r, net.context, first.dtype) for r in rest)
     if len(lead) == 1:
         return net(first, *rest)
     flat = first.reshape(-1, *net.in_shape)
@@ -91,13 +91,19 @@ def apply_net(net: Net, first: Any, *rest: Any) -> Tensor:
     return net(flat, *rest, lead=lead)
 
 
-def _label(y: Any, size: int, dtype: torch.dtype) -> Tensor:
-    """Give a label its vector form: class numbers become one-hot, vectors stay."""
+def label_vectors(y: Tensor | None, size: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Return labels as vectors (B, size): class numbers one-hot, -1 (missing) as zeros; vectors stay.
+
+    >>> label_vectors(torch.tensor([1, -1]), 2).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
     if y is None:
         raise ValueError("this model is conditioned on a label: pass y")
-    if not y.dtype.is_floating_point:
-        y = torch.nn.functional.one_hot(y.long(), size)
-    return y.to(dtype)
+    dtype = dtype or torch.get_default_dtype()
+    if y.dtype.is_floating_point:
+        return y.to(dtype)
+    number = y.long()
+    return torch.nn.functional.one_hot(number.clamp(min=0), size).to(dtype) * (number >= 0).unsqueeze(-1)
 
 
 class Posterior(Conditional):

@@ -33,14 +33,18 @@ def inference(model: nn.Module, seed: int = 0) -> Iterator[None]:
         yield
 
 
-def label_for(model: Model, y: Tensor | None) -> Tensor | None:
-    """Return what the model is given as label: y where it is conditioned on labels, else None.
+def label_for(model: Model, y: Tensor | None, n: int) -> Tensor | None:
+    """Return what the model is given as labels of `n` examples: y where it is conditioned on labels, else None.
+
+    A model that was trained with missing labels does without them: it is given zero vectors (n, W).
 
     Raises:
         UserError: the model needs labels, and there are none.
     """
     if not model.takes_label:
         return None
+    if y is None and model.optional_label:
+        return torch.zeros(n, model.optional_label)
     if y is None:
         raise UserError("this model is conditioned on labels; give data with labels")
     return y
@@ -54,11 +58,11 @@ def batches(
     Args:
         model: decides the device.
         x: (N, ...) prepared examples: a tensor, or rows of another kind that can be sliced and moved (graphs).
-        y: (N,) class numbers or None.
+        y: (N,) class numbers, (N, W) conditions, or None.
         size: examples in a batch; None: `BATCH`, or fewer large ones.
         progress: told after each batch.
     """
-    device, label = device_of(model), label_for(model, y)
+    device, label = device_of(model), label_for(model, y, len(x))
     size = size or at_once(x, BATCH)
     for start in range(0, len(x), size):
         rows = slice(start, start + size)

@@ -13,7 +13,7 @@ from vaekit.data import DataSettings, load
 from vaekit.data.csv_files import MISSING, rows_of, write_csv
 from vaekit.data.gaps import read_gaps
 from vaekit.data.number_tables import read_numbers
-from vaekit.data.tables.frames import read_frame
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 

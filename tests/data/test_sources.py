@@ -124,7 +124,6 @@ def test_csv(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,x\n", "row 2, column 'b': 'x' is not a number"),
         ("a,b\n1,2\n3,\n", "row 2, column 'b': the cell is empty"),
         ("a,b\n1,2\n3,nan\n", "row 2, column 'b' is nan"),
-        ("a,label\n1,u\n3,\n", "row 2, column 'label': the label is empty"),
         ('a,b\n1,"2\n', "not a readable CSV"),
     ],
 )

@@ -17,8 +17,8 @@ from vaekit.data.number_forms import NumberForm, form_of
 from vaekit.data.number_tables import read_numbers
 from vaekit.data.tables.columns import restore
 from vaekit.data.tables.dates import formats_of
-from vaekit.data.tables.frames import read_frame
 from vaekit.data.tables.modality import Tables, TableSettings
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 TABLES = Tables()

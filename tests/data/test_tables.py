@@ -16,8 +16,8 @@ import torch
 
 from vaekit.data.csv_files import rows_of
 from vaekit.data.tables.columns import as_text, restore
-from vaekit.data.tables.frames import read_frame
 from vaekit.data.tables.modality import Tables, TableSettings
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 ALL = {"valid": 0, "test": 0}

@@ -39,6 +39,20 @@ def conditional() -> Any:
 
 
 @pytest.fixture(scope="session")
+def attributes() -> Any:
+    """A run conditioned on a number and a kind, each of which may be missing."""
+    x, y = small_table()
+    labels = {"kind": [None if i % 7 == 0 else "ab"[k] for i, k in enumerate(y)], "size": x[:, 0].astype(float)}
+    small = {"model.latent": 2, "model.hidden": [16], "model.drop_condition": 0.2}
+    return vaekit.train("cvae", (x, labels), epochs=3, set=small, **CPU)
+
+
+@pytest.fixture(scope="session")
+def served_attributes(attributes: Any) -> Iterator[Explorer]:
+    yield from _served(attributes)
+
+
+@pytest.fixture(scope="session")
 def table() -> Any:
     """A run on rows of numbers."""
     return vaekit.train("vae", small_table(), epochs=3, set={"model.latent": 2, "model.hidden": [16]}, **CPU)

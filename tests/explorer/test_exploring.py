@@ -76,6 +76,27 @@ def test_decoding_takes_the_label(conditional: Any) -> None:
         x.decode(z, 10)
 
 
+def test_decoding_takes_a_condition_of_numbers_and_choices(attributes: Any) -> None:
+    x, conditions = Session(attributes), attributes.conditions
+    kind, size = x.facts["conditions"]
+    assert kind["levels"] == ["a", "b"] and size["low"] <= size["start"] <= size["high"]
+    assert x.facts["label"] == [0, size["start"]] and x.facts["optional"]
+    z = torch.zeros(1, 2)
+    shown = [x.decode(z, label) for label in ([0, 1.0], [1, 1.0], [0, 2.0], [None, 1.0], [0, None])]
+    assert len({array.tobytes() for array in shown}) == 5
+    y = conditions.encoded(np.array([[1.0, (1.5 - conditions.attributes[1]["mean"]) / conditions.attributes[1]["sd"]]]))
+    with torch.no_grad():
+        expected = attributes.model.decode(z, y).mean
+    np.testing.assert_allclose(x.decode(z, [1, 1.5]), x.shown(expected), rtol=1e-5, atol=1e-6)
+    found = x.encode(0)["label"]
+    np.testing.assert_allclose(np.array(found, dtype=float), conditions.values(attributes.test.y[:1])[0], rtol=1e-6)
+    assert x.infer(x.example(0)[0], found)["score"] is not None and len(x.random(found, 1)) == 2
+    assert x.latent_map().labels is None
+    for label, words in (([2, 1.0], "no level 2 of kind"), ([0], "2 values"), ([0, float("inf")], "no value of size")):
+        with pytest.raises(UserError, match=words):
+            x.decode(z, label)
+
+
 def test_order_is_by_the_mean_kl(explored: Session, digits: Any) -> None:
     with torch.no_grad():
         trace = digits.model.trace(digits.test.x.float())

@@ -518,6 +518,38 @@ def test_a_label_can_be_chosen(open_page: Any, served_conditional: Explorer, con
     assert page.input_value("#label") == str(int(conditional.test.y[0]))
 
 
+def test_a_condition_has_a_slider_for_a_number_and_a_choice_for_levels(
+    open_page: Any, served_attributes: Explorer, attributes: Any
+) -> None:
+    page, session = open_page(served_attributes).page, Session(attributes)
+
+    def cells() -> list[float]:
+        page.wait_for_timeout(300)
+        return [float(t.replace("−", "-")) for t in page.locator("#decoded-table td").all_inner_texts()]
+
+    def expected(label: Any) -> Any:
+        return session.decode(session.code([session.facts["centre"]]), label)[0]
+
+    start = session.facts["label"]
+    ready(page)
+    assert np.allclose(cells(), expected(start), rtol=1e-2, atol=1e-2)
+    page.select_option("#label", "1")
+    page.fill("#label-1", str(session.facts["conditions"][1]["high"]))
+    high = float(page.input_value("#label-1"))
+    assert np.allclose(cells(), expected([1, high]), rtol=1e-2, atol=1e-2)
+    there = open_page(served_attributes, (page.wait_for_timeout(400), page.evaluate("location.hash"))[1]).page
+    assert there.input_value("#label") == "1" and float(there.input_value("#label-1")) == high
+    page.uncheck("[aria-label='size is given']")
+    assert np.allclose(cells(), expected([1, None]), rtol=1e-2, atol=1e-2) and page.is_disabled("#label-1")
+    page.click("#undo")
+    assert page.is_checked("[aria-label='size is given']")
+    page.click("#tab-own")
+    page.click("text=Look at it")
+    page.wait_for_selector("#own-results:visible")
+    label = session.labels.of(attributes.test.y[:1])
+    assert isinstance(label, list) and page.input_value("#label") == str(-1 if label[0] is None else int(label[0]))
+
+
 def test_rows_of_numbers_are_shown_as_tables(
     open_page: Any, served_table: Explorer, table: Any, tmp_path: Path
 ) -> None:

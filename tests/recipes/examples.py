@@ -118,6 +118,7 @@ DATA: dict[str, Callable[[], Any]] = {
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
+    "tabular-cvae": table,
     "series-vae": waves,
     "tabular-vae": table,
 }
@@ -131,6 +132,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "music-vae": {"model.width": 24, "model.embedding": 16, "model.conductor": 16, "model.latent": 6, "data.bars": 1},
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
+    "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
     "series-vae": {"model.width": 16, "model.latent": 3, "model.layers": 1},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes

@@ -28,6 +28,7 @@ def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
         write_rows(out, split.origin, {"z": z, "y": y})
     else:
         columns: dict[str, Any] = {f"z{i}": [f"{v:.9g}" for v in column] for i, column in enumerate(z.T.tolist())}
-        names = opened.label_names(replace(split, y=y) if nodes else split)
-        write_rows(out, split.origin, columns | {"label": names})
+        known = opened.label_names(replace(split, y=y) if nodes else split)
+        labels = opened.label_columns(y) if known is None else {"label": known}
+        write_rows(out, split.origin, columns | labels)
     note(f"{len(z)} codes of {z.shape[1]} dimensions in {out}{left_out(split.origin)}")

@@ -87,7 +87,7 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[s
         write_pictures(out, run.prepare.picture(x), names or inside or numbers)
         return
     if run.modality is not None and suffix_of(out, own):
-        run.modality.write(out, x, run.info)
+        run.modality.write(out, x, run.info, y)
     elif out.suffix.lower() == ".png":
         write_images(out, run.prepare.picture(x))
     else:

@@ -18,6 +18,7 @@ def sample(
     *,
     n: Count = 64,
     label: str | None = None,
+    where: str | None = None,
     temperature: float = 1.0,
     draw: Flag = False,
     greedy: Flag = False,
@@ -36,7 +37,11 @@ def sample(
     n
         How many.
     label
-        The label to sample, for conditional models; default every class in turn.
+        The label to sample, a class or a number, for conditional models; default every class in turn, or numbers and
+        attributes of training examples.
+    where
+        What samples are to have, status=fraud,amount=100..500: attributes of a conditional model, columns of a table. A
+        value, a range a..b, a.. or ..b, choices a|b; nothing after the = leaves an attribute out.
     temperature
         Multiplies the prior's standard deviation.
     draw
@@ -61,6 +66,8 @@ def sample(
         raise UserError(
             "--temperature and --draw belong to sampling from the prior; leave them out with --from aggregate"
         )
+    if where is not None and (label is not None or source == "aggregate"):
+        raise UserError("--where says all that samples are to have; leave --label and --from aggregate out")
     opened = use.load(run)
     if source == "aggregate":
         check_out(out, ARRAYS, opened)
@@ -70,13 +77,18 @@ def sample(
         if out.suffix.lower() == ".png":
             write_images(out, opened.prepare.picture(x))
         else:
-            write_npz(out, x=x, z=z, y=opened.labels(n, label))
+            write_npz(out, x=x, z=z, y=opened.labels(n, label, seed=seed))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
         return
     check_out(out, (*formats(opened), *pictures(opened)), opened)
     sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
     if not opened.draw_tokens(sampling) and sampling != Sampling():
         raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")
+    if where is not None:
+        made = opened.given(n, where, temperature=temperature, draw=draw, seed=seed)
+        write_examples(opened, out, made.x, made.y)
+        note(f"{n} samples with {where} in {out}: {made.how}")
+        return
     x = opened.sample(n, label, temperature=temperature, draw=draw, seed=seed)
-    write_examples(opened, out, x, opened.labels(n, label))
+    write_examples(opened, out, x, opened.labels(n, label, seed=seed))
     note(f"{n} samples in {out}")

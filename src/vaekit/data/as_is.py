@@ -13,7 +13,7 @@ from vaekit.data.info import DataInfo, Kind
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import Wants, not_binary, not_counts, not_unit
-from vaekit.data.raw import Part, label
+from vaekit.data.raw import Part
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
 from vaekit.data.splits import split_numbers
@@ -57,7 +57,11 @@ def as_they_are(
             f"is {{value}}, and the model's likelihood takes {what}: a hand-made model sees arrays as they are; change "
             "them, or use vaekit.train(model, data), which prepares them",
         )
-    classes = label(raw)
+    given = [part.y for _, part in raw.parts]
+    raw.settle_labels(settings.labels)
+    if raw.condition is not None:  # numbers or attributes, which are not prepared either
+        for (split, part), y in zip(raw.parts, given):
+            part.y = _conditions(y, split)
     numbers = split_numbers(raw.n, raw.source, settings, own_valid=raw.valid is not None, own_test=raw.test is not None)
     splits = [_split(raw.train, index) for index in numbers]
     splits = [splits[0], *(_split(p) if p else s for p, s in zip((raw.valid, raw.test), splits[1:]))]
@@ -67,7 +71,7 @@ def as_they_are(
     train, valid, test = splits
     offset = 0.0 if kind in ("binary", "counts") else None
     info = DataInfo(
-        raw.name, raw.shape, kind, None, len(train), len(valid), len(test), classes, raw.source, bits_offset=offset
+        raw.name, raw.shape, kind, None, len(train), len(valid), len(test), raw.classes, raw.source, bits_offset=offset
     )
     return DataSet(info, train, valid, test, prepare)
 
@@ -80,8 +84,16 @@ def _numbers(part: Part, what: str) -> np.ndarray:
     return part.x.astype(np.float32)
 
 
+def _conditions(y: Any, split: str) -> np.ndarray:
+    try:
+        return np.asarray(y, dtype=np.float32).reshape(len(y), -1)
+    except (TypeError, ValueError):
+        raise UserError(f"{split} y: a hand-made model sees labels as they are; give classes or numbers") from None
+
+
 def _split(part: Part, index: np.ndarray | None = None) -> Split:
     rows: Any = slice(None) if index is None else index
-    y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
+    y = None if part.y is None else torch.from_numpy(part.y[rows])
+    y = y if y is None or y.is_floating_point() else y.long()
     origin = part.origin or Origin.rows(len(part.x))
     return Split(torch.from_numpy(np.array(part.x[rows])), y, origin=origin.take(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import io
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -133,3 +134,24 @@ def write_csv(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence[
     writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
     data = text.getvalue().encode()
     write_bytes(writable(path), gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+
+
+def label_columns(wanted: str, header: Sequence[str], source: str | Path) -> list[str]:
+    """Return the columns of labels that a setting names: one or several with commas, "none", or "auto".
+
+    "auto" is a column called label or class. Raises UserError for a name that the header does not have.
+
+    >>> label_columns("status, amount", ["amount", "status", "x"], "a.csv"), label_columns("auto", ["Class", "x"], "")
+    (['status', 'amount'], ['Class'])
+    """
+    if wanted == "none":
+        return []
+    if wanted == "auto":
+        return [name for name in header if name.lower() in LABEL_COLUMNS][:1]
+    names = [wanted] if wanted in header else [name.strip() for name in wanted.split(",")]
+    absent = next((name for name in names if name not in header), None)
+    if absent is not None:
+        near = difflib.get_close_matches(absent, header, n=1)
+        hint = f"did you mean '{near[0]}'? Name" if near else "name"
+        raise UserError(f"data.label names '{absent}', and {source} has no such column; {hint} some, or none")
+    return names

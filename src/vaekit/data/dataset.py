@@ -17,8 +17,9 @@ from vaekit.data.shuffling import some_rows
 
 @dataclass(frozen=True)
 class Split:
-    """Examples `x` (N, *shape) as stored, uint8 where quantised or binary, else float32; labels `y` (N,) int64 or None.
+    """Examples `x` (N, *shape) as stored, uint8 where quantised or binary, else float32; labels `y` or None.
 
+    `y` (N,) int64 are class numbers, -1 where missing; (N, W) float32 conditions (`vaekit.data.conditions`).
     Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
     `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`). `origin`
     says where each example comes from, where that is known.
@@ -49,6 +50,12 @@ class Split:
         x, y, factors = (None if part is None else part[:n] for part in self._parts)
         origin = self.origin if self.origin is None or n == len(self) else self.origin.take(slice(n))
         return replace(self, x=x, y=y, factors=factors, origin=origin)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The class of every example (N,), or None where there are no classes, or some are missing."""
+        y = self.y
+        return None if y is None or y.dim() != 1 or y.dtype.is_floating_point or bool((y < 0).any()) else y
 
     @property
     def in_memory(self) -> Self:

@@ -43,7 +43,7 @@ class DataInfo(Plain):
     where they are not known; where the data are `standardised` the model sees (x - mean) / deviation, and scores
     densities of the values before. `modality` names what the numbers stand for (`MODALITIES`; "array": just numbers or
     pictures), and `facts`, plain JSON, is what that needs to read and write them: a vocabulary, the columns, a sample
-    rate.
+    rate. `condition` describes labels that are no complete classes (`vaekit.data.conditions`).
 
     >>> info = DataInfo("digits", (1, 8, 8), "levels", 17, 1438, 179, 180, tuple("0123456789"), bits_offset=0.0)
     >>> info.is_image, info.n_classes, info.dimensions
@@ -69,6 +69,7 @@ class DataInfo(Plain):
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     standardised: bool = False
+    condition: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @property
     def is_array(self) -> bool:

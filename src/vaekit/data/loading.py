@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from vaekit.data.audio.recordings import match_sound
+from vaekit.data.conditions import CLASS_NAMES, Conditions, Facts
+from vaekit.data.conditions import fitted as fitted_conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.disk import HeldRows
 from vaekit.data.info import DataInfo
@@ -66,7 +68,7 @@ def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None
     raw = read_raw(source, settings)
     for split, other in (held_out or {}).items():
         setattr(raw, split, _held_out(shape_up(raw), split, other, settings))
-    return compact(_resized(check(raw), settings.size))
+    return compact(_resized(check(raw, settings.labels), settings.size))
 
 
 def _own(raw: Raw, split: str) -> Part:
@@ -99,7 +101,7 @@ def read_like(source: Any, settings: DataSettings, info: DataInfo, mine: Prepare
         match_sound(raw, info.facts)
     raw = match_columns(_resized(shape_up(raw), settings.size), info.facts.get("header", ()))
     raw = joined(match_pictures(raw, info.shape))
-    return compact(match_scale(check(match_labels(raw, info.classes, strict)), mine))
+    return compact(match_scale(check(match_labels(raw, info.classes, strict), settings.labels), mine))
 
 
 def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
@@ -110,6 +112,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     else:
         train, valid, test = _splits(raw, settings)
         sample = train.x
+    train, valid, test, condition = _conditioned(raw, (train, valid, test))
     plan, mean, deviation = fitted(plan, sample, settings)
     if plan.mode == "fixed":
         train, valid, test = (_fix(split, plan, settings.seed + i) for i, split in enumerate((train, valid, test)))
@@ -131,6 +134,7 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         mean=mean,
         deviation=deviation,
         standardised=plan.sd is not None,
+        condition=condition,
     )
     return DataSet(info, train, valid, test, plan)
 
@@ -154,6 +158,22 @@ def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Spli
     y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
     origin = part.origin or Origin.rows(len(part.x), first=first_row)
     return Split(x, y, factors, origin if index is None else origin.take(index))
+
+
+def _conditioned(raw: Raw, splits: tuple[Split, Split, Split]) -> tuple[Split, Split, Split, tuple[Facts, ...]]:
+    """Return the splits with their conditions, as vectors fitted to the training examples, and what they are."""
+    train, valid, test = splits
+    if train.y is None:
+        return train, valid, test, ()
+    if raw.condition is None:
+        lacking = any(split.y is not None and bool((split.y < 0).any()) for split in splits)
+        facts = {"name": CLASS_NAMES[0], "type": "categorical", "levels": list(raw.classes), "missing": True}
+        return train, valid, test, ((facts,) if lacking else ())
+    condition = fitted_conditions(raw.condition, train.y.numpy())
+    every = Conditions(condition).read(raw.condition)
+    assert every is not None
+    train, valid, test = (replace(split, y=None if split.y is None else every[split.y]) for split in splits)
+    return train, valid, test, condition
 
 
 def _fix(split: Split, prepare: Prepare, seed: int) -> Split:

@@ -130,8 +130,10 @@ def match_labels(raw: Raw, classes: Sequence[str], strict: bool) -> Raw:
     origin; a UserError with `strict`.
     """
     part = raw.train
-    if part.y is None or part.y.ndim != 1 or not classes:
+    if part.y is None or part.y.ndim != 1 or not classes or part.y.dtype.kind not in "iubU":
         return raw
+    if part.y.dtype.kind == "U" and bool((part.y == "").any()):
+        return raw  # some are missing: they are matched as conditions
     names = [raw.classes[value] if raw.classes else str(value) for value in part.y.tolist()]
     number = {name: i for i, name in enumerate(classes)}
     if not raw.classes and part.y.dtype.kind in "iu" and not any(name.isdigit() for name in classes):

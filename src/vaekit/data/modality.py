@@ -75,8 +75,11 @@ class Modality:
         """Return one readable line an example."""
         raise UserError(f"{self.name} data have no lines to read")
 
-    def write(self, path: Path, x: Any, info: DataInfo) -> None:
-        """Write examples in the form that the suffix of `path` names, whole or not at all: here one a line."""
+    def write(self, path: Path, x: Any, info: DataInfo, y: Any = None) -> None:
+        """Write examples in the form that the suffix of `path` names, whole or not at all: here one a line.
+
+        `y` are their conditions, which tables have columns for.
+        """
         write_text(path, "".join(" ".join(line.splitlines()) + "\n" for line in self.lines(x, info)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.csv_files import LABEL_COLUMNS, column_names, counts_columns, header_is_data, rows_of
+from vaekit.data.csv_files import column_names, counts_columns, header_is_data, label_columns, rows_of
 from vaekit.data.number_forms import PLAIN, NumberForm, any_number, are_codes, form_of
 from vaekit.errors import UserError, few
 
@@ -23,8 +23,8 @@ LOOKED_AT = 1000
 class NumberTable:
     """A CSV of numbers: `x` (N, D) float64 of its columns, NaN where a cell is missing, and all cells as written.
 
-    `kept` are the columns' places among all `names`, `forms` how their numbers are written; `label` is the place of the
-    column of labels, or None. `header`: whether the file has one; else its columns are called c1, c2, …
+    `kept` are the columns' places among all `names`, `forms` how their numbers are written; `labelled` the places of
+    the columns of labels. `header`: whether the file has one; else its columns are called c1, c2, …
     """
 
     path: Path
@@ -32,7 +32,7 @@ class NumberTable:
     cells: list[list[str]]
     kept: tuple[int, ...]
     forms: tuple[NumberForm, ...]
-    label: int | None
+    labelled: tuple[int, ...]
     x: NDArray[np.float64]
     header: bool = True
     delimiter: str = ","
@@ -43,15 +43,17 @@ class NumberTable:
         return tuple(self.names[i] for i in self.kept)
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the columns of labels."""
+        return tuple(self.names[i] for i in self.labelled)
+
+    @property
     def labels(self) -> NDArray[Any] | None:
-        """The labels (N,), whole numbers or text, or None; an empty one is a UserError."""
-        if self.label is None:
+        """The labels as text, (N,), or (N, A) of several columns; "" where one is missing. None without any."""
+        if not self.labelled:
             return None
-        cells = [row[self.label].strip() for row in self.cells]
-        if "" in cells:
-            place = f"row {cells.index('') + 1}, column '{self.names[self.label]}'"
-            raise UserError(f"{self.path}: {place}: the label is empty; give every row a label")
-        return np.array([int(cell) for cell in cells] if all(cell.isdecimal() for cell in cells) else cells)
+        cells = np.array([[row[i].strip() for i in self.labelled] for row in self.cells], dtype=object)
+        return cells[:, 0] if len(self.labelled) == 1 else cells
 
     def filled(self, x: NDArray[np.float64]) -> Iterator[list[str]]:
         """Yield the rows as they were written, missing cells replaced by the values of `x` (N, D)."""
@@ -63,9 +65,10 @@ class NumberTable:
             yield row
 
 
-def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
-    """Read a table of numbers, with a header or without one; a column `label` or `class` holds labels, not numbers.
+def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto") -> NumberTable:
+    """Read a table of numbers, with a header or without one; the columns that `label` names hold labels, not numbers.
 
+    See `label_columns`.
     Numbers may have decimal commas, thousands, a currency or %. A first column without a name that counts the rows, as
     data frames write it, is left out, and so is one without a name or a cell. `missing`: cells, in lower case, that
     stand for a missing value.
@@ -85,11 +88,13 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
             raise UserError(
                 f"{path}: row {number} has {len(row)} cells, the header {len(names)}; give every row the same"
             )
-    label = next((i for i, name in enumerate(names) if name.lower() in LABEL_COLUMNS), None)
+    labelled = tuple(names.index(name) for name in label_columns(label, names, path))
     kept = tuple(
         i
         for i, name in enumerate(names)
-        if i != label and not (i == 0 and _counts_rows(name, body)) and (name or any(row[i].strip() for row in body))
+        if i not in labelled
+        and not (i == 0 and _counts_rows(name, body))
+        and (name or any(row[i].strip() for row in body))
     )
     cells = [[row[i] for i in kept] for row in body]
     if missing:
@@ -103,7 +108,7 @@ def read_numbers(path: Path, missing: Collection[str] = ()) -> NumberTable:
         x = np.array(cells, dtype=np.float64)
     except ValueError:
         x, forms = _written(path, cells, [names[i] for i in kept], bool(missing))
-    return NumberTable(path, names, body, kept, forms, label, x, header, read[0][2])
+    return NumberTable(path, names, body, kept, forms, labelled, x, header, read[0][2])
 
 
 def _named(path: Path, first: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]], bool]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vaekit.data.csv_files import LABEL_COLUMNS
 from vaekit.data.iterated import X_NAMES, Y_NAMES, is_pair, items_of, read_dataset, stacked
+from vaekit.data.labels import as_labels
 from vaekit.data.origin import Origin
 from vaekit.data.raw import Part, Raw, as_array
 from vaekit.errors import UserError
@@ -58,7 +59,7 @@ def _labelled(source: tuple[Any, ...], needed: int | None) -> Raw:
     if len(raw.parts) > 1:
         raise UserError("x of (x, y) holds several splits; give x_train, y_train, x_test, … in one dict")
     if source[1] is not None:
-        raw.train.y, raw.classes = labels_of(source[1], "y"), ()
+        (raw.train.y, raw.label_names), raw.classes = as_labels(source[1]), ()
     return raw
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.labels import Kind, read_labels
 from vaekit.data.origin import Origin
+from vaekit.data.tables.frames import Frame
 from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
@@ -19,7 +21,10 @@ OBLONG = 4
 
 @dataclass
 class Part:
-    """One split as read: `x` (N, …) and, where there are any, labels `y` (N,) and known factors (N, F)."""
+    """One split as read: `x` (N, …) and, where there are any, labels `y` (N,) or (N, A) and known factors (N, F).
+
+    Once checked, `y` (N,) are class numbers, -1 where missing, or rows of the conditions (`Raw.condition`).
+    """
 
     x: np.ndarray
     y: np.ndarray | None = None
@@ -39,6 +44,10 @@ class Raw:
     test: Part | None = None
     levels: int | None = None
     classes: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
+    """The names of the labels' attributes, where the source has them."""
+    condition: Frame | None = field(default=None, repr=False)
+    """The columns that the labels are where they are no classes, the splits' one after another."""
     columns: tuple[str, ...] = ()
     table: bool = False
     first_row: int = 0
@@ -84,6 +93,24 @@ class Raw:
             return f"{place}, channel {rest[0]}, voxel ({rest[1]}, {rest[2]}, {rest[3]})"
         return place
 
+    def settle_labels(self, kind: Kind = "auto") -> None:
+        """Make every split's labels plain: class numbers of `classes`, or rows of `condition`."""
+        given = {split: self._numbered(part.y, split) for split, part in self.parts}
+        found = read_labels(given, self.source, kind, self.classes, self.label_names)
+        for split, part in self.parts:
+            part.y = found.y.get(split)
+        self.classes, self.condition = found.classes, found.condition
+
+    def _numbered(self, y: np.ndarray | None, split: str) -> np.ndarray | None:
+        """Return labels that are names, of a source whose classes are known, as their numbers."""
+        if y is None or y.dtype.kind != "U" or not self.classes:
+            return y
+        unknown = sorted({str(name) for name in y} - {*self.classes})
+        if unknown:
+            known = ", ".join(self.classes)
+            raise UserError(f"{self.source}: {split} has the label '{unknown[0]}', and the classes are {known}")
+        return np.array([self.classes.index(str(name)) for name in y])
+
     def refuse(self, bad: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
         """Raise for the first entry of any split where `bad` says so; {value} is filled in."""
         for split, part in self.parts:
@@ -109,8 +136,11 @@ def shape_up(raw: Raw) -> Raw:
     return raw
 
 
-def check(raw: Raw) -> Raw:
-    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data."""
+def check(raw: Raw, labels: Kind = "auto") -> Raw:
+    """Bring every split to (N, D) or (N, C, H, W) of one shape and a plain type; refuse what cannot be data.
+
+    `labels`: what labels are where their values do not say it, see `vaekit.data.labels`.
+    """
     for split, part in shape_up(raw).parts:
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
@@ -125,7 +155,7 @@ def check(raw: Raw) -> Raw:
     if raw.train.x.dtype.kind == "f":
         problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
         raw.refuse(lambda x: ~np.isfinite(x), problem)
-    raw.classes = label(raw)
+    raw.settle_labels(labels)
     return raw
 
 
@@ -197,47 +227,6 @@ def taken_as(x: np.ndarray) -> str:
         f"examples of shape {own} are taken as grey pictures of {own[0]} × {own[1]}; if they are time series, train "
         "series-vae on them, and if they are vectors, flatten them"
     )
-
-
-def label(raw: Raw) -> tuple[str, ...]:
-    """Turn every split's labels into 0 … K − 1 in place and return the K names; () without labels."""
-    with_labels = [split for split, part in raw.parts if part.y is not None]
-    if not with_labels:
-        return ()
-    if len(with_labels) < len(raw.parts):
-        raise UserError(
-            f"{raw.source}: labels for {', '.join(with_labels)} only; give labels for every split or for none"
-        )
-    for split, part in raw.parts:
-        assert part.y is not None
-        part.y = _plain_labels(part.y, f"{raw.source}: {split}")
-    every = np.unique(np.concatenate([part.y for _, part in raw.parts if part.y is not None]))
-    if raw.classes and every.dtype.kind == "i":
-        if every[0] < 0 or every[-1] >= len(raw.classes):
-            raise UserError(
-                f"{raw.source}: label {every[0 if every[0] < 0 else -1]} is not one of 0 … {len(raw.classes) - 1}"
-            )
-        return raw.classes
-    for _, part in raw.parts:
-        part.y = np.searchsorted(every, part.y)  # type: ignore[arg-type]
-    return tuple(str(value) for value in every)
-
-
-def _plain_labels(y: np.ndarray, where: str) -> np.ndarray:
-    """Return int64 or text labels of shape (N,)."""
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.ndim != 1:
-        raise UserError(f"{where} labels have shape {y.shape}; give one label an example, shape (N,)")
-    if y.dtype.kind == "f":
-        bad = ~np.isfinite(y) | (y != np.round(y))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise UserError(f"{where} label {row} is {y[row]}; labels are classes: give whole numbers or names")
-    if y.dtype.kind in "fiub":
-        return y.astype(np.int64)
-    if y.dtype.kind == "U":
-        return y
-    raise UserError(f"{where} labels have type {y.dtype}; give whole numbers or names")
 
 
 def as_array(value: Any, what: str) -> np.ndarray:

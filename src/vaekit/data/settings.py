@@ -57,10 +57,15 @@ class DataSettings(BaseModel):
         description="order of data on disk: exact, or by blocks of neighbours for slow disks; auto: "
         "exact up to 33,554,432 examples",
     )
-    label: Literal["auto", "digit", "speaker", "folder", "none"] = Field(
+    label: str = Field(
         default="auto",
-        description="sound: labels are the 'digit' or 'speaker' of names like 7_anna_0.wav, or a file's 'folder'; "
-        "auto: folders, else digits, else none",
+        description="the columns of a CSV that are labels or conditions, status or status,amount; sound: the 'digit' "
+        "or 'speaker' of names like 7_anna_0.wav, or a file's 'folder'; none: no labels; auto: a column called label "
+        "or class; of sound folders, else digits, else none",
+    )
+    labels: Literal["auto", "classes", "numbers"] = Field(
+        default="auto",
+        description="what labels are: classes, or numbers to be conditioned on; auto: numbers where some are not whole",
     )
     rate: int | None = Field(default=None, ge=100, description="sound: resample to this many samples a second")
     seconds: float = Field(default=0.8, gt=0, description="sound: longer recordings are cut, shorter ones filled up")

@@ -43,7 +43,7 @@ def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int
         return replace(read_audio(known, settings), name=source) if isinstance(known, Path) else known
     if isinstance(source, str | Path):
         path = resolve_path(source)
-        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, shape)
+        return read_audio(path, settings) if is_sound(path) else read_path(path, settings.size, shape, settings.label)
     if isinstance(source, list) and source and isinstance(source[0], Path):
         return _files(source, settings.size, shape)
     return read_object(source, examples_needed(settings))
@@ -58,8 +58,8 @@ def _files(files: list[Any], size: int | None, shape: tuple[int, ...] | None) ->
     return _rows("memory", "memory", {"train": (rows, None)})
 
 
-def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None = None) -> Raw:
-    """Read a file by its contents or suffix, or a folder."""
+def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None = None, label: str = "auto") -> Raw:
+    """Read a file by its contents or suffix, or a folder; `label` names a CSV's columns of labels."""
     if path.is_dir():
         if is_idx_folder(path):
             return read_idx_folder(path, path.name)
@@ -69,9 +69,9 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
         return _rows(path.stem, str(path), open_rows(path, size, shape))
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if ".csv" in suffixes:
-        table = read_numbers(path)
-        part, name = Part(table.x, table.labels), path.name.split(".")[0]
-        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1)
+        table = read_numbers(path, label=label)
+        part, name, names = Part(table.x, table.labels), path.name.split(".")[0], table.label_names
+        return Raw(name, str(path), part, columns=table.columns, table=True, first_row=1, label_names=names)
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")

@@ -20,11 +20,12 @@ from vaekit.data.datasets import DATASETS
 from vaekit.data.disk import HeldRows, ImageRows, Rows, open_rows
 from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
+from vaekit.data.labels import Labels, read_labels
 from vaekit.data.origin import Origin
 from vaekit.data.paths import resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
-from vaekit.data.raw import Part, Raw, check, label
+from vaekit.data.raw import Part, Raw, check
 from vaekit.data.settings import DataSettings
 from vaekit.data.splits import split_numbers
 from vaekit.errors import UserError
@@ -152,7 +153,7 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
     shapes = {array.shape[1:] for array in read}
     if len(shapes) > 1:
         raise UserError(f"{path}: the splits' examples differ in shape ({sorted(shapes)}); give them one shape")
-    classes, ys = _labels(path, helds, {split: y for split, (_, y) in opened.splits.items()})
+    labels, ys = _labels(path, helds, {split: y for split, (_, y) in opened.splits.items()}, settings)
     raw = StreamedRaw(
         opened.name,
         path,
@@ -164,7 +165,8 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
         labels=ys,
         origins={split: homes[split].origin(chosen[split]) for split in ("valid", "test")},
     )
-    check(raw).classes = classes
+    check(raw)
+    raw.classes, raw.condition = labels.classes, labels.condition
     compact(raw)
     return raw
 
@@ -182,16 +184,13 @@ def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[s
 
 
 def _labels(
-    source: str, helds: dict[str, Held], labels: dict[str, np.ndarray | None]
-) -> tuple[tuple[str, ...], dict[str, np.ndarray | None]]:
-    """Number all labels together; return the classes and each split's numbers."""
+    source: str, helds: dict[str, Held], labels: dict[str, np.ndarray | None], settings: DataSettings
+) -> tuple[Labels, dict[str, np.ndarray | None]]:
+    """Number all labels together; return what they are (classes or a condition) and each split's numbers."""
+    every = read_labels(labels, source, settings.labels)
     if labels["train"] is None:
-        return (), dict.fromkeys(helds)
-    parts: dict[str, Any] = {split: Part(np.zeros(1), y) for split, y in labels.items()}
-    every = Raw(source, source, **parts)
-    classes = label(every)
-    numbers: dict[str, Any] = {split: part.y for split, part in every.parts}
-    return classes, {
-        split: numbers.get(split, numbers["train"])[held.rows(np.arange(len(held)))].astype(np.int64)
+        return every, dict.fromkeys(helds)
+    return every, {
+        split: every.y.get(split, every.y["train"])[held.rows(np.arange(len(held)))].astype(np.int64)
         for split, held in helds.items()
     }

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from vaekit.errors import UserError
 from vaekit.explorer.guard import MOST_BODY, Bucket
+from vaekit.explorer.labels import Label
 from vaekit.explorer.session import Session
 from vaekit.explorer.uploads import read_upload
 from vaekit.latents.arithmetic import combine
@@ -193,8 +194,7 @@ class Api:
         asked = await _json(request)
         index, label = _whole(asked, "index", 0, 2**31), _label(asked)
         x, y = self.x.example(index)
-        if label is None and y is not None and y.dim() == 1:
-            label = int(y[0])
+        label = self.x.labels.of(y) if label is None else label
         return await self._inferred(x, label, "")
 
     async def infer_pixels(self, request: Request) -> Response:
@@ -229,7 +229,7 @@ class Api:
             raise UserError(f"text must be a line of 1 to {MOST_TEXT:,} letters")
         return await self._inferred(await self._run(self._slow, self.x.typed, line), _label(asked), "")
 
-    async def _inferred(self, x: Any, label: int | None, told: str) -> Response:
+    async def _inferred(self, x: Any, label: Label, told: str) -> Response:
         def work() -> dict[str, Any]:
             self.x.scores()  # the first waits for the distribution that the score is compared with
             return self.x.infer(x, label)
@@ -294,8 +294,13 @@ def _whole(asked: dict[str, Any], name: str, low: int, high: int) -> int:
     return value
 
 
-def _label(asked: dict[str, Any]) -> int | None:
-    return None if asked.get("label") is None else _whole(asked, "label", 0, 2**31)
+def _label(asked: dict[str, Any]) -> Label:
+    label = asked.get("label")
+    if isinstance(label, list):
+        if len(label) > MOST_ROWS or not all(value is None or _is_number(value) for value in label):
+            raise UserError("a label is a class's number, or a list of numbers")
+        return label
+    return None if label is None else _whole(asked, "label", -1, 2**31)
 
 
 def _query(request: Request, name: str, what: str) -> int:
@@ -305,8 +310,16 @@ def _query(request: Request, name: str, what: str) -> int:
     return int(text)
 
 
-def _query_label(request: Request) -> int | None:
-    return _query(request, "label", "a class") if request.query_params.get("label") else None
+def _query_label(request: Request) -> Label:
+    text = request.query_params.get("label")
+    if not text:
+        return None
+    try:
+        values = [float(word) if word else None for word in text.split(",")]
+    except ValueError:
+        raise UserError("label must be the number of a class, or numbers with commas between") from None
+    first = values[0]
+    return int(first) if len(values) == 1 and first is not None and first.is_integer() else values
 
 
 async def _said(request: Request, error: Exception) -> Response:

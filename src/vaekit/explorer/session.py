@@ -25,6 +25,7 @@ from vaekit.data.prepare import as_input
 from vaekit.distributions.base import is_point_mass
 from vaekit.errors import Unsupported, UserError
 from vaekit.explorer import series
+from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
 from vaekit.inference import batches, inference
 from vaekit.latents.information import Information, information, is_discrete, is_one_hot
@@ -76,6 +77,7 @@ class Session:
             self._splits = [run.shown]
         except UserError as error:
             self.problem = str(error)
+        self.labels = Labels(self.model, run.conditions, self._splits[0].y if self._splits else None)
         self._probe()
 
     # -- what there is ----------------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ class Session:
             x, y = first.inputs, first.y
         else:
             kind = torch.int64 if self.info.kind == "tokens" else torch.float32
-            x, y = torch.zeros(1, *self.info.shape, dtype=kind), torch.zeros(1, dtype=torch.long)
+            x, y = torch.zeros(1, *self.info.shape, dtype=kind), self.labels.given(None, 1, torch.device("cpu"))
         x, label = self._placed(x, y)
         try:
             with self._drawn():
@@ -144,7 +146,7 @@ class Session:
             "width": width,
             "names": names,
             "classes": list(info.classes),
-            "takes_label": self.model.takes_label,
+            **self.labels.facts,
             "size": self.size,
             "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
             "order": studied.order,
@@ -172,13 +174,13 @@ class Session:
             raise UserError("a code has a number that is not finite, or beyond a million; send smaller ones")
         return z
 
-    def mean(self, z: Tensor, label: int | None = None) -> Tensor:
+    def mean(self, z: Tensor, label: Label = None) -> Tensor:
         """Return the mean of p(x|z) in the model's own space, (N, *shape)."""
         return point(self._px(z, label)).cpu()
 
     @torch.no_grad()
-    def _px(self, z: Tensor, label: int | None) -> Distribution:
-        y, z = self._label(label, len(z)), z.to(self.device)
+    def _px(self, z: Tensor, label: Label) -> Distribution:
+        y, z = self.labels.given(label, len(z), self.device), z.to(self.device)
         if self.discrete:
             code = z.round().long().clamp(0, self.categories - 1).view(-1, *self.code_shape)
             at = self.model.prior_to_latent(
@@ -216,17 +218,17 @@ class Session:
         kept = grey[:, :3] if grey.shape[1] >= 3 else grey[:, :1]
         return np.ascontiguousarray(kept.permute(0, 2, 3, 1).numpy())
 
-    def decode(self, z: Tensor, label: int | None = None) -> np.ndarray:
+    def decode(self, z: Tensor, label: Label = None) -> np.ndarray:
         """Return codes decoded, as the page draws them."""
         if self.as_lines:
             return series.decoded(self.info, self.run.prepare, self._px(z, label))
         return self.shown(self.mean(z, label))
 
-    def random(self, label: int | None, seed: int) -> list[float]:
+    def random(self, label: Label, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
         with self._drawn(seed):
             model = self.model
-            y = self._label(label, 1)
+            y = self.labels.given(label, 1, self.device)
             if self.discrete:
                 p = model.prior_of(y)
                 code = p.sample() if p.batch_shape else p.sample(torch.Size((1,)))
@@ -251,11 +253,11 @@ class Session:
         raise UserError(f"there is no example {index}; they go from 0 to {most - 1}")
 
     def encode(self, index: int) -> dict[str, Any]:
-        """Return an example's code and its label's number (None without labels)."""
+        """Return an example's code and its label as the page holds it (None without labels)."""
         x, y = self.example(index)
         with torch.no_grad():
             z = self._codes(*self._placed(x, y))[0]
-        return {"z": z.tolist(), "label": None if y is None or y.dim() != 1 else int(y[0])}
+        return {"z": z.tolist(), "label": self.labels.of(y)}
 
     def latent_map(self) -> LatentMap:
         """Return the map of up to 70,000 examples, made once; `progress` tells (done, all) meanwhile."""
@@ -283,9 +285,8 @@ class Session:
                 self.progress = (self.progress[0] + len(x), total)
         z = torch.cat(codes)
         plane = principal_plane(z)
-        labels = [split.y for split in self._splits]
-        known = [y for y in labels if y is not None and y.dim() == 1]
-        joined = torch.cat(known).numpy() if len(known) == len(labels) else None
+        known = [split.labels for split in self._splits if split.labels is not None]
+        joined = torch.cat(known).numpy() if len(known) == len(self._splits) else None
         return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
 
     def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
@@ -343,9 +344,9 @@ class Session:
             raise UserError(f"{self.info.name} are not read from lines of text")
         return self.run.modality.encode([line], self.info, self.run.settings.data).inputs
 
-    def infer(self, x: Tensor, label: int | None) -> dict[str, Any]:
+    def infer(self, x: Tensor, label: Label) -> dict[str, Any]:
         """Return an example's posterior, reconstruction, bound and anomaly score; arrays under "x" and "recon"."""
-        y, x = self._label(label, 1), x.to(self.device)
+        y, x = self.labels.given(label, 1, self.device), x.to(self.device)
         with self._drawn():
             z = self._codes(x, y)
             trace = self.model.trace(x, y, hard=True)
@@ -369,7 +370,7 @@ class Session:
             "recon": self._reconstructed(x, z, label),
         }
 
-    def _reconstructed(self, x: Tensor, z: Tensor, label: int | None) -> np.ndarray:
+    def _reconstructed(self, x: Tensor, z: Tensor, label: Label) -> np.ndarray:
         """Return one example's code decoded, as the page draws it: a series ends where the example does."""
         if self.as_lines:
             return series.decoded(self.info, self.run.prepare, self._px(z, label), x)[0]
@@ -387,10 +388,10 @@ class Session:
                 self.scorer.known = np.sort(torch.cat(parts).double().numpy())
         return self.scorer.histogram()
 
-    def npz(self, z: Tensor, label: int | None) -> bytes:
+    def npz(self, z: Tensor, label: Label) -> bytes:
         """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any."""
         x = self.run.prepare.invert(self.mean(z, label))
-        y = self._label(label, len(z))
+        y = self.labels.given(label, len(z), self.device)
         out, shown = io.BytesIO(), self.shown(x) if self.as_text else x.numpy()
         arrays: dict[str, Any] = {"z": z.numpy(), "x": shown} | ({} if y is None else {"y": y.cpu().numpy()})
         np.savez_compressed(out, **arrays)
@@ -416,14 +417,6 @@ class Session:
     def _placed(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return an example as the model takes it, on its device, with its label where it is conditioned on labels."""
         return next(batches(self.model, x, y))
-
-    def _label(self, label: int | None, n: int) -> Tensor | None:
-        if not self.model.takes_label:
-            return None
-        number = 0 if label is None else label
-        if not 0 <= number < self.info.n_classes:
-            raise UserError(f"there is no label {number}; they go from 0 to {self.info.n_classes - 1}")
-        return torch.full((n,), number, device=self.device)
 
     @contextmanager
     def _drawn(self, seed: int = 0) -> Iterator[None]:

@@ -150,8 +150,8 @@ class Subject:
         return some_rows(len(self.x), n)
 
     def labels(self, n: int) -> Tensor | None:
-        """Return (n,) labels for a conditional model, those of the test examples in turn; None for other models."""
-        y = label_for(self.model, self.y)
+        """Return `n` labels for a conditional model, those of the test examples in turn; None for other models."""
+        y = label_for(self.model, self.y, len(self.x))
         return None if y is None else y[torch.arange(n) % len(y)].to(device_of(self.model))
 
     def pieces(self, name: str) -> Iterator[tuple[Any, Tensor | None]]:
@@ -277,7 +277,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     """Return what the subject lacks of `needs`, as a sentence, or None."""
     info, model = subject.info, subject.model
     checks = {
-        "labels": (subject.y is not None and subject.y.dim() == 1, "the data have no labels"),
+        "labels": (subject.y is not None and not info.condition, _lacks_labels(subject)),
         "images": (info.is_image, "the data are not images"),
         "factors": (subject.factors is not None, "the data have no known factors"),
         "train": (subject.train is not None, "training data not found"),
@@ -294,6 +294,13 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         if not met:
             return sentence
     return None
+
+
+def _lacks_labels(subject: Subject) -> str:
+    if subject.y is None:
+        return "the data have no labels"
+    what = "classes of some examples are missing" if subject.info.classes else "the data have numbers or attributes"
+    return f"it needs the class of every example, and {what}"
 
 
 def _beside_standardised(result: Result, info: DataInfo) -> Result:
@@ -320,7 +327,7 @@ def own_metric(subject: Subject, function: Callable[..., Any]) -> Result:
 
     What is one value an example has a standard error; what is one of a batch is averaged over batches by their sizes.
     """
-    label = label_for(subject.model, subject.y)
+    label = label_for(subject.model, subject.y, len(subject.x))
     values: list[Tensor] = []
     of_examples = True
     with inference(subject.model, subject.seed):

@@ -55,11 +55,10 @@ def predicted(subject: Subject) -> Hidden:
     parts: list[tuple[Tensor, Tensor]] = []
     k = min(subject.k, MAX_ROWS)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
-    for pair, _ in batches(
-        subject.model, both, size=max(1, MAX_ROWS // k), progress=subject.progress_of("hidden cells")
-    ):
+    progress = subject.progress_of("hidden cells")
+    for pair, y in batches(subject.model, both, subject.y, size=max(1, MAX_ROWS // k), progress=progress):
         kept, whole = pair.unbind(1)
-        trace = subject.model.trace(kept, k=k, hard=True)
+        trace = subject.model.trace(kept, y, k=k, hard=True)
         bounds.require(trace)
         px: Any = trace.px
         log_w = trace.log_w.log_softmax(0).unsqueeze(-1)

@@ -56,7 +56,8 @@ class Model(nn.Module):
     """A latent variable model p(x, z) with an amortised posterior q(z|x).
 
     Shapes: x (B, ...), labels y (B,) class numbers or (B, C) vectors, K samples an example lead: (K, B, ...).
-    `takes_label`: the model is conditioned on y. `gives_label`: y is a latent of it, so samples may be asked for by
+    `takes_label`: the model is conditioned on y, which may be missing (a zero vector, -1) where `optional_label`, the
+    width of y, is not 0. `gives_label`: y is a latent of it, so samples may be asked for by
     label and `class_log_probs(x)` gives log q(y|x), (B, C); nothing else needs y.
 
     A method that a model does not define raises `Unsupported`; `offers` says beforehand which it defines.
@@ -64,6 +65,7 @@ class Model(nn.Module):
 
     takes_label: bool = False
     gives_label: bool = False
+    optional_label: int = 0
     encoder_parts: tuple[str, ...] = ("posterior", "posteriors")
     """The parts, by their names in the model, that make q(z|x); the others make p(x, z)."""
 

@@ -144,6 +144,8 @@ def together(posterior: Any, prior: Any, likelihood: Any) -> tuple[Posterior, Pr
     """Return the three parts, modules that return distributions among them, their latents being of one shape."""
     prior = prior if isinstance(prior, Prior) else OwnPrior(prior)
     latent = latent_of(prior)
+    if isinstance(posterior, Posterior) and type(posterior).embed is not Posterior.embed:
+        latent = ()  # the prior is of codes, which the posterior turns into what the decoder takes
     if not isinstance(posterior, Posterior):
         posterior = OwnPosterior(posterior, latent)
     elif latent and posterior.net is not None:

@@ -34,13 +34,14 @@ class TableMLP(MLP):
         latent: int,
         hidden: Sequence[int] = (128, 128),
         *,
+        context: int = 0,
         act: str = "relu",
         mask: bool = True,
         drop: float = 0.0,
     ) -> None:
         self.widths = [len(c["levels"]) if "levels" in c else 1 for c in columns]
         width = sum(self.widths) + (len(columns) if mask else 0)
-        super().__init__((width,), (latent,), hidden, act=act)
+        super().__init__((width,), (latent,), hidden, context=context, act=act)
         self.in_shape = (len(columns),)
         self.mask = mask
         self.drop = drop

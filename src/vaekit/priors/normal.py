@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vaekit.conditional import label_vectors
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily, bounded_log_scale
 from vaekit.nets.mlp import Shape, as_shape
 from vaekit.nets.own import adapted
@@ -55,11 +56,11 @@ class ConditionalNormal(Prior):
         return True
 
     def forward(self, context: Tensor) -> DiagonalNormalFamily:
-        """Return N(μ(c), diag σ²(c)); class numbers are made one-hot."""
+        """Return N(μ(c), diag σ²(c)); class numbers are made one-hot, missing ones (-1) zeros."""
         net = self.net
         assert net is not None and net.in_shape is not None
         if not context.dtype.is_floating_point:
-            context = torch.nn.functional.one_hot(context.long(), net.in_shape[-1]).to(torch.get_default_dtype())
+            context = label_vectors(context, net.in_shape[-1])
         distribution = super().forward(context)
         assert isinstance(distribution, DiagonalNormalFamily)
         return distribution

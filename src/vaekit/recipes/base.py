@@ -53,7 +53,8 @@ class Recipe(Generic[M, L]):
     """A variant: its name, its settings with their defaults, and how it is put together.
 
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
-    which data its likelihood is of, where the settings do not name it.
+    which data its likelihood is of, where the settings do not name it. `on_tables` names the recipe that is trained in
+    its place on a table.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Recipe(Generic[M, L]):
     needs_labels: bool = False
     takes: str = "array"
     wants: Wants | None = None
+    on_tables: str | None = None
 
     @cached_property
     def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:
@@ -98,17 +100,25 @@ RECIPES: Registry[Recipe[Any, Any]] = Registry("recipe", "vaekit.recipes")
 
 
 def recipe(
-    name: str, *, reference: str, needs_labels: bool = False, takes: str = "array", **defaults: Mapping[str, Any]
+    name: str,
+    *,
+    reference: str,
+    needs_labels: bool = False,
+    takes: str = "array",
+    on_tables: str | None = None,
+    **defaults: Mapping[str, Any],
 ) -> Callable[[Callable[[SettingsOf[M, L], DataInfo], Built]], Callable[[SettingsOf[M, L], DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
     The builder's annotation says which settings it takes: `Settings`, or `SettingsOf[M, L]` with kinds of its own.
-    `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it.
+    `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it;
+    `on_tables` the recipe for tables.
     """
 
     def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        RECIPES.register(name, summary=summary, reference=reference)(Recipe(name, build, defaults, needs_labels, takes))
+        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables)
+        RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 
     return add

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from vaekit.data.info import DataInfo
+from vaekit.models.conditioned import ConditionedVAE
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.recipes.base import Built, recipe
-from vaekit.recipes.parts import checked, flat_vae, label_count
-from vaekit.recipes.settings import Settings
+from vaekit.recipes.parts import checked, condition, flat_vae
+from vaekit.recipes.settings import DROP_CONDITION, ModelSettings, ObjectiveSettings, Settings, SettingsOf
 
 
 @recipe("ae", reference="Hinton & Salakhutdinov 2006", model={"posterior": "delta"})
@@ -70,11 +71,19 @@ def gmm_vae(settings: Settings, data: DataInfo) -> Built:
     return vae(settings, data)
 
 
-@recipe("cvae", reference="Sohn et al. 2015", needs_labels=True)
-def cvae(settings: Settings, data: DataInfo) -> Built:
-    """A VAE of x given its label y: encoder and decoder see y, samples are asked for by label."""
-    o = settings.objective
-    model = flat_vae(settings, data, context=label_count(data, "cvae"))
+class ConditionedSettings(ModelSettings):
+    """The parts, and what only a conditioned model has."""
+
+    drop_condition: float = DROP_CONDITION
+
+
+@recipe("cvae", reference="Sohn et al. 2015", needs_labels=True, on_tables="tabular-cvae")
+def cvae(settings: SettingsOf[ConditionedSettings, ObjectiveSettings], data: DataInfo) -> Built:
+    """A VAE of x given its label, numbers or attributes y: encoder and decoder see y, samples are asked for by it."""
+    o, y = settings.objective, condition(data, "cvae")
+    flat = flat_vae(settings, data, context=y.width)
+    drop = settings.model.drop_condition
+    model = ConditionedVAE(flat.posterior, flat.prior, flat.likelihood, y.widths, drop, y.missing)
     return Built.of(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k))
 
 

@@ -38,7 +38,7 @@ def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings],
 def identifiable_vae(settings: Settings, data: DataInfo) -> Built:
     """A VAE whose prior depends on the label, p(z|u): sources are then identified up to order, scale and shift."""
     m, o = settings.model, settings.objective
-    classes = parts.label_count(data, "identifiable-vae")
-    q = parts.posterior(m, parts.encoder(m, data, m.latent, classes))
+    width = parts.condition(data, "identifiable-vae").width
+    q = parts.posterior(m, parts.encoder(m, data, m.latent, width))
     p, px = parts.prior(m, data, q, labelled=True), parts.likelihood(m, data, latent=q.latent_shape)
     return Built.of(VAE(q, p, px), negative_elbo(o.beta, o.free_bits, o.free_per, o.k))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
@@ -20,7 +21,7 @@ from vaekit.objectives.base import Objective
 from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built
-from vaekit.recipes.settings import ModelSettings, Settings
+from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 
 N = TypeVar("N", Net, EveryResolution)
 BY_KIND = {
@@ -86,7 +87,7 @@ def prior(m: ModelSettings, data: DataInfo, q: Posterior, labelled: bool = False
         if not labelled:
             raise UserError(f"the prior '{entry.name}' is conditional, and this recipe gives it no label")
         hidden = m.options(NETS[m.net]).get("hidden") or (64,)
-        return part(mlp(data.n_classes, q.latent_shape, hidden, act=m.act), **m.options(entry))
+        return part(mlp(Conditions.of(data).width, q.latent_shape, hidden, act=m.act), **m.options(entry))
     return part(q.latent_shape, **m.options(entry))
 
 
@@ -111,7 +112,7 @@ def likelihood(
     return made
 
 
-def flat_vae(settings: Settings, data: DataInfo, context: int = 0) -> VAE:
+def flat_vae(settings: SettingsOf[ModelSettings, ObjectiveSettings], data: DataInfo, context: int = 0) -> VAE:
     """Return the flat model with the parts that the settings name."""
     m = settings.model
     q = posterior(m, encoder(m, data, m.latent, context))
@@ -130,7 +131,23 @@ def checked(model: VAE, objective: Objective, data: DataInfo) -> Built:
 
 
 def label_count(data: DataInfo, name: str) -> int:
-    """Return the number of classes; a data set without labels is a UserError."""
-    if not data.n_classes:
-        raise UserError(f"the recipe '{name}' needs labels, and {data.name} has none; use labelled data")
-    return data.n_classes
+    """Return the number of classes; a data set whose labels are no classes is a UserError."""
+    if data.n_classes:
+        return data.n_classes
+    if data.condition:
+        raise UserError(
+            f"the recipe '{name}' needs a class for each example, and the labels of {data.name} are "
+            f"{Conditions.of(data)}; give class labels, or train cvae"
+        )
+    raise UserError(f"the recipe '{name}' needs labels, and {data.name} has none; use labelled data")
+
+
+def condition(data: DataInfo, name: str) -> Conditions:
+    """Return what a conditional model is given beside x; a data set without labels is a UserError."""
+    found = Conditions.of(data)
+    if not len(found):
+        raise UserError(
+            f"the recipe '{name}' needs labels, and {data.name} has none; use labelled data: (x, y) with y classes, "
+            "numbers or attributes, or name columns of a table, data.label=status,amount"
+        )
+    return found

@@ -95,6 +95,12 @@ class ModelSettings(PartSettings):
         return {name: value for name, value in values.items() if value is not None}
 
 
+DROP_CONDITION: Any = Field(
+    default=0.0, ge=0, lt=1, description="share of examples whose condition training hides, all of it or a part"
+)
+"""The setting of recipes that can do without their condition, or a part of it."""
+
+
 class ObjectiveSettings(PartSettings):
     """What is minimised."""
 

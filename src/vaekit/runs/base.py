@@ -17,6 +17,7 @@ from torch import Tensor
 from vaekit.conditional import Wants
 from vaekit.data import load as load_data
 from vaekit.data.as_is import as_they_are
+from vaekit.data.conditions import Conditions
 from vaekit.data.dataset import DataSet, Prepared, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read_like
@@ -37,7 +38,6 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.display import shown
 from vaekit.runs.folder import EVALUATION, LOG, VALUES
 from vaekit.training import checkpoint
 from vaekit.training.log import read
@@ -49,8 +49,6 @@ ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no", "standardise": "aut
 """Settings by which data are read whole."""
 AS_IS = "as-is"
 """In the record of a run's data: they are taken as they are, unprepared."""
-AT_ONCE = 1000
-"""Samples drawn at once."""
 
 
 def describe_source(source: Any) -> str:
@@ -214,7 +212,22 @@ class RunBase:
                 f"{raw.source} has examples of shape {raw.shape}; this run's model takes {tuple(self.info.shape)}"
             )
         other = prepare(raw, self._all_of_it, self.wants)
-        return self._preparation(other).fixed(other.train, TEST_SEED)
+        fixed = self._preparation(other).fixed(other.train, TEST_SEED)
+        return replace(fixed, y=self._matched(other, raw.source))
+
+    def _matched(self, other: DataSet, source: str) -> Tensor | None:
+        """Return other data's labels as this run's: by name. Those it does not know are missing, or refused if used."""
+        y, mine, used = other.train.y, self.conditions, self.model.takes_label
+        if y is None or not len(mine):
+            return y
+        y = mine.matched(y, Conditions.of(other.info), source, "refuse" if used else "missing")
+        if used and not self.model.optional_label and np.isnan(mine.stored(y)).any():
+            row = int(np.isnan(mine.stored(y)).any(1).argmax())
+            raise UserError(
+                f"{source}: example {row} lacks its label, and this run's model was trained with every one; give it, "
+                "or train with some missing or model.drop_condition=0.1"
+            )
+        return y
 
     @property
     def _all_of_it(self) -> DataSettings:
@@ -236,17 +249,12 @@ class RunBase:
         mine = self.prepare
         return replace(other.prepare, mean=mine.mean, sd=mine.sd, axes=mine.axes, low=mine.low, high=mine.high)
 
-    # -- labels --------------------------------------------------------------------------------------------------------
+    @property
+    def conditions(self) -> Conditions:
+        """What examples are labelled with: classes, numbers or attributes."""
+        return Conditions.of(self.info)
 
-    def labels(self, n: int, label: Any = None) -> Tensor | None:
-        """Return `n` labels for a conditional model: the one asked for, or every class in turn."""
-        if not self.model.takes_label and (label is None or not self.model.gives_label):
-            if label is not None:
-                raise UserError(f"this run's model ({self.recipe}) is not conditioned on labels; leave the label out")
-            return None
-        if label is None:
-            return torch.arange(n) % self.info.n_classes
-        return torch.full((n,), self.class_number(label))
+    # -- labels --------------------------------------------------------------------------------------------------------
 
     def class_number(self, label: Any) -> int:
         """Return the number of a class given by name or number."""
@@ -260,7 +268,22 @@ class RunBase:
     def class_names(self, y: Any) -> list[str]:
         """Return the names of class numbers, of nodes where they have the labels."""
         classes = self.info.classes or self.info.facts.get("classes", ())
-        return [classes[i] if 0 <= i < len(classes) else str(i) for i in (int(value) for value in y)]
+        return [classes[i] if 0 <= i < len(classes) else "" if i < 0 else str(i) for i in (int(value) for value in y)]
+
+    def classes_of(self, split: Split, what: str) -> Tensor:
+        """Return the class of every example (N,), which `what` needs; a UserError says what there is instead."""
+        if split.labels is not None:
+            return split.labels
+        lack = "some have no label" if self.conditions.classes else f"they have {self.conditions}"
+        raise UserError(
+            f"{what} needs the class of every example: {'there are no labels' if split.y is None else lack}"
+        )
+
+    def label_columns(self, y: Tensor | None) -> dict[str, list[str]]:
+        """Return labels as columns of text: `label`, the classes' names, or each attribute by its name."""
+        if y is None:
+            return {}
+        return self.conditions.texts(y) if y.dtype.is_floating_point else {"label": self.class_names(y)}
 
     def label_names(self, split: Split) -> list[str] | None:
         """Return the name of each example's label, also of labels that are none of the run's classes; None without."""
@@ -405,7 +428,8 @@ class RunBase:
         """
         first, last = self.split(a, y), self.split(b)
         with inference(self.model):
-            label = label_for(self.model, first.y if first.y is None else first.y.to(self.device))
+            label = label_for(self.model, first.y, len(first))
+            label = None if label is None else label.to(self.device)
             ends = [self.model.posterior_mean(part.inputs.to(self.device), label) for part in (first, last)]
             frames = [point(self.model.decode(z, label)) for z in interpolate(ends[0], ends[1], steps, kind)]
         made = joined([self.prepare.values(frame) for frame in frames])
@@ -422,28 +446,6 @@ class RunBase:
         split = self.split(data)
         a, b = (split.take(torch.tensor(list(ends))) for ends in zip(*pairs))
         return self.interpolate(a, b, None, steps, kind)
-
-    def sample(
-        self, n: int = 64, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
-    ) -> Tensor:
-        """Return `n` samples in the data's units (greys on [0, 1]), (n, *shape): means of p(x|z), or draws with `draw`.
-
-        A conditional model takes a label (a class name or number), or deals the classes out in turn.
-        """
-        made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
-        return shown(made, self.prepare.picture, None if self.info.is_array else self.lines)
-
-    def drawn(
-        self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
-    ) -> Tensor:
-        """Return `n` samples as the model makes them: real data standardised, where it sees them so."""
-        y = self.labels(n, label)
-        parts: list[Any] = []
-        with inference(self.model, seed):
-            for start in range(0, n, AT_ONCE):
-                own = None if y is None else y[start : start + AT_ONCE].to(self.device)
-                parts.append(self.model.sample(min(AT_ONCE, n - start), own, temperature, draw))
-        return joined(parts)
 
     def lines(self, x: Any) -> list[str]:
         """Return a readable line for each example, as `sample` gives them; only for data of a modality."""

@@ -17,6 +17,7 @@ from vaekit.data.modality import MODALITIES, Modality, modality_of, reading
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables.modality import is_table
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -36,6 +37,11 @@ def default_source(name: str) -> str:
     if source is None:
         raise UserError(f"the recipe '{recipe.name}' takes {recipe.takes} and has none of its own; give data")
     return source
+
+
+def recipe_for(recipe: Recipe, source: Any) -> Recipe:
+    """Return the recipe that is trained on a source: of one that has another for tables, that one on a table."""
+    return RECIPES[recipe.on_tables].part if recipe.on_tables is not None and is_table(source) else recipe
 
 
 def load_for(

@@ -127,7 +127,7 @@ class DetectingRun(LatentRun):
 
     def _parts(self, split: Split, score: str, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         scorer = Scorer(self.model, k=k, seed=seed)
-        parts, latents = contributions(scorer, score, split.inputs, label_for(self.model, split.y))
+        parts, latents = contributions(scorer, score, split.inputs, label_for(self.model, split.y, len(split)))
         return parts.numpy(), latents.numpy()
 
     def anomaly_scores(
@@ -143,7 +143,7 @@ class DetectingRun(LatentRun):
         levels = 2 if kind == "binary" else self.info.levels or 256
         if score == "distance" and normal is None:
             normal = self.codes(self.training(STUDIED))
-        y = label_for(self.model, split.y)
+        y = label_for(self.model, split.y, len(split))
         return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
 
     # -- the threshold -------------------------------------------------------------------------------------------------

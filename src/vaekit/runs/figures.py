@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,7 +122,8 @@ def manifold(run: LatentRun) -> Any:
     if not run.info.has_picture:
         return None
     split = run.shown
-    label = None if split.y is None or not run.model.takes_label else run.class_names(split.y[:1])[0]
+    y = split.labels if run.model.takes_label else None
+    label = None if y is None else run.class_names(y[:1])[0]
     try:
         if run.codes(split.first(1)).shape[1] != 2:
             return None
@@ -138,11 +140,26 @@ def latent_map(run: LatentRun) -> Any:
     if isinstance(run.model, GraphVAE):
         (z, y), names = run.node_codes(run.shown), run.info.facts["classes"]
         z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
-    labels = None if y is None else y.numpy()
+    labels, names = _colours(run, y, names)
     if z.shape[1] == 2:
         return figures.latent_map(z, labels, names, "latent")
     plane = principal_plane(z)
     return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share)
+
+
+def _colours(run: LatentRun, y: Tensor | None, names: Sequence[str]) -> tuple[np.ndarray | None, Sequence[str]]:
+    """Return what codes are coloured by: classes, or the first attribute; its missing values have a colour too."""
+    if y is None:
+        return None, names
+    labels = y.numpy()
+    if y.dtype.is_floating_point:
+        first, labels = run.conditions.attributes[0], run.conditions.values(y)[:, 0]
+        if "levels" not in first:
+            return None if np.isnan(labels).any() else labels, ()
+        names, labels = first["levels"], np.nan_to_num(labels, nan=-1.0).astype(np.int64)
+    if (labels < 0).any():
+        names, labels = [*names, "missing"], np.where(labels < 0, len(names), labels)
+    return labels, names
 
 
 def kl(run: LatentRun) -> Any:

@@ -18,8 +18,8 @@ from vaekit.latents.arithmetic import combine, direction, shift
 from vaekit.latents.information import information, is_discrete
 from vaekit.latents.manifold import grid, principal_plane, quantiles
 from vaekit.latents.traverse import traverse
-from vaekit.runs.base import RunBase
 from vaekit.runs.results import Manifold, Moved, Traversal
+from vaekit.runs.sampling import SamplingRun
 from vaekit.trace import Trace
 
 STUDIED = 5000
@@ -28,14 +28,14 @@ REACH = 3.0
 """How far a dimension moves, in standard deviations of a standard normal prior."""
 
 
-class LatentRun(RunBase):
+class LatentRun(SamplingRun):
     """A run whose codes can be moved through: `data` is as for `RunBase`."""
 
     def sample_aggregate(
         self, n: int = 64, label: Any = None, *, components: int = 10, seed: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Return `n` samples and their codes, from a mixture of normals fitted to the training codes."""
-        y = self.labels(n, label)
+        y = self.labels(n, label, seed=seed)
         z = fit_mixture(self.posterior_samples(self.training(STUDIED), seed), components, seed).sample(n, seed)
         return self.decode(z, y), z
 
@@ -84,7 +84,7 @@ class LatentRun(RunBase):
         else:
             values = torch.linspace(-(reach or REACH), reach or REACH, steps)
             rows = traverse(z, chosen, values)
-        y = None if one.y is None or not self.model.takes_label else one.y.expand(len(chosen) * steps)
+        y = None if one.y is None or not self.model.takes_label else one.y.repeat_interleave(len(chosen) * steps, 0)
         x = self.decode(rows.reshape(-1, *start.shape), y).unflatten(0, (len(chosen), steps))
         if self.info.kind == "series":
             x = stopped(x, lengths_of(one.inputs).expand(len(chosen), steps))
@@ -138,7 +138,7 @@ class LatentRun(RunBase):
             done = "a, b, c and a - b + c"
         else:
             rows = shift(z, self.attribute_direction(attribute), torch.tensor([float(a) for a in amounts]))
-            y = None if y is None else y.repeat_interleave(len(amounts))
+            y = None if y is None else y.repeat_interleave(len(amounts), 0)
             done = f"{len(z)} examples moved towards '{attribute}'"
         x = self.decode(rows.flatten(0, 1), y).unflatten(0, rows.shape[:2])
         return Moved(x.numpy(), rows.numpy(), done)
@@ -147,7 +147,8 @@ class LatentRun(RunBase):
         """Return the direction of a class in the codes of the training data, (D,)."""
         split = self.training(STUDIED)
         if split.y is None or not self.info.classes:
-            raise UserError(f"{self.info.name} has no labels, so there is no direction of '{label}'")
+            raise UserError(f"{self.info.name} has no classes, so there is no direction of '{label}'")
+        split = split.take((split.y >= 0).nonzero().squeeze(1))
         has = split.y == self.class_number(label)
         if not bool(has.any()) or bool(has.all()):
             raise UserError(f"all or none of the training examples are '{label}', which gives no direction")

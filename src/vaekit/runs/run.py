@@ -248,14 +248,14 @@ class Run(SeriesRun):
         if radius < 0 or (n is not None and n < 1):
             raise UserError("the radius must not be negative, and n must be at least 1")
         split = self.training() if data is None else self.split(data)
-        if method in ("class", "adversarial") and split.y is None:
-            raise UserError(f"augmenting by '{method}' needs labels, and the data have none; use near or interpolate")
+        if method in ("class", "adversarial"):
+            self.classes_of(split, f"augmenting by '{method}'")
         codes, count = self.codes(split), len(split) if n is None else n
         facts: dict[str, Any] = {}
         if method == "adversarial":
             z, of, facts = self._adversarial(codes, split, count, radius, seed)
         else:
-            y = None if split.y is None else split.y.numpy()
+            y = None if split.labels is None else split.labels.numpy()
             moved, index = moved_codes(codes.double().numpy(), y, count, method, radius, seed)
             z, of = torch.from_numpy(moved).float(), torch.from_numpy(index)
         label = None if split.y is None else split.y[of]
@@ -311,27 +311,30 @@ class Run(SeriesRun):
             "unit": "adjusted Rand index",
             "n": len(made.stability),
         }
-        if split.y is not None:
-            facts |= agreement(split.y.numpy(), made.labels)
+        if split.labels is not None:
+            facts |= agreement(split.labels.numpy(), made.labels)
         return Clustering(made.labels, made.sure, self.label_names(split), facts, split.places)
 
     def classify(self, data: Any = None, *, labels: int = 100, seed: int = 0) -> Classification:
         """Predict each example's class by a classifier of codes that saw `labels` labels of the training split."""
         if not self.info.n_classes:
-            raise UserError(f"{self.info.name} has no labels to learn from; train on labelled data")
+            raise UserError(f"{self.info.name} has no classes to learn from; train on data labelled with classes")
         if self.model.takes_label:
             raise UserError(f"this run's model ({self.recipe}) is given the label, so its codes cannot predict it")
         known = self.training()
+        assert known.y is not None
+        known = known.take((known.y >= 0).nonzero().squeeze(1))
         assert known.y is not None
         chosen = few_labels(known.y.numpy(), labels, seed)
         model = fit_classifier(self.encode(known.take(torch.from_numpy(chosen))).numpy(), known.y.numpy()[chosen], seed)
         split = self.split(data)
         z = self.encode(split).numpy()
         guess, sure = model.predict(z), model.predict_proba(z).max(1)
-        if split.y is None:
+        known = split.y if split.y is not None and split.y.dim() == 1 and bool((split.y >= 0).any()) else None
+        if known is None:
             return Classification(self.class_names(guess), sure, None, None, split.places)
-        right = guess == split.y.numpy()
-        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(z)}
+        right = (guess == known.numpy())[known.numpy() >= 0]
+        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
         return Classification(self.class_names(guess), sure, self.label_names(split), accuracy, split.places)
 
     def optimise(
@@ -437,6 +440,7 @@ class Run(SeriesRun):
             "recipe": self.recipe,
             "model": self.fingerprint,
             "data": {"kind": self.info.kind, "levels": self.info.levels, "classes": list(self.info.classes)},
+            "condition": list(self.conditions.attributes),
             "facts": self.info.facts,
         }
         return export.programs(self.model, self.info, self.prepare, facts, format, parts)

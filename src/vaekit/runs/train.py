@@ -26,7 +26,7 @@ from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.report import notebook
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import as_recorded, default_source, load_for
+from vaekit.runs.data import as_recorded, default_source, load_for, recipe_for
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
 from vaekit.runs.outcome import each_once, result_of
@@ -138,11 +138,12 @@ def train(
     start = None if init is None else Initial.of(init)
     chosen = _recipe(start.recipe if recipe is None and start else recipe, options)
     _check_own(chosen, given, options)
+    source = (default_source(chosen.name) if start is None else start.source) if data is None else data
+    chosen = recipe_for(chosen, source)
     under = None if start is None else start.settings(chosen)
     settings = chosen.settings(given, under)
     if settings.train.freeze and start is None and chosen.name != CUSTOM:
         raise UserError("train.freeze keeps weights that are random: name the run to take them from (--init RUN)")
-    source = (default_source(chosen.name) if start is None else start.source) if data is None else data
     held_out = _held_out(options)
     dataset, settings = _load(chosen, settings, given, (source, held_out), under)
     built = _watched(build(chosen, settings, dataset.info), options)
@@ -270,8 +271,6 @@ def _load(
 ) -> tuple[DataSet, Settings]:
     """Load the data, and those held out, as the recipe wants them, and settle what "auto" stands for."""
     dataset, name = load_for(recipe, settings, *source)
-    if recipe.needs_labels and not dataset.info.n_classes:
-        raise UserError(f"the recipe '{recipe.name}' needs labels, and {dataset.info.name} has none; use labelled data")
     return dataset, recipe.settings(merge(given, {"model": {"likelihood": name}}), under)
 
 
@@ -387,11 +386,10 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     if record["recipe"] == CUSTOM and not own:
         raise UserError(f"{target} is a run of a hand-made model: resume it with vaekit.train(model, resume=True, …)")
     chosen = _recipe(recipe if own else record["recipe"], options)
-    if recipe is not None and (CUSTOM if own else recipe) != record["recipe"]:
-        asked = CUSTOM if own else recipe
-        raise UserError(
-            f"{target} is a run of '{record['recipe']}', not of '{asked}'; resume it without naming a recipe"
-        )
+    asked = CUSTOM if own else recipe
+    if asked is not None and record["recipe"] not in (asked, None if own else RECIPES[asked].part.on_tables):
+        ours = record["recipe"]
+        raise UserError(f"{target} is a run of '{ours}', not of '{asked}'; resume it without naming a recipe")
     settings, changes = settings_to_go_on(target, record, given, chosen)
     source = record["data"]["source"] if data is None else data
     held_out = record["data"].get("held_out", {}) | _held_out(options)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit import __version__
+from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.distributions.base import is_point_mass
@@ -177,7 +178,8 @@ class Program:
 def parts(model: Model, info: DataInfo, prepare: Prepare) -> dict[Part, Program]:
     """Return encoder and decoder. UserError for data or a model that no program can stand for."""
     ends, model = Ends.of(info, prepare), model.eval()
-    label = (torch.eye(max(info.n_classes, 3))[:3, : info.n_classes],) if model.takes_label else ()
+    width = Conditions.of(info).width
+    label = (torch.eye(max(width, 3))[:3, :width],) if model.takes_label else ()
     named = ("y",) if label else ()
     with torch.no_grad():
         x = ends.seen(ends.x)

@@ -45,7 +45,7 @@ class Audio(Modality):
             out.append(f"{loud * scale.hop / scale.rate:.2f} s of sound at {scale.rate} Hz")
         return out
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Any = None) -> None:
         """Write recordings as 16-bit WAV: one after the other with a pause, or a file each where the name has {}."""
         sounds = resynthesised(x, info).numpy()
         rate = _scale(info).rate

@@ -100,6 +100,8 @@ def labels_of(files: Sequence[Path], root: Path, wanted: str) -> list[str]:
         wanted = "folder" if in_folders else "digit" if all(named) else "none"
     if wanted == "none":
         return []
+    if wanted not in ("folder", "digit", "speaker"):
+        raise UserError(f"data.label of sound is auto, digit, speaker, folder or none, not '{wanted}'")
     labels = []
     for file, match in zip(files, named):
         if wanted == "folder":

@@ -158,7 +158,7 @@ class GraphData(Modality):
             out.append(f"{n:,} nodes, {len(edges):,} edges: {' '.join(shown)}{more}")
         return out
 
-    def write(self, path: Path, x: Graphs, info: DataInfo) -> None:  # type: ignore[override]
+    def write(self, path: Path, x: Graphs, info: DataInfo, y: Any = None) -> None:  # type: ignore[override]
         """Write an NPZ of `sizes` and `edges` as `load` reads it, or a list of edges.
 
         That of one graph has its nodes' names, if they have any, under a header; others have a comment a graph.

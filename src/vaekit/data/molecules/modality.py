@@ -157,7 +157,7 @@ class Molecules(Modality):
         vocabulary, representation = info.facts["vocabulary"], info.facts["representation"]
         return [smiles_of(_words(row, vocabulary), representation) for row in x.tolist()]
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Any = None) -> None:
         """Write one SMILES a line, or a table of one column."""
         if path.suffix.lower() == ".csv":
             write_csv(path, ["smiles"], [[text] for text in self.lines(x, info)])

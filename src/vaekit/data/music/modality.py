@@ -116,7 +116,7 @@ class Music(Modality):
         """Return the steps of each voice: a pitch's name, - for a hold, . for a rest, | between bars."""
         return [" / ".join(_spelled(voice) for voice in grid) for grid in grids_of(x, info)]
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Any = None) -> None:
         """Write a MIDI file of all examples one after another, a bar of silence between, or a text of one a line."""
         if path.suffix.lower() == ".txt":
             super().write(path, x, info)

@@ -118,6 +118,15 @@ def parse(frame: Frame, cells: Cells, facts: Mapping[str, Any], unknown: str = "
     return known[cells.codes]
 
 
+def value_of(text: str, facts: Mapping[str, Any]) -> float | None:
+    """Return a cell's value in the column's own units, the number of a level; None where it does not fit.
+
+    >>> value_of("b", {"type": "categorical", "levels": ["a", "b"]}), value_of("x", {"type": "numeric"})
+    (1.0, None)
+    """
+    return _reader(facts)(text)
+
+
 def _written(cells: Cells, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a column's facts with the form of these cells, if numbers in memory or dates in another form."""
     if facts["type"] == "date":

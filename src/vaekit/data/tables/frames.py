@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from vaekit.atomic import replacing
-from vaekit.data.csv_files import MISSING, column_names, counts_columns, header_is_data, rows_of, write_csv
+from vaekit.data.csv_files import write_csv
 from vaekit.data.files import writable
 from vaekit.data.number_forms import form_of
 from vaekit.data.origin import Origin
-from vaekit.data.python_objects import index_of, table_of
 from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
@@ -105,37 +104,7 @@ class Frame:
         return next((cells for cells in self.columns if cells.name == name), None)
 
 
-def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "refuse", header: str = "auto") -> Frame:
-    """Read a table: a path to CSV (maybe gzipped) or Parquet, a data frame, or a dict of columns.
-
-    `missing` are texts, in any case, that stand for a missing cell; the empty cell always does. Rows with too few or
-    too many cells are refused, or left out where `bad_rows` is "drop" (`Frame.skipped` names them). `header`: whether a
-    CSV has one, "yes", "no" or "auto" (see `csv_files.header_is_data`); columns without names are c1, c2, …
-
-    Raises UserError naming the file, line or column, and the fix.
-    """
-    words = {"", *(word.strip().lower() for word in missing)}
-    if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise UserError(f"there is no table {path}; check the path")
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return _named_columns(_parquet(path), path.name.split(".")[0], str(path), words)
-        if path.suffix.lower() in NOT_TABLES:
-            raise UserError(f"{path} is not a CSV or Parquet file; save it as CSV")
-        return _csv(path, words, bad_rows, header)
-    columns = table_of(source)
-    if columns is not None:
-        return replace(_named_columns(columns, "memory", "memory", words), index=index_of(source))
-    raise UserError(
-        f"cannot read a table from {type(source).__name__}; give CSV, Parquet, a data frame or a dict of columns"
-    )
-
-
-# -- CSV ------------------------------------------------------------------------------------------------------------
-
-
-class _Coder(dict[str, int]):
+class Coder(dict[str, int]):
     """Numbers the different texts of a column in the order they come."""
 
     def __init__(self, name: str, missing: set[str]) -> None:
@@ -165,72 +134,19 @@ class _Coder(dict[str, int]):
         return Cells(self.name, self.texts, np.frombuffer(self.codes, np.int32).copy())
 
 
-def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame:
-    rows = rows_of(path)
-    head = next(rows, None)
-    if head is None:
-        raise UserError(f"{path} is empty; give a header and rows")
-    first_line, header, mark = head
-    header = [name.strip() for name in header]
-    coders = [_Coder(name, missing) for name in header]
-    lines = array("q")
-    skipped: list[str] = []
-    lost: list[tuple[int, str]] = []
-    for line, row, _ in rows:
-        if len(row) != len(header):
-            problem = f"line {line} has {len(row)} cells, the first line {len(header)}"
-            if bad_rows == "refuse":
-                raise UserError(f"{path}: {problem}; correct it, or leave such rows out with --set data.bad_rows=drop")
-            skipped.append(problem)
-            lost.append((line, f"{len(row)} cells"))
-            continue
-        lines.append(line)
-        for coder, cell in zip(coders, row):
-            coder.add(cell)
-    named = has_header == "yes" or (has_header == "auto" and not header_is_data(header, coders))
-    if not named:
-        lines.insert(0, first_line)
-        for coder, cell, name in zip(coders, header, column_names(len(header))):
-            coder.add(cell)
-            coder.codes.insert(0, coder.codes.pop())
-            coder.name = name
-        if has_header == "auto":
-            skipped.append(f"it has no header, and its columns are called c1 to c{len(coders)}")
-    elif counts_columns(header) and "" not in header and has_header == "auto":
-        skipped.append(f"its first line, {', '.join(header[:3])}, …, is taken as names; data.header=no if it is data")
-    if not lines:
-        raise UserError(f"{path} has a header and no rows; give rows of data")
-    _check_header([coder.name for coder in coders], str(path))
-    columns = [coder.cells() for coder in coders]
-    places = np.frombuffer(lines, np.int64).copy()
-    name, left_out = path.name.split(".")[0], tuple(lost)
-    return Frame(name, str(path), columns, places, mark, skipped, header=named, left_out=left_out)
-
-
-def _check_header(header: Sequence[str], source: str) -> None:
+def check_header(header: Sequence[str], source: str) -> None:
+    """Raise a UserError for names of columns that come twice, or are empty."""
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
 
 
-# -- Parquet, data frames, dicts ------------------------------------------------------------------------------------
-
-
-def _parquet(path: Path) -> dict[str, Any]:
-    """Read a Parquet file, column by column."""
-    parquet = optional("pyarrow.parquet", NO_PARQUET)
-    try:
-        table = parquet.read_table(path)
-    except Exception as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
-    return {name: table.column(name) for name in table.column_names}
-
-
-def _named_columns(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
+def frame_of(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
+    """Return the table of columns in memory, by name; `missing` are texts, in lower case, of a cell that is missing."""
     if not columns:
         raise UserError(f"{source} has no columns; give at least one")
     cells = [_column(str(key), values, missing, source) for key, values in columns.items()]
-    _check_header([column.name for column in cells], source)
+    check_header([column.name for column in cells], source)
     sizes = {column.name: len(column.codes) for column in cells}
     if len(set(sizes.values())) > 1:
         raise UserError(f"{source}: the columns differ in length ({sizes}); give every column the same")
@@ -246,7 +162,7 @@ def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
     plain = _plain(values)
     if plain.ndim != 1:
         raise UserError(f"{source}: column '{name}' has shape {plain.shape}; give one value a row")
-    coder = _Coder(name, missing)
+    coder = Coder(name, missing)
     if plain.dtype.kind in "fiuM":
         different, codes = np.unique(plain, return_inverse=True, equal_nan=True)
         whole = plain.dtype.kind == "f" and bool(np.all(different[np.isfinite(different)] % 1 == 0))

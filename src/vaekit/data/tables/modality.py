@@ -14,7 +14,8 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from vaekit.data.csv_files import LABEL_COLUMNS, MISSING, rows_of
+from vaekit.data.conditions import Conditions, fitted
+from vaekit.data.csv_files import MISSING, label_columns, rows_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
@@ -24,12 +25,14 @@ from vaekit.data.origin import Origin
 from vaekit.data.settings import DataSettings, settings_as, yes_or_no
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
-from vaekit.data.tables.frames import Cells, Frame, read_frame, write_frame
+from vaekit.data.tables.frames import Cells, Frame, write_frame
 from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, split_type
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
-AUTO, NO_LABEL = "auto", "none"
+AUTO = "auto"
 MOST_CLASSES = 100
+MOST_COLUMNS = 200
 
 
 def _types(value: Any) -> Any:
@@ -64,9 +67,10 @@ class TableSettings(DataSettings):
         description="columns' types where they are not to be inferred, age=numeric,grade=ordinal:low<mid<high,"
         f"when=date:%d/%m/%Y; one of {', '.join(TYPES)}",
     )
-    label: str = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+    label: str = Field(
         default="auto",
-        description="the column of labels, kept out of the model; 'auto': one called label or class; 'none': no such",
+        description="the columns of labels or conditions, kept out of the model unless it is conditioned on them, "
+        "status or status,amount; 'auto': one called label or class; 'none': no such",
     )
     header: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
         default="auto", description="whether a CSV's first line names the columns; auto: unless it is a row of data"
@@ -113,17 +117,18 @@ class Tables(Modality):
         settings = settings_as(TableSettings, settings)
         frame = read_table(source, settings)
         parts = split_numbers(len(frame), frame.source, settings)
-        label = _label(frame, settings)
-        facts = _fitted(frame, label, settings, parts[0])
+        labels = _labels(frame, settings)
+        facts = _fitted(frame, labels, settings, parts[0])
         if not facts["columns"]:
             raise UserError(f"{frame.source} has no column to model: {'; '.join(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
-        classes, y = _classes(label)
+        classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
         splits = [_split(values, y, frame.origin.take(index), index) for index in parts]
-        return self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
+        made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
+        return replace(made, info=replace(made.info, condition=condition))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other rows as the run's own were: every row, in order; columns that are not there are missing.
@@ -144,11 +149,10 @@ class Tables(Modality):
             )
         if absent:
             warnings.warn(f"{frame.source} has no column {', '.join(absent)}: taken as missing", stacklevel=3)
-        label = frame.column(info.facts["label"]) if info.facts.get("label") else None
-        y = None
-        if label is not None and bool((label.codes >= 0).all()):
-            y = _known_classes(frame, label, info.classes)
-        return _split(_stored(frame, columns, unknown), y, frame.origin, slice(None))
+        conditions = Conditions.of(info)
+        if conditions.classes:
+            _check_classes(frame, conditions)
+        return _split(_stored(frame, columns, unknown), conditions.read(frame, unknown), frame.origin, slice(None))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""
@@ -157,20 +161,29 @@ class Tables(Modality):
         rows = cells_of(x, columns, cols.as_text)
         return [", ".join(f"{name}={cell or '?'}" for name, cell in zip(names, row)) for row in rows]
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Tensor | None = None) -> None:
         """Write rows with the source's names, units and order of columns, as CSV (maybe gzipped), TSV or Parquet.
 
-        Columns that never varied have their one value; identifiers and labels, which the model does not know, are left
-        out.
+        Columns that never varied have their one value; identifiers, which the model does not know, are left out, and
+        so are labels unless they are given.
         """
-        facts = info.facts
-        whole = path.suffix.lower() in (".parquet", ".pq")
-        cells = cells_of(x, facts["columns"], cols.as_native if whole else cols.as_text)
-        place = {column["name"]: j for j, column in enumerate(facts["columns"])}
-        header = [name for name in facts["header"] if name in place or name in facts["constants"]]
-        rows = [[row[place[name]] if name in place else facts["constants"][name] for name in header] for row in cells]
-        mark = "\t" if ".tsv" in path.suffixes else facts.get("delimiter", ",")
-        write_frame(path, header, rows, mark)
+        native = path.suffix.lower() in (".parquet", ".pq")
+        columns = self.columns(x, info, y, native)
+        mark = "\t" if ".tsv" in path.suffixes else info.facts.get("delimiter", ",")
+        write_frame(path, list(columns), [list(row) for row in zip(*columns.values())], mark)
+
+    def columns(self, x: Tensor, info: DataInfo, y: Tensor | None = None, native: bool = True) -> dict[str, list[Any]]:
+        """Return rows as columns by name, in the source's order: values as Python has them, or as text.
+
+        See `write` for which there are.
+        """
+        facts, conditions = info.facts, Conditions.of(info)
+        cells = cells_of(x, facts["columns"], cols.as_native if native else cols.as_text)
+        known: dict[str, list[Any]] = {name: [text] * len(x) for name, text in facts["constants"].items()}
+        known |= {c["name"]: [row[j] for row in cells] for j, c in enumerate(facts["columns"])}
+        if y is not None and len(conditions):
+            known |= conditions.native(y) if native else conditions.texts(y)
+        return {name: known[name] for name in facts["header"] if name in known}
 
 
 def cells_of(
@@ -180,6 +193,25 @@ def cells_of(
     array = x.detach().cpu().numpy()
     each = [[cell(v, column) for v in cols.restore(array[:, j], column)] for j, column in enumerate(columns)]
     return [list(row) for row in zip(*each)]
+
+
+def is_table(source: Any) -> bool:
+    """Whether a source is read as a table: a known one, a file of one, a data frame or a dict of columns.
+
+    A CSV of more than `MOST_COLUMNS` columns is taken for pixels or the like.
+
+    >>> is_table("breast-cancer"), is_table("digits"), is_table({"a": [1, 2]})
+    (True, False, True)
+    """
+    if isinstance(source, str) and source in DATASETS:
+        return modality_name(source) == Tables.name
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        suffixes = {suffix.lower() for suffix in path.suffixes}
+        if ".csv" in suffixes and path.is_file():
+            return len(next(rows_of(path), (0, [], ""))[1]) <= MOST_COLUMNS
+        return bool(suffixes & {".csv", *Tables.reads})
+    return isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "__getitem__"))
 
 
 def read_table(source: Any, settings: TableSettings) -> Frame:
@@ -211,40 +243,55 @@ def read_table_of(source: Any, info: DataInfo, settings: TableSettings) -> Frame
 # -- which columns ----------------------------------------------------------------------------------------------------
 
 
-def _label(frame: Frame, settings: TableSettings) -> Cells | None:
-    """Return the column of labels: the one named, or typed so, or one called label or class that has few values."""
+def _labels(frame: Frame, settings: TableSettings) -> list[Cells]:
+    """Return the columns of labels: those named, or typed so, or one called label or class that has few values."""
     typed = [name for name, kind in settings.types.items() if kind == "label"]
     wanted = typed[0] if typed and settings.label == AUTO else settings.label
-    if wanted == NO_LABEL:
-        return None
-    if wanted == AUTO:
-        label = next((cells for cells in frame.columns if cells.name.lower() in LABEL_COLUMNS), None)
-        return label if label is not None and len(label.texts) <= MOST_CLASSES else None
-    label = frame.column(wanted)
-    if label is None:
-        raise UserError(f"data.label is '{wanted}', and {frame.source} has no such column; name one, or none")
-    return label
+    found = [frame.column(name) for name in label_columns(wanted, [c.name for c in frame.columns], frame.source)]
+    labels = [cells for cells in found if cells is not None]
+    return labels if wanted != AUTO or all(len(cells.texts) <= MOST_CLASSES for cells in labels) else []
 
 
-def _classes(label: Cells | None) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """Return the classes' names in order, numbers by size, and each row's class; no classes if a label is missing."""
-    if label is None or bool((label.codes < 0).any()):
-        return (), None
+def _conditions(
+    frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray
+) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...], Tensor | None]:
+    """Return the classes of a single column of them, what else conditions are, and each row's."""
+    if not labels:
+        return (), (), None
+    comma = _commas(frame, settings)
+    if len(labels) > 1 or _is_number(labels[0], settings, rows, comma):
+        facts = fitted(replace(frame, columns=labels), rows, settings.types, comma)
+        return (), facts, Conditions(facts).read(frame)
+    (label,) = labels
     numbers = [number_of(text) for text in label.texts]
     keys: Any = label.texts if None in numbers else numbers
     order = np.argsort(keys, kind="stable")
-    return tuple(label.texts[i] for i in order), np.argsort(order)[label.codes]
+    y = np.append(np.argsort(order), -1)[label.codes]
+    classes = tuple(label.texts[i] for i in order)
+    lacking = {"name": label.name, "type": "categorical", "levels": list(classes), "missing": True}
+    return classes, ((lacking,) if bool((y < 0).any()) else ()), torch.from_numpy(y)
 
 
-def _known_classes(frame: Frame, label: Cells, classes: Sequence[str]) -> np.ndarray | None:
-    for code, text in enumerate(label.texts):
-        if classes and text not in classes:
+def _commas(frame: Frame, settings: TableSettings) -> bool:
+    return frame.commas if settings.decimal == "auto" else settings.decimal == "comma"
+
+
+def _is_number(label: Cells, settings: TableSettings, rows: np.ndarray, comma: bool) -> bool:
+    """Whether a single column is a number to be conditioned on rather than classes: by its type, or as it is named."""
+    kind = settings.types.get(label.name) or infer(label, rows, comma).kind
+    return split_type(kind)[0] in (*cols.REAL, "count") and settings.label == label.name
+
+
+def _check_classes(frame: Frame, conditions: Conditions) -> None:
+    label, classes = frame.column(conditions.names[0]), conditions.attributes[0]["levels"]
+    for code, text in enumerate([] if label is None else label.texts):
+        if text not in classes:
+            assert label is not None
             place = frame.place(label.first_row(code), label.name)
             raise UserError(f"{place}: '{text}' is none of this run's classes ({', '.join(classes)})")
-    return np.array([classes.index(text) for text in label.texts])[label.codes] if classes else None
 
 
-def _fitted(frame: Frame, label: Cells | None, settings: TableSettings, rows: np.ndarray) -> dict[str, Any]:
+def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray) -> dict[str, Any]:
     """Return `info.facts`: the columns with their types, scales and levels, and what was left out and why."""
     header = [cells.name for cells in frame.columns]
     check_types(settings.types, header, frame.source)
@@ -252,26 +299,20 @@ def _fitted(frame: Frame, label: Cells | None, settings: TableSettings, rows: np
         "columns": [],
         "header": header,
         "constants": {},
-        "label": None if label is None else label.name,
+        "label": labels[0].name if len(labels) == 1 else None,
         "delimiter": frame.delimiter,
         "headless": not frame.header,
         "notes": [],
     }
-    comma = frame.commas if settings.decimal == "auto" else settings.decimal == "comma"
-    if (
-        label is not None
-        and settings.label == AUTO
-        and label.name not in settings.types
-        and frame.source not in DATASETS
-    ):
+    comma = _commas(frame, settings)
+    names = [cells.name for cells in labels]
+    if names and settings.label == AUTO and names[0] not in settings.types and frame.source not in DATASETS:
         facts["notes"].append(
-            f"column '{label.name}' is taken as the label, which is no part of the model or its samples; "
-            "data.label=none makes it a column like the others"
+            f"column '{names[0]}' is taken as the label, which is no part of the model or its samples unless "
+            "they are conditioned on it (tabular-cvae); data.label=none makes it a column like the others"
         )
-    if label is not None and bool((label.codes < 0).any()):
-        facts["notes"].append(f"column '{label.name}' lacks labels in some rows, so none are used")
     for cells in frame.columns:
-        if cells is label:
+        if cells.name in names:
             continue
         found = infer(cells, rows, comma)
         if cells.name in settings.types and found.kind != "empty":
@@ -308,9 +349,8 @@ def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> Non
             )
 
 
-def _split(values: np.ndarray, y: np.ndarray | None, origin: Origin, index: Any) -> Split:
-    labels = None if y is None else torch.from_numpy(y[index])
-    return Split(torch.from_numpy(values[index]), labels, origin=origin)
+def _split(values: np.ndarray, y: Tensor | None, origin: Origin, index: Any) -> Split:
+    return Split(torch.from_numpy(values[index]), None if y is None else y[index], origin=origin)
 
 
 MODALITIES.register("tables", summary="CSV and Parquet tables, data frames: mixed columns, missing cells")(Tables())

@@ -142,7 +142,13 @@ function bars(canvas, values) {
   });
 }
 
-export const className = (facts, label) => (label === null || label === undefined || label < 0 ? "" : facts.classes[label] ?? String(label));
+export function className(facts, label) {
+  if (Array.isArray(label)) {
+    const words = facts.conditions.map((one, i) => (label[i] === null || label[i] === undefined ? "" : `${one.name} ${one.levels?.[label[i]] ?? number(label[i])}`));
+    return words.filter((word) => word !== "").join(", ");
+  }
+  return label === null || label === undefined || label < 0 ? "" : facts.classes[label] ?? String(label);
+}
 
 // A table of an example's values, with further columns; cells are kept, so that redrawing is cheap.
 export function valueTable(facts, heads) {

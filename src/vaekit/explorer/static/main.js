@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { $, className, download, example, make, number, paint, savePng, SERIES_SHAPE, valueTable } from "./dom.js";
 import { between } from "./between.js";
+import { labelControls, readLabel } from "./label.js";
 import { latentMap } from "./map.js";
 import { own } from "./own.js";
 import { sliders } from "./sliders.js";
@@ -76,7 +77,7 @@ function stage() {
     else redraw();
     $("undo").disabled = !store.past.length;
     $("redo").disabled = !store.future.length;
-    if (facts.takes_label) $("label").value = String(store.label);
+    app.showLabel(store.label);
   });
 }
 
@@ -111,11 +112,7 @@ function controls() {
   };
   const bars = () => { const made = make("canvas"); paint(made, facts, app.values); return made; };
   for (const [id, call] of Object.entries(act)) $(id).addEventListener("click", call);
-  if (facts.takes_label) {
-    $("label-row").hidden = false;
-    $("label").append(...facts.classes.map((name, i) => make("option", { value: String(i) }, name)));
-    $("label").addEventListener("change", () => store.set({ label: Number($("label").value) }, { by: "label" }));
-  }
+  app.showLabel = labelControls(app);
   const keys = { r: "reset", n: "random", u: "undo", U: "redo", s: "save-png", l: "link", d: "theme", "?": "help" };
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("select, textarea, input:not([type=range]):not([type=radio]):not([type=checkbox])");
@@ -190,8 +187,7 @@ async function restore() {
     if (z.length === facts.size && z.every((v) => Number.isFinite(v) && Math.abs(v) <= 1e6)) state.z = z;
     else app.fail(new api.Failure(`This link is of another run: it has ${z.length} latents, and this run has ${facts.size}.`));
   }
-  const label = Number(words.get("y"));
-  if (words.has("y") && Number.isInteger(label) && label >= 0 && label < facts.classes.length) state.label = label;
+  state.label = readLabel(facts, words.get("y")) ?? state.label;
   for (const tool of Object.values(app.tools)) tool.restore?.(words);
   store.put(state);
   openTab(TABS.includes(words.get("tab")) ? words.get("tab") : "map");

@@ -4,7 +4,7 @@ export class Store {
   constructor(facts) {
     this.facts = facts;
     this.z = [...facts.centre];
-    this.label = facts.takes_label ? 0 : null;
+    this.label = facts.label;
     this.past = [];
     this.future = [];
     this.listeners = [];
