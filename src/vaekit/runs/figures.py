@@ -44,15 +44,14 @@ def write_figures(run: LatentRun) -> list[Path]:
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     written: list[Path] = []
-    drawn = series_figures.MAKERS if run.info.kind == "series" else {}
-    for name, (make, of_arrays) in MAKERS.items():
+    makers = MAKERS
+    if run.info.kind == "series":
+        makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
+    for name, (make, of_arrays) in makers.items():
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         with _costing_no_other(f"the figure {name}"):
-            if name in drawn:
-                figure = drawn[name](run)
-            else:
-                figure = make(run) if run.info.is_array or not of_arrays else None
+            figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
     if not run.info.is_array:
