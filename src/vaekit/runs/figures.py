@@ -44,12 +44,14 @@ def write_figures(run: LatentRun) -> list[Path]:
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     written: list[Path] = []
-    for name, (make, of_arrays) in MAKERS.items():
+    makers = MAKERS
+    if run.info.kind == "series":
+        makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
+    for name, (make, of_arrays) in makers.items():
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         with _costing_no_other(f"the figure {name}"):
-            make = series_figures.MAKERS.get(name, make) if run.info.kind == "series" else make
-            figure = make(run) if run.info.is_array or not of_arrays or name in series_figures.MAKERS else None
+            figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
     if not run.info.is_array:
