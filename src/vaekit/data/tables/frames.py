@@ -1,4 +1,4 @@
-"""Tables as they were written: cells as text, column by column, from CSV, Parquet, data frames and dicts of columns."""
+"""Tables as they were written: cells as text, column by column, in memory and into files."""
 
 from __future__ import annotations
 
@@ -19,22 +19,6 @@ from vaekit.data.origin import Origin
 from vaekit.errors import UserError, optional
 
 NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
-
-NOT_TABLES = (
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".feather",
-    ".dta",
-    ".sav",
-    ".pkl",
-    ".pickle",
-    ".zip",
-)
-"""Suffixes of files that hold tables and are not read."""
 
 
 @dataclass

@@ -12,10 +12,8 @@ import numpy as np
 
 from vaekit.data.csv_files import MISSING, column_names, counts_columns, header_is_data, rows_of
 from vaekit.data.python_objects import index_of, table_of
-from vaekit.data.tables.frames import Coder, Frame, check_header, frame_of
+from vaekit.data.tables.frames import NO_PARQUET, Coder, Frame, check_header, frame_of
 from vaekit.errors import UserError, optional
-
-NO_PARQUET = "Parquet files need pyarrow: pip install 'vaekit[tabular]'; or give a CSV"
 
 NOT_TABLES = (
     ".xlsx",
