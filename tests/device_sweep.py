@@ -280,6 +280,8 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "arithmetic by class", lambda: run.arithmetic([0, 1], many, attribute=run.info.classes[0])
     for score in SCORES:
         yield f"detect {score}", lambda score=score: run.detect(few, score=score, k=4, contamination=0.3)
+    yield "label columns", lambda: run.label_columns(many.y)
+    yield "classes", lambda: run.classes_of(many, "the sweep")
     if names := run.label_names(many):
         yield "of a class", lambda: run.of_classes(many, names[:1])
         yield "detect a class", lambda: run.detect(many, anomalous=names[:1], score="reconstruction", k=4)
