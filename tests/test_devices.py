@@ -26,7 +26,10 @@ from vaekit.recipes.base import RECIPES
 from vaekit.runs.run import Run
 from vaekit.training.loop import Fit
 
-SWEPT = ("vae", "cvae", "vq-vae", "hierarchical-vae", "semi-supervised-vae", "tabular-vae", "graph-vae", "molecule-vae")
+SWEPT = (
+    *("vae", "cvae", "vq-vae", "hierarchical-vae", "semi-supervised-vae"),
+    *("tabular-vae", "series-vae", "graph-vae", "molecule-vae"),
+)
 """Recipes whose every use is tried here: each kind of model, of latent and of data. The others: device_sweep.py."""
 WAITLESS = ("vae", "iwae", "ladder-vae", "vq-vae", "vae-gan", "flow-vae")
 

@@ -126,16 +126,20 @@ def test_decoder_rows_do_not_grow_with_k(k: int) -> None:
     assert sum(seen) == 13 * k
 
 
-def _trained(run: Any) -> tuple[LinearGaussian, Tensor]:
-    """Read W, μ, σ off a trained linear-vae, in double, and return them with its training data."""
+def _trained(run: Any) -> tuple[LinearGaussian, Tensor, Tensor]:
+    """Read W, μ, σ off a trained linear-vae, in double and the data's own units.
+
+    Returns them with the training data, in these units (N, D) and as the model sees them, which may be standardised.
+    """
     model = run.model.double()
-    latent = model.likelihood.net.in_shape[0]
+    latent, values = model.likelihood.net.in_shape[0], run.data.prepare.values
     with torch.no_grad():
-        mean = model.decode(torch.zeros(1, latent).double()).mean.flatten(1)
-        weight = (model.decode(torch.eye(latent).double()).mean.flatten(1) - mean).T
-        sigma = model.decode(torch.zeros(1, latent).double()).scale.flatten()[0]
-    x = run.data.prepare(run.data.train.x).flatten(1).double()
-    return LinearGaussian(model, weight, mean[0], sigma), x
+        px = model.decode(torch.zeros(1, latent).double())
+        mean = values(px.mean).flatten(1)
+        weight = (values(model.decode(torch.eye(latent).double()).mean).flatten(1) - mean).T
+        sigma = (values(px.mean + px.scale) - values(px.mean)).flatten()[0]
+    seen = run.data.prepare(run.data.train.x).double()
+    return LinearGaussian(model, weight, mean[0], sigma), values(seen).flatten(1), seen
 
 
 @pytest.mark.slow
@@ -146,7 +150,7 @@ def test_linear_vae_is_probabilistic_pca() -> None:
 
     import vaekit
 
-    toy, x = _trained(vaekit.train("linear-vae", "digits", pictures=False))
+    toy, x, seen = _trained(vaekit.train("linear-vae", "digits", pictures=False))
     pca: Any = PCA(toy.weight.shape[1]).fit(x.numpy())
     oracle = float(pca.score(x.numpy()))
     assert oracle == pytest.approx(8.8676, abs=1e-3)
@@ -154,10 +158,14 @@ def test_linear_vae_is_probabilistic_pca() -> None:
     assert oracle - 1e-3 * abs(oracle) < found < oracle + 1e-4
     assert np.degrees(subspace_angles(toy.weight.numpy(), pca.components_.T)).max() < 2.0
     assert float(toy.sigma) ** 2 == pytest.approx(pca.noise_variance_, rel=5e-3)
+    # What the model scores is the density of the data in their own units, whatever it sees.
+    scored = toy.model.decode(torch.zeros(1, toy.weight.shape[1]).double()).log_prob(seen)
+    exact = torch.distributions.Normal(toy.mean, toy.sigma).log_prob(x).sum(1)
+    torch.testing.assert_close(scored, exact, rtol=1e-5, atol=1e-3)
     # The posterior is the model's own within 0.1% too, so the bound it reports is as good.
     with torch.no_grad():
         model: Any = toy.model
-        q = model.encode(x.view(-1, *model.posterior.net.in_shape))
+        q = model.encode(seen)
         full = torch.distributions.MultivariateNormal(q.mean, torch.diag_embed(q.variance))
         cov = toy.posterior_covariance()
         true = torch.distributions.MultivariateNormal((x - toy.mean) @ (cov @ toy.weight.T / toy.sigma**2).T, cov)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import vaekit
 from recipes import examples
+from vaekit.commands.files import write_examples
 from vaekit.commands.impute import impute as impute_command
 from vaekit.commands.interpolate import interpolate
 from vaekit.commands.reconstruct import reconstruct
@@ -119,6 +120,12 @@ def test_samples_reconstructions_and_paths_have_ends(run: Run) -> None:
     path = run.interpolate_examples([(0, 1)], split, steps=3)[0]
     a, b = (int(n) for n in lengths_of(split.x)[:2])
     assert lengths_of(path).tolist() == [a, round((a + b) / 2), b]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "png"])
+def test_samples_are_written_as_the_command_writes_them(run: Run, tmp_path: Path, suffix: str) -> None:
+    write_examples(run, tmp_path / f"s.{suffix}", run.sample(3), run.labels(3))
+    assert (tmp_path / f"s.{suffix}").stat().st_size > 100
 
 
 def test_samples_are_in_the_source_s_units(run: Run) -> None:

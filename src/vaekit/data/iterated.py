@@ -5,21 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.utils.data import (
-    DataLoader,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    TensorDataset,
-    default_collate,
-)
 
 from vaekit.data.raw import Part, as_array
 from vaekit.errors import UserError
+
+if TYPE_CHECKING:  # torch is not imported with the module: the known sets are listed without it
+    from torch import Tensor
+    from torch.utils.data import DataLoader
 
 X_NAMES = ("x", "image", "images", "img", "pixel_values", "input", "inputs", "data", "features")
 Y_NAMES = ("y", "label", "labels", "fine_label", "target", "targets", "class")
@@ -36,6 +31,8 @@ def is_pair(item: Any) -> bool:
 
 def read_dataset(source: Any, needed: int | None) -> Part | None:
     """Return the examples of a dataset, a loader or any iterable of them, in the dataset's own order."""
+    from torch.utils.data import DataLoader, TensorDataset
+
     if isinstance(source, DataLoader):
         if not _is_plain(source):
             return _gathered((pair_of(batch) for batch in source), None, "the DataLoader", needed, batched=True)
@@ -55,6 +52,8 @@ def read_dataset(source: Any, needed: int | None) -> Part | None:
 
 def _is_plain(loader: DataLoader[Any]) -> bool:
     """Whether a loader gives each example of a dataset once, so that it is read in the dataset's own order."""
+    from torch.utils.data import RandomSampler, SequentialSampler, default_collate
+
     whole = type(loader.sampler) is SequentialSampler or (
         type(loader.sampler) is RandomSampler and not loader.sampler.replacement
     )
@@ -63,6 +62,8 @@ def _is_plain(loader: DataLoader[Any]) -> bool:
 
 
 def _is_map(source: Any) -> bool:
+    from torch.utils.data import IterableDataset
+
     return not isinstance(source, IterableDataset) and hasattr(source, "__getitem__") and hasattr(source, "__len__")
 
 
@@ -79,7 +80,7 @@ def items_of(source: Any) -> Iterator[Any]:
     )
 
 
-def _tensors(tensors: Sequence[torch.Tensor]) -> Part:
+def _tensors(tensors: Sequence[Tensor]) -> Part:
     if len(tensors) > 2:
         raise UserError(f"a TensorDataset of {len(tensors)} tensors; give one of x, or of x and y")
     return Part(as_array(tensors[0], "x"), as_array(tensors[1], "y") if len(tensors) == 2 else None)

@@ -136,7 +136,7 @@ class Series(Modality):
         """Return each series' length, range and shape, the first channel's: `24 steps, -1.2 … 1.4 ▁▃▆█▆▃▁`."""
         return [_line(one) for one in unpadded(x)]
 
-    def write(self, path: Path, x: Tensor, info: DataInfo) -> None:
+    def write(self, path: Path, x: Tensor, info: DataInfo, y: Any = None) -> None:
         """Write series as a long CSV (series, step, a column a channel), an NPZ that can be read again, or a picture.
 
         The NPZ has `values` (N, …) as the source lays them out, NaN beyond each series' end, and `lengths` (N,).
