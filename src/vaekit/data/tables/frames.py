@@ -65,7 +65,7 @@ class Frame:
     def place(self, row: int, column: str) -> str:
         """Name a cell as a person finds it.
 
-        >>> read_frame({"age": [1, 2]}).place(1, "age")
+        >>> Frame("people", "memory", [Cells("age", ["1", "2"], np.array([0, 1]))]).place(1, "age")
         "memory: row 2, column 'age'"
         """
         where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
