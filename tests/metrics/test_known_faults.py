@@ -146,7 +146,7 @@ def test_codes_that_are_given_the_label_are_not_asked_for_it(recipe: str) -> Non
 def test_codes_that_are_not_given_the_label_are_probed() -> None:
     run = vaekit.train("vae", "digits", steps=20, pictures=False)
     assert all(run.evaluate(["linear_probe", "clustering"])[name].value is not None for name in ("linear_probe",))
-    assert not run.subject()._labelled_codes
+    assert not run.subject().labelled_codes
 
 
 # -- a metric that fails ----------------------------------------------------------------------------------------------

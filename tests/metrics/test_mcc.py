@@ -59,7 +59,8 @@ def segments(n: int = 4000, classes: int = 8) -> tuple[np.ndarray, np.ndarray, n
 @pytest.mark.slow
 def test_identifiable_vae_recovers_sources_better_than_a_plain_one() -> None:
     x, u, s = segments()
-    settings = {"model.latent": 2, "model.likelihood": "gaussian", "model.scale": 0.1, "data.test": 0}
+    # columns of one scale, as they are: standardised ones leave one seed in four at another optimum
+    settings = {"model.latent": 2, "model.likelihood": "gaussian", "data.standardise": False, "data.test": 0}
     found = {}
     for recipe in ("identifiable-vae", "vae"):
         run = train(recipe, (x, u), epochs=40, lr=2e-3, seed=0, set=settings)

@@ -207,12 +207,12 @@ class Subject:
         Raises:
             UserError: the posterior is given the label, which is then in the codes whatever the example shows.
         """
-        if self._labelled_codes:
+        if self.labelled_codes:
             raise UserError("the posterior q(z|x, y) is given the label, so its codes hold it whatever x shows")
         return self.features
 
     @cached_property
-    def _labelled_codes(self) -> bool:
+    def labelled_codes(self) -> bool:
         """Whether other labels would give other posterior means."""
         x, y = self.some(PIECE)
         if y is None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.metrics.base import Result, Subject, metric, refuses
+from vaekit.metrics.base import Result, Subject, metric
 
 RESAMPLES = 200
 
@@ -52,16 +52,19 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
     needs=("factors",),
     reference="Khemakhem et al. 2020, arXiv:1907.04809",
 )
-@refuses("mcc", "mcc_rank", unit="correlation")
 def mcc(subject: Subject) -> dict[str, Result]:
-    """Mean correlation coefficient, with a bootstrap interval of 95%."""
+    """Mean correlation coefficient, with a bootstrap interval of 95%.
+
+    As in the source, codes of a posterior that is given the label are taken as they are: `codes` says so.
+    """
     assert subject.factors is not None
-    sources, latents = subject.factors.double(), subject.blind_features().double()
+    sources, latents = subject.factors.double(), subject.features.double()
     picks = [torch.randint(len(sources), (len(sources),)) for _ in range(RESAMPLES)]
     out: dict[str, Result] = {}
     for name, rank in (("mcc", False), ("mcc_rank", True)):
         again = [mean_correlation(sources[i], latents[i], rank) for i in picks]
         low, high = np.quantile(again, [0.025, 0.975]).tolist()
         value = mean_correlation(sources, latents, rank)
-        out[name] = Result(value, "correlation", len(sources), interval=(low, high))
+        facts = {"codes": "of a posterior that is given the label"} if subject.labelled_codes else {}
+        out[name] = Result(value, "correlation", len(sources), interval=(low, high), facts=facts)
     return out
