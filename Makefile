@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # One thread a worker: several workers with several threads each wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test quick lint format bench screenshots clean
+.PHONY: help demo test quick lint format bench screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make format  put the code in order with ruff"
 	@echo "make bench   training speed against a textbook loop, pythae and the machine's limit (ARGS=--quick for a first look)"
 	@echo "make screenshots  the pictures and the sample report in docs (needs a Chromium)"
+	@echo "make lock    write the files of hashes again after a change of constraints.txt (needs uv)"
 	@echo "make clean   remove .venv, demo and runs"
 	@echo "Settings: PYTHON=python3.12  VENV=folder  WORKERS=4  ARGS='-k elbo'"
 
@@ -69,6 +70,13 @@ bench: $(VENV)/.demo
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python bench/screenshots.py
+
+# The same pins with the hash of every file that may be installed. PyTorch is apart: its build depends on the device.
+HASHES := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+lock:
+	grep -v '^torch==' constraints.txt | $(HASHES) --no-deps - -o requirements.lock
+	grep '^torch==' constraints.txt | $(HASHES) -c constraints.txt - -o requirements-torch.lock
 
 clean:
 	rm -rf .venv demo runs
