@@ -18,7 +18,7 @@ from vaekit.data.batches import at_once
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
-from vaekit.errors import NotALikelihood, UserError
+from vaekit.errors import NotALikelihood, OutOfMemory, UserError, lacks_memory
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Entry, Registry
@@ -314,10 +314,12 @@ def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
     """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
     try:
         return entry.part(subject)
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
         reason = f"the metric failed: {type(error).__name__}: {error}"
+        if isinstance(error, OutOfMemory) or lacks_memory(error):
+            reason = "there is not enough memory for it; lower --k or --limit"
         warnings.warn(f"{entry.name}: {reason}", stacklevel=3)
         return {name: refused(reason, "") for name in entry.facts["gives"]}
 
