@@ -68,7 +68,7 @@ def coverage(case: Case) -> dict[str, float]:
     out = {}
     for name, results in found.items():
         truth = np.mean([result.value or 0.0 for result in results]) if case.truth is None else case.truth
-        out[name] = float(np.mean([low <= truth <= high for low, high in map(ends, results)]))
+        out[name] = sum(bool(low <= truth <= high) for low, high in map(ends, results)) / len(results)
     return out
 
 
