@@ -46,7 +46,7 @@ FIRST: dict[str, str] = {"exact_log_px": "linear"}
 
 OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
-    "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200,
+    "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200, "dci_trees": 2,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 

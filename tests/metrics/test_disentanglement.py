@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import GradientBoostingClassifier
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -89,6 +90,38 @@ def test_literature_values_of_importances() -> None:
     assert scores.disentanglement_of(np.eye(3)) == scores.completeness_of(np.eye(3)) == 1
     assert scores.disentanglement_of(np.ones((4, 5))) == pytest.approx(0, abs=1e-12)
     assert scores.disentanglement_of(np.zeros((2, 2))) == 0
+
+
+def test_boosted_dci_is_the_formula_of_disentanglement_lib_on_the_same_trees() -> None:
+    """Importances (D, F) of scikit-learn's boosted trees on a half; entropies over codes and factors by hand."""
+    factors = made(240)[:, :3]
+    codes = factors + 0.4 * np.random.default_rng(3).normal(size=(240, 3)) + 0.5 * np.roll(factors, 1, axis=1)
+    found = scores.dci(codes, factors, trees=4, boosted=True)
+    order = np.random.default_rng(0).permutation(240)
+    train, test = order[:120], order[120:]
+    trees = [GradientBoostingClassifier(n_estimators=4, random_state=0).fit(codes[train], f[train]) for f in factors.T]
+    table = np.abs(np.stack([tree.feature_importances_ for tree in trees], 1))
+    by_code, by_factor = ((table + 1e-11) / table.sum(axis, keepdims=True) for axis in (1, 0))
+    of_code, of_factor = (1 + (p * np.log(p)).sum(i) / np.log(3) for p, i in ((by_code, 1), (by_factor, 0)))
+    assert found.disentanglement == pytest.approx(of_code @ table.sum(1) / table.sum(), abs=1e-6)
+    assert found.completeness == pytest.approx(of_factor @ table.sum(0) / table.sum(), abs=1e-6)
+    right = [tree.score(codes[test], f[test]) for tree, f in zip(trees, factors.T)]
+    assert found.informativeness == pytest.approx(np.mean(right))
+    assert found.disentanglement > scores.dci(codes, factors).disentanglement + 0.02  # why both are offered
+
+
+def test_slow_trees_are_boosted_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = made(80)[:, :2]
+    info = DataInfo("toy", (2,), "real", None, 0, 0, 80, factor_names=("a", "b"), factor_sizes=(5, 5))
+    model = VAE(DiagonalNormal(mlp(2, 2)), StandardNormal(2), Gaussian(mlp(2, 2))).eval()
+    monkeypatch.setattr(model, "features", lambda x, y=None: x)
+    tensor = torch.from_numpy(factors)
+    subject = Subject(model, info, tensor.float(), factors=tensor, options={"dci_trees": 2})
+    assert "dci_disentanglement_boosted" not in evaluate(subject, ["disentanglement"])
+    found = evaluate(subject, ["dci_boosted"])
+    assert set(found) == {f"dci_{name}_boosted" for name in ("disentanglement", "completeness", "informativeness")}
+    for result in found.values():
+        assert result.facts["definition"].startswith("gradient-boosted trees") and result.stderr is not None
 
 
 def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:

@@ -75,7 +75,7 @@ def _note(entry: Mapping[str, Any]) -> str:
     """Return what a number must not be read without: its n, its K, the features it is made of."""
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
     more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
-    return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
+    return ", ".join([f"n={entry['n']}", *more, *([entry[key] for key in ("features", "definition") if key in entry])])
 
 
 class Ticker:

@@ -45,7 +45,7 @@ LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
-NOTED = ("standardised", "k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+NOTED = ("definition", "standardised", "k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
 """Facts of a metric that stand beside its number."""
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
 
