@@ -47,6 +47,7 @@ FIRST: dict[str, str] = {"exact_log_px": "linear"}
 OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
     "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200, "dci_trees": 2,
+    "sbc_simulated": 60, "sbc_draws": 19,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 
@@ -64,8 +65,9 @@ NO_ERROR = {
     "codebook_used",
     "degree_distance",
     "clustering_distance",
+    "sbc_p_value",
 }
-"""Numbers that are no mean of a sample: counts, and statistics of the set as a whole."""
+"""Numbers that are no mean of a sample: counts, p-values, and statistics of the set as a whole."""
 
 
 @cache

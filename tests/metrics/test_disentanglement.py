@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Subject, evaluate
+from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.normal import DiagonalNormal
@@ -74,6 +76,26 @@ def test_order_and_sign_and_scale_of_latents_do_not_matter(name: str) -> None:
     a, b = SCORES[name](mixed, factors), SCORES[name](turned, factors)
     # forests break ties by order, and bins' edges close on the other side
     assert a == pytest.approx(b, abs=0.03 if name.startswith("dci") else 0.02)
+
+
+def test_explicitness_by_factor_is_the_mean_of_the_halves_and_the_number_their_mean() -> None:
+    factors = made(400)
+    codes = factors + noise(400) * np.array([0.1, 0.6, 1.2, 3.0])
+    info = DataInfo("toy", (F,), "real", None, 1, 1, 400, factor_names=tuple("abcd"), factor_sizes=(5,) * F)
+    subject = Subject(_Codes(), info, torch.from_numpy(codes).float(), factors=torch.from_numpy(factors))
+    found = evaluate(subject, ["explicitness"])["explicitness"]
+    each = [found.facts["by_factor"][name] for name in "abcd"]
+    halves = [scores.explicitness(codes.astype(np.float32), factors, swap=swap) for swap in (False, True)]
+    assert each == pytest.approx(list((halves[0] + halves[1]) / 2), abs=1e-6)
+    assert found.value == pytest.approx(np.mean(each)) and found.facts["auc"] == pytest.approx((np.mean(each) + 1) / 2)
+    assert each[0] > 0.95 > each[1] > each[2] > each[3]
+
+
+class _Codes(Model):
+    """A model whose codes are the examples."""
+
+    def posterior_mean(self, x: Any, y: Any = None) -> torch.Tensor:
+        return x
 
 
 def test_literature_values_of_importances() -> None:

@@ -458,8 +458,9 @@ class Run(SeriesRun):
         return figures.write_figures(self)
 
     def write_report(self) -> Path:
-        """Write report.html into the run's folder and return its path."""
+        """Write report.html into the run's folder, with the figures of what was evaluated, and return its path."""
         assert self.path is not None
+        figures.write_evaluated(self)
         path = self.path / REPORT
         write_text(path, report.render(self))
         return path
