@@ -214,7 +214,8 @@ def _checked(values: Mapping[str, Any], where: str) -> Definition:
     try:
         return Definition.model_validate(dict(values))
     except ValidationError as error:
-        fault = error.errors()[0]
+        faults = error.errors()
+        fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
         path = [str(part) for part in fault["loc"] if not str(part).startswith(("list[", "Range", "function-"))]
         if fault["type"] == "extra_forbidden":
             raise UserError(f"{where}: {_unknown(path)}") from None

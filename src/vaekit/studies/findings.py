@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vaekit.figures.studies import number_of
 from vaekit.report.numbers import format_number
+from vaekit.studies.definition import Search
 from vaekit.studies.points import ARM, Point
 from vaekit.studies.results import Results
 from vaekit.studies.statistics import Comparison
@@ -134,6 +135,8 @@ def _of_search(results: Results) -> Iterator[Finding]:
     """Yield, for each goal of a search, its best point beside the next one."""
     search = results.study.search
     assert search is not None
+    if len(search.goals) > 1:
+        yield _front(results, search)
     for name, goal in search.goals.items():
         sign = 1 if goal == "maximise" else -1
         known = [(mean.value * sign, point) for point in results.points if (mean := results.mean(point, name))]
@@ -158,6 +161,25 @@ def _of_search(results: Results) -> Iterator[Finding]:
                 False,
                 name,
             )
+
+
+def _front(results: Results, search: Search) -> Finding:
+    """Return which points no other is better than in every goal, by the means."""
+    values: dict[str, list[float]] = {}
+    for point in results.points:
+        means = [results.mean(point, name) for name in search.goals]
+        signs = [1 if goal == "maximise" else -1 for goal in search.goals.values()]
+        known = [sign * mean.value for sign, mean in zip(signs, means, strict=True) if mean is not None]
+        if len(known) == len(means):
+            values[results.place(point.at)] = known
+    front = [
+        place
+        for place, own in values.items()
+        if not any(other != own and all(b >= a for a, b in zip(own, other, strict=True)) for other in values.values())
+    ]
+    goals = " and ".join(search.goals)
+    text = f"of {len(values)} points {len(front)} are on the Pareto front of {goals}, by their means: {'; '.join(front)}"
+    return Finding(_sentence("", text), False, goals)
 
 
 def _at(results: Results, main: str, point: Point) -> str:

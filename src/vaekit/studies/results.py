@@ -134,7 +134,11 @@ class Results:
 
     def place(self, at: Mapping[str, Any]) -> str:
         """Return words for where a point lies, e.g. "mlp, β = 4"."""
-        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {v}" for name, v in at.items())
+        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {_short(v)}" for name, v in at.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _left_out(outcome: Outcome) -> str:

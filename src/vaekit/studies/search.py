@@ -19,7 +19,7 @@ from vaekit.studies.points import Point, Trial, searched_point
 from vaekit.studies.storage import Outcome, Storage, turn
 from vaekit.studies.trial import Bench, Pruned
 
-SENTENCE = "a search by tpe needs optuna: pip install 'vaekit[studies]'"
+NEEDS_OPTUNA = "a search by tpe needs optuna: pip install 'vaekit[studies]'"
 Attempt = Callable[[Trial, Any], Outcome | None]
 """attempt(trial, callback): run a trial and record its outcome, unless it has one."""
 
@@ -32,7 +32,7 @@ def points_of(study: Definition, outcomes: Mapping[str, Outcome]) -> list[Point]
 
 def search(bench: Bench, storage: Storage, attempt: Attempt, pause: float) -> None:
     """Draw and run points until the search has its trials, taking again those whose worker died."""
-    optuna: Any = optional("optuna", SENTENCE)
+    optuna: Any = optional("optuna", NEEDS_OPTUNA)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     wanted = bench.study.search
     assert wanted is not None

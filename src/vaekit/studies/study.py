@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import IO, Any, TypedDict, Unpack
 
 from vaekit.atomic import write_json
-from vaekit.errors import UserError
+from vaekit.errors import UserError, optional
 from vaekit.studies.budget import seconds
 from vaekit.studies.definition import Definition, by_tpe, definition, differing
 from vaekit.studies.output import REPORT, Written, write_results
 from vaekit.studies.points import check_settings, fixed_points
 from vaekit.studies.results import Results
+from vaekit.studies.search import NEEDS_OPTUNA, points_of
 from vaekit.studies.storage import Outcome, Storage, open_storage
 from vaekit.studies.trial import Bench, check_metrics
 from vaekit.studies.worker import PAUSE, RECORD, STORAGE, TRIALS, work
@@ -114,6 +115,8 @@ def study(
     if jobs > 1 and (functions or (data is not None and not isinstance(data, str | Path))):
         what_ = "metrics that are functions" if functions else "data in memory"
         raise UserError(f"{what_} stay in this process: use jobs=1, or name a file (FILE.py:FUNCTION, a path)")
+    if by_tpe(made):
+        optional("optuna", NEEDS_OPTUNA)
     check_metrics(made.metrics)
     check_settings(made, fixed_points(made))
     url, folder = terms.get("storage"), Path(out)
@@ -121,7 +124,7 @@ def study(
     agreed["device"] = terms.get("device") or "auto"
     record = _begin(folder, made, agreed, terms.get("resume", False))
     storage, shown = open_storage(folder, url, made.key), terms.get("progress") or Progress()
-    bench = Bench(made, folder / TRIALS, agreed["device"], None if isinstance(data, str) else data, functions)
+    bench = Bench(made, folder / TRIALS, agreed["device"], None if isinstance(data, str | Path) else data, functions)
     bench.folder.mkdir(exist_ok=True)
     began = time.monotonic()
     try:
@@ -195,8 +198,6 @@ def collect(folder: Path, made: Definition, storage: Storage, record: dict[str, 
     outcomes = storage.outcomes()
     points = fixed_points(made)
     if by_tpe(made):
-        from vaekit.studies.search import points_of
-
         points = points_of(made, outcomes)
     return write_results(folder, Results(made, points, outcomes, storage.values), record)
 

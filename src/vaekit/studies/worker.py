@@ -18,6 +18,7 @@ from typing import Any
 from vaekit.studies.budget import Length, length_within, measure
 from vaekit.studies.definition import Definition, by_tpe
 from vaekit.studies.points import Trial, fixed_points, trials_of
+from vaekit.studies.search import search
 from vaekit.studies.storage import Outcome, Storage, open_storage, turn
 from vaekit.studies.trial import Bench, run_trial, values_of
 
@@ -35,8 +36,6 @@ def work(bench: Bench, storage: Storage, terms: dict[str, Any], told: Told) -> N
     """Work until every trial of the study has its outcome, this worker's or another's."""
     length = agreed_length(bench, storage, terms, told)
     if by_tpe(bench.study):
-        from vaekit.studies.search import search
-
         search(bench, storage, lambda trial, callback: attempt(bench, storage, trial, length, told, callback), PAUSE)
         return
     trials = trials_of(fixed_points(bench.study), bench.study.seeds)
