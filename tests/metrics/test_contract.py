@@ -47,6 +47,7 @@ FIRST: dict[str, str] = {"exact_log_px": "linear"}
 OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
     "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200,
+    "snr_draws": 6, "code_pairs": 20,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 
@@ -62,6 +63,7 @@ NO_ERROR = {
     "active_node_units",
     "codebook_perplexity",
     "codebook_used",
+    "dead_units",
     "degree_distance",
     "clustering_distance",
 }

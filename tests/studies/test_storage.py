@@ -81,7 +81,8 @@ def test_the_first_outcome_stays(place: tuple[Path, str | None]) -> None:
     one.keep("plan", {"steps": 3, "said": "β"})
     one.keep("plan", {"steps": 4, "said": "β"})
     assert other.recall("plan") == {"steps": 4, "said": "β"}
-    one.close(), other.close()
+    one.close()
+    other.close()
 
 
 def test_studies_in_one_database_are_apart(database: str, tmp_path: Path) -> None:
@@ -90,7 +91,8 @@ def test_studies_in_one_database_are_apart(database: str, tmp_path: Path) -> Non
     assert "y-0" in one.outcomes() and "y-0" not in other.outcomes()
     with one.claim("z") as mine, other.claim("z") as too:
         assert mine and too
-    one.close(), other.close()
+    one.close()
+    other.close()
 
 
 def test_example_values_come_back(place: tuple[Path, str | None]) -> None:
