@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vaekit.errors import UserError
+from vaekit.errors import TrainingFailed, UserError
 from vaekit.runs.train import train
 from vaekit.studies.points import Point
 from vaekit.studies.trial import Bench, evaluated, quiet, settled
@@ -22,6 +22,7 @@ LEAST = 50
 """Steps that a trial has at least, whatever the budget."""
 SHARE = 0.85
 """Share of the budget that is planned with: workers beside one another are slower than the one that measured."""
+LENGTHS = ("train.steps", "train.epochs")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -82,14 +83,23 @@ def measure(bench: Bench, points: Sequence[Point]) -> list[Cost]:
     """Return the costs of the points, of which at most `MOST_MEASURED`, spread over them, are measured."""
     every = -(-len(points) // MOST_MEASURED)
     some = points[::every]
+    costs, failed = [], None
     with quiet():
-        _run(bench, some[0], 3)  # the first steps of a process are slower
-        return [_cost(bench, point) for point in some]
+        for i, point in enumerate(some):
+            try:
+                if not i:
+                    _run(bench, point, 3)  # the first steps of a process are slower
+                costs.append(_cost(bench, point))
+            except (UserError, TrainingFailed) as error:
+                failed = error  # its trials will say so
+    if not costs and failed is not None:
+        raise failed
+    return costs
 
 
 def _run(bench: Bench, point: Point, steps: int) -> Any:
     source = bench.source(point)
-    settings = {n: v for n, v in settled(point, source).items() if n not in ("train.steps", "train.epochs")}
+    settings = {n: v for n, v in settled(point, source).items() if n not in LENGTHS}
     return train(point.recipe, source, steps=steps, set=settings, device=bench.device, progress=False)
 
 
@@ -103,6 +113,3 @@ def _cost(bench: Bench, point: Point) -> Cost:
     full = run.settings.train.model_copy(update={"steps": None, "epochs": None} | own)
     step = result["wall_seconds"] / result["steps"]
     return Cost(step, time.monotonic() - began - result["wall_seconds"], Plan(full, (1.0,), per_epoch).total)
-
-
-LENGTHS = ("train.steps", "train.epochs")

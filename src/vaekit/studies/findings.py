@@ -178,7 +178,9 @@ def _front(results: Results, search: Search) -> Finding:
         if not any(other != own and all(b >= a for a, b in zip(own, other, strict=True)) for other in values.values())
     ]
     goals = " and ".join(search.goals)
-    text = f"of {len(values)} points {len(front)} are on the Pareto front of {goals}, by their means: {'; '.join(front)}"
+    text = (
+        f"of {len(values)} points {len(front)} are on the Pareto front of {goals}, by their means: {'; '.join(front)}"
+    )
     return Finding(_sentence("", text), False, goals)
 
 
