@@ -80,6 +80,8 @@ ALLOWED: dict[str, set[str]] = {
     | _SHOWN
     | _RUNS
     | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "intervals", "explorer", "runs.display"},
+    "studies": {"errors", "atomic", "figures", "metrics", "recipes", "report", "runs", "runs.data", "runs.folder"}
+    | {"training"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {
         "errors",
@@ -92,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "recipes.catalogue",
         "figures",
     }
-    | {"explorer", "runs"}
+    | {"explorer", "runs", "studies"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }

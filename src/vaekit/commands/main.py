@@ -47,6 +47,7 @@ for _name, _where, _help in (
     ("decompress", "compress:decompress", "Undo compress, bit for bit."),
     ("export", "export:export", "Write the model as ONNX or torch.export."),
     ("report", "report:report", "Write a run's report again, or compare runs."),
+    ("study", "study:study", "Run a study: settings that vary, with several seeds, and what was found."),
     ("explore", "explore:explore", "Explore a run's latent space in the browser."),
     ("recipes", "lists:recipes", "List the recipes."),
     ("datasets", "lists:datasets", "List the known data sets."),
