@@ -130,6 +130,9 @@ Settings = SettingsOf[ModelSettings, ObjectiveSettings]
 
 Nested = dict[str, dict[str, Any]]
 
+EARLIER: Nested = {"train": {"lr_sigma_factor": 1.0}}
+"""What runs were made with that recorded a section without this setting, where that is not its default."""
+
 
 def parse_assignments(assignments: Sequence[str]) -> Nested:
     """Read `section.name=value` texts; values are YAML.
