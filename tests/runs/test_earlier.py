@@ -1,8 +1,8 @@
 """Run folders written by earlier commits load, and do what runs do.
 
 `earlier/COMMIT/KIND` holds what that commit's `vaekit train` wrote: a few steps of a small model, on digits or on a
-file of `earlier/data`, which the records name relative to it. Before a change of the format is released, add a folder of it:
-`vaekit train … --steps 4 --set model.hidden=4 --set model.latent=2`, less figures, report and checkpoints.
+file of `earlier/data`, which the records name relative to it. Before a change of a format is released, add a folder of
+it: `vaekit train … --steps 4 --set model.hidden=4 --set model.latent=2`, less figures, report and checkpoints.
 """
 
 from __future__ import annotations

@@ -87,10 +87,15 @@ def _of_record(record: dict[str, Any], tensors: Mapping[str, Tensor], where: str
             checkpoint.check_fit(shapes, tensors, "the model of its settings", "the weights in its folder")
         return settings, build(recipe, settings, info)
     except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {_first(error)}") from None
     except (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{where} makes no model ({type(error).__name__}: {reason}); restore a copy of it") from error
+        reason = f"{type(error).__name__}: {_first(error)}"
+        raise UserError(f"{where} makes no model ({reason}); restore a copy of it") from error
+
+
+def _first(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:200]} … {text[-97:]}"
 
 
 def _largest(value: Any) -> int:

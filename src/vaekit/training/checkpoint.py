@@ -23,8 +23,8 @@ from vaekit.errors import UserError
 from vaekit.schemas import Place, parsed
 from vaekit.training.dtensor import put, whole
 
-SEAL, UNSEALED = "sha256", "0" * 64
-"""The seal's name in a file's header, and what stands in its place while the digest is taken."""
+SEAL, UNSEALED, SEALED = "sha256", "0" * 64, "sealed"
+"""The seal's name in a file's header, what stands in its place while the digest is taken, and that there is one."""
 
 
 def flatten(**groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -71,7 +71,8 @@ def save(
     with zeros in its own place, and is written there.
     """
     ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())
-    facts = {"vaekit": json.dumps(dict(meta or {}))} | ({SEAL: UNSEALED} if seal else {})
+    facts = {"vaekit": json.dumps({**(meta or {}), **({SEALED: True} if seal else {})})}
+    facts |= {SEAL: UNSEALED} if seal else {}
     header: dict[str, Any] = {"__metadata__": facts}
     start = 0
     for name, tensor in ordered:
@@ -112,12 +113,13 @@ def load(
         raise UserError(f"there is no checkpoint {path}")
     with _opened(path, fix) as file:
         meta = file.metadata() or {}
-        sealed = meta.get(SEAL)
-        if sha256 is not None or sealed is not None:
+        sealed, facts = meta.get(SEAL), _facts(path, meta, fix)
+        if sha256 is not None or sealed is not None or facts.get(SEALED):
             found = _digest(path, None if sha256 is not None else sealed)
             if found != (sha256 or sealed):
                 raise UserError(f"{path} is damaged, or of another run: its SHA-256 is not the recorded one; {fix}")
-        return {name: file.get_tensor(name) for name in file.keys()}, _facts(path, meta, fix)  # noqa: SIM118
+        facts.pop(SEALED, None)
+        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
 
 
 def header(path: Path, fix: str = "train again") -> dict[str, Any]:
@@ -125,7 +127,9 @@ def header(path: Path, fix: str = "train again") -> dict[str, Any]:
     if not path.is_file():
         return {}
     with _opened(path, fix) as file:
-        return _facts(path, file.metadata() or {}, fix)
+        facts = _facts(path, file.metadata() or {}, fix)
+        facts.pop(SEALED, None)
+        return facts
 
 
 @contextmanager
