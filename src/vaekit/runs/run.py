@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.atomic import write_json, write_text
+from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
 from vaekit.data.series.collection import lengths_of, stopped
@@ -28,11 +28,11 @@ from vaekit.metrics.base import Result, evaluate
 from vaekit.recipes.base import Built
 from vaekit.recipes.own import as_model, own_stages
 from vaekit.report import notebook
-from vaekit.runs import figures, report
+from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
-from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
+from vaekit.runs.folder import LOG, REPORT, VALUES, check_target, write_evaluation
 from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
@@ -115,11 +115,10 @@ class Run(SeriesRun):
         check_target(target, overwrite)
         if overwrite and target.exists():
             shutil.rmtree(target)
-        write_record(target, self.record)
-        checkpoint.save(target / WEIGHTS, checkpoint.model_tensors(self.model), {"recipe": self.recipe})
+        self.record = weights.keep(target, checkpoint.model_tensors(self.model), self.record)
         write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
         if self.evaluation():
-            write_json(target / EVALUATION, self.evaluation())
+            write_evaluation(target, self.evaluation())
             checkpoint.save(target / VALUES, self.values(), {})
         self.path = target
         self.keep_reference()
@@ -182,7 +181,7 @@ class Run(SeriesRun):
         values = {name: result.values for name, result in results.items() if result.values is not None}
         self.example_values = {name: x for name, x in self.values().items() if name not in plain} | values
         if self.path is not None:
-            write_json(self.path / EVALUATION, self.kept)
+            write_evaluation(self.path, self.kept)
             checkpoint.save(self.path / VALUES, self.example_values, {})
 
     def draw_tokens(self, sampling: Sampling) -> bool:
