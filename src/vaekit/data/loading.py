@@ -158,7 +158,8 @@ def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Spli
     rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
-    y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
+    y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
+    factors = None if part.factors is None else torch.from_numpy(part.factors[rows])
     origin = part.origin or Origin.rows(len(part.x), first=first_row)
     return Split(x, y, factors, origin if index is None else origin.take(index))
 

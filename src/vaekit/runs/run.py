@@ -139,16 +139,23 @@ class Run(SeriesRun):
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
         options: Mapping[str, Any] | None = None,
+        others: Sequence[Run] = (),
     ) -> dict[str, Result]:
         """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
         `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
-        `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
+        `options` are settings of single metrics, e.g. {"inception": path}; `others` are runs on the same data, for
+        metrics that compare runs (udr). Under torchrun the processes share the
         examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
         """
         distributed.start()
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
+        for other in others:
+            self._check_same_examples(other, data)
+        subject.others = [
+            other.subject(None if data is None else other.split(data), k=k, limit=limit, seed=seed) for other in others
+        ]
         results = evaluate(subject, metrics)
         if distributed.is_main():
             self._keep(results, "the test split" if data is None else describe_source(data), split, seed)
@@ -168,6 +175,16 @@ class Run(SeriesRun):
             "folder": self.path or "in memory",
         }
         return notebook.facts(f"{self.recipe} on {self.info.name}", facts) + notebook.numbers(entries | numbers)
+
+    def _check_same_examples(self, other: Run, data: Any) -> None:
+        """Raise a UserError if another run is this one, or was tested on other examples."""
+        if other is self or (self.path is not None and other.path == self.path):
+            raise UserError(f"{self.path or self.recipe} is named twice; a comparison needs different runs")
+        if data is None and digest(other.data.test.x) != digest(self.data.test.x):
+            raise UserError(
+                f"the test examples of {other.path or other.recipe} are not those of {self.path or self.recipe}; give "
+                "--data, or train the runs on the same data with the same data.seed"
+            )
 
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
         """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
