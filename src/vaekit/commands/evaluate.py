@@ -84,7 +84,7 @@ WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """Return what a number must not be read without: n, K and what became of its weights, features; or why it is none."""
+    """Return what a number must not be read without: n, K and its weights, features; or why it is none."""
     if "refused" in entry:
         return entry["refused"]
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
