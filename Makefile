@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # One thread a worker: several workers with several threads each wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test quick lint format bench screenshots clean
+.PHONY: help demo test quick lint format bench trust screenshots clean
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    ruff and pyright (pyright fetches itself from npm the first time)"
 	@echo "make format  put the code in order with ruff"
 	@echo "make bench   training speed against a textbook loop, pythae and the machine's limit (ARGS=--quick for a first look)"
+	@echo "make trust   docs/trust.md: what intervals cover, what is compared, what recipes are worth (ARGS=--keep: no training)"
 	@echo "make screenshots  the pictures and the sample report in docs (needs a Chromium)"
 	@echo "make clean   remove .venv, demo and runs"
 	@echo "Settings: PYTHON=python3.12  VENV=folder  WORKERS=4  ARGS='-k elbo'"
@@ -66,6 +67,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python bench/run.py $(ARGS)
+
+trust: $(VENV)/.dev
+	$(BIN)/python bench/trust.py $(ARGS)
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python bench/screenshots.py
