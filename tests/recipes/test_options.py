@@ -28,6 +28,10 @@ each_option = pytest.mark.parametrize(("registry", "entry", "name"), OPTIONS)
 RECORDED: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("recorded.json").read_text(encoding="utf-8"))
 
 
+CHANGED = {"two-stage-vae": ("likelihood", "scale")}
+"""Settings of the model whose defaults are others than they were when recorded.json was made."""
+
+
 def other(option: Option) -> Any:
     """Return a value that is not the option's default, by its type."""
     default = option.default
@@ -169,7 +173,10 @@ def test_what_runs_recorded_before_parts_owned_their_options_is_read(name: str) 
     """recorded.json holds each recipe's model section as runs of commit 5139d38 recorded it."""
     recipe = RECIPES[name].part
     read = recipe.settings(under={"model": RECORDED[name]}).model.model_dump(mode="json")
-    assert read == recipe.settings().model.model_dump(mode="json")
+    now = recipe.settings().model.model_dump(mode="json")
+    assert {key: read.get(key) for key in now if key not in CHANGED.get(name, ())} == {
+        key: now[key] for key in now if key not in CHANGED.get(name, ())
+    }
     assert {key: read[key] for key in read if key in RECORDED[name]} == {
         key: value for key, value in RECORDED[name].items() if key in read
     }

@@ -317,7 +317,8 @@ def _lacks_factors(subject: Subject) -> str:
 
 def _beside_standardised(result: Result, info: DataInfo) -> Result:
     """Add to a density of data that the model sees standardised that of the standardised values: Σ log sd more."""
-    if not info.standardised or result.value is None or result.facts.get("measure") != "density":
+    in_nats = result.unit.startswith("nats") and result.facts.get("measure") == "density"
+    if not info.standardised or result.value is None or not in_nats:
         return result
     return replace(result, facts={**result.facts, "standardised": result.value + info.log_unit})
 
