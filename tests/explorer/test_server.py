@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
+from explorer.conftest import asking
 from vaekit.errors import UserError
 from vaekit.explorer.guard import MOST_BODY, POLICY, Bucket
 from vaekit.explorer.server import Explorer, listen
@@ -29,7 +30,7 @@ RAW = {"content-type": "application/octet-stream"}
 
 @pytest.fixture
 def client(served: Explorer):
-    with httpx.Client(verify=False, base_url=served.url, timeout=30) as made:
+    with asking(served) as made:
         yield made
 
 
@@ -66,7 +67,7 @@ def test_another_origin_is_refused(client: httpx.Client, served: Explorer, origi
 
 
 def test_its_own_origin_is_answered(client: httpx.Client, served: Explorer) -> None:
-    headers = {"origin": served.url.rstrip("/"), "sec-fetch-site": "same-origin"}
+    headers = {"origin": served.home.rstrip("/"), "sec-fetch-site": "same-origin"}
     answer = client.post("/api/decode", json={"z": [[0.0] * 6]}, headers=headers)
     assert answer.status_code == 200
 
@@ -123,7 +124,7 @@ def test_a_bucket_refills_at_its_rate() -> None:
 def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> None:
     explorer = Explorer(Session(digits), rate=3.0, burst=5.0).start()
     try:
-        with httpx.Client(verify=False, base_url=explorer.url) as client:
+        with asking(explorer) as client:
             codes = [client.get("/api/facts").status_code for _ in range(12)]
             assert codes[:5] == [200] * 5 and 429 in codes
             assert "wait" in refused(next(a for _ in range(99) if (a := client.get("/")).status_code == 429), 429)
@@ -136,7 +137,7 @@ def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> N
 def test_uploads_have_a_rate_of_their_own(digits: Any) -> None:
     explorer = Explorer(Session(digits)).start()
     try:
-        with httpx.Client(verify=False, base_url=explorer.url) as client:
+        with asking(explorer) as client:
             codes = [client.post("/api/infer/file", content=b"no", headers=RAW).status_code for _ in range(40)]
             assert codes[:30] == [400] * 30 and codes[-1] == 429
             assert client.get("/api/facts").status_code == 200
@@ -265,7 +266,7 @@ def test_several_clients_at_once(served: Explorer) -> None:
     alone: dict[int, bytes] = {}
 
     def ask(i: int) -> bytes:
-        with httpx.Client(verify=False, base_url=served.url, timeout=30) as client:
+        with asking(served) as client:
             got = b""
             for _ in range(4):
                 got = client.post("/api/decode", json={"z": [[i / 4] * 6]}).content
@@ -312,7 +313,7 @@ def test_the_command_prints_its_address_and_ends_on_interrupt(tmp_path: Path) ->
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert httpx.get(url).status_code == 200
-        port = url.rstrip("/").rsplit(":", 1)[1]
+        port = url.partition("/?")[0].rsplit(":", 1)[1]
         second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
         assert second.returncode == 2 and second.stderr.count("\n") == 1 and "in use" in second.stderr
         process.send_signal(signal.SIGINT)

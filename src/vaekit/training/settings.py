@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from vaekit.data.settings import SettingsBase
 from vaekit.schedules import Schedule
 
 
@@ -24,10 +25,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Length = Annotated[int | str, AfterValidator(_length)]
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(SettingsBase):
     """Settings of a training run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: PositiveInt | None = Field(
         default=None, description="passes over the training data; default 20, and on small data enough for 2,000 steps"
