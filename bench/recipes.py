@@ -88,6 +88,7 @@ CLAIMS = (
     Claim("linear-vae", "probabilistic PCA", "iw_bound", "its optimum is PPCA, so at most 0", data=("breast-cancer",)),
     Claim("two-stage-vae", "vae", "kid", "samples through a second VAE", (), GREY, IMAGES),
     Claim("vq-vae", "vae", "kid", "samples from discrete codes", data=("digits",)),
+    Claim("vq-vae-2", "vq-vae", "kid", "codes on two levels", data=("digits",)),
     Claim("fsq", "vq-vae", "kid", "codes without a codebook", data=("digits",)),
     Claim("wae-mmd", "ae", "kid", "samples of an autoencoder", data=("digits",)),
     Claim("wae-gan", "ae", "kid", "samples of an autoencoder", data=("digits",)),
