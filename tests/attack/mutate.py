@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import struct
+import zlib
 from random import Random
 from typing import Any
 
@@ -113,3 +115,17 @@ def with_facts(data: bytes, facts: Any) -> bytes:
     text += b" " * (-len(text) % 8)
     body = len(text).to_bytes(8, "little") + text + data[8 + size :]
     return body.replace(b"0" * 64, hashlib.sha256(body).hexdigest().encode(), 1)
+
+
+def header_of(archive: bytes) -> Any:
+    """Return the header of a file that `vaekit compress` wrote."""
+    (size,) = struct.unpack_from("<I", archive, 10)
+    return json.loads(zlib.decompress(archive[14 : 14 + size]))
+
+
+def with_header(archive: bytes, header: Any, version: int = 2) -> bytes:
+    """Return a compressed file with another header, signed as its author would."""
+    (size,) = struct.unpack_from("<I", archive, 10)
+    text = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
+    body = archive[:8] + struct.pack("<HI", version, len(text)) + text + archive[14 + size : -16]
+    return body + hashlib.sha256(body).digest()[:16]

@@ -69,7 +69,7 @@ def used(folder: Path) -> None:
     x = run.sample(2)
     if run.modality is not None:
         run.lines(x)
-    repr(run), run._repr_html_(), run.log
+    assert repr(run) and run._repr_html_() and isinstance(run.log, list)
     run.write_report()
 
 
