@@ -21,7 +21,7 @@ _PARTS = {"posteriors", "priors", "likelihoods"}
 _READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
-_RUNS = {"runs.base", "runs.data", "runs.folder"}
+_RUNS = {"runs.base", "runs.data", "runs.folder", "runs.locks"}
 _SHOWN = {"figures", "report"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -73,7 +73,8 @@ ALLOWED: dict[str, set[str]] = {
         "trace",
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
-    "runs.folder": {"errors", "atomic", "distributed"},
+    "runs.locks": {"errors"},
+    "runs.folder": {"errors", "atomic", "runs.locks"},
     "runs.display": {"errors", "metrics", "figures", "report"},
     "runs": _RECIPES
     | _SHOWN

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaekit import _env
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
-from vaekit.errors import UserError
+from vaekit.errors import NotStored, UserError
+
+if TYPE_CHECKING:
+    from vaekit.runs.run import Run
 
 
 def evaluate(
@@ -57,10 +61,18 @@ def evaluate(
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    results = loaded.evaluate(names, data=use.data, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the numbers could not be stored")  # which is said at the end
+        results = loaded.evaluate(names, data=use.data, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
     if not _env.is_first():
         return
+    _show(loaded, results, answer)
+    if loaded.unstored is not None:
+        raise NotStored(loaded.unstored)
     loaded.write_report()
+
+
+def _show(loaded: Run, results: Mapping[str, Any], answer: Answer) -> None:
     plain = {name: loaded.evaluation()[name] for name in results}
     if answer.json:
         print_json(plain)

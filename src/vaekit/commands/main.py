@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
 from vaekit import __version__, _env
-from vaekit.errors import PeerLost, TrainingFailed, UserError
+from vaekit.errors import NotStored, PeerLost, TrainingFailed, UserError, said
 
 app = App(
     name="vaekit",
@@ -76,7 +76,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         return 2, " ".join(str(error).split())
-    except TrainingFailed as error:
+    except (TrainingFailed, NotStored) as error:
         return 1, " ".join(str(error).split())
     except KeyboardInterrupt:
         return 130, "interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'"
@@ -84,6 +84,8 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         # Python flushes once more at the end, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, None
+    except OSError as error:
+        return 1, f"{error.filename}: {said(error)}" if error.filename else said(error)
     return 0, None
 
 

@@ -38,7 +38,7 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION, LOG, VALUES
+from vaekit.runs.folder import EVALUATION, LOG, VALUES, weights_of
 from vaekit.training import checkpoint
 from vaekit.training.log import read
 
@@ -87,6 +87,9 @@ class RunBase:
         self.kept: dict[str, Any] = {}
         self.example_values: dict[str, Tensor] = {}
         self.records: list[dict[str, Any]] = []
+        self.weights_read = None if path is None else weights_of(path)
+        self.unstored: str | None = None
+        """Why the last evaluation is not in the folder, where it could not be written."""
 
     def __repr__(self) -> str:
         elbo = self.record.get("result", {}).get("elbo")
@@ -338,7 +341,7 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        if self.path is None:
+        if self.path is None or self.unstored is not None:
             return self.kept
         if not (self.path / EVALUATION).is_file():
             return {}
@@ -349,7 +352,7 @@ class RunBase:
 
     def values(self) -> dict[str, Tensor]:
         """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
-        if self.path is None:
+        if self.path is None or self.unstored is not None:
             return self.example_values
         try:
             return checkpoint.load(self.path / VALUES)[0]

@@ -15,8 +15,9 @@ from vaekit.atomic import write_json
 from vaekit.data.dataset import Prepared, Split
 from vaekit.errors import UserError
 from vaekit.inference import joined, label_for
-from vaekit.runs.folder import THRESHOLDS
+from vaekit.runs.folder import MOMENT, THRESHOLDS, weights_of
 from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.locks import locked
 from vaekit.runs.results import Detection
 from vaekit.tasks.anomaly import SCORES, Reference, Scorer, judge, threshold
 from vaekit.tasks.contributions import DECOMPOSED, contributions
@@ -178,9 +179,16 @@ class DetectingRun(LatentRun):
         self._write()
 
     def _write(self) -> None:
-        if self.path is not None and self._references:
-            entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in self._references.items()}
-            write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+        """Add the references to those in the folder; where that cannot be done, they are computed again."""
+        if self.path is None or not self._references or self.weights_read != weights_of(self.path):
+            return
+        try:
+            with locked(self.path, wait=MOMENT):
+                every = self._read() | self._references
+                entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in every.items()}
+                write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+        except (OSError, UserError) as error:
+            warnings.warn(f"the threshold for detect was not kept: {error}", stacklevel=2)
 
     def _reference(self, score: str, k: int, seed: int) -> Reference:
         try:
@@ -196,14 +204,21 @@ class DetectingRun(LatentRun):
 
     def _kept(self) -> dict[str, Reference]:
         """Return the references computed so far, those in the folder too if they are of these weights."""
-        if self._references is None and self.path is not None and (self.path / THRESHOLDS).is_file():
-            try:
-                found = json.loads((self.path / THRESHOLDS).read_text(encoding="utf-8"))
-                if found["model"] == self.fingerprint:
-                    self._references = {
-                        name: Reference.of_scores(np.array(one["scores"], dtype=np.float64), str(one["of"]))
-                        for name, one in found["references"].items()
-                    }
-            except (ValueError, TypeError, KeyError):
-                pass  # damaged: the scores can be computed again
-        return dict(self._references or {})
+        if self._references is None:
+            self._references = self._read()
+        return dict(self._references)
+
+    def _read(self) -> dict[str, Reference]:
+        """Return the references that the folder has of these weights."""
+        if self.path is None or not (self.path / THRESHOLDS).is_file():
+            return {}
+        try:
+            found = json.loads((self.path / THRESHOLDS).read_text(encoding="utf-8"))
+            if found["model"] != self.fingerprint:
+                return {}
+            return {
+                name: Reference.of_scores(np.array(one["scores"], dtype=np.float64), str(one["of"]))
+                for name, one in found["references"].items()
+            }
+        except (ValueError, TypeError, KeyError):
+            return {}  # damaged: the scores can be computed again

@@ -11,9 +11,10 @@ from typing import Any
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Within the block, the first SIGINT or SIGTERM sets the event that is yielded; a second acts at once.
+    """Within the block, the first SIGINT, SIGTERM or SIGHUP sets the event that is yielded; a second acts at once.
 
-    Outside the main thread signals cannot be caught, and the event is never set.
+    SIGHUP comes when a terminal or an ssh connection is lost; under `nohup` it stays without effect. Outside the main
+    thread signals cannot be caught, and the event is never set.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -25,7 +26,11 @@ def deferred_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield asked
     finally:
