@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -99,4 +100,5 @@ def _warn(message: Any, category: type[Warning], filename: str, lineno: int, *re
 def _say(sentence: str) -> None:
     """Say something on standard error; of several processes, all but the first say which they are."""
     name = "vaekit" if _env.is_first() else f"vaekit, process {os.environ['RANK']}"
-    print(f"{name}: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the terminal has gone
+        print(f"{name}: {sentence}", file=sys.stderr)
