@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +32,21 @@ from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
-from vaekit.runs.folder import LOG, REPORT, VALUES, check_target, write_evaluation
+from vaekit.runs.folder import (
+    LOG,
+    MOMENT,
+    REPORT,
+    VALUES,
+    own_files,
+    together,
+    weights_of,
+    write_evaluation,
+)
+from vaekit.runs.locks import locked
 from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
+from vaekit.runs.target import claimed
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
@@ -112,19 +123,18 @@ class Run(SeriesRun):
         From then on it is a run of that folder. A hand-made model's code is not kept: `vaekit.load` asks for it.
         """
         target = Path(folder)
-        check_target(target, overwrite)
-        if overwrite and target.exists():
-            shutil.rmtree(target)
-        self.record = weights.keep(target, checkpoint.model_tensors(self.model), self.record)
-        write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
-        if self.evaluation():
-            write_evaluation(target, self.evaluation())
-            checkpoint.save(target / VALUES, self.values(), {})
-        self.path = target
-        self.keep_reference()
-        if pictures:
-            self.write_figures()
-            self.write_report()
+        with claimed(target, overwrite):
+            with together(target, own_files(target)) as part:
+                self.record = weights.keep(part, checkpoint.model_tensors(self.model), self.record)
+                write_text(part / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
+                if self.evaluation():
+                    write_evaluation(part, self.evaluation())
+                    checkpoint.save(part / VALUES, self.values(), {})
+            self.path, self.weights_read, self.unstored = target, weights_of(target), None
+            self.keep_reference()
+            if pictures:
+                self.write_figures()
+                self.write_report()
         return self
 
     # -- numbers -------------------------------------------------------------------------------------------------------
@@ -147,8 +157,14 @@ class Run(SeriesRun):
         `options` are settings of single metrics, e.g. {"inception": path}; `others` are runs on the same data, for
         metrics that compare runs (udr). Under torchrun the processes share the
         examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
+
+        Raises:
+            UserError: data or settings are wrong, or the folder cannot be written; nothing is computed then. Where
+                storing fails at the end, a warning says so, and the numbers are returned all the same.
         """
         distributed.start()
+        if self.path is not None:
+            distributed.from_main(self._check_writable)
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
         for other in others:
@@ -194,12 +210,35 @@ class Run(SeriesRun):
             of = number_of(result, examples, source, self.prepare, self.model.takes_label)
             facts = {"split": "test" if split is None else source, "seed": seed, "number_of": of}
             plain[name] = result.to_dict() | facts
-        self.kept = self.evaluation() | plain
         values = {name: result.values for name, result in results.items() if result.values is not None}
-        self.example_values = {name: x for name, x in self.values().items() if name not in plain} | values
-        if self.path is not None:
-            write_evaluation(self.path, self.kept)
-            checkpoint.save(self.path / VALUES, self.example_values, {})
+        try:
+            self._store(plain, values)
+            self.unstored = None
+        except (OSError, UserError) as error:
+            self.kept, self.example_values = self.evaluation() | plain, self._others(plain) | values
+            self.unstored = f"the numbers could not be stored in {self.path} ({error})"
+            warnings.warn(self.unstored, stacklevel=3)
+
+    def _store(self, plain: dict[str, Any], values: dict[str, Tensor]) -> None:
+        """Add numbers, and the values of examples, to those that the run has."""
+        if self.path is None:
+            self.kept, self.example_values = self.evaluation() | plain, self._others(plain) | values
+            return
+        with locked(self.path, wait=MOMENT):
+            if self.weights_read != weights_of(self.path):
+                raise UserError("its weights are others by now: load the run again")
+            with together(self.path) as part:
+                write_evaluation(part, self.evaluation() | plain)
+                checkpoint.save(part / VALUES, self._others(plain) | values, {})
+
+    def _others(self, plain: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {name: x for name, x in self.values().items() if name not in plain}
+
+    def _check_writable(self) -> None:
+        """Refuse a folder that cannot be written, or that another process holds for long."""
+        assert self.path is not None
+        with locked(self.path, wait=MOMENT):
+            pass
 
     def draw_tokens(self, sampling: Sampling) -> bool:
         """Have the run's likelihoods of sequences draw tokens so; False if it has none."""
@@ -471,12 +510,15 @@ class Run(SeriesRun):
 
     def write_figures(self) -> list[Path]:
         """Write the run's figures into its folder and return their paths."""
-        return figures.write_figures(self)
+        assert self.path is not None
+        with locked(self.path, wait=MOMENT):
+            return figures.write_figures(self)
 
     def write_report(self) -> Path:
         """Write report.html into the run's folder, with the figures of what was evaluated, and return its path."""
         assert self.path is not None
         figures.write_evaluated(self)
         path = self.path / REPORT
-        write_text(path, report.render(self))
+        with locked(self.path, wait=MOMENT):
+            write_text(path, report.render(self))
         return path
