@@ -74,7 +74,9 @@ def evaluate(
 def _note(entry: Mapping[str, Any]) -> str:
     """Return what a number must not be read without: its n, its K, the features it is made of."""
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
-    more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
+    aside = [] if entry.get("split", "test") == "test" else [f"on {entry['split']}"]
+    aside += ["changed data"] if "changed" in entry.get("number_of", {}) else []
+    more = [*aside, *([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
     return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
 
 

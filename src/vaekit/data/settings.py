@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+
+from vaekit.data.shares import Shares
 
 Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
 
@@ -33,10 +35,18 @@ class DataSettings(BaseModel):
         default=False, description="add uniform noise to greys, (i + u) / levels, for a density on [0, 1)"
     )
     valid: float | int = Field(
-        default=0.1, ge=0, description="held out of training: below 1 a fraction (at most 5,000 examples), else a count"
+        default=0.1,
+        ge=0,
+        description="held out of training: below 1 about that fraction (halved until at most 5,000 examples), else "
+        "a count; which ones is decided by a hash of what each holds",
     )
     test: float | int = Field(
         default=0.1, ge=0, description="the same for the test split, where the source has none of its own"
+    )
+    repeats: Literal["together", "apart"] = Field(
+        default="together",
+        description="where identical examples go: 'together' into one split, so that none is held out that was trained "
+        "on; 'apart' each for itself, for data of few different examples",
     )
     size: int | None = Field(
         default=None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
@@ -72,6 +82,7 @@ class DataSettings(BaseModel):
     mels: int = Field(default=64, ge=4, description="sound: bands of the spectrogram")
     frames: int = Field(default=64, ge=4, description="sound: frames of the spectrogram")
     seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
+    _shares: Shares = PrivateAttr(default=Shares())
 
     @field_validator("valid", "test")
     @classmethod
@@ -80,10 +91,23 @@ class DataSettings(BaseModel):
             raise ValueError(f"{value} is neither a fraction below 1 nor a whole number of examples")
         return int(value) if value >= 1 else value
 
+    @property
+    def shares(self) -> Shares:
+        """How examples are dealt out: as the settings ask, or as a recorded run settled it."""
+        return self._shares
+
+    def dealt_as(self, shares: Shares) -> Self:
+        """Return the settings of data that are dealt out as a recorded run's were."""
+        copy = self.model_copy()
+        copy._shares = shares
+        return copy
+
 
 S = TypeVar("S", bound=DataSettings)
 
 
 def settings_as(kind: type[S], settings: DataSettings) -> S:
     """Return settings as those of a kind of data: themselves, or with its defaults for what they lack."""
-    return settings if isinstance(settings, kind) else kind.model_validate(settings.model_dump())
+    if isinstance(settings, kind):
+        return settings
+    return kind.model_validate(settings.model_dump()).dealt_as(settings.shares)

@@ -20,7 +20,14 @@ from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 
 
-def load(path: str | Path, device: str | torch.device = "auto", *, module: Any = None, data: Any = None) -> Run:
+def load(
+    path: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    module: Any = None,
+    data: Any = None,
+    changed_data: bool = False,
+) -> Run:
     """Load a run from its folder onto a device: record, model and weights; its data are read only when asked for.
 
     Args:
@@ -28,7 +35,10 @@ def load(path: str | Path, device: str | torch.device = "auto", *, module: Any =
         device: "auto" takes CUDA, then MPS, then the CPU, wherever the run was trained.
         module: for a run of a hand-made model, that model, what makes it (called with the arguments that the run
             recorded), or "FILE.py:NAME" of either. A run never makes Python import anything that is not named here.
-        data: the data again, for a run that was trained on arrays in memory.
+        data: the data again, for a run that was trained on arrays in memory or whose data have moved.
+        changed_data: take the run's data though they hold anything else than when it was trained. Examples that are
+            as they were keep their split, so none that was trained on is in the test split; numbers say that the data
+            have changed.
 
     Raises:
         UserError: the folder is not a run, its training has not finished, or module or data do not fit it.
@@ -41,6 +51,7 @@ def load(path: str | Path, device: str | torch.device = "auto", *, module: Any =
         )
     tensors, _ = checkpoint.load(folder / files.WEIGHTS)
     run = restored(record, tensors, folder, module).to(device)
+    run.changed_data = changed_data
     if data is not None:
         run.give_data(data)
     return run
