@@ -21,6 +21,8 @@ from vaekit.errors import UserError
 MOST_HELD_OUT = 5000
 """A fraction is halved until it holds out no more: beyond this a validation ELBO's standard error hardly shrinks."""
 UNIT = 2.0**-53
+MANY = 500
+"""Examples below which what is held out is a handful, repeats or not, and nothing is said of them."""
 LIMIT = 1
 """Marks the hash by which a part of the training examples is chosen, which tells nothing of the splits."""
 
@@ -153,8 +155,10 @@ def _numbered(keys: Keys) -> Keys:
 
 def _say_of_repeats(u: np.ndarray, source: str, shares: Shares) -> None:
     """Warn where most examples are repeats: held-out ones are then unlike any that the model is trained on."""
+    if len(u) < MANY or not (shares.valid or shares.test):
+        return
     different = len(np.unique(u))
-    if (shares.valid or shares.test) and 2 * different < len(u):
+    if 2 * different < len(u):
         warnings.warn(
             f"{source} has {len(u):,} examples, {different:,} different ones, and identical ones lie in one split, so "
             "no held-out example was seen in training; data.repeats=apart deals out each repeat for itself",

@@ -37,8 +37,8 @@ def load(
             recorded), or "FILE.py:NAME" of either. A run never makes Python import anything that is not named here.
         data: the data again, for a run that was trained on arrays in memory or whose data have moved.
         changed_data: take the run's data though they hold anything else than when it was trained. Examples that are
-            as they were keep their split, so none that was trained on is in the test split; numbers say that the data
-            have changed.
+            as they were keep their split, so the test split has no example that was trained on; numbers say that the
+            data have changed.
 
     Raises:
         UserError: the folder is not a run, its training has not finished, or module or data do not fit it.
