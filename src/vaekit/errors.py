@@ -29,6 +29,10 @@ class NotALikelihood(UserError):
         super().__init__(f"this model does not bound log p(x): {reason}")
 
 
+class ChangedData(UserError):
+    """A run's data hold anything else than when it was trained; the sentence says what."""
+
+
 class NeedsWholeBatch(UserError):
     """A step was to be computed in parts, and `what`, a part of the model or its objective, needs the whole batch."""
 

@@ -49,11 +49,11 @@ def test_the_test_split_round_trips_near_the_elbo(
     out, back = tmp_path / "x.vkz", tmp_path / "x.npz"
     assert call("compress", runs[kind], "test", out, "--json") == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["n"] == 179 and found["bytes"] == out.stat().st_size
+    assert found["n"] == 174 and found["bytes"] == out.stat().st_size
     assert call("decompress", runs[kind], out, back) == 0
     run = load(runs[kind])
     assert np.array_equal(np.load(back)["x"], np.rint(run.test.x.numpy() * (1 if kind == "binary" else 16)))
-    # 179 small images: header and initial bits, some 350 bytes, still show
+    # 174 small images: header and initial bits, some 350 bytes, still show
     assert abs(8 * (found["bytes"] - 350) / found["n"] - found["elbo_bits_per_example"]) < (
         0.1 * found["elbo_bits_per_example"]
     )

@@ -429,7 +429,7 @@ def test_a_test_example_shows_posterior_bound_and_score(open_page: Any, served: 
     assert f"{abs(found['elbo']):.1f} nats" in text
     assert f"higher than {found['percentile']:.1f}% of test examples" in text
     assert np.allclose(code(page), found["z"], atol=1e-4)
-    wait_for(page, "document.querySelector('#own-results').innerText.includes('−ELBO, nats, of 179 test examples')")
+    wait_for(page, "document.querySelector('#own-results').innerText.includes('−ELBO, nats, of 174 test examples')")
     assert page.locator(".band:not([hidden])").count() == 6
     band = page.locator(".band").first
     assert "±" in band.get_attribute("title")

@@ -37,6 +37,7 @@ Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz; where
 Seed = Annotated[int, WHOLE, Parameter(help="Seed of the draws.")]
 
 
+CHANGED = "Take the run's own data though they have changed since training; what was trained on stays out of the test."
 MODULE = "What makes a hand-made model, FILE.py:NAME; the file is run, and nothing else of the run's is."
 
 
@@ -47,12 +48,15 @@ class Use:
 
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto"
     module: Annotated[str | None, Parameter(help=MODULE)] = None
+    own_data: Annotated[str | None, Parameter(help="Where the run's own data lie now, if they have moved.")] = None
+    changed_data: Annotated[Flag, Parameter(help=CHANGED)] = False
 
     def load(self, run: Path) -> Run:
         """Load the run onto the device."""
         from vaekit.runs.loading import load
 
-        return load(run, self.device, module=self.module)
+        own, changed = self.own_data, self.changed_data
+        return load(run, self.device, module=self.module, data=own, changed_data=changed)
 
 
 @Parameter(name="*")

@@ -99,7 +99,9 @@ def _note(entry: Mapping[str, Any]) -> str:
     if "refused" in entry:
         return entry["refused"]
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
-    more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
+    aside = [] if entry.get("split", "test") == "test" else [f"on {entry['split']}"]
+    aside += ["changed data"] if "changed" in entry.get("number_of", {}) else []
+    more = [*aside, *([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
     more += [f"{words} {entry[name]:.3g}" for name, words in WEIGHTS.items() if name in entry]
     return ", ".join(
         [f"n={entry['n']}", *more, *(entry[name] for name in ("features", "definition", "caution") if name in entry)]

@@ -31,6 +31,7 @@ def train(
     init: Path | None = None,
     freeze: str | None = None,
     resume: Flag = False,
+    changed_data: Flag = False,
     overwrite: Flag = False,
     logger: Words = None,
     devices: Whole | None = None,
@@ -76,6 +77,8 @@ def train(
         Parts that stay as --init has them, e.g. encoder,decoder or posterior,likelihood.
     resume
         Go on with the run in --out from its last checkpoint; with --epochs or --steps to that length.
+    changed_data
+        Resume though the data hold anything else than when training began.
     overwrite
         Replace the run in --out.
     logger
@@ -117,6 +120,7 @@ def train(
             freeze=freeze,
             init=init,
             resume=resume,
+            changed_data=changed_data,
             overwrite=overwrite,
             loggers=logger or [],
             progress=True,

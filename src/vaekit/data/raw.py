@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.digest import Keys
 from vaekit.data.labels import Kind, read_labels
 from vaekit.data.origin import Origin
 from vaekit.data.tables.frames import Frame
@@ -33,6 +34,8 @@ class Part:
     factors: np.ndarray | None = None
     origin: Origin | None = None
     """Where each example comes from; None: rows, counted from the source's `first_row`."""
+    keys: Keys | None = None
+    """The hash of what each example holds, where the reader knows it: of a file's bytes."""
 
 
 @dataclass

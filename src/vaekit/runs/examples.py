@@ -24,7 +24,7 @@ def choose(run: RunBase, names: Sequence[int | str], data: Any = None) -> tuple[
     >>> run = vaekit.train("vae", "digits", steps=2)
     >>> split, numbers = choose(run, [3, "17"])
     >>> len(split), numbers
-    (179, [3, 17])
+    (174, [3, 17])
     """
     files = list(dict.fromkeys(str(name) for name in names if _is_file(name)))
     inside = [name for name in names if not _is_file(name)]

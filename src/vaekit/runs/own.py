@@ -25,7 +25,7 @@ from vaekit.recipes.own import CUSTOM, as_model, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs import folder as files
 from vaekit.runs.base import AS_IS
-from vaekit.runs.data import as_seen, for_own
+from vaekit.runs.data import as_seen, contents_record, for_own
 from vaekit.training.data_source import DataSource
 from vaekit.training.validation import held_out
 
@@ -105,6 +105,7 @@ def parts_of(model: Model, source: Any, others: Mapping[str, Any], name: str | N
     info = dataset.info.to_dict() | ({"name": name} if name else {})
     data = {"source": "memory" if taken_as_is(source) or isinstance(source, DataSet) else str(source), "info": info}
     data["prepare"] = dataset.prepare.to_dict()
+    data |= contents_record(dataset)
     record = {
         "recipe": CUSTOM,
         "model": model_record(model, arguments),

@@ -16,6 +16,7 @@ from vaekit import distributed
 from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.digest import digest as key_digest
 from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
@@ -72,7 +73,7 @@ class Run(SeriesRun):
     >>> import vaekit
     >>> run = vaekit.train("vae", "digits", steps=20)
     >>> run.detect().scores.shape, run.traverse(top=2).x.shape
-    ((179,), (2, 9, 1, 8, 8))
+    ((174,), (2, 9, 1, 8, 8))
     """
 
     # -- in memory and in a folder -------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Run(SeriesRun):
         ]
         results = evaluate(subject, metrics)
         if distributed.is_main():
-            self._keep(results, "the test split" if data is None else describe_source(data), split, seed)
+            self._keep(results, self._named(data, split), split, seed)
         return Evaluation(results)
 
     def _repr_html_(self) -> str:
@@ -202,13 +203,23 @@ class Run(SeriesRun):
                 "--data, or train the runs on the same data with the same data.seed"
             )
 
+    def _named(self, data: Any, split: Split | None) -> str:
+        """Say which examples numbers are of: the run's own where the data hold just what one of its splits did."""
+        told = self.record["data"].get("contents")
+        if split is None or split.keys is None or told is None:
+            return "the test split" if data is None else describe_source(data)
+        here = [len(split.keys), key_digest(split.keys)]
+        known = {"test": "the test split", "valid": "the validation split", "train": "the training split"}
+        return next((words for name, words in known.items() if told["splits"].get(name) == here), describe_source(data))
+
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
         """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
         examples = digest((self.data.test if split is None else split).x)
         plain: dict[str, Any] = {}
         for name, result in results.items():
-            of = number_of(result, examples, source, self.prepare, self.model.takes_label)
-            facts = {"split": "test" if split is None else source, "seed": seed, "number_of": of}
+            changed = self.difference if split is None else None
+            of = number_of(result, examples, source, self.prepare, self.model.takes_label, changed)
+            facts = {"split": "test" if source == "the test split" else source, "seed": seed, "number_of": of}
             plain[name] = result.to_dict() | facts
         values = {name: result.values for name, result in results.items() if result.values is not None}
         try:

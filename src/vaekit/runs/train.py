@@ -25,7 +25,7 @@ from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.report import notebook
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import as_recorded, default_source, load_for, recipe_for
+from vaekit.runs.data import contents_record, default_source, load_for, recipe_for, resumed_data
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
 from vaekit.runs.outcome import each_once, result_of
@@ -71,6 +71,7 @@ class Options(Shortcuts, total=False):
     progress: bool | None
     loggers: Sequence[str]
     pictures: bool
+    changed_data: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def train(
             "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4} or
             ["objective.beta=4"]. `progress` shows a bar, as notebooks do unless it is
             False; `loggers` names further ones ("tensorboard", "mlflow", "wandb", "trackio");
-            `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
+            `pictures=False` draws no figures and writes no report; `changed_data` resumes though the data have changed.
+            `metrics` and `callbacks` are functions as
             `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
 
     Returns:
@@ -161,6 +163,7 @@ def _begin(place: Place, recipe: Any, data: Any, given: Nested, init: Any, optio
             **({"held_out": {name: describe_source(part) for name, part in held_out.items()}} if held_out else {}),
             "info": dataset.info.to_dict(),
             "prepare": dataset.prepare.to_dict(),
+            **contents_record(dataset),
         },
         "seed": settings.train.seed,
         "versions": files.versions(),
@@ -390,11 +393,10 @@ def _resume(place: Place, recipe: Any, data: Any, given: Nested, options: Option
     held_out = record["data"].get("held_out", {}) | _held_out(options)
     if any(isinstance(part, str) and part == "memory" for part in (source, *held_out.values())):
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, changes, (source, held_out), record["settings"])
-    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
-    now = dataset.info.to_dict()
-    if any(now[name] != value for name, value in before.items() if name != "source"):
-        raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
+    dataset, data_record = resumed_data(
+        chosen, settings, (source, held_out), target, record["data"], options.get("changed_data", False)
+    )
+    record = record | {"data": data_record if data is None else data_record | {"source": describe_source(data)}}
     built = _watched(build(chosen, settings, dataset.info), options)
     per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
     record = longer(target, record, settings, changes, Plan(settings.train, (1.0,), per_epoch))
