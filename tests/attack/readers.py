@@ -126,7 +126,10 @@ def try_one(name: str, seed: int, folder: Path) -> Try:
     random = Random(f"{name} {seed}")
     reader = READERS.get(name) or OBJECTS[name]
     if name in OBJECTS:
-        return run(lambda: reader.read(make.memory(random), random))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            held = make.memory(random)
+        return run(lambda: reader.read(held, random))
     files = damaged(reader, random)
     for file, data in files.items():
         path = folder / file

@@ -263,8 +263,8 @@ def series_csv(random: Random) -> Files:
         times = random.choice((str, lambda t: f"2024-01-{t + 1:02d}", lambda t: str(1.7e9 + 60 * t)))
         rows = [f"s{i},{times(t)},{random.random():.2f},{i}" for i in range(6) for t in range(5)]
         return {"a.csv": "\n".join(["id,time,speed,load", *rows]).encode()}
-    rows = [_steps(random).replace("?", "") + f",{random.choice('xy')}" for _ in range(8)]
-    return {"a.csv": "\n".join([",".join(f"t{i}" for i in range(9)), *rows]).encode()}
+    rows = [f"{random.choice('xy')}," + _steps(random).replace("?", "") for _ in range(8)]
+    return {"a.csv": "\n".join([",".join(["label", *(f"t{i}" for i in range(9))]), *rows]).encode()}
 
 
 def series_tsv(random: Random) -> Files:
