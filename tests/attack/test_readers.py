@@ -20,6 +20,8 @@ COUNT = 40
 FOUND = {
     "gml": (5159,),  # a refusal of thousands of letters
     "series tsv": (5145,),
+    "npy streamed": (20120,),
+    "npz sparse": (20013, 20122, 20238, 20284),
     "table csv": (31, 1011, 1025),
     "array in memory": (15, 1025, 1054, 1123, 1127),
     "tables in memory": (12, 1006, 1059, 1077, 1141),

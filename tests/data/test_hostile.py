@@ -28,6 +28,7 @@ from vaekit.data.series.csv_series import read_csv_series
 from vaekit.data.series.grid import as_times
 from vaekit.data.series.ts_files import read_ts
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables.modality import TableSettings
 from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
@@ -50,7 +51,8 @@ def test_masks_of_tables_series_and_labels_are_gaps() -> None:
     assert [frame.columns[0].text(i) for i in range(4)] == ["1", "", "5", "7"]
     assert np.isnan(of_memory(MASKED).series[1][0, 0])
     y = np.ma.masked_equal([0, 1, 9, 1], 9)
-    assert sorted(load((np.eye(4), y), DataSettings(valid=0, test=0)).train.y.tolist()) == [-1, 0, 1, 1]
+    read = load((np.eye(4), y), DataSettings(valid=0, test=0)).train.y
+    assert read is not None and sorted(read.tolist()) == [-1, 0, 1, 1]
     with pytest.raises(UserError, match="masked array"):
         load(np.ma.masked_array([["a", "b"]], [[True, False]]))
 
@@ -103,7 +105,7 @@ def test_whole_numbers_that_a_float_would_round_are_refused_or_names(tmp_path: P
         load({"id": ids, "v": [0.5] * 40})
     frame = read_frame(tmp_path / "a.csv")
     assert len(frame.columns[0].texts) == 40
-    kept = MODALITIES["tables"].part.settings(types={"id": "categorical"}, test=0, valid=0)
+    kept = TableSettings(types={"id": "categorical"}, test=0, valid=0)
     assert len(MODALITIES["tables"].part.load(tmp_path / "a.csv", kept).info.facts["columns"][0]["levels"]) == 40
     assert len(read_labels({"train": np.array([str(n) for n in ids], object)}, "m").classes) == 40
     assert np.diff(as_times([str(1_700_000_000_000_000_000 + i) for i in range(3)], "t")).tolist() == [1, 1]
@@ -308,7 +310,7 @@ def test_features_of_padded_graphs_follow_the_mask(tmp_path: Path) -> None:
 def test_numbers_too_large_for_32_bits_are_named() -> None:
     tables, series = MODALITIES["tables"].part, MODALITIES["series"].part
     with pytest.raises(UserError, match=r"column 'a': '1e\+300' is too large for 32 bits"):
-        tables.load({"a": [*range(40), 1e300], "b": [0.5] * 41}, tables.settings(types={"a": "count"}))
+        tables.load({"a": [*range(40), 1e300], "b": [0.5] * 41}, TableSettings(types={"a": "count"}))
     with pytest.raises(UserError, match="too large for 32 bits"):
         series.load([[1.0, 2.0], [1e39, 3.0]], series.settings())  # +inf would mark the end
 

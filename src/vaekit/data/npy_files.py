@@ -118,10 +118,13 @@ def sparse_matrix(arrays: Mapping[str, np.ndarray], where: str | Path) -> Any:
     return made
 
 
-def dense(matrix: Any, where: str | Path) -> np.ndarray:
+def dense(matrix: Any, where: str | Path, packed: int | None = None) -> np.ndarray:
     """Return a sparse matrix as an array; a UserError where that would take too much memory."""
-    check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, where)
-    return matrix.toarray()
+    check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, where, packed=packed)
+    try:
+        return matrix.toarray()
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where} is not a readable sparse matrix ({in_short(error)}); give numbers") from None
 
 
 def _short(shape: tuple[int, ...]) -> str:
