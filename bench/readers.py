@@ -116,7 +116,7 @@ def table(width: int) -> bytes:
 
 def bombs(small: bool) -> dict[str, tuple[str, str, Callable[[], bytes]]]:
     """Return what each file is, the kind of data it is read as, and its contents."""
-    size = 40 if small else 3000
+    size = 40 if small else 600
     edges = np.array([(i, i + 1) for i in range(9)])
     return {
         "a.npy": ("NPY header of 281 TB", "array", lambda: npy_header((2**32, 2**13))),
