@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
+import io
 import json
 import os
 import random
@@ -176,7 +178,8 @@ def test_files(path: str) -> list[str]:
     if own is not None:
         return [path, *own]
     every = sorted(str(one.relative_to(ROOT)) for one in (ROOT / "tests").rglob("test_*.py"))
-    met = [one for one in every if imports.search((ROOT / one).read_text(encoding="utf-8"))]
+    texts = {one: (ROOT / one).read_text(encoding="utf-8") for one in every}
+    met = [one for one, text in texts.items() if imports.search(text) or one.endswith(f"{area}/test_{name}.py")]
     near = [one for one in met if one.split("/")[1] == area or one.count("/") == 1]
     return [path, *(near or met)]
 
@@ -314,14 +317,16 @@ def sample(areas: Sequence[str], files: str, per_file: int, seed: int) -> list[M
 
 
 def load() -> None:
-    """Load what every test needs, once for all children."""
+    """Load what every test needs, pytest's plugins too, once for all children."""
     import numpy  # noqa: F401
-    import pytest  # noqa: F401
+    import pytest
     import scipy.stats  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", str(ROOT / "tests/bench/test_mutants.py")])
 
 
 def main() -> None:
@@ -373,9 +378,9 @@ def summary(seen: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def write(seen: Sequence[Mapping[str, Any]], explained: Mapping[str, str], out: Path, seed: int) -> None:
-    """Write the counts of each area and what was not killed."""
+    """Write the counts of each area and what was not killed; areas that were not run stay as they were."""
     left = [
-        {key: one[key] for key in ("path", "line", "function", "before", "after", "verdict", "tests")}
+        {key: one[key] for key in ("area", "path", "line", "function", "before", "after", "verdict", "tests")}
         | {
             "why": explained.get(
                 f"{one['path'].removeprefix('src/vaekit/')} {one['function']}: {one['before']} → {one['after']}"
@@ -384,7 +389,10 @@ def write(seen: Sequence[Mapping[str, Any]], explained: Mapping[str, str], out: 
         for one in seen
         if one["verdict"] != "killed"
     ]
-    made = {"seed": seed, "areas": summary(seen), "not_killed": left}
+    before = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"areas": {}, "not_killed": []}
+    areas = {**before["areas"], **{area: {"seed": seed, **counts} for area, counts in summary(seen).items()}}
+    kept = [one for one in before["not_killed"] if one["area"] not in summary(seen)]
+    made = {"areas": areas, "not_killed": kept + left}
     out.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from vaekit.commands.output import note, print_json
-from vaekit.errors import UserError
+from vaekit.errors import UserError, said
 
 if TYPE_CHECKING:
     from vaekit.runs.run import Run
@@ -94,6 +95,16 @@ class Answer:
             print_json(dict(values))
         else:
             note(words)
+
+    @contextmanager
+    def telling(self, values: Mapping[str, Any], words: str) -> Iterator[None]:
+        """Tell at the end of the block, which writes the file; where it cannot be written, tell all the same."""
+        try:
+            yield
+        except OSError as error:
+            self.tell(dict(values) | {"out": None, "not_written": said(error)}, f"{words} (not written)")
+            raise
+        self.tell(values, words)
 
 
 USE, USE_FILE, USE_DATA, ANSWER = Use(), UseFile(), UseData(), Answer()

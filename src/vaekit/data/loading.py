@@ -14,6 +14,7 @@ from vaekit.data.conditions import CLASS_NAMES, Conditions, Facts
 from vaekit.data.conditions import fitted as fitted_conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.disk import HeldRows
+from vaekit.data.extremes import warn_of_extremes
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
@@ -70,7 +71,7 @@ def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None
     raw = read_raw(source, settings)
     for split, other in (held_out or {}).items():
         setattr(raw, split, _held_out(shape_up(raw), split, other, settings))
-    return compact(_resized(check(raw, settings.labels), settings.size))
+    return compact(_resized(warn_of_extremes(check(raw, settings.labels)), settings.size))
 
 
 def _own(raw: Raw, split: str) -> Part:
@@ -158,7 +159,8 @@ def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Spli
     rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
-    y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
+    y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
+    factors = None if part.factors is None else torch.from_numpy(part.factors[rows])
     origin = part.origin or Origin.rows(len(part.x), first=first_row)
     return Split(x, y, factors, origin if index is None else origin.take(index))
 

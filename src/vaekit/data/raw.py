@@ -15,6 +15,8 @@ from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
 """float32 holds every integer up to here."""
+FILL = np.float32(9.969209968386869e36)
+FILLED = "is {value:.6g}, which netCDF writes for a missing value; fill it in, or leave the row out"
 OBLONG = 4
 """How many times longer than the other a side is from which a picture is unlikely."""
 
@@ -157,6 +159,7 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
     if raw.train.x.dtype.kind == "f":
         problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
         raw.refuse(lambda x: ~np.isfinite(x), problem)
+        raw.refuse(lambda x: np.abs(x) == FILL, FILLED)
     raw.settle_labels(labels)
     return raw
 

@@ -149,6 +149,9 @@ for _tag, _form, _first in (
 
 Nested = dict[str, dict[str, Any]]
 
+EARLIER: Nested = {"train": {"lr_sigma_factor": 1.0}}
+"""What runs were made with that recorded a section without this setting, where that is not its default."""
+
 
 def parse_assignments(assignments: Sequence[str]) -> Nested:
     """Read `section.name=value` texts; values are YAML, of which yes and no are words (see `Plain`).

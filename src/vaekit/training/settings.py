@@ -41,6 +41,9 @@ class TrainSettings(SettingsBase):
     lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")
     lr_encoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the encoder; default lr")
     lr_decoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the decoder; default lr")
+    lr_sigma_factor: PositiveFloat = Field(
+        default=5.0, description="what the learning rate is multiplied by for learned scales (σ, ν, dispersions)"
+    )
     lr_players: PositiveFloat | None = Field(default=None, description="peak learning rate of critics; default lr")
     warmup: Length = Field(default="10%", description="linear warm-up: steps, '2ep' or '10%'")
     decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="learning rate after the warm-up")
