@@ -124,8 +124,23 @@ def test_arms_are_compared_with_the_baseline() -> None:
         "d": [None] * 3,
     }
     text = findings(results(study, values))[0].text
-    assert text.startswith("Against b, the rate (kl) (nats/example) is lower for a (−4.03 ± 0.14, 3 of 3 seeds); ")
-    assert "not different, as far as the data say, for c (" in text and "not compared for d (" in text
+    assert text.startswith("Against b, the rate (kl, nats/example) is lower for a (−4.03 ± 0.14, 3 of 3 seeds); ")
+    assert "not different, as far as the data say, for c (" in text and "not compared for d: " in text
+
+
+def test_numbers_of_different_things_are_compared_among_themselves() -> None:
+    made = results({"arms": {n: {} for n in "abcd"}}, {n: [1.0, 1.1] for n in "abcd"})
+    outcomes = {}
+    for trial, one in made.outcomes.items():
+        of = OF if one.point in "ab" else {"examples": "100 of the test split, other"}
+        value = ord(one.point) + 0.1 * one.seed
+        outcomes[trial] = Outcome(
+            trial, one.point, one.seed, "done", one.at, numbers={"kl": entry(value, number_of=of)}
+        )
+    texts = [one.text for one in findings(Results(made.study, made.points, outcomes, made.values))]
+    assert len(texts) == 3 and texts[0].startswith("Against a, ") and "higher for b (+1" in texts[0]
+    assert texts[1].startswith("The rate (kl) of c and d is not compared with that of a: they are numbers of different")
+    assert texts[2].startswith("Against c, ") and "higher for d (+1" in texts[2]
 
 
 def test_two_axes_give_a_sentence_for_each_group() -> None:

@@ -64,7 +64,7 @@ def _along(results: Results, name: str, group: str, points: Sequence[Point]) -> 
         if best is not None:
             yield best
     else:
-        yield _against(results, name, where, points)
+        yield from _against(results, name, where, points)
 
 
 def _trend(results: Results, name: str, where: str, points: Sequence[Point]) -> Finding:
@@ -105,30 +105,48 @@ def _interior(results: Results, name: str, where: str, points: Sequence[Point]) 
     return Finding(_sentence(where, f"{text}, and better than at both ends"), True, name)
 
 
-def _against(results: Results, name: str, where: str, points: Sequence[Point]) -> Finding:
-    """Return how a number of each point differs from the baseline's."""
+def _against(results: Results, name: str, where: str, points: Sequence[Point]) -> Iterator[Finding]:
+    """Yield how a number of each point differs from the baseline's.
+
+    Points whose numbers are of other things than the baseline's are compared among themselves, with their first.
+    """
     main = next(iter(results.axes))
     base = next((point for point in points if point.at[main] == results.study.baseline), points[0])
-    higher, lower, same, other = [], [], [], []
+    higher, lower, same, without, others = [], [], [], {}, []
     for point in points:
         if point is base:
             continue
         found, label = results.compared(base, point, name), str(point.at[main])
-        if found.value is None:
-            other.append(f"{label} ({found.reason})")
+        if found.apart:
+            others.append(point)
+        elif found.value is None:
+            without.setdefault(found.reason, []).append(label)
         elif found.supported:
             (higher if found.value > 0 else lower).append(f"{label} ({_signed(found)}, {_seeds(found)})")
         else:
-            same.append(f"{label} ({_signed(found)}{'' if found.half else ', one seed'})")
+            same.append(f"{label} ({_unsupported(found)})")
     parts = [
         *([f"higher for {_list(higher)}"] if higher else []),
         *([f"lower for {_list(lower)}"] if lower else []),
         *([f"not different, as far as the data say, for {_list(same)}"] if same else []),
-        *([f"not compared for {_list(other)}"] if other else []),
+        *(f"not compared for {_list(labels)}: {reason}" for reason, labels in without.items()),
     ]
-    unit = results.unit(name)
-    what = f"against {base.at[main]}, {results.the(name)}{f' ({unit})' if unit else ''} is"
-    return Finding(_sentence(where, f"{what} {'; '.join(parts)}"), bool(higher or lower), name)
+    if parts:
+        text = f"against {base.at[main]}, {results.the(name, with_unit=True)} is {'; '.join(parts)}"
+        yield Finding(_sentence(where, text), bool(higher or lower), name)
+    if others:
+        reason = results.compared(base, others[0], name).reason
+        labels = [str(point.at[main]) for point in others]
+        text = f"{results.the(name)} of {_list(labels)} is not compared with that of {base.at[main]}: {reason}"
+        yield Finding(_sentence(where, text), False, name)
+    if len(others) > 1:
+        yield from _against(results, name, where, others)
+
+
+def _unsupported(found: Comparison) -> str:
+    if not any(found.each):
+        return "the same in every seed"
+    return _signed(found) + (", one seed" if found.half is None else "")
 
 
 def _of_search(results: Results) -> Iterator[Finding]:

@@ -112,7 +112,7 @@ def slug(at: Mapping[str, Any]) -> str:
     'free_bits.beta=0.5'
     """
     words = [str(value) if name == ARM else f"{name.rpartition('.')[2]}={value}" for name, value in at.items()]
-    return re.sub(r"[^A-Za-z0-9=.,+~-]+", "_", ".".join(words)).strip("_.")[:80] or "point"
+    return re.sub(r"[^\w=.,+~-]+", "_", ".".join(words)).strip("_.")[:80] or "point"
 
 
 def trials_of(points: list[Point], seeds: list[int]) -> list[Trial]:

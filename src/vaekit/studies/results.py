@@ -90,10 +90,12 @@ class Results:
         own = self.study.numbers.get(name, "")
         return f"{own} ({name})" if own else name
 
-    def the(self, name: str) -> str:
-        """Return the words for a number in a sentence."""
-        own = self.study.numbers.get(name, "")
-        return f"the {own} ({name})" if own else name
+    def the(self, name: str, with_unit: bool = False) -> str:
+        """Return the words for a number in a sentence, with its unit if asked for."""
+        own, unit = self.study.numbers.get(name, ""), self.unit(name) if with_unit else ""
+        if own:
+            return f"the {own} ({name}{f', {unit}' if unit else ''})"
+        return f"{name} ({unit})" if unit else name
 
     def _number(self, outcome: Outcome, name: str) -> Number:
         if name in FACTS:
