@@ -139,8 +139,8 @@ def test_numbers_of_different_things_are_compared_among_themselves() -> None:
         )
     texts = [one.text for one in findings(Results(made.study, made.points, outcomes, made.values))]
     assert len(texts) == 3 and texts[0].startswith("Against a, ") and "higher for b (+1" in texts[0]
-    assert texts[1].startswith("The rate (kl) of c and d is not compared with that of a: they are numbers of different")
-    assert texts[2].startswith("Against c, ") and "higher for d (+1" in texts[2]
+    assert texts[1].startswith("Against c, ") and "higher for d (+1" in texts[1]
+    assert texts[2].startswith("For c and d, kl is not compared with that of a: they are numbers of different things")
 
 
 def test_two_axes_give_a_sentence_for_each_group() -> None:

@@ -14,24 +14,47 @@ from vaekit.studies.statistics import Comparison
 
 
 @dataclass(frozen=True)
+class Apart:
+    """Points whose number is of another thing than the baseline's, said once for all the numbers of which it holds."""
+
+    where: str
+    points: str
+    base: str
+    reason: str
+
+    def sentence(self, numbers: Sequence[str]) -> str:
+        """Return the sentence about these numbers."""
+        are, that = ("is", "that") if len(numbers) == 1 else ("are", "those")
+        text = f"for {self.points}, {_list(numbers)} {are} not compared with {that} of {self.base}: {self.reason}"
+        return _sentence(self.where, text)
+
+
+@dataclass(frozen=True)
 class Finding:
     """A sentence, and whether the data support a difference; `number` is what it is of."""
 
     text: str
     supported: bool
     number: str
+    apart: Apart | None = None
 
 
 def findings(results: Results) -> list[Finding]:
     """Return the findings of a study, one or two for each of its numbers in each group of points."""
     if results.study.search is not None:
         return [*_of_search(results)]
-    return [
-        found
+    found = [
+        one
         for name in results.numbers
         for group, points in results.groups().items()
-        for found in _along(results, name, group, points)
+        for one in _along(results, name, group, points)
     ]
+    apart: dict[Apart, list[str]] = {}
+    for one in found:
+        if one.apart is not None:
+            apart.setdefault(one.apart, []).append(one.number)
+    once = [Finding(key.sentence(names), False, names[0], key) for key, names in apart.items()]
+    return [*(one for one in found if one.apart is None), *once]
 
 
 def caution(found: Sequence[Finding], seeds: int) -> str:
@@ -137,8 +160,7 @@ def _against(results: Results, name: str, where: str, points: Sequence[Point]) -
     if others:
         reason = results.compared(base, others[0], name).reason
         labels = [str(point.at[main]) for point in others]
-        text = f"{results.the(name)} of {_list(labels)} is not compared with that of {base.at[main]}: {reason}"
-        yield Finding(_sentence(where, text), False, name)
+        yield Finding("", False, name, Apart(where, _list(labels), str(base.at[main]), reason))
     if len(others) > 1:
         yield from _against(results, name, where, others)
 

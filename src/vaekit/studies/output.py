@@ -15,6 +15,7 @@ from vaekit import report
 from vaekit.atomic import write_bytes, write_json, write_text
 from vaekit.figures import studies as drawing
 from vaekit.figures import style
+from vaekit.report.content import differing
 from vaekit.report.numbers import format_number
 from vaekit.runs.folder import versions
 from vaekit.studies.definition import Definition
@@ -138,10 +139,24 @@ def _numbers(results: Results, names: list[str]) -> Any:
 
     panels = []
     for name in names:
-        lines = {group: [s for point in points if (s := spot(point, name))] for group, points in groups.items()}
+        kinds = groups if numeric or len(groups) > 1 else _alike(results, name)
+        lines = {kind: [s for point in points if (s := spot(point, name))] for kind, points in kinds.items()}
         panels.append(drawing.Panel(results.words(name), results.unit(name), lines))
     label = "" if main is None else results.study.label(main)
     return drawing.along(panels, label) if numeric else drawing.by_name(panels)
+
+
+def _alike(results: Results, name: str) -> dict[str, list[Point]]:
+    """Return the points whose numbers are of the same thing together, by what sets them apart from others."""
+    first = {point.name: next(iter(results.at(point, name).values()), None) for point in results.points}
+    known = {place: number for place, number in first.items() if number is not None and number.value is not None}
+    aspects = differing([*known.values()])
+    out: dict[str, list[Point]] = {}
+    for point in results.points:
+        if point.name in known:
+            kind = ", ".join(known[point.name].of.get(aspect, "") for aspect in aspects)
+            out.setdefault(kind, []).append(point)
+    return out
 
 
 def _plane(results: Results, a: str, b: str) -> Any:
