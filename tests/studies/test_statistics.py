@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 from vaekit.report.content import Number
 from vaekit.studies.definition import definition
 from vaekit.studies.findings import caution, findings
+from vaekit.studies.output import write_results
 from vaekit.studies.points import fixed_points
 from vaekit.studies.results import Results
 from vaekit.studies.statistics import compare, half_width
@@ -150,6 +152,14 @@ def test_two_axes_give_a_sentence_for_each_group() -> None:
     }
     found = [one.text for one in findings(results(study, values))]
     assert len(found) == 2 and found[0].startswith("With latent = 2: from beta = 1 to beta = 4 ")
+
+
+def test_values_that_are_lists_are_values(tmp_path: Path) -> None:
+    study = {"grid": {"model.hidden": [[8], [16, 8]]}, "labels": {"model.hidden": "width"}}
+    made = results(study, {"hidden=8": [1.0, 1.1], "hidden=16,8": [2.0, 2.1]})
+    assert findings(made)[0].text.startswith("Against 8, the rate (kl, nats/example) is higher for 16,8 (+1")
+    write_results(tmp_path, made, {})
+    assert (tmp_path / "figures" / "numbers.png").is_file() and "width = 16,8" in (tmp_path / "report.html").read_text()
 
 
 def test_the_best_between_the_ends_is_named() -> None:

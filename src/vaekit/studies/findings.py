@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vaekit.figures.studies import number_of
 from vaekit.report.numbers import format_number
 from vaekit.studies.definition import Search
-from vaekit.studies.points import ARM, Point
+from vaekit.studies.points import ARM, Point, shown
 from vaekit.studies.results import Results
 from vaekit.studies.statistics import Comparison
 
@@ -139,7 +139,7 @@ def _against(results: Results, name: str, where: str, points: Sequence[Point]) -
     for point in points:
         if point is base:
             continue
-        found, label = results.compared(base, point, name), str(point.at[main])
+        found, label = results.compared(base, point, name), shown(point.at[main])
         if found.apart:
             others.append(point)
         elif found.value is None:
@@ -155,12 +155,12 @@ def _against(results: Results, name: str, where: str, points: Sequence[Point]) -
         *(f"not compared for {_list(labels)}: {reason}" for reason, labels in without.items()),
     ]
     if parts:
-        text = f"against {base.at[main]}, {results.the(name, with_unit=True)} is {'; '.join(parts)}"
+        text = f"against {shown(base.at[main])}, {results.the(name, with_unit=True)} is {'; '.join(parts)}"
         yield Finding(_sentence(where, text), bool(higher or lower), name)
     if others:
         reason = results.compared(base, others[0], name).reason
-        labels = [str(point.at[main]) for point in others]
-        yield Finding("", False, name, Apart(where, _list(labels), str(base.at[main]), reason))
+        labels = [shown(point.at[main]) for point in others]
+        yield Finding("", False, name, Apart(where, _list(labels), shown(base.at[main]), reason))
     if len(others) > 1:
         yield from _against(results, name, where, others)
 

@@ -20,7 +20,7 @@ from vaekit.report.numbers import format_number
 from vaekit.runs.folder import versions
 from vaekit.studies.definition import Definition
 from vaekit.studies.findings import Finding, caution, findings
-from vaekit.studies.points import Point
+from vaekit.studies.points import Point, shown
 from vaekit.studies.results import Results
 
 TABLE_CSV, TABLE_JSON, FIGURES, REPORT, RECORD = "table.csv", "table.json", "figures", "report.html", "study.json"
@@ -134,7 +134,7 @@ def _numbers(results: Results, names: list[str]) -> Any:
     def spot(point: Point, name: str) -> drawing.Spot | None:
         mean = results.mean(point, name)
         x = results.place(point.at) if main is None else point.at[main]
-        x = drawing.number_of(x) if numeric else str(x)
+        x = drawing.number_of(x) if numeric else shown(x)
         return None if mean is None else drawing.Spot(x, mean.value, mean.half, list(mean.each.values()))
 
     panels = []

@@ -10,7 +10,7 @@ from typing import Any
 from vaekit.metrics.base import meanings
 from vaekit.report.content import Number
 from vaekit.studies.definition import Definition
-from vaekit.studies.points import ARM, Point
+from vaekit.studies.points import ARM, Point, shown
 from vaekit.studies.statistics import Comparison, Mean, compare, mean_over
 from vaekit.studies.storage import Outcome
 
@@ -123,7 +123,11 @@ class Results:
     def axes(self) -> dict[str, list[Any]]:
         """The values along each axis of the study, the main axis first: the grid's first setting, else the arms."""
         names = [*self.study.grid, *([ARM] if self.study.arms else [])]
-        return {name: list(dict.fromkeys(point.at[name] for point in self.points)) for name in names}
+        out: dict[str, list[Any]] = {name: [] for name in names}
+        for name, values in out.items():
+            for point in self.points:
+                values += [] if point.at[name] in values else [point.at[name]]
+        return out
 
     def groups(self) -> dict[str, list[Point]]:
         """Return the points along the main axis, for each value of the others, by their words."""
@@ -136,11 +140,7 @@ class Results:
 
     def place(self, at: Mapping[str, Any]) -> str:
         """Return words for where a point lies, e.g. "mlp, β = 4"."""
-        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {_short(v)}" for name, v in at.items())
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {shown(v)}" for name, v in at.items())
 
 
 def _left_out(outcome: Outcome) -> str:
