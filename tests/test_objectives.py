@@ -267,6 +267,10 @@ def test_players_have_their_own_parameters_and_losses() -> None:
     assert set(losses["critic"].parts) == {"critic"}
 
 
+def test_a_player_without_terms_is_not_named() -> None:
+    assert Objective(Reconstruction(), Rate(), players={"idle": toys.critic()}).player_names == [MODEL]
+
+
 def test_a_player_without_a_network_and_two_terms_of_a_name_are_refused() -> None:
     with pytest.raises(ValueError, match="no network was given for the players"):
         Objective(Reconstruction(), toys.Critic(toys.critic()))
