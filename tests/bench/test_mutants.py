@@ -92,10 +92,11 @@ def test_functions_are_named_as_in_the_source(bench: ModuleType) -> None:
 
 
 def test_explained_faults_are_left_out_of_the_share(bench: ModuleType) -> None:
-    seen = [{"area": "a", "verdict": verdict} for verdict in ("killed", "killed", "explained", "survived")]
+    seen = [{"area": "a", "verdict": verdict} for verdict in ("killed", "late", "explained", "survived", "killed")]
     assert bench.summary(seen)["a"] == {
-        "planted": 4,
+        "planted": 5,
         "killed": 2,
+        "late": 1,
         "survived": 1,
         "explained": 1,
         "share_killed": 0.667,
