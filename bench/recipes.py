@@ -296,6 +296,8 @@ def table(results: Mapping[str, Any] | None = None) -> list[str]:
         "| recipe | against | data | number | recipe's | difference ± paired s.e. | spread over seeds | seeds | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
+    if not results:
+        return ["Not measured yet."]
     lacking: dict[str, list[str]] = {}
     for claim in CLAIMS:
         for data in claim.data:

@@ -136,7 +136,7 @@ def coverage_section() -> Iterator[str]:
     yield ""
     found = read("coverage.json")
     if found is None:
-        yield "Not measured here: `bench/results/coverage.json` is not there."
+        yield "Not measured yet; `python bench/coverage.py` measures it."
         return
     yield wrapped(
         "Data are drawn anew many times from something whose value is known, or whose mean over all draws is; covered "
@@ -202,7 +202,7 @@ def faults_section() -> Iterator[str]:
     yield ""
     found = read("mutants.json")
     if found is None:
-        yield "Mutants: not measured here; `bench/results/mutants.json` is not there."
+        yield "Mutants: not measured yet; `python bench/mutants.py` measures them."
         return
     yield wrapped(
         "Mutants: faults planted by a program, one at a time (an operator, sign, constant, comparison or reduction "
