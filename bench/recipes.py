@@ -9,8 +9,8 @@ command can be stopped and goes on where it was. `--show` prints the table of wh
 A difference is recipe less baseline: where both are means over the same test examples it is paired, its ± the standard
 error over those examples of the differences averaged over seeds; beside it is the spread over training seeds, the
 standard deviation of the seeds' differences. All runs of a data set share its split (data.seed=0), but for the labels
-shown to semi-supervised-vae, which are other ones for each seed. Settings are the recipes' defaults, chosen on
-held-out examples, with the few exceptions that CLAIMS names.
+shown to semi-supervised-vae, which are other ones for each seed. Settings are the recipes' defaults, with the few
+exceptions that CLAIMS names.
 """
 
 from __future__ import annotations
@@ -296,6 +296,8 @@ def table(results: Mapping[str, Any] | None = None) -> list[str]:
         "| recipe | against | data | number | recipe's | difference ± paired s.e. | spread over seeds | seeds | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
+    if not results:
+        return ["Not measured yet."]
     lacking: dict[str, list[str]] = {}
     for claim in CLAIMS:
         for data in claim.data:

@@ -32,7 +32,7 @@ from vaekit.runs.run import Run
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 FAULTS = ("tests/metrics/test_known_faults.py", "tests/runs/test_comparable.py")
-"""The tests of faults that were found in numbers; each was planted back and seen to fail."""
+"""The tests of faults that were found in numbers."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def coverage_section() -> Iterator[str]:
     yield ""
     found = read("coverage.json")
     if found is None:
-        yield "Not measured here: `bench/results/coverage.json` is not there."
+        yield "Not measured yet; `python bench/coverage.py` measures it."
         return
     yield wrapped(
         "Data are drawn anew many times from something whose value is known, or whose mean over all draws is; covered "
@@ -174,8 +174,8 @@ def recipes_section() -> Iterator[str]:
     yield "## What recipes are worth"
     yield ""
     yield wrapped(
-        "Every recipe against the thing it claims to improve on, with default settings, which were chosen on held-out "
-        f"examples, in runs shorter than the defaults' ({lengths} steps): what a short run is worth, not what a recipe "
+        "Every recipe against the thing it claims to improve on, with default settings, "
+        f"in runs shorter than the defaults' ({lengths} steps): what a short run is worth, not what a recipe "
         "can come to. Differences are recipe less baseline: means over the same test examples are paired, and the ± is "
         "over examples; the spread is the standard deviation of the seeds' differences. Better and worse are said "
         "where a difference is more than two of both errors together. `python bench/recipes.py` measures it."
@@ -188,7 +188,7 @@ def faults_section() -> Iterator[str]:
     """Yield the faults that tests catch, by the tests' names, and the mutants' figures."""
     yield "## What tests catch"
     yield ""
-    yield "Faults found in numbers, each of which was planted back and seen to fail the test named:"
+    yield "Faults found in numbers, by the names of the tests that fail on them:"
     for path in FAULTS:
         yield ""
         yield f"`{path}`"
@@ -202,7 +202,7 @@ def faults_section() -> Iterator[str]:
     yield ""
     found = read("mutants.json")
     if found is None:
-        yield "Mutants: not measured here; `bench/results/mutants.json` is not there."
+        yield "Mutants: not measured yet; `python bench/mutants.py` measures them."
         return
     yield wrapped(
         "Mutants: faults planted by a program, one at a time (an operator, sign, constant, comparison or reduction "
