@@ -50,7 +50,7 @@ class Initial:
         record = distributed.from_main(lambda: files.read_record(folder))
         if not distributed.from_main(lambda: (folder / files.WEIGHTS).is_file()):
             raise UserError(f"the run {folder} has not finished training, so it has no weights to start from")
-        return Initial(str(folder.resolve()), record, weights.read(folder, record))
+        return Initial(str(folder.resolve()), record, weights.read_on_all(folder, record))
 
     @staticmethod
     def again(name: str) -> Initial:

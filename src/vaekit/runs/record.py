@@ -56,6 +56,17 @@ class WeightsRecord(Record):
     sha256: Sha256
 
 
+class ContentsRecord(Record):
+    """What the source held when the run was trained: its number of examples and digest, and those of each split."""
+
+    count: Whole
+    digest: Text
+    test: Annotated[float, Field(ge=0, le=1)]
+    valid: Annotated[float, Field(ge=0, le=1)]
+    splits: dict[Literal["train", "valid", "test"], tuple[Whole, Text]]
+    columns: list[Text] = Field(default_factory=list)
+
+
 class DataRecord(Record):
     """Where the data were, what they are, and how they are prepared."""
 
@@ -64,6 +75,7 @@ class DataRecord(Record):
     prepare: Prepare
     held_out: dict[Literal["valid", "test"], Text] = Field(default_factory=dict)
     as_is: bool = Field(default=False, alias="as-is")
+    contents: ContentsRecord | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> DataRecord:

@@ -23,9 +23,15 @@ def keep(folder: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any])
 
 def read(folder: Path, record: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the weights that belong to a record, finite ones; a record of an earlier version takes any."""
-    path, fix = folder / WEIGHTS, repair(folder)
-    tensors = checkpoint.load_on_all(path, sha256_of(record), fix)
-    checkpoint.check_finite(tensors, path)
+    tensors, _ = checkpoint.load(folder / WEIGHTS, sha256_of(record), repair(folder))
+    checkpoint.check_finite(tensors, folder / WEIGHTS)
+    return tensors
+
+
+def read_on_all(folder: Path, record: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the same on every process of a run; the first one reads."""
+    tensors = checkpoint.load_on_all(folder / WEIGHTS, sha256_of(record), repair(folder))
+    checkpoint.check_finite(tensors, folder / WEIGHTS)
     return tensors
 
 

@@ -201,7 +201,7 @@ class LogLine(Record):
     """A line of log.jsonl: the step and epoch, and numbers by name, some of them one for each latent dimension."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Number | list[Number | None] | None] = Field(init=False)
+    __pydantic_extra__: dict[str, Logged] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     step: Whole
     epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)]
