@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from vaekit.commands.common import ANSWER, USE, Answer, Count, Folder, Seed, Use
+from vaekit.commands.common import ANSWER, USE_FILE, Answer, Count, Folder, Seed, UseFile
 from vaekit.commands.files import check_out, write_examples
 from vaekit.errors import UserError
 
@@ -19,7 +19,7 @@ def augment(
     n: Count | None = None,
     radius: float = 0.3,
     seed: Seed = 0,
-    use: Use = USE,
+    use: UseFile = USE_FILE,
     answer: Answer = ANSWER,
     out: Path,
 ) -> None:

@@ -59,9 +59,28 @@ class Use:
         return load(run, self.device, module=self.module, data=own, changed_data=changed)
 
 
+LARGE = "Read files that become far larger in memory than they are, or take more than half of it."
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
-class UseData(Use):
+class UseFile(Use):
+    """Where a run is used, on data of a file."""
+
+    allow_large: Annotated[Flag, Parameter(help=LARGE)] = False
+
+    def load(self, run: Path) -> Run:
+        """Load the run onto the device."""
+        if self.allow_large:
+            from vaekit.data.limits import allow_large
+
+            allow_large()
+        return super().load(run)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class UseData(UseFile):
     """Where a run is used, and on which data."""
 
     data: Annotated[str | None, Parameter(help="A known set or a path; default the run's own test split.")] = None
@@ -92,7 +111,7 @@ class Answer:
         self.tell(values, words)
 
 
-USE, USE_DATA, ANSWER = Use(), UseData(), Answer()
+USE, USE_FILE, USE_DATA, ANSWER = Use(), UseFile(), UseData(), Answer()
 
 
 def at_least(name: str, value: float, least: float = 1) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaekit.commands.common import ANSWER, USE, Answer, Use
+from vaekit.commands.common import ANSWER, USE, USE_FILE, Answer, Use, UseFile
 from vaekit.commands.files import check_compressed, check_out
 from vaekit.errors import UserError
 
 
-def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: Answer = ANSWER) -> None:
+def compress(run: Path, source: str, out: Path, /, *, use: UseFile = USE_FILE, answer: Answer = ANSWER) -> None:
     """Compress images without loss, by bits back coding with the run's model.
 
     Parameters

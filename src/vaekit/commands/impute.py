@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vaekit.commands.common import ANSWER, USE, Answer, Flag, Folder, Seed, Use, Whole
+from vaekit.commands.common import ANSWER, USE_FILE, Answer, Flag, Folder, Seed, UseFile, Whole
 from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
@@ -26,7 +26,7 @@ def impute(
     seed: Seed = 0,
     multiple: Flag = False,
     horizon: Whole = 0,
-    use: Use = USE,
+    use: UseFile = USE_FILE,
     answer: Answer = ANSWER,
     out: Path,
 ) -> None:

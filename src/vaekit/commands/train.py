@@ -37,6 +37,7 @@ def train(
     devices: Whole | None = None,
     shard: Flag = False,
     compile: Flag = False,
+    allow_large: Flag = False,
     figures: bool = True,
     json: Flag = False,
 ) -> None:
@@ -90,6 +91,8 @@ def train(
         Share the model's weights out over the processes, for a model that one device cannot hold.
     compile
         Compile the networks (torch.compile): half a minute at the start, worth it on CUDA and in long runs.
+    allow_large
+        Read files that become far larger in memory than they are, or take more than half of it.
     figures
         Draw the run's figures and report at the end, about a second ('vaekit report RUN' does it later).
     json
@@ -100,6 +103,7 @@ def train(
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     if resume and init is not None:
         raise UserError("--resume goes on with a run's own weights, and --init starts from another's: give one of them")
+    flags = {"train.shard": shard, "train.compile": compile, "data.allow_large": allow_large}
     from vaekit.runs.train import train as train_run
 
     with nullcontext(out) if out is not None else _next_free(recipe, data, init) as folder:
@@ -116,7 +120,7 @@ def train(
             seed=seed,
             device=device,
             precision=precision,
-            set=[*(set or []), *(["train.shard=true"] if shard else []), *(["train.compile=true"] if compile else [])],
+            set=[*(set or []), *(f"{name}=true" for name, on in flags.items() if on)],
             freeze=freeze,
             init=init,
             resume=resume,

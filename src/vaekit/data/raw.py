@@ -228,7 +228,8 @@ def taken_as(x: np.ndarray) -> str:
         )
     if len(own) != 2 or not x.size:
         return ""
-    greys = x.dtype.kind != "f" or bool(((x >= 0) & ((x <= 1) | (x == np.rint(x)))).all())
+    with np.errstate(invalid="ignore"):  # what is no number is refused afterwards
+        greys = x.dtype.kind != "f" or bool(((x >= 0) & ((x <= 1) | (x == np.rint(x)))).all())
     if greys and max(own) < OBLONG * min(own):
         return ""
     return (

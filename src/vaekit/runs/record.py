@@ -57,7 +57,7 @@ class WeightsRecord(Record):
 
 
 class ContentsRecord(Record):
-    """What the source held when the run was trained: its number of examples and digest, and those of each split."""
+    """What the data held (`data.contents`): counts and digests, of each split too, and how examples are dealt out."""
 
     count: Whole
     digest: Text
@@ -68,14 +68,14 @@ class ContentsRecord(Record):
 
 
 class DataRecord(Record):
-    """Where the data were, what they are, and how they are prepared."""
+    """Where the data were, what they are, what they held, and how they are prepared."""
 
     source: Text
     info: DataInfo
     prepare: Prepare
+    contents: ContentsRecord | None = None
     held_out: dict[Literal["valid", "test"], Text] = Field(default_factory=dict)
     as_is: bool = Field(default=False, alias="as-is")
-    contents: ContentsRecord | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> DataRecord:
