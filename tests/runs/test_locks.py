@@ -65,8 +65,8 @@ def test_another_process_is_named_and_its_lock_dies_with_it(tmp_path: Path) -> N
 
 def test_one_waits_for_a_moment(tmp_path: Path) -> None:
     process = holder(tmp_path)
-    threading.Timer(0.3, process.kill).start()
     begun = time.monotonic()
+    threading.Timer(0.3, process.kill).start()
     with locked(tmp_path, wait=20):
         assert time.monotonic() - begun > 0.2
     process.communicate()

@@ -23,7 +23,7 @@ VALUES = "evaluation.safetensors"
 REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoints", "thresholds.json"
 PICTURES = (
     *("curves", "reconstructions", "samples", "interpolation", "traversals", "manifold", "latent_map", "kl"),
-    *("kl_layers", "aggregate_posterior", "rate_distortion"),
+    *("kl_layers", "aggregate_posterior", "rate_distortion", "rank_histograms"),
 )
 """The figures' names."""
 NEW = ".new"

@@ -198,7 +198,7 @@ def _of_prepare(prepare: Prepare, info: DataInfo) -> str | None:
     count = (info.dimensions if not prepare.axes else info.shape[-prepare.axes]) if prepare.mean is not None else 0
     if any(len(part or ()) != count for part in (prepare.mean, prepare.sd)):
         return f"prepare.mean, prepare.sd: they are not {count} numbers each"
-    return None if prepare.high > prepare.low else "prepare.high: it is not above prepare.low"
+    return None if prepare.high >= prepare.low else "prepare.high: it is below prepare.low"
 
 
 # -- evaluation.json ---------------------------------------------------------------------------------------------------

@@ -152,30 +152,37 @@ def next_free(recipe: str, data: str) -> Iterator[Path]:
                     return str(path.parent)
         stem = f"{Path(data).stem or 'data'}-{recipe}"
         for name in chain([stem], (f"{stem}-{number}" for number in count(2))):
-            try:
-                runs.mkdir(exist_ok=True)
-                (runs / name).mkdir()
-            except FileExistsError:
-                if not runs.is_dir():
-                    raise UserError("runs is a file, so no folder can be made below it; name one with --out") from None
-            except OSError as error:
-                raise UserError(
-                    f"the folder {runs / name} cannot be made ({error.strerror}); name one with --out"
-                ) from error
-            else:
+            if _made(runs, name):
                 return f"runs/{name}"
         raise AssertionError("unreachable")
 
     distributed.start()
-    fresh = not Path("runs").exists()
     folder = Path(distributed.from_main(free))
     try:
         yield folder
     finally:
         if distributed.is_main():
             remove_empty(folder)
-            if fresh:
-                remove_empty(folder.parent)
+            remove_empty(folder.parent)
+
+
+def _made(runs: Path, name: str) -> bool:
+    """Make a folder in `runs`; False if it is another's."""
+    while True:
+        try:
+            runs.mkdir(exist_ok=True)
+            (runs / name).mkdir()
+            return True
+        except FileNotFoundError:
+            continue  # another process has taken `runs` away, where it had written nothing
+        except FileExistsError:
+            if not runs.is_dir():
+                raise UserError("runs is a file, so no folder can be made below it; name one with --out") from None
+            return False
+        except OSError as error:
+            raise UserError(
+                f"the folder {runs / name} cannot be made ({error.strerror}); name one with --out"
+            ) from error
 
 
 # -- what may be written into ------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ from vaekit.training.state import Position
 
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.safetensors", "best.safetensors"
 
+COUNTS = ("skipped", "in_a_row", "count.", "steps")
+"""How the names of what an optimiser or an average counts begin."""
+
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """A checkpoint: its tensors, and the facts in its header."""
 
@@ -183,7 +186,8 @@ class Saved:
     def _check(self, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
         """Refuse a state that is not of `what`, or that counts what cannot be counted."""
         checkpoint.check_fit(own, tensors, self._last, what)
-        counts = {name: value for name, value in tensors.items() if not value.dim()}
+        # A parameter may be a single number too, as a scale is, and so are its moments and average, of either sign.
+        counts = {name: value for name, value in tensors.items() if not value.dim() and name.startswith(COUNTS)}
         odd = next((name for name, value in counts.items() if not 0 <= float(value) < 1 << 53), None)
         if odd is not None:
             raise UserError(f"{self._last} is damaged ({odd} of {what}: {float(counts[odd])}); train again")
