@@ -65,6 +65,15 @@ def test_dequantised_and_plain_greys_are_different_things(runs: dict[str, Run]) 
     assert set(differing([a, b])) == {"values"}
 
 
+def test_nats_alone_have_those_of_standardised_values_beside_them(runs: dict[str, Run]) -> None:
+    """Bits per dimension had Σ log sd added to them, in nats."""
+    kept = runs["dequantised"].evaluation()
+    assert kept["iw_bound"]["standardised"] == pytest.approx(
+        kept["iw_bound"]["value"] + runs["dequantised"].info.log_unit
+    )
+    assert kept["bits_per_dim"]["value"] is not None and "standardised" not in kept["bits_per_dim"]
+
+
 def test_runs_of_one_kind_are_paired_by_example(runs: dict[str, Run]) -> None:
     a, b = runs["vae"], runs["other"]
     apart = difference(numbers(a)["mse"], numbers(b)["mse"])
@@ -91,6 +100,16 @@ def test_other_samples_or_fewer_examples_are_not_compared(runs: dict[str, Run], 
     run.evaluate(["iw_bound"], k=5)
     assert not differing([whole, numbers(run)["iw_bound"]])
     assert len(run.values()["iw_bound"]) == whole.n and len(run.values()["mse"]) == whole.n
+
+
+def test_numbers_of_simulated_examples_are_of_no_test_examples(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = runs["vae"].save(tmp_path / "simulated", pictures=False)
+    run.evaluate(["sbc"], options={"sbc_simulated": 40, "sbc_draws": 19})
+    made = run.evaluation()["sbc_spread"]
+    assert made["number_of"]["examples"] == "40 examples simulated by the model"
+    assert (tmp_path / "simulated").is_dir() and run.write_report().is_file()
+    assert (tmp_path / "simulated" / "figures" / "rank_histograms.png").is_file()
+    assert "Calibration of the posterior" in (tmp_path / "simulated" / "report.html").read_text(encoding="utf-8")
 
 
 def test_values_are_kept_in_memory_and_saved(tmp_path: Path) -> None:

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from vaekit import _env
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import UserError
 
 
 def evaluate(
-    run: Folder,
-    /,
-    *,
+    *runs: Path,
     metrics: Words = None,
     k: Whole = 500,
     limit: Whole | None = None,
@@ -33,10 +31,12 @@ def evaluate(
 
     Parameters
     ----------
+    runs
+        The run's folder; of several on the same data each is evaluated, and may be compared with the others (udr).
     metrics
         Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
-        names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes and are
-        computed when named.
+        names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes; these,
+        upper (upper bounds on log p(x)) and calibration (of the posterior) are computed when named.
     k
         Importance samples an example.
     limit
@@ -53,31 +53,48 @@ def evaluate(
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
     at_least("--k", k)
     at_least("--limit", 1 if limit is None else limit)
-    loaded = use.load(run)
+    if not runs:
+        raise UserError("name the folder of a run, or of several runs on the same data")
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    results = loaded.evaluate(names, data=use.data, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    loaded = [use.load(run) for run in runs]
+    found: dict[str, dict[str, Any]] = {}
+    for path, run in zip(runs, loaded):
+        others = [other for other in loaded if other is not run]
+        how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": others}
+        results = run.evaluate(names, data=use.data, progress=Ticker(), **how)
+        if _env.is_first():
+            run.write_report()
+            found[str(path)] = {name: run.evaluation()[name] for name in results}
     if not _env.is_first():
         return
-    loaded.write_report()
-    plain = {name: loaded.evaluation()[name] for name in results}
     if answer.json:
-        print_json(plain)
+        print_json(found if len(runs) > 1 else next(iter(found.values())))
         return
     rows = [
-        [name, describe(entry), entry["unit"], entry.get("refused") or _note(entry)] for name, entry in plain.items()
+        [*([path] if len(runs) > 1 else []), name, describe(entry), entry["unit"], _note(entry)]
+        for path, plain in found.items()
+        for name, entry in plain.items()
     ]
-    print_table(["metric", "value", "unit", ""], rows)
+    print_table([*(["run"] if len(runs) > 1 else []), "metric", "value", "unit", ""], rows)
+
+
+WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """Return what a number must not be read without: its n, its K, the features it is made of."""
+    """Return what a number must not be read without: n, K and its weights, features; or why it is none."""
+    if "refused" in entry:
+        return entry["refused"]
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
     aside = [] if entry.get("split", "test") == "test" else [f"on {entry['split']}"]
     aside += ["changed data"] if "changed" in entry.get("number_of", {}) else []
     more = [*aside, *([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
-    return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
+    more += [f"{words} {entry[name]:.3g}" for name, words in WEIGHTS.items() if name in entry]
+    return ", ".join(
+        [f"n={entry['n']}", *more, *(entry[name] for name in ("features", "definition", "caution") if name in entry)]
+    )
 
 
 class Ticker:

@@ -23,9 +23,9 @@ class Split:
 
     `y` (N,) int64 are class numbers, -1 where missing; (N, W) float32 conditions (`vaekit.data.conditions`).
     Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
-    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`). `origin`
-    says where each example comes from, and `keys` (N,) are hashes of what each held as it was read (`data.digest`),
-    where they are known.
+    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`); as float64
+    they are continuous. `origin` says where each example comes from, and `keys` (N,) are hashes of what each held as it
+    was read (`data.digest`), where they are known.
     """
 
     x: Tensor

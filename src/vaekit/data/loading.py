@@ -17,6 +17,7 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.digest import Keys, frame_keys, mixed, row_keys
 from vaekit.data.disk import HeldRows
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
@@ -51,6 +52,7 @@ def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "a
     return prepare(read(source, settings), settings, wants)
 
 
+@bounded
 def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None = None) -> Raw:
     """Read a source and check it: what it is, before any likelihood is known. `describe` gives its kind and shape.
 
@@ -99,6 +101,7 @@ def _held_out(raw: Raw, split: str, source: Any, settings: DataSettings) -> Part
     return part
 
 
+@bounded
 def read_like(source: Any, settings: DataSettings, info: DataInfo, mine: Prepare, strict: bool = False) -> Raw:
     """Read other data as those of a trained model (its `info` and `Prepare`): all of them, on its columns and scale.
 
@@ -181,7 +184,8 @@ def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Spli
     rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
-    y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
+    y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
+    factors = None if part.factors is None else torch.from_numpy(part.factors[rows])
     origin = part.origin or Origin.rows(len(part.x), first=first_row)
     keys = None if part.keys is None else part.keys[rows]
     return Split(x, y, factors, origin if index is None else origin.take(index), keys)

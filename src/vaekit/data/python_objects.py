@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import LABEL_COLUMNS
+from vaekit.data.arrays import as_array, unmasked
+from vaekit.data.csv_files import LABEL_COLUMNS, check_names
+from vaekit.data.factors import known_factors
 from vaekit.data.iterated import X_NAMES, Y_NAMES, is_pair, items_of, read_dataset, stacked
 from vaekit.data.labels import as_labels
+from vaekit.data.npy_files import dense
+from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.origin import Origin
-from vaekit.data.raw import Part, Raw, as_array
-from vaekit.errors import UserError
+from vaekit.data.raw import Part, Raw
+from vaekit.errors import UserError, few
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-ARRAY_NAMES = {f"{a}{split}" for a in "xy" for split in ("", "_train", "_valid", "_test")}
+ARRAY_NAMES = {f"{a}{split}" for a in ("x", "y", "factors") for split in ("", "_train", "_valid", "_test")}
 
 
 def read_object(source: Any, needed: int | None = None) -> Raw:
@@ -71,7 +75,7 @@ def _in_memory(train: Part, classes: tuple[str, ...] = ()) -> Raw:
 def values_of(value: Any, what: str) -> np.ndarray:
     """Return an array, tensor, sparse matrix, frame, or list of numbers, tensors or pictures as one array."""
     if hasattr(value, "tocsr"):
-        return value.toarray()
+        return dense(value, what)
     if hasattr(value, "columns"):
         return np.stack([_numbers(value[name], str(name)) for name in value.columns], 1)
     if isinstance(value, list) and value and (hasattr(value[0], "detach") or hasattr(value[0], "convert")):
@@ -80,9 +84,16 @@ def values_of(value: Any, what: str) -> np.ndarray:
     return as_array(value if as_numpy is None else as_numpy(), what)
 
 
+def listed(column: Any, what: str) -> list[Any]:
+    """Return a column as a list; a UserError where it is a single value."""
+    if not hasattr(column, "__iter__") or not getattr(column, "ndim", 1):
+        raise UserError(f"memory: {what} is {column!r:.60}; give a value an example")
+    return list(column)
+
+
 def labels_of(values: Any, what: str) -> np.ndarray:
     """Return labels, an array, a tensor, a list or a column of a frame, as an array of numbers or of text."""
-    column = values if isinstance(values, np.ndarray) or hasattr(values, "detach") else list(values)
+    column = values if isinstance(values, np.ndarray) or hasattr(values, "detach") else listed(values, what)
     if isinstance(column, list) and column and hasattr(column[0], "detach"):
         column = [value.tolist() for value in column]
     return as_array(column, what)
@@ -94,12 +105,14 @@ def labels_of(values: Any, what: str) -> np.ndarray:
 def columns_of(source: Any) -> dict[str, Any] | None:
     """Return the columns, by name, of a dict, a data frame (pandas, polars, …) or a Hugging Face dataset, else None."""
     if isinstance(source, Mapping):
+        check_names([str(name) for name in source], "the dict")
         return {str(name): column for name, column in source.items()}
     names = getattr(source, "column_names", None)
     if isinstance(names, list) and hasattr(source, "with_format") and hasattr(source, "__len__"):
         plain = source.with_format(None)
         return {str(name): _Column(plain, name) for name in names}
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        check_names([str(name) for name in source.columns], "the data frame")
         return {str(name): source[name] for name in source.columns}
     return None
 
@@ -147,6 +160,8 @@ def _is_numbers(column: Any) -> bool:
     """Whether a column holds one number, or text, a row."""
     if hasattr(column, "tocsr") or hasattr(column, "columns"):
         return False
+    if not hasattr(column, "__iter__") or not getattr(column, "ndim", 1):
+        return True  # it is one number, and no column, as is said when it is read
     first = next(iter(column), 0)
     return np.ndim(first) == 0 and not hasattr(first, "convert")
 
@@ -158,14 +173,16 @@ def _of_splits(raws: dict[str, Raw]) -> Raw:
 
 
 def of_arrays(arrays: Mapping[str, Any], name: str, source: str, names: str = "") -> Raw:
-    """Return the data of arrays named x and y, or x_train, x_valid, x_test and their y_…; `names` are all there are."""
+    """Return the data of arrays named x, y and factors, or x_train, x_valid, x_test and theirs; `names` are all."""
     known = {key: value for key, value in arrays.items() if key in ARRAY_NAMES and value is not None}
 
     def part(split: str) -> Part | None:
         x, y = known.get(f"x{split}"), known.get(f"y{split}")
         if x is None:
             return None
-        return Part(values_of(x, f"x{split}"), None if y is None else labels_of(y, f"y{split}"))
+        values, factors = values_of(x, f"x{split}"), known.get(f"factors{split}")
+        factors = None if factors is None else known_factors(factors, len(values), f"{source}: factors{split}")
+        return Part(values, None if y is None else labels_of(y, f"y{split}"), factors)
 
     if "x" in known:
         whole = part("")
@@ -182,9 +199,16 @@ def _table(source: Any, columns: dict[str, Any]) -> Raw:
     """Return columns of numbers; one called label or class holds labels, as in a CSV."""
     label = next((name for name in columns if name.lower() in LABEL_COLUMNS), None)
     kept = [name for name in columns if name != label]
+    sized = {name: hasattr(column, "__len__") and getattr(column, "ndim", 1) for name, column in columns.items()}
+    single = next((name for name, ok in sized.items() if not ok), None)
+    if single is not None:
+        raise UserError(f"memory: column '{single}' is {columns[single]!r}; give a value a row")
     if not kept or not len(columns[kept[0]]):
         raise UserError(f"the {type(source).__name__} has no columns of numbers to train on; give at least one")
     y = None if label is None else labels_of(columns[label], f"column '{label}'")
+    sizes = {name: len(columns[name]) for name in kept}
+    if len({*sizes.values()}) > 1:
+        raise UserError(f"memory: the columns differ in length ({few([f'{k}: {n}' for k, n in sizes.items()])})")
     x = np.stack([_numbers(columns[name], name) for name in kept], 1)
     part = Part(x, y, origin=Origin.rows(len(x), index_of(source), first=1))
     raw = Raw("memory", "memory", part, columns=tuple(kept), table=True, first_row=1)
@@ -203,7 +227,8 @@ def index_of(source: Any) -> np.ndarray | None:
 
 def _numbers(column: Any, name: str) -> np.ndarray:
     """Return a column as float64, NaN where a cell is missing; a UserError names the cell that is no number."""
-    values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else list(column))
+    values = column.to_numpy() if hasattr(column, "to_numpy") else column
+    values = np.asarray(unmasked(values, name) if isinstance(values, np.ndarray) else list(values))
     if values.ndim != 1:
         raise UserError(
             f"memory: column '{name}' holds arrays, {values.shape}; call such data x and y, or x_train, x_test, …"
@@ -217,6 +242,11 @@ def _numbers(column: Any, name: str) -> np.ndarray:
                 "or train tabular-vae on it"
             )
         values = np.array(numbers)
+    if values.dtype.kind in "iu" and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > MOST_WHOLE:
+        raise UserError(
+            f"memory: column '{name}' has whole numbers beyond ±2^53, which would be rounded; drop the column, or "
+            "train tabular-vae on it"
+        )
     return values.astype(np.float64)
 
 
@@ -244,6 +274,8 @@ def table_of(source: Any) -> dict[str, Any] | None:
         raw = read_object(source)
     except UserError:
         return None
+    if not raw.train.x.size or not raw.train.x.ndim:
+        return None
     x = raw.train.x.reshape(len(raw.train.x), -1)
     named = {name: x[:, j] for j, name in enumerate(raw.columns or [f"x{j}" for j in range(x.shape[1])])}
     y = raw.train.y
@@ -258,6 +290,8 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
     >>> texts_of({"text": ["to be", "or not"]})
     ['to be', 'or not']
     """
+    if hasattr(source, "detach") or isinstance(source, np.ndarray):
+        return as_array(source, "the texts").tolist() if np.ndim(source) and str(source.dtype) != "object" else None
     columns = columns_of(source)
     if columns is not None:
         name = next(
@@ -265,7 +299,9 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
         )
         if name is None:
             raise UserError(f"the {type(source).__name__} has no column {names[0]}; its columns: {', '.join(columns)}")
-        return list(columns[name])
+        return listed(columns[name], name)
+    if hasattr(source, "tocsr"):
+        return None
     way = next((name for name in ("tolist", "to_list") if hasattr(source, name)), None)
     if way is not None and not hasattr(source, "column_names"):
         return getattr(source, way)()

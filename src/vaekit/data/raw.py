@@ -145,6 +145,8 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
     `labels`: what labels are where their values do not say it, see `vaekit.data.labels`.
     """
     for split, part in shape_up(raw).parts:
+        if part.y is not None and not part.y.ndim:
+            raise UserError(f"{raw.source}: {split} y is a single value, {part.y.item()!r:.60}; give one label each")
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
                 f"{raw.source}: {split} has {len(part.x)} examples but {len(part.y)} labels; give one label each"
@@ -230,17 +232,3 @@ def taken_as(x: np.ndarray) -> str:
         f"examples of shape {own} are taken as grey pictures of {own[0]} × {own[1]}; if they are time series, train "
         "series-vae on them, and if they are vectors, flatten them"
     )
-
-
-def as_array(value: Any, what: str) -> np.ndarray:
-    """Return an array, a tensor or nested lists as an array; ragged and object arrays are refused."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value).numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise UserError(f"{what} is ragged; give every example the same shape ({error})") from None
-    if array.dtype.kind == "O":
-        raise UserError(f"{what} is an array of objects; give numbers, every example of the same shape")
-    return array

@@ -18,7 +18,7 @@ from vaekit.data.batches import at_once
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
-from vaekit.errors import NotALikelihood, UserError
+from vaekit.errors import NotALikelihood, OutOfMemory, UserError, lacks_memory
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Entry, Registry
@@ -99,8 +99,9 @@ class Subject:
     """What is evaluated: a model and the test examples as it sees them (x, y) on the CPU, with the settings.
 
     `train` gives the training split prepared likewise, for metrics that fit a probe; it is read only when asked for.
-    `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`. `show` brings images to
-    [0, 1]. `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
+    `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`: whole numbers where
+    examples share their values. `others` are other runs on the same examples. `show` brings images to [0, 1].
+    `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
 
     Metrics read examples by `batches`, `per_example`, `pieces` and `some`, which move them to the model's device.
     """
@@ -117,6 +118,7 @@ class Subject:
     progress: Callable[[str, int, int], None] = lambda name, done, total: None
     options: Mapping[str, Any] = field(default_factory=dict)
     factors: Tensor | None = None
+    others: Sequence[Subject] = ()
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
@@ -252,11 +254,13 @@ def metric(
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
-    `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
+    `needs`: "labels", "images", "factors", "sources" (factors, which may be continuous), "runs" (others to compare
+    with), "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
     "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
-    asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
-    "all". A `quiet` one without a value is left out unless it is asked for by name. Several processes share the
-    examples of a `shared` one, which reads them by `Subject.pieces`; any other is computed by the first of them.
+    asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a number of it
+    or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it is asked for by
+    name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`; any other is
+    computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -279,7 +283,9 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     checks = {
         "labels": (subject.y is not None and not info.condition, _lacks_labels(subject)),
         "images": (info.is_image, "the data are not images"),
-        "factors": (subject.factors is not None, "the data have no known factors"),
+        "sources": (subject.factors is not None, "the data have no known factors"),
+        "factors": (subject.factors is not None and not subject.factors.is_floating_point(), _lacks_factors(subject)),
+        "runs": (bool(subject.others), "it compares several runs; name them together: vaekit evaluate A B C"),
         "train": (subject.train is not None, "training data not found"),
         "classifier": (model.gives_label, "the model does not classify"),
         "codes": (model.offers(Model.codes), "the model has no quantised codes"),
@@ -303,9 +309,16 @@ def _lacks_labels(subject: Subject) -> str:
     return f"it needs the class of every example, and {what}"
 
 
+def _lacks_factors(subject: Subject) -> str:
+    if subject.factors is None:
+        return "the data have no known factors"
+    return "it needs factors with values that examples share, and these are continuous; see mcc"
+
+
 def _beside_standardised(result: Result, info: DataInfo) -> Result:
     """Add to a density of data that the model sees standardised that of the standardised values: Σ log sd more."""
-    if not info.standardised or result.value is None or result.facts.get("measure") != "density":
+    in_nats = result.unit.startswith("nats") and result.facts.get("measure") == "density"
+    if not info.standardised or result.value is None or not in_nats:
         return result
     return replace(result, facts={**result.facts, "standardised": result.value + info.log_unit})
 
@@ -314,10 +327,12 @@ def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
     """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
     try:
         return entry.part(subject)
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
         reason = f"the metric failed: {type(error).__name__}: {error}"
+        if isinstance(error, OutOfMemory) or lacks_memory(error):
+            reason = "there is not enough memory for it; lower --k or --limit"
         warnings.warn(f"{entry.name}: {reason}", stacklevel=3)
         return {name: refused(reason, "") for name in entry.facts["gives"]}
 
@@ -357,14 +372,15 @@ def evaluate(
 
 def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
     groups = {entry.facts["group"] for entry in METRICS}
+    givers = {number: entry.name for entry in METRICS for number in entry.facts["gives"]}
     chosen: dict[str, bool] = {}  # whether it was asked for by its own name
     for name in names:
         if name == "all" or name in groups:
             for entry in METRICS:
                 if name == entry.facts["group"] or (name == "all" and not entry.facts["slow"]):
                     chosen.setdefault(entry.name, False)
-        elif name in METRICS.names:
-            chosen[name] = True
+        elif name in METRICS.names or name in givers:
+            chosen[name if name in METRICS.names else givers[name]] = True
         else:
             raise UserError(
                 f"there is no metric '{name}'; groups: {', '.join(sorted(groups))}; metrics: {METRICS.names}"

@@ -39,7 +39,8 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import dealt_as_recorded, differing, known_again, load_like
-from vaekit.runs.folder import EVALUATION, LOG, VALUES
+from vaekit.runs.folder import LOG, VALUES, read_evaluation
+from vaekit.schemas import or_else
 from vaekit.training import checkpoint
 from vaekit.training.log import read
 
@@ -359,23 +360,16 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        if self.path is None:
-            return self.kept
-        if not (self.path / EVALUATION).is_file():
-            return {}
-        try:
-            return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            return {}  # damaged: the numbers can be computed again
+        return self.kept if self.path is None else read_evaluation(self.path)
 
     def values(self) -> dict[str, Tensor]:
         """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
         if self.path is None:
             return self.example_values
-        try:
-            return checkpoint.load(self.path / VALUES)[0]
-        except UserError:
-            return {}  # of an earlier version, or damaged
+        path = self.path / VALUES
+        if not path.is_file():
+            return {}  # evaluated by an earlier version
+        return or_else(lambda: checkpoint.load(path, fix="evaluate again")[0], {})
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack
@@ -17,7 +16,9 @@ from vaekit.errors import UserError
 from vaekit.inference import joined, label_for
 from vaekit.runs.folder import THRESHOLDS
 from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.record import THRESHOLDS_FORMAT, check_thresholds
 from vaekit.runs.results import Detection
+from vaekit.schemas import Place, or_else, read
 from vaekit.tasks.anomaly import SCORES, Reference, Scorer, judge, threshold
 from vaekit.tasks.contributions import DECOMPOSED, contributions
 
@@ -79,7 +80,7 @@ class DetectingRun(LatentRun):
             limit,
             ~(scores <= limit),  # what has no number is strange
             truth,
-            {} if truth is None else judge(scores, truth, seed),
+            {} if truth is None else judge(scores, truth),
             reference="given" if reference is None else reference.of,
             reference_n=len(scores) if reference is None else len(reference.scores),
             p_values=None if threshold != "held-out" or reference is None else reference.p_values(scores),
@@ -180,7 +181,8 @@ class DetectingRun(LatentRun):
     def _write(self) -> None:
         if self.path is not None and self._references:
             entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in self._references.items()}
-            write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+            facts = {"format": THRESHOLDS_FORMAT, "model": self.fingerprint, "references": entries}
+            write_json(self.path / THRESHOLDS, facts)
 
     def _reference(self, score: str, k: int, seed: int) -> Reference:
         try:
@@ -197,13 +199,12 @@ class DetectingRun(LatentRun):
     def _kept(self) -> dict[str, Reference]:
         """Return the references computed so far, those in the folder too if they are of these weights."""
         if self._references is None and self.path is not None and (self.path / THRESHOLDS).is_file():
-            try:
-                found = json.loads((self.path / THRESHOLDS).read_text(encoding="utf-8"))
-                if found["model"] == self.fingerprint:
-                    self._references = {
-                        name: Reference.of_scores(np.array(one["scores"], dtype=np.float64), str(one["of"]))
-                        for name, one in found["references"].items()
-                    }
-            except (ValueError, TypeError, KeyError):
-                pass  # damaged: the scores can be computed again
+            path = self.path / THRESHOLDS
+            place = Place(path, "its scores are computed again from the run's data")
+            found = or_else(lambda: check_thresholds(read(path, place), place), None)
+            if found is not None and found.model == self.fingerprint:
+                self._references = {
+                    name: Reference.of_scores(np.array(one.scores, dtype=np.float64), one.of)
+                    for name, one in found.references.items()
+                }
         return dict(self._references or {})

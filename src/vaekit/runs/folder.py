@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from collections.abc import Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from vaekit import __version__, distributed
 from vaekit.atomic import write_json
 from vaekit.errors import UserError
+from vaekit.runs.links import check_links
+from vaekit.runs.record import EVALUATION_FORMAT, RUN_FORMAT, check_evaluation, check_run
+from vaekit.schemas import Place, or_else, read
 
 RECORD, WEIGHTS, LOG, EVALUATION = "run.json", "model.safetensors", "log.jsonl", "evaluation.json"
 VALUES = "evaluation.safetensors"
@@ -18,27 +21,36 @@ REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoint
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return run.json; a folder that is no run is a UserError."""
+    """Return run.json, every field checked; a folder that is no run, or has links that lead out, is a UserError."""
     path = folder / RECORD
     if not folder.is_dir():
         raise UserError(f"there is no run folder {folder}; train one with 'vaekit train --out {folder}'")
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no {RECORD}")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); train again") from None
-    needed = ("recipe", "settings", "given", "data", "versions")
-    lost = needed if not isinstance(record, dict) else [key for key in needed if key not in record]
-    if lost:
-        raise UserError(f"{path} is not a run's record: it has no '{lost[0]}'; train again")
-    return record
+    check_links(folder, (RECORD, WEIGHTS, LOG, EVALUATION, VALUES, REPORT, FIGURES, CHECKPOINTS, THRESHOLDS))
+    place = Place(path, "restore a copy of it, or train again")
+    value = read(path, place)
+    if isinstance(value, dict) and not {"recipe", "settings", "data"} & value.keys():
+        raise UserError(f"{path} is not a run's record: it has no 'recipe'; train again")
+    return check_run(value, place)
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write run.json, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RECORD, record)
+    write_json(folder / RECORD, {"format": RUN_FORMAT} | record)
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """Return the numbers of evaluation.json by name; {} without one, and with a warning where it is damaged."""
+    path = folder / EVALUATION
+    place = Place(path, "evaluate again")
+    return or_else(lambda: check_evaluation(read(path, place), place), {}) if path.is_file() else {}
+
+
+def write_evaluation(folder: Path, numbers: Mapping[str, Any]) -> None:
+    """Write evaluation.json, whole or not at all."""
+    write_json(folder / EVALUATION, {"format": EVALUATION_FORMAT, **numbers})
 
 
 def check_target(target: Path | None, overwrite: bool) -> None:

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vaekit.atomic import write_json, write_text
+from vaekit.atomic import write_text
 from vaekit.errors import UserError, optional
 from vaekit.recipes.own import CUSTOM
 from vaekit.runs import folder as files
+from vaekit.runs import weights
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
@@ -33,8 +34,7 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
         data["held_out"] = {split: _plain(source) for split, source in data["held_out"].items()}
     record["data"] = data
     record.pop("command", None)
-    checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
-    write_json(target / files.RECORD, record)
+    weights.keep(target, checkpoint.model_tensors(run.model), record)
     write_text(target / CARD, card(run))
     return target
 

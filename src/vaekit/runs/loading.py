@@ -11,13 +11,18 @@ from torch import Tensor
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
-from vaekit.recipes.base import RECIPES
+from vaekit.recipes.base import RECIPES, Built
 from vaekit.recipes.own import CUSTOM, own_recipe
+from vaekit.recipes.settings import Settings
 from vaekit.runs import folder as files
+from vaekit.runs import weights
 from vaekit.runs.base import build
 from vaekit.runs.own import made_again
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
+
+LEAST_SIZE = 10_000
+"""No setting of a model is larger than this and than the number of its weights."""
 
 
 def load(
@@ -49,8 +54,7 @@ def load(
         raise UserError(
             f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
         )
-    tensors, _ = checkpoint.load(folder / files.WEIGHTS)
-    run = restored(record, tensors, folder, module).to(device)
+    run = restored(record, weights.read(folder, record), folder, module).to(device)
     run.changed_data = changed_data
     if data is not None:
         run.give_data(data)
@@ -64,9 +68,49 @@ def restored(
     own = record["recipe"] == CUSTOM
     if module is not None and not own:
         raise UserError(f"{path} is a run of the recipe '{record['recipe']}', which vaekit makes; leave the module out")
-    recipe = own_recipe(made_again(record, module, path)) if own else RECIPES[record["recipe"]].part
-    settings = recipe.settings(under=record["settings"])
-    built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
+    where = "the record" if path is None else path / files.RECORD
+    if own:
+        recipe = own_recipe(made_again(record, module, path))
+        settings = recipe.settings(under=record["settings"])
+        built = build(recipe, settings, DataInfo.from_dict(record["data"]["info"]))
+    else:
+        settings, built = _of_record(record, tensors, where)
     checkpoint.load_model(built.model, tensors, "the model" if path is None else path / files.WEIGHTS)
     built.model.eval()
     return Run(path, record, built, settings)
+
+
+def _of_record(record: dict[str, Any], tensors: Mapping[str, Tensor], where: str | Path) -> tuple[Settings, Built]:
+    """Return the settings and parts of a record, whose sizes are compared with the weights before they take memory."""
+    most = max(sum(value.numel() for value in tensors.values()), LEAST_SIZE)
+    if _largest(record["settings"].get("model")) > most:
+        raise UserError(f"{where}: settings.model has a size that no model of these weights has; restore a copy of it")
+    info = DataInfo.from_dict(record["data"]["info"])
+    try:
+        recipe = RECIPES[record["recipe"]].part
+        settings = recipe.settings(under=record["settings"])
+        try:
+            with torch.device("meta"):
+                shapes = checkpoint.model_tensors(build(recipe, settings, info).model)
+        except (NotImplementedError, RuntimeError):  # a part that looks at its own values when it is made
+            shapes = {}
+        if shapes:
+            checkpoint.check_fit(shapes, tensors, "the model of its settings", "the weights in its folder")
+        return settings, build(recipe, settings, info)
+    except UserError as error:
+        raise UserError(f"{where}: {_first(error)}") from None
+    except (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {_first(error)}"
+        raise UserError(f"{where} makes no model ({reason}); restore a copy of it") from error
+
+
+def _first(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:200]} … {text[-97:]}"
+
+
+def _largest(value: Any) -> int:
+    """Return the largest whole number in a JSON value, 0 without one."""
+    if isinstance(value, Mapping | list):
+        return max((_largest(part) for part in (value.values() if isinstance(value, Mapping) else value)), default=0)
+    return value if isinstance(value, int) else 0

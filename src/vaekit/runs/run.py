@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.atomic import write_json, write_text
+from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
 from vaekit.data.digest import digest as key_digest
@@ -23,23 +23,24 @@ from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
 from vaekit.inference import inference, joined
+from vaekit.intervals import wilson
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.recipes.base import Built
 from vaekit.recipes.own import as_model, own_stages
 from vaekit.report import notebook
-from vaekit.runs import figures, report
+from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
-from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
+from vaekit.runs.folder import LOG, REPORT, VALUES, check_target, write_evaluation
 from vaekit.runs.own import parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
-from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
+from vaekit.tasks.classification import few_labels, fit_classifier
 from vaekit.tasks.clustering import Kind as ClusterKind
 from vaekit.tasks.clustering import agreement, cluster
 from vaekit.tasks.compression import Codec, Progress
@@ -115,11 +116,10 @@ class Run(SeriesRun):
         check_target(target, overwrite)
         if overwrite and target.exists():
             shutil.rmtree(target)
-        write_record(target, self.record)
-        checkpoint.save(target / WEIGHTS, checkpoint.model_tensors(self.model), {"recipe": self.recipe})
+        self.record = weights.keep(target, checkpoint.model_tensors(self.model), self.record)
         write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
         if self.evaluation():
-            write_json(target / EVALUATION, self.evaluation())
+            write_evaluation(target, self.evaluation())
             checkpoint.save(target / VALUES, self.values(), {})
         self.path = target
         self.keep_reference()
@@ -140,16 +140,23 @@ class Run(SeriesRun):
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
         options: Mapping[str, Any] | None = None,
+        others: Sequence[Run] = (),
     ) -> dict[str, Result]:
         """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
         `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
-        `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
+        `options` are settings of single metrics, e.g. {"inception": path}; `others` are runs on the same data, for
+        metrics that compare runs (udr). Under torchrun the processes share the
         examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
         """
         distributed.start()
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
+        for other in others:
+            self._check_same_examples(other, data)
+        subject.others = [
+            other.subject(None if data is None else other.split(data), k=k, limit=limit, seed=seed) for other in others
+        ]
         results = evaluate(subject, metrics)
         if distributed.is_main():
             self._keep(results, self._named(data, split), split, seed)
@@ -179,6 +186,16 @@ class Run(SeriesRun):
         known = {"test": "the test split", "valid": "the validation split", "train": "the training split"}
         return next((words for name, words in known.items() if told["splits"].get(name) == here), describe_source(data))
 
+    def _check_same_examples(self, other: Run, data: Any) -> None:
+        """Raise a UserError if another run is this one, or was tested on other examples."""
+        if other is self or (self.path is not None and other.path == self.path):
+            raise UserError(f"{self.path or self.recipe} is named twice; a comparison needs different runs")
+        if data is None and digest(other.data.test.x) != digest(self.data.test.x):
+            raise UserError(
+                f"the test examples of {other.path or other.recipe} are not those of {self.path or self.recipe}; give "
+                "--data, or train the runs on the same data with the same data.seed"
+            )
+
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
         """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
         examples = digest((self.data.test if split is None else split).x)
@@ -192,7 +209,7 @@ class Run(SeriesRun):
         values = {name: result.values for name, result in results.items() if result.values is not None}
         self.example_values = {name: x for name, x in self.values().items() if name not in plain} | values
         if self.path is not None:
-            write_json(self.path / EVALUATION, self.kept)
+            write_evaluation(self.path, self.kept)
             checkpoint.save(self.path / VALUES, self.example_values, {})
 
     def draw_tokens(self, sampling: Sampling) -> bool:
@@ -345,7 +362,8 @@ class Run(SeriesRun):
         if known is None:
             return Classification(self.class_names(guess), sure, None, None, split.places)
         right = (guess == known.numpy())[known.numpy() >= 0]
-        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
+        share = float(right.mean())
+        accuracy = {"value": share, "interval": list(wilson(share, len(right))), "n": len(right)}
         return Classification(self.class_names(guess), sure, self.label_names(split), accuracy, split.places)
 
     def optimise(
@@ -467,8 +485,9 @@ class Run(SeriesRun):
         return figures.write_figures(self)
 
     def write_report(self) -> Path:
-        """Write report.html into the run's folder and return its path."""
+        """Write report.html into the run's folder, with the figures of what was evaluated, and return its path."""
         assert self.path is not None
+        figures.write_evaluated(self)
         path = self.path / REPORT
         write_text(path, report.render(self))
         return path

@@ -25,6 +25,7 @@ from vaekit.recipes.own import CUSTOM, own_recipe, own_stages
 from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.report import notebook
 from vaekit.runs import folder as files
+from vaekit.runs import weights
 from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import contents_record, default_source, load_for, recipe_for, resumed_data
 from vaekit.runs.going_on import longer, settings_to_go_on
@@ -355,8 +356,7 @@ def _fit(job: Training, resume: bool) -> Run:
         if job.record.get("result", {}).get("steps") not in (None, result.position.step):
             for name in (files.EVALUATION, files.VALUES):  # they are of the weights before
                 (target / name).unlink(missing_ok=True)
-        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
-        files.write_record(target, record)
+        run.record = weights.keep(target, checkpoint.model_tensors(built.model), record)
         pictures = options.get("pictures", True)
         if pictures or record["data"]["source"] == "memory":  # data in memory cannot be read again
             run.keep_reference()

@@ -17,6 +17,7 @@ from torch import Tensor
 from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, seeded
+from vaekit.errors import UserError
 from vaekit.models.base import Model, evaluating
 from vaekit.objectives.base import MODEL, Loss, whole_loss
 from vaekit.schedules import annealed_in
@@ -401,6 +402,11 @@ class Fit:
 
     def _restore(self, state: State) -> None:
         self.at = self.saved.restore(state)
+        if self.at.stage >= len(self.stages) or self.at.batch > self.per_epoch:
+            raise UserError(
+                f"{self.folder}: the checkpoint is of stage {self.at.stage + 1}, batch {self.at.batch:,}, and this run "
+                f"has {len(self.stages)} stages of {self.per_epoch:,} batches an epoch; train again"
+            )
         self.warnings = list(state[1]["warnings"])
         self.warned = collapse.Warned(list(state[1].get("collapsed", ())))
         self.skipped_before = state[1]["skipped_before"]

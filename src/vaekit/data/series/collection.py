@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.limits import check_size
 from vaekit.errors import UserError
 
 Values = NDArray[np.float64]
 Layout = Literal["T", "TC", "CT"]
+LARGEST = float(np.finfo(np.float32).max)
 END = float("inf")
 """What stands in every channel after a series' last step."""
 
@@ -67,10 +69,13 @@ class Collection:
                 )
             if not one.size:
                 raise UserError(f"{self.place(i)} has no steps; leave it out")
-            if np.isinf(one).any():
-                channel, step = np.argwhere(np.isinf(one))[0]
+            large = np.abs(one) > LARGEST  # not so where missing
+            if large.any():
+                channel, step = np.argwhere(large)[0]
+                value = one[channel, step]
+                what = "infinite" if np.isinf(value) else f"{value:g}, too large for 32 bits"
                 raise UserError(
-                    f"{self.place(i)}, channel {channel}, step {step} is infinite; leave it missing or replace it"
+                    f"{self.place(i)}, channel {channel}, step {step} is {what}; leave it missing or replace it"
                 )
         return self
 
@@ -96,7 +101,10 @@ def rows(series: Sequence[Values], steps: int) -> Tensor:
     <BLANKLINE>
             [[3., inf]]])
     """
-    out = np.full((len(series), series[0].shape[0] if len(series) else 1, steps), END, np.float32)
+    width = series[0].shape[0] if len(series) else 1
+    held = sum(one.nbytes for one in series)
+    check_size(4 * len(series) * width * steps, "series of lengths that differ so much", packed=held)
+    out = np.full((len(series), width, steps), END, np.float32)
     for row, one in zip(out, series):
         row[:, : one.shape[1]] = one
     return torch.from_numpy(out)

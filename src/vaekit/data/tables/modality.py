@@ -21,10 +21,12 @@ from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.digest import frame_keys
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.number_forms import number_of
 from vaekit.data.origin import Origin
-from vaekit.data.settings import DataSettings, settings_as, yes_or_no
+from vaekit.data.paths import exists
+from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import deal
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Cells, Frame, write_frame
@@ -74,7 +76,7 @@ class TableSettings(DataSettings):
         description="the columns of labels or conditions, kept out of the model unless it is conditioned on them, "
         "status or status,amount; 'auto': one called label or class; 'none': no such",
     )
-    header: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
+    header: Literal["auto", "yes", "no"] = Field(
         default="auto", description="whether a CSV's first line names the columns; auto: unless it is a row of data"
     )
     decimal: Literal["auto", "point", "comma"] = Field(
@@ -123,12 +125,12 @@ class Tables(Modality):
         labels = _labels(frame, settings)
         facts = _fitted(frame, labels, settings, parts[0])
         if not facts["columns"]:
-            raise UserError(f"{frame.source} has no column to model: {'; '.join(facts['notes'])}; see data.types")
+            raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
         classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
-            warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
+            warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
         splits = [_split(values, y, frame.origin.take(parts[i]), parts[i]) for i in range(3)]
         contents = contents_of(parts, keys, columns=facts["header"])
         made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes, contents=contents)
@@ -192,6 +194,11 @@ class Tables(Modality):
         return {name: known[name] for name in facts["header"] if name in known}
 
 
+def _some(notes: Sequence[str], most: int = 20) -> str:
+    more = f"; and {len(notes) - most} more" if len(notes) > most else ""
+    return "; ".join(note if len(note) < 500 else f"{note[:500]}…" for note in notes[:most]) + more
+
+
 def cells_of(
     x: Tensor, columns: Sequence[Mapping[str, Any]], cell: Callable[[float, Mapping[str, Any]], Any]
 ) -> list[list[Any]]:
@@ -214,18 +221,19 @@ def is_table(source: Any) -> bool:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         suffixes = {suffix.lower() for suffix in path.suffixes}
-        if ".csv" in suffixes and path.is_file():
+        if ".csv" in suffixes and exists(path) and path.is_file():
             return len(next(rows_of(path), (0, [], ""))[1]) <= MOST_COLUMNS
         return bool(suffixes & {".csv", *Tables.reads})
     return isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "__getitem__"))
 
 
+@bounded
 def read_table(source: Any, settings: TableSettings) -> Frame:
     """Read a known table, a file, a data frame or a dict of columns, as the settings say."""
     known = read_if_known(source, Tables.name, f"is not a table; give a CSV or Parquet file, or {Tables.default}")
     if known is not None:
         return replace(read_frame(known, settings.missing), name=source, source=source)
-    if isinstance(source, str) and not Path(source).expanduser().exists():
+    if isinstance(source, str) and not exists(Path(source).expanduser()):
         names = [entry.name for entry in DATASETS if modality_name(entry.name) == Tables.name]
         near = difflib.get_close_matches(source, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -338,7 +346,11 @@ def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) ->
     for j, column in enumerate(columns):
         cells = frame.column(column["name"])
         if cells is not None:
-            out[:, j] = cols.store(cols.parse(frame, cells, column, unknown), column)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named
+                out[:, j] = cols.store(cols.parse(frame, cells, column, unknown), column)
+            if np.isinf(out[:, j]).any():
+                place = frame.place(int(np.argmax(np.isinf(out[:, j]))), cells.name)
+                raise UserError(f"{place}: the number is too large for 32 bits; correct it or empty the cell")
     return out
 
 
