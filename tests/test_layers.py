@@ -21,7 +21,7 @@ _PARTS = {"posteriors", "priors", "likelihoods"}
 _READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
 _TRAINING = _READERS | {"schedules", "objectives", "schemas"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
-_RUNS = {"runs.base", "runs.data", "runs.folder"}
+_RUNS = {"runs.base", "runs.data", "runs.folder", "runs.locks"}
 _SHOWN = {"figures", "report"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -76,9 +76,10 @@ ALLOWED: dict[str, set[str]] = {
         "trace",
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
+    "runs.locks": {"errors"},
     "runs.links": {"errors"},
     "runs.record": {"errors", "data", "schemas"},
-    "runs.folder": {"errors", "atomic", "distributed", "schemas", "runs.links", "runs.record"},
+    "runs.folder": {"errors", "atomic", "schemas", "runs.links", "runs.locks", "runs.record"},
     "runs.display": {"errors", "metrics", "figures", "report"},
     "runs": _RECIPES
     | _SHOWN

@@ -186,7 +186,7 @@ def test_wrong_data(kind: str, runs: dict[str, Path], tmp_path: Path, capsys: py
 def test_missing_files_and_folders(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, says in (
         (("compress", runs["binary"], "nowhere.npy", tmp_path / "x"), "nowhere.npy"),
-        (("compress", runs["binary"], "test", tmp_path / "no" / "x"), "there is no folder"),
+        (("compress", runs["binary"], "test", tmp_path / "no" / "x"), "does not exist"),
         (("compress", tmp_path, "test", tmp_path / "x"), "not a run folder"),
         (("decompress", runs["binary"], tmp_path / "no.vkz", tmp_path / "x.npz"), "there is no file"),
         (("decompress", runs["binary"], tmp_path / "no.vkz", tmp_path / "x.txt"), ".npz or .npy"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from vaekit import _env
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
-from vaekit.errors import UserError
+from vaekit.errors import NotStored, UserError
 
 
 def evaluate(
@@ -60,24 +61,34 @@ def evaluate(
     options = {} if inception is None else {"inception": str(inception)}
     loaded = [use.load(run) for run in runs]
     found: dict[str, dict[str, Any]] = {}
-    for path, run in zip(runs, loaded):
-        others = [other for other in loaded if other is not run]
-        how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": others}
-        results = run.evaluate(names, data=use.data, progress=Ticker(), **how)
-        if _env.is_first():
-            run.write_report()
-            found[str(path)] = {name: run.evaluation()[name] for name in results}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the numbers could not be stored")  # which is said at the end
+        for path, run in zip(runs, loaded):
+            others = [other for other in loaded if other is not run]
+            how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": others}
+            results = run.evaluate(names, data=use.data, progress=Ticker(), **how)
+            if _env.is_first():
+                found[str(path)] = {name: run.evaluation()[name] for name in results}
+                if run.unstored is None:
+                    run.write_report()
     if not _env.is_first():
         return
+    _show(found, answer)
+    unstored = [run.unstored for run in loaded if run.unstored is not None]
+    if unstored:
+        raise NotStored("; ".join(unstored))
+
+
+def _show(found: Mapping[str, Mapping[str, Any]], answer: Answer) -> None:
     if answer.json:
-        print_json(found if len(runs) > 1 else next(iter(found.values())))
+        print_json(found if len(found) > 1 else next(iter(found.values())))
         return
     rows = [
-        [*([path] if len(runs) > 1 else []), name, describe(entry), entry["unit"], _note(entry)]
+        [*([path] if len(found) > 1 else []), name, describe(entry), entry["unit"], _note(entry)]
         for path, plain in found.items()
         for name, entry in plain.items()
     ]
-    print_table([*(["run"] if len(runs) > 1 else []), "metric", "value", "unit", ""], rows)
+    print_table([*(["run"] if len(found) > 1 else []), "metric", "value", "unit", ""], rows)
 
 
 WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}

@@ -11,11 +11,12 @@ import torch
 from vaekit.data.contents import contents_of, with_classes
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.digest import Keys, mixed, row_keys
+from vaekit.data.extremes import warn_of_extremes
 from vaekit.data.info import DataInfo, Kind
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import Wants, not_binary, not_counts, not_unit
-from vaekit.data.raw import Part, Raw
+from vaekit.data.raw import FILL, FILLED, Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
 from vaekit.data.splits import deal
@@ -52,6 +53,8 @@ def as_they_are(
     if len({part.x.shape[1:] for _, part in raw.parts}) > 1:
         raise UserError("the splits' examples differ in shape; give them one shape")
     raw.refuse(lambda x: ~np.isfinite(x), "is {value}; remove or fill in missing and infinite values")
+    raw.refuse(lambda x: np.abs(x) == FILL, FILLED)
+    warn_of_extremes(raw)
     if wants in CHECKS:
         bad, what = CHECKS[wants]
         raw.refuse(

@@ -16,6 +16,7 @@ from vaekit.data.contents import Contents, contents_of, with_classes
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.digest import Keys, frame_keys, mixed, row_keys
 from vaekit.data.disk import HeldRows
+from vaekit.data.extremes import warn_of_extremes
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
@@ -73,7 +74,7 @@ def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None
     raw = read_raw(source, settings)
     for split, other in (held_out or {}).items():
         setattr(raw, split, _held_out(shape_up(raw), split, other, settings))
-    return compact(_resized(_keyed(check(raw, settings.labels)), settings.size))
+    return compact(_resized(_keyed(warn_of_extremes(check(raw, settings.labels))), settings.size))
 
 
 def _keyed(raw: Raw) -> Raw:

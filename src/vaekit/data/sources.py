@@ -109,5 +109,5 @@ def _npz(data: bytes, path: Path) -> Raw:
     """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
     arrays, names = npz_arrays(data, path, lambda name: name in SPARSE or name in ARRAY_NAMES)
     if "format" in arrays and "shape" in arrays:
-        return Raw(path.stem, str(path), Part(dense(sparse_matrix(arrays, path), path)))
+        return Raw(path.stem, str(path), Part(dense(sparse_matrix(arrays, path), path, packed=len(data))))
     return of_arrays(arrays, path.stem, str(path), ", ".join(names) or "nothing")

@@ -39,7 +39,7 @@ from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import dealt_as_recorded, differing, known_again, load_like
-from vaekit.runs.folder import LOG, VALUES, read_evaluation
+from vaekit.runs.folder import LOG, VALUES, read_evaluation, weights_of
 from vaekit.schemas import or_else
 from vaekit.training import checkpoint
 from vaekit.training.log import read
@@ -91,6 +91,9 @@ class RunBase:
         self.kept: dict[str, Any] = {}
         self.example_values: dict[str, Tensor] = {}
         self.records: list[dict[str, Any]] = []
+        self.weights_read = None if path is None else weights_of(path)
+        self.unstored: str | None = None
+        """Why the last evaluation is not in the folder, where it could not be written."""
 
     def __repr__(self) -> str:
         elbo = self.record.get("result", {}).get("elbo")
@@ -360,11 +363,11 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        return self.kept if self.path is None else read_evaluation(self.path)
+        return self.kept if self.path is None or self.unstored is not None else read_evaluation(self.path)
 
     def values(self) -> dict[str, Tensor]:
         """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
-        if self.path is None:
+        if self.path is None or self.unstored is not None:
             return self.example_values
         path = self.path / VALUES
         if not path.is_file():

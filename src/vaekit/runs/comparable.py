@@ -63,7 +63,7 @@ def number_of(
     simulated = result.facts.get("of") == SIMULATED
     of = {"examples": f"{result.n} {SIMULATED}" if simulated else f"{result.n} of {split}, {examples}"}
     of["values"] = values
-    if changed is not None:
+    if changed is not None and not simulated:
         of["changed"] = changed
     if result.unit.startswith(("nats", "bits")):
         of["quantity"] = "log p(x|y), the label given" if given_label else "log p(x)"

@@ -50,15 +50,29 @@ def load(
     """
     folder = Path(path)
     record = files.read_record(folder)
-    if not (folder / files.WEIGHTS).is_file():
-        raise UserError(
-            f"the run {folder} has not finished training; go on with 'vaekit train --resume --out {folder}'"
-        )
-    run = restored(record, weights.read(folder, record), folder, module).to(device)
+    while True:
+        if not (folder / files.WEIGHTS).is_file():
+            raise UserError(_unfinished(folder, record))
+        problem, tensors = None, {}
+        try:
+            tensors = weights.read(folder, record)
+        except UserError as error:
+            problem = error
+        before, record = record, files.read_record(folder)
+        if record == before:  # no other run has taken its place between record and weights
+            break
+    if problem is not None:
+        raise problem
+    run = restored(record, tensors, folder, module).to(device)
     run.changed_data = changed_data
     if data is not None:
         run.give_data(data)
     return run
+
+
+def _unfinished(folder: Path, record: dict[str, Any]) -> str:
+    failed = f": it failed ({record['failed']})" if record.get("failed") else ""
+    return f"the run {folder} has not finished training{failed}; go on with 'vaekit train --resume --out {folder}'"
 
 
 def restored(

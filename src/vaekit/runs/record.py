@@ -56,30 +56,26 @@ class WeightsRecord(Record):
     sha256: Sha256
 
 
-Share = Annotated[float, Field(ge=0, le=2)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-
-
 class ContentsRecord(Record):
-    """What the data held, see `vaekit.data.contents`."""
+    """What the data held (`data.contents`): counts and digests, of each split too, and how examples are dealt out."""
 
     count: Whole
-    digest: Digest
-    test: Share
-    valid: Share
-    splits: dict[Literal["train", "valid", "test"], tuple[Whole, Digest]]
-    columns: list[Text]
+    digest: Text
+    test: Annotated[float, Field(ge=0, le=1)]
+    valid: Annotated[float, Field(ge=0, le=1)]
+    splits: dict[Literal["train", "valid", "test"], tuple[Whole, Text]]
+    columns: list[Text] = Field(default_factory=list)
 
 
 class DataRecord(Record):
-    """Where the data were, what they are, and how they are prepared."""
+    """Where the data were, what they are, what they held, and how they are prepared."""
 
     source: Text
     info: DataInfo
     prepare: Prepare
+    contents: ContentsRecord | None = None
     held_out: dict[Literal["valid", "test"], Text] = Field(default_factory=dict)
     as_is: bool = Field(default=False, alias="as-is")
-    contents: ContentsRecord | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> DataRecord:

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -51,8 +52,11 @@ class JsonLines:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Write one line."""
-        self._file.write((json.dumps(finite(record), allow_nan=False) + "\n").encode())
-        self._file.flush()
+        try:
+            self._file.write((json.dumps(finite(record), allow_nan=False) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     @property
     def position(self) -> int:
@@ -61,7 +65,8 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # of a line that could not be written, as was said then
+            self._file.close()
 
 
 class Kept:
@@ -76,6 +81,12 @@ class Kept:
 
     def close(self) -> None:
         """Nothing."""
+
+
+def _named(folder: str | os.PathLike[str]) -> str:
+    """Return the name of the run in a folder; one that replaces another lies in a hidden folder inside that run's."""
+    place = Path(folder).resolve()
+    return place.parent.name if place.name.startswith(".") else place.name
 
 
 def _package(module: str, extra: str) -> Any:
@@ -128,7 +139,7 @@ class MLflow:
         self._entities, self._client = mlflow.entities, mlflow.MlflowClient(tracking_uri=uri)
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = self._client.create_experiment(PROJECT) if known is None else known.experiment_id
-        self._run = self._client.create_run(experiment, run_name=place.name).info.run_id
+        self._run = self._client.create_run(experiment, run_name=_named(place)).info.run_id
         params = [self._entities.Param(name, str(value)[:500]) for name, value in (config or {}).items()]
         self._client.log_batch(self._run, params=params)
 
@@ -153,7 +164,9 @@ class WandB:
     def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
         wandb, place = _package("wandb", "wandb"), Path(folder).resolve()
         mode = os.environ.get("WANDB_MODE", "offline")
-        self._run = wandb.init(project=PROJECT, name=place.name, dir=str(place), mode=mode, config=dict(config or {}))
+        self._run = wandb.init(
+            project=PROJECT, name=_named(place), dir=str(place), mode=mode, config=dict(config or {})
+        )
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Log every number of the record."""
@@ -170,7 +183,7 @@ class Trackio:
 
     def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
         trackio = _package("trackio", "trackio")
-        self._run = trackio.init(project=PROJECT, name=Path(folder).resolve().name, config=dict(config or {}))
+        self._run = trackio.init(project=PROJECT, name=_named(folder), config=dict(config or {}))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Log every number of the record."""

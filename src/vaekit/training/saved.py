@@ -183,7 +183,8 @@ class Saved:
     def _check(self, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
         """Refuse a state that is not of `what`, or that counts what cannot be counted."""
         checkpoint.check_fit(own, tensors, self._last, what)
-        counts = {name: value for name, value in tensors.items() if not value.dim()}
+        of_weights = ("first.", "second.", "value.")  # moments and averages, of a weight that is one number too
+        counts = {name: v for name, v in tensors.items() if not v.dim() and not name.startswith(of_weights)}
         odd = next((name for name, value in counts.items() if not 0 <= float(value) < 1 << 53), None)
         if odd is not None:
             raise UserError(f"{self._last} is damaged ({odd} of {what}: {float(counts[odd])}); train again")

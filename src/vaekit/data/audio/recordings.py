@@ -55,7 +55,7 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     check_size(len(files) * scale.length * 8, path)
     made = np.stack([scale.fitted(sound.samples, i) for i, sound in enumerate(sounds)])
     x = scale.log_mel(torch.from_numpy(made)).numpy().astype(np.float32)[:, None]
-    classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    classes = sorted(set(labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     y = np.array([classes.index(name) for name in labels]) if labels else None
     facts = {"mel": scale.to_dict(), "mean": 0.0, "sd": 1.0, "counts": counts}
     root = path if path.is_dir() else path.parent

@@ -24,6 +24,7 @@ from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
 from vaekit.data.origin import Origin
+from vaekit.data.paths import exists
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import deal
 from vaekit.data.token_rows import token_rows
@@ -166,7 +167,7 @@ def _given(source: Any, settings: MusicSettings) -> Pieces:
 def _files(path: Path, settings: MusicSettings) -> Pieces:
     """Return the pieces of MIDI files."""
     files = [path]
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         files = [file for file in paths_below(path) if file.suffix.lower() in Music.reads]
     if not files:
         raise UserError(f"{path} holds no .mid files; give a folder that does")

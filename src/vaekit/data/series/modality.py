@@ -194,7 +194,7 @@ def _are_counts(one: Values) -> bool:
 def _classes(found: Collection, test: Collection | None) -> tuple[str, ...]:
     """Return the classes' names, numbers by size before names."""
     names = {*found.labels, *(() if test is None else test.labels)}
-    return tuple(sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+    return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def _numbered(found: Collection, classes: Sequence[str]) -> Tensor | None:
