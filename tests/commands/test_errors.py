@@ -203,7 +203,7 @@ BAD_USE = {
     "points": (["interpolate", "{vae}", "--steps", "1", "--out", "x.png"], ["--steps", "1"]),
     "kind": (["interpolate", "{vae}", "--kind", "round", "--out", "x.png"], ["round", "spherical"]),
     "examples": (["interpolate", "{vae}", "--examples", "1,x", "--out", "x.png"], ["'x'", "3,17,42"]),
-    "example that is not there": (["interpolate", "{vae}", "--examples", "1,9999", "--out", "x.png"], ["9999", "178"]),
+    "example that is not there": (["interpolate", "{vae}", "--examples", "1,9999", "--out", "x.png"], ["9999", "173"]),
     "temperature": (["sample", "{vae}", "--temperature", "-1", "--out", "x.png"], ["--temperature", "-1"]),
     "infinite temperature": (["sample", "{vae}", "--temperature", "inf", "--out", "x.png"], ["--temperature"]),
     "tokens of images": (["sample", "{vae}", "--top-p", "0.9", "--out", "x.png"], ["--top-p", "sequences"]),

@@ -16,6 +16,7 @@ import pytest
 import vaekit
 from vaekit.runs.train import train
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*whether they are the same cannot be checked:UserWarning")
 EARLIER = Path(__file__).parent / "earlier"
 RUNS = sorted(path.parent.relative_to(EARLIER).as_posix() for path in EARLIER.glob("*/*/run.json"))
 

@@ -145,15 +145,20 @@ def test_own_splits_that_cannot_be() -> None:
         train("vae", X, test=X[:, :3], steps=1)
 
 
+NONE = {"data.valid": 0, "data.test": 0}
 FEW: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "two vectors": ("vae", X[:2], {}),
+    "two vectors": ("vae", X[:2], {"data.valid": 0}),
     "one vector": ("vae", X[:1], {}),
     "two pictures": ("vae", GREYS[:2], {}),
     "no validation": ("vae", GREYS, {"data.valid": 0}),
-    "nothing held out": ("vae", GREYS, {"data.valid": 0, "data.test": 0}),
-    "eight lines": ("sequence-vae", ["to be", "or not"] * 4, {}),
-    "two rows, twice each": ("tabular-vae", {"a": [1.5, 2.5] * 2, "b": ["x", "y"] * 2}, {}),
-    "early stopping": ("vae", X[:2], {"train.early_stop": 1, "train.epochs": 4}),
+    "nothing held out": ("vae", GREYS, NONE),
+    "eight lines": ("sequence-vae", ["to be", "or not"] * 4, NONE),
+    "two rows, twice each": (
+        "tabular-vae",
+        {"a": [1.5, 2.5] * 2, "b": ["x", "y"] * 2},
+        {"data.valid": 0, "data.test": 0},
+    ),
+    "early stopping": ("vae", X[:5], {"data.valid": 0, "train.early_stop": 1, "train.epochs": 4}),
 }
 
 
