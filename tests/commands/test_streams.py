@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,6 @@ except Exception as error:
     ("call", "words"),
     [
         ("run.sample(3_000_000)", ("OutOfMemory", "-n, --k, --limit")),
-        ("print(run.evaluate(['log_px'], k=10**8)['log_px'])", ("--k or --limit",)),
         ("vaekit.train('vae', np.zeros((2_000_000, 40)), steps=1)", ("OutOfMemory", "data.limit")),
         ("vaekit.train('vae', np.eye(4000, 40), steps=1, batch_size=3000, set={'model.hidden': '9000'})", ("batch",)),
     ],
@@ -127,6 +127,20 @@ def test_memory_that_runs_out_names_what_to_lower(call: str, words: tuple[str, .
     made = subprocess.run([sys.executable, "-c", TRAIN.format(call=call)], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr[-500:]
     assert all(word in made.stdout for word in words), made.stdout
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_a_metric_without_memory_costs_only_itself(error: Exception) -> None:
+    from vaekit.metrics.base import _contained
+
+    def fail(_: object) -> None:
+        raise error
+
+    entry: Any = SimpleNamespace(name="costly", part=fail, facts={"gives": ("costly",)})
+    subject: Any = None
+    with pytest.warns(UserWarning, match="costly: there is not enough memory for it; lower --k or --limit"):
+        made = _contained(entry, subject)
+    assert made["costly"].value is None and "lower --k or --limit" in str(made["costly"].facts)
 
 
 def test_the_command_says_in_a_sentence_that_memory_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
