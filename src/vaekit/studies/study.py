@@ -19,10 +19,11 @@ from vaekit.errors import UserError, optional
 from vaekit.studies.budget import seconds
 from vaekit.studies.definition import Definition, by_tpe, definition, differing
 from vaekit.studies.output import REPORT, Written, write_results
+from vaekit.studies.places import open_storage
 from vaekit.studies.points import check_settings, fixed_points, trials_of
 from vaekit.studies.results import Results
 from vaekit.studies.search import NEEDS_OPTUNA, points_of
-from vaekit.studies.storage import Outcome, Storage, open_storage
+from vaekit.studies.storage import Outcome, Storage
 from vaekit.studies.trial import Bench, check_metrics
 from vaekit.studies.worker import PAUSE, RECORD, STORAGE, TRIALS, work
 
