@@ -22,6 +22,7 @@ def evaluate(
     k: Whole = 500,
     limit: Whole | None = None,
     inception: Path | None = None,
+    features: str | None = None,
     seed: Whole = 0,
     devices: Whole | None = None,
     use: UseData = USE_DATA,
@@ -44,6 +45,9 @@ def evaluate(
     inception
         Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
         on the run's training split; the name of the one used stands beside every number.
+    features
+        A network of features to compare samples by (fd, cmmd): FILE.onnx, or FILE.py:NAME of a module or of what makes
+        it, whose code is run. It takes images in [0, 1]; its name and digest stand beside the numbers.
     seed
         Seed of the evaluation's noise.
     devices
@@ -58,6 +62,7 @@ def evaluate(
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
+    options |= {} if features is None else {"features": features}
     loaded = [use.load(run) for run in runs]
     found: dict[str, dict[str, Any]] = {}
     for path, run in zip(runs, loaded):

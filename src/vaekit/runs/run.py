@@ -33,7 +33,7 @@ from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
 from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
-from vaekit.runs.own import parts_of
+from vaekit.runs.own import features_of, parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
@@ -145,11 +145,14 @@ class Run(SeriesRun):
         """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
         `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
-        `options` are settings of single metrics, e.g. {"inception": path}; `others` are runs on the same data, for
-        metrics that compare runs (udr). Under torchrun the processes share the
-        examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
+        `options` are settings of single metrics: {"inception": path}, or {"features": network, "FILE.onnx" or
+        "FILE.py:NAME"} for distances on features of one's own. `others` are runs on the same data, for metrics that
+        compare runs (udr). Under torchrun the processes share the examples for the likelihood's metrics; the others are
+        the first one's, which alone keeps the numbers.
         """
         distributed.start()
+        if options is not None and "features" in options:
+            options = {**options, "features": features_of(options["features"])}
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
         for other in others:
