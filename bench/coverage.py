@@ -32,7 +32,7 @@ from vaekit.metrics.kl_decomposition import AggregatePosterior
 from vaekit.metrics.mcc import mcc
 from vaekit.metrics.molecules import explained, internal_diversity, uniqueness
 from vaekit.metrics.named_features import cmmd
-from vaekit.metrics.probes import clustering, hole_share
+from vaekit.metrics.probes import clustering, holes_of
 from vaekit.metrics.sequences import per_token
 from vaekit.metrics.tables import over_cells, root_over_cells
 from vaekit.metrics.two_sample import told_apart
@@ -295,7 +295,7 @@ def _accuracies() -> Iterator[Case]:
 def _latents() -> Iterator[Case]:
     def holes(seed: int) -> dict[str, Result]:
         torch.manual_seed(seed)
-        return {"holes": share(hole_share(1.5 * torch.randn(200, 2), torch.randn(200, 2))[0])}
+        return {"holes": holes_of(1.5 * torch.randn(200, 2), torch.randn(200, 2))}
 
     def parts(seed: int) -> Mapping[str, Result]:
         torch.manual_seed(seed)
