@@ -187,7 +187,7 @@ class Run(SeriesRun):
         if data is None and digest(other.data.test.x) != digest(self.data.test.x):
             raise UserError(
                 f"the test examples of {other.path or other.recipe} are not those of {self.path or self.recipe}; give "
-                "--data, or train the runs on the same data with the same data.seed"
+                "other data, or train the runs on the same data with the same data.seed"
             )
 
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
