@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from vaekit import _env
-from vaekit.commands.common import ANSWER, USE_DATA, Answer, UseData, Whole, Words, at_least
+from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
 from vaekit.errors import NotStored, UserError
 
 
 def evaluate(
-    *runs: Path,
+    run: Folder,
+    /,
+    *others: Path,
     metrics: Words = None,
     k: Whole = 500,
     limit: Whole | None = None,
     inception: Path | None = None,
+    features: str | None = None,
     seed: Whole = 0,
     devices: Whole | None = None,
     use: UseData = USE_DATA,
@@ -32,8 +35,8 @@ def evaluate(
 
     Parameters
     ----------
-    runs
-        The run's folder; of several on the same data each is evaluated, and may be compared with the others (udr).
+    others
+        Further runs on the same data: each is evaluated, and may be compared with the others (udr).
     metrics
         Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
         names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes; these,
@@ -45,6 +48,9 @@ def evaluate(
     inception
         Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
         on the run's training split; the name of the one used stands beside every number.
+    features
+        A network of features to compare samples by (fd, cmmd): FILE.onnx, or FILE.py:NAME of a module or of what makes
+        it, whose code is run. It takes images in [0, 1]; its name and digest stand beside the numbers.
     seed
         Seed of the evaluation's noise.
     devices
@@ -54,27 +60,27 @@ def evaluate(
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
     at_least("--k", k)
     at_least("--limit", 1 if limit is None else limit)
-    if not runs:
-        raise UserError("name the folder of a run, or of several runs on the same data")
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    loaded = [use.load(run) for run in runs]
+    options |= {} if features is None else {"features": features}
+    runs = [run, *others]
+    loaded = [use.load(path) for path in runs]
     found: dict[str, dict[str, Any]] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the numbers could not be stored")  # which is said at the end
-        for path, run in zip(runs, loaded):
-            others = [other for other in loaded if other is not run]
-            how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": others}
-            results = run.evaluate(names, data=use.data, progress=Ticker(), **how)
+        for path, one in zip(runs, loaded):
+            rest = [other for other in loaded if other is not one]
+            how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": rest}
+            results = one.evaluate(names, data=use.data, progress=Ticker(), **how)
             if _env.is_first():
-                found[str(path)] = {name: run.evaluation()[name] for name in results}
-                if run.unstored is None:
-                    run.write_report()
+                found[str(path)] = {name: one.evaluation()[name] for name in results}
+                if one.unstored is None:
+                    one.write_report()
     if not _env.is_first():
         return
     _show(found, answer)
-    unstored = [run.unstored for run in loaded if run.unstored is not None]
+    unstored = [one.unstored for one in loaded if one.unstored is not None]
     if unstored:
         raise NotStored("; ".join(unstored))
 

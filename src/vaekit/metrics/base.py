@@ -255,12 +255,12 @@ def metric(
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
     `needs`: "labels", "images", "factors", "sources" (factors, which may be continuous), "runs" (others to compare
-    with), "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
-    "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
-    asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a number of it
-    or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it is asked for by
-    name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`; any other is
-    computed by the first of them.
+    with), "features" (a network named in the options), "train", "classifier", "codes", a kind of data ("array",
+    "tokens", "table", "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an
+    error when asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a
+    number of it or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it
+    is asked for by name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`;
+    any other is computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -285,6 +285,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "images": (info.is_image, "the data are not images"),
         "sources": (subject.factors is not None, "the data have no known factors"),
         "factors": (subject.factors is not None and not subject.factors.is_floating_point(), _lacks_factors(subject)),
+        "features": ("features" in subject.options, "no features are named; give --features FILE.onnx or FILE.py:NAME"),
         "runs": (bool(subject.others), "it compares several runs; name them together: vaekit evaluate A B C"),
         "train": (subject.train is not None, "training data not found"),
         "classifier": (model.gives_label, "the model does not classify"),

@@ -79,6 +79,8 @@ def udr(subject: Subject) -> dict[str, Result]:
     codes, others = informative_codes(subject), [informative_codes(other) for other in subject.others]
     error = None
     if len(codes) >= 8:
-        error = error_of_halves(halves(lambda rows: ranking(codes[rows], [o[rows] for o in others]), len(codes)))
+        error = error_of_halves(
+            halves(lambda rows: ranking(codes[rows], [o[rows] for o in others]), len(codes), times=30)
+        )
     facts = {"runs": 1 + len(others), "informative": codes.shape[1], "of": subject.features.shape[1]}
     return {"udr": Result(ranking(codes, others), "of 1", len(codes), error, facts=facts)}

@@ -20,6 +20,8 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.inference import inference
+from vaekit.metrics.features import Extractor
+from vaekit.metrics.named_features import named_extractor
 from vaekit.models.base import Model
 from vaekit.recipes.own import CUSTOM, as_model, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
@@ -176,6 +178,17 @@ def made_again(record: Mapping[str, Any], module: Any, where: object) -> Model:
                 f"({error}); give a function without arguments that returns the model"
             ) from error
     return as_model(made)
+
+
+def features_of(named: Any) -> Extractor:
+    """Return the extractor of features that is named: a network, "FILE.py:NAME" of one or of what makes it, FILE.onnx.
+
+    Raises:
+        UserError: there is none by that name, or its file cannot be loaded without running a pickle.
+    """
+    made: Any = _from_file(named) if isinstance(named, str) and ".py:" in named else named
+    made = made() if callable(made) and not isinstance(made, nn.Module) else made
+    return named_extractor(made)
 
 
 def _from_file(named: str | Path) -> Any:

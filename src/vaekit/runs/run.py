@@ -44,7 +44,7 @@ from vaekit.runs.folder import (
     write_evaluation,
 )
 from vaekit.runs.locks import locked
-from vaekit.runs.own import parts_of
+from vaekit.runs.own import features_of, parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
 from vaekit.runs.target import claimed
@@ -155,9 +155,10 @@ class Run(SeriesRun):
         """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
         `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
-        `options` are settings of single metrics, e.g. {"inception": path}; `others` are runs on the same data, for
-        metrics that compare runs (udr). Under torchrun the processes share the
-        examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
+        `options` are settings of single metrics: {"inception": path}, or {"features": network, "FILE.onnx" or
+        "FILE.py:NAME"} for distances on features of one's own. `others` are runs on the same data, for metrics that
+        compare runs (udr). Under torchrun the processes share the examples for the likelihood's metrics; the others are
+        the first one's, which alone keeps the numbers.
 
         Raises:
             UserError: data or settings are wrong, or the folder cannot be written; nothing is computed then. Where
@@ -166,6 +167,8 @@ class Run(SeriesRun):
         distributed.start()
         if self.path is not None:
             distributed.from_main(self._check_writable)
+        if options is not None and "features" in options:
+            options = {**options, "features": features_of(options["features"])}
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
         for other in others:
@@ -200,7 +203,7 @@ class Run(SeriesRun):
         if data is None and digest(other.data.test.x) != digest(self.data.test.x):
             raise UserError(
                 f"the test examples of {other.path or other.recipe} are not those of {self.path or self.recipe}; give "
-                "--data, or train the runs on the same data with the same data.seed"
+                "other data, or train the runs on the same data with the same data.seed"
             )
 
     def _named(self, data: Any, split: Split | None) -> str:
