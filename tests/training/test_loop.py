@@ -209,7 +209,14 @@ def test_a_learned_sigma_reaches_the_noise_of_the_data_in_a_short_run() -> None:
     for factor, near in ((5.0, True), (1.0, False)):
         model = VAE(DiagonalNormal(mlp(4, 2, ())), StandardNormal(2), Gaussian(net, scale="dimension"))
         fit(model, [Stage(negative_elbo())], data, settings(steps=300, lr=1e-2, lr_sigma_factor=factor))
-        off = (model.likelihood.scale(None).detach() - data.x.square().mean(0).sqrt().log()).abs().max()
+        off = (
+            (
+                model.likelihood.scale(None).detach()  # pyright: ignore[reportCallIssue]
+                - data.x.square().mean(0).sqrt().log()
+            )
+            .abs()
+            .max()
+        )
         assert (float(off) < 0.1) == near, (factor, off)
 
 

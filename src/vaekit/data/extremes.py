@@ -37,7 +37,7 @@ def warn_of_extremes(raw: Raw) -> Raw:
     if far.any():
         column = int(far.argmax())
         row = int(np.abs(x[:, column] - middle[column]).argmax())
-        place = raw.place("train", [row, *np.unravel_index(column, raw.shape)])
+        place = raw.place("train", [row, *(int(i) for i in np.unravel_index(column, raw.shape))])
         warnings.warn(
             f"{raw.source}: {place} is {x[row, column]:.6g}, over a million times as far from the middle of its column "
             "as most values there; if it stands for a missing one, leave its row out, since the others are nearly "
