@@ -192,7 +192,7 @@ def test_lines_that_cannot_be_are_named(text: str, words: str, tmp_path: Path) -
 
 def test_damaged_files_and_impossible_wishes_are_named(tmp_path: Path) -> None:
     (tmp_path / "g.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(UserError, match="not a readable NPZ"):
+    with pytest.raises(UserError, match="a damaged NPZ"):
         read_graphs(tmp_path / "g.npz")
     np.savez(tmp_path / "x.npz", x=np.ones(3))
     with pytest.raises(UserError, match="graphs need 'edges'"):

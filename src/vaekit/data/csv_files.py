@@ -48,9 +48,14 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, lis
     Raises:
         UserError: the file cannot be read, is not text or has unbalanced quotes.
     """
-    if not path.exists():
-        raise UserError(f"there is no file {path}; check the path")
-    data = read_bytes(path)
+    data = read_bytes(path, text=True)
+    try:
+        yield from _rows(data, path, delimiter)
+    except csv.Error as error:
+        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
+
+
+def _rows(data: bytes, path: Path, delimiter: str | None) -> Iterator[tuple[int, list[str], str]]:
     stream = io.TextIOWrapper(io.BytesIO(data), encoding_of(data, path), newline="")
     first = list(islice(stream, LOOKED_AT))
     above = list(takewhile(lambda line: line.startswith(("#", "sep=")), first))
@@ -63,12 +68,9 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, lis
     spaced = any(f'{mark} "' in line for line in lines)
     reader = csv.reader(chain(lines, stream), delimiter=mark, strict=True, skipinitialspace=spaced)
     skipped = len(first) - len(lines)
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num + skipped, row, mark
-    except csv.Error as error:
-        raise UserError(f"{path} is not a readable CSV ({error}); check its quotes") from None
+    for row in reader:
+        if row:
+            yield reader.line_num + skipped, row, mark
 
 
 def header_is_data(header: Sequence[str], columns: Sequence[Container[str]]) -> bool:
@@ -108,6 +110,14 @@ def counts_columns(header: Sequence[str]) -> bool:
     return numbers == list(range(start, start + len(numbers))) and (start in (0, 1) or 1900 <= start <= 2100)
 
 
+def check_names(names: Sequence[str], source: object) -> None:
+    """Raise a UserError where a name of a column comes twice."""
+    seen: set[str] = set()
+    twice = next((name for name in names if name in seen or seen.add(name)), None)
+    if twice is not None:
+        raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
+
+
 def column_names(count: int) -> list[str]:
     """Return the names of columns that have none: c1, c2, …"""
     return [f"c{i + 1}" for i in range(count)]
@@ -119,7 +129,10 @@ def split_line(line: str, delimiter: str) -> list[str]:
     >>> split_line('"Leeds, UK", York', ",")
     ['Leeds, UK', 'York']
     """
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error as error:
+        raise UserError(f"a line cannot be cut into cells ({error}); check its quotes") from None
 
 
 def write_csv(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence[Any]], delimiter: str = ",") -> None:

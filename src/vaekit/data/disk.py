@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.files import size_of, unreadable
 from vaekit.data.folders import fit_image, is_image, list_splits, open_image
+from vaekit.data.limits import check_size
+from vaekit.data.npy_files import npy_header
 from vaekit.data.origin import Origin
 from vaekit.errors import UserError
 
@@ -85,15 +88,12 @@ class NpyRows(Rows):
         self.path, self._keep_open, self._handle = path, keep_open, -1
         try:
             with path.open("rb") as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, columns_first, self.dtype = read(file)
-                self.shape = tuple(shape)
+                self.shape, columns_first, self.dtype = npy_header(file, path)
                 self._start = file.tell()
             size = path.stat().st_size
-        except (ValueError, EOFError, OSError, SyntaxError) as error:
-            raise UserError(f"{path} is not a readable array ({error}); write it again") from None
-        if self.dtype.hasobject or self.dtype.kind not in "buif":
+        except OSError as error:
+            raise UserError(unreadable(path, error)) from None
+        if self.dtype.kind not in "buif":
             raise UserError(f"{path} has type {self.dtype}, not numbers; save numbers of one shape")
         count = next(iter(self.shape), 0)
         if count == 0:
@@ -155,7 +155,10 @@ class NpyRows(Rows):
 
     def _fill(self, handle: int, view: memoryview, offset: int) -> None:
         while len(view):
-            got = os.preadv(handle, [view], offset)
+            try:
+                got = os.preadv(handle, [view], offset)
+            except OSError as error:
+                raise UserError(unreadable(self.path, error)) from None
             if got == 0:
                 row = (offset - self._start) // self.row_bytes
                 raise UserError(f"{self.path} became shorter while it was read: row {row:,} is missing")
@@ -327,4 +330,7 @@ def image_rows(
     modes = [open_image(files[i], size).mode for i in looked_at]
     mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
     rows = ImageRows(files, root, size, mode, files[0] if mode != "F" else files[looked_at[modes.index("F")]])
-    return rows if shape is None else rows.fit(shape)
+    rows = rows if shape is None else rows.fit(shape)
+    packed = sum(size_of(file) for file in files)
+    check_size(rows.shape[0] * rows.row_bytes, root or files[0], packed=packed)
+    return rows

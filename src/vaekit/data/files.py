@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import codecs
-import gzip
+import os
 import re
+import stat
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from vaekit.data.limits import check_size, in_words, most_of
 from vaekit.errors import UserError
 
 BLOCK = 1 << 20
+GZIP = b"\x1f\x8b"
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -23,24 +27,96 @@ UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\x
 """A character beyond ASCII as UTF-8 writes it."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, text: bool = False) -> bytes:
     """Return a file's contents, unpacked where it is gzipped (by its first bytes, not by its name).
 
+    `text`: what is read is text, which takes more memory than its bytes (see `vaekit.data.limits`).
+
     Raises:
-        UserError: the file is not there, cannot be read, or is damaged.
+        UserError: the file is not there, cannot be read, is damaged or becomes too large.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path and its permissions") from None
-    if data[:2] != b"\x1f\x8b":
+        with path.open("rb") as stream:
+            facts = os.fstat(stream.fileno())
+            if stat.S_ISCHR(facts.st_mode) or stat.S_ISBLK(facts.st_mode):
+                raise UserError(f"{path} is a device, not a file; give a file")
+            check_size(facts.st_size, path)
+            data = stream.read()
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from None
+    if data[:2] != GZIP:
         if path.suffix == ".gz":
             raise UserError(f"{path} is named .gz but is not gzip; rename it or fetch it again")
         return data
+    return _unpacked(data, path, text)
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> str:
+    """Return the sentence for a path that cannot be read."""
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return f"cannot read {shown(path)}: {why}; check the path and its permissions"
+
+
+def shown(path: Path) -> str:
+    """Return a path as it is said in a sentence, the middle of a long one left out."""
+    text = str(path).replace("\0", "\\0")
+    return text if len(text) < 300 else f"{text[:120]}…{text[-40:]}"
+
+
+def _unpacked(data: bytes, path: Path, text: bool) -> bytes:
+    """Return what a gzip file's members hold, stopping where it becomes more than is allowed."""
+    most, size = most_of(len(data), text), 0
+    parts: list[bytes] = []
+    left = data
     try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
+        while left[:2] == GZIP:
+            member = zlib.decompressobj(wbits=31)
+            while not member.eof:
+                part = member.decompress(left, BLOCK)
+                left = member.unconsumed_tail
+                if not part and not left and not member.eof:
+                    raise UserError(f"{path} is a damaged gzip file (it is cut off); fetch it again")
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    check_size(size, path, len(data), text)  # says which bound it is
+            left = member.unused_data.lstrip(b"\0")
+    except zlib.error as error:
         raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
+    if left:
+        raise UserError(f"{path} is a damaged gzip file ({in_words(len(left))} follow its end); fetch it again")
+    return b"".join(parts)
+
+
+def paths_below(folder: Path, deep: bool = True) -> Iterator[Path]:
+    """Yield the files of a folder and of those in it, in order; folders whose names begin with a dot are left out.
+
+    Raises:
+        UserError: names a folder that cannot be read, which is never left out.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(unreadable(Path(error.filename or folder), error))
+
+    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep else []
+        yield from (Path(where, name) for name in sorted(names))
+
+
+def size_of(path: Path) -> int:
+    """Return a file's size; a UserError where it cannot be read."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from None
+
+
+def in_folder(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted; a UserError where it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(unreadable(folder, error)) from None
 
 
 def read_text(path: Path) -> str:
@@ -51,7 +127,7 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: the file cannot be read, or its encoding cannot be found; the line is named.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, text=True)
     return data.decode(encoding_of(data, path))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
 
+from vaekit.data.files import in_folder, paths_below, size_of
 from vaekit.data.idx import find_idx, read_idx
+from vaekit.data.limits import check_size
 from vaekit.data.raw import Part, Raw
 from vaekit.errors import UserError
 
@@ -37,7 +40,7 @@ def _idx_part(folder: Path, stem: str) -> Part | None:
 
 def list_splits(folder: Path) -> dict[str, list[tuple[Path, str | None]]]:
     """Return {split: (file, label) of every image}; a folder without subfolders for splits is all "train"."""
-    subfolders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    subfolders = {path.name.lower(): path for path in in_folder(folder) if path.is_dir()}
     roots = {"train": folder}
     if "train" in subfolders and subfolders.keys() <= SPLITS.keys():
         roots = {SPLITS[name]: path for name, path in subfolders.items()}
@@ -48,12 +51,12 @@ def _images_in(root: Path) -> list[tuple[Path, str | None]]:
     """Return (file, label) of every image: of the subfolders if any holds one, else of the folder itself."""
     nested = [
         (path, folder.name)
-        for folder in sorted(root.iterdir())
+        for folder in in_folder(root)
         if folder.is_dir() and not folder.name.startswith(".")
-        for path in sorted(folder.rglob("*"))
+        for path in paths_below(folder)
         if is_image(path)
     ]
-    own = [path for path in sorted(root.iterdir()) if is_image(path)]
+    own = [path for path in in_folder(root) if is_image(path)]
     if nested and own:
         raise UserError(f"{own[0]} lies beside the label folders of {root}; move it into one of them")
     if not nested and not own:
@@ -84,10 +87,13 @@ def open_image(path: Path, size: int | None) -> Any:
                     warnings.warn(
                         f"{path.parent}: TIFF files have several pages, and the first alone is read", stacklevel=2
                     )
+                check_size(math.prod(opened.size) * len(opened.getbands()), path, packed=size_of(path))
                 deep = any(";16" in str(tile) for tile in opened.tile)
                 picture = ImageOps.exif_transpose(opened)
                 picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # each format's decoder raises what it likes, and its warnings are errors here
         raise UserError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
     if picture.mode.startswith(("I", "F")):
         picture = Image.fromarray(np.asarray(picture).astype(np.float32))

@@ -14,6 +14,8 @@ from vaekit.errors import UserError
 # the third byte names the type; values are big-endian
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
+MOST_AXES = 8
+
 
 def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
     """Return the array in the bytes of an IDX file: 0 0 type ndim, ndim sizes (big-endian uint32), the values.
@@ -24,6 +26,8 @@ def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or data[3] == 0:
         raise UserError(f"{where} is not an IDX file: it begins with {data[:4].hex(' ') or 'nothing'}; fetch it again")
     kind, ndim = np.dtype(_TYPES[data[2]]), data[3]
+    if ndim > MOST_AXES:
+        raise UserError(f"{where} says that it has {ndim} axes, more than {MOST_AXES}; fetch it again")
     start = 4 + 4 * ndim
     if len(data) < start:
         raise UserError(f"{where} is cut short within its header; fetch it again")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.data.raw import Part, as_array
+from vaekit.data.arrays import as_array
+from vaekit.data.limits import memory
+from vaekit.data.raw import Part
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:  # torch is not imported with the module: the known sets are listed without it
@@ -199,12 +200,3 @@ def _check_memory(xs: _Growing, size: int | None, what: str, bound: int | None) 
             f"{what} has {size:,} examples of {each:,} bytes, more than this machine's memory; set data.limit=N, or "
             "write them to NPY files, which stay on disk"
         )
-
-
-def memory() -> int | None:
-    """Return the machine's memory in bytes, None where the system does not say."""
-    sizes: Callable[[str], int] | None = getattr(os, "sysconf", None)
-    try:
-        return None if sizes is None else sizes("SC_PAGE_SIZE") * sizes("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return None

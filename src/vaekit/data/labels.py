@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vaekit.data.arrays import as_array
 from vaekit.data.csv_files import MISSING
 from vaekit.data.number_forms import number_of
 from vaekit.data.tables.frames import Frame, frame_of
@@ -76,8 +77,8 @@ def as_labels(value: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     (array([['f', 31],
            ['m', None]], dtype=object), ('sex', 'age'))
     """
-    if hasattr(value, "detach"):
-        return value.detach().cpu().numpy(), ()
+    if hasattr(value, "detach") or isinstance(value, np.ma.MaskedArray):
+        return as_array(value, "y"), ()
     columns = getattr(value, "columns", None)
     if isinstance(value, Mapping) or (columns is not None and hasattr(value, "__getitem__")):
         names = list(value if columns is None else columns)

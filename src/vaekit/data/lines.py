@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import rows_of
+from vaekit.data.csv_files import check_names, rows_of
 from vaekit.data.files import read_text
 from vaekit.data.origin import Origin
 from vaekit.data.python_objects import texts_of
@@ -100,6 +100,7 @@ def read_column(path: Path, column: str | None, known: Sequence[str]) -> list[tu
     """
     table = rows_of(path)
     first, header, _ = next(table, (1, [], ","))
+    check_names([name.strip() for name in header if name.strip()], path)
     names = [name.strip().lower() if column is None else name.strip() for name in header]
     index = next((names.index(name) for name in (known if column is None else (column,)) if name in names), None)
     if index is None and column is None and len(header) == 1:

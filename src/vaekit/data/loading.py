@@ -15,6 +15,7 @@ from vaekit.data.conditions import fitted as fitted_conditions
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.disk import HeldRows
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
@@ -48,6 +49,7 @@ def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "a
     return prepare(read(source, settings), settings, wants)
 
 
+@bounded
 def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None = None) -> Raw:
     """Read a source and check it: what it is, before any likelihood is known. `describe` gives its kind and shape.
 
@@ -89,6 +91,7 @@ def _held_out(raw: Raw, split: str, source: Any, settings: DataSettings) -> Part
     return part
 
 
+@bounded
 def read_like(source: Any, settings: DataSettings, info: DataInfo, mine: Prepare, strict: bool = False) -> Raw:
     """Read other data as those of a trained model (its `info` and `Prepare`): all of them, on its columns and scale.
 

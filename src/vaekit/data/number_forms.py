@@ -13,25 +13,53 @@ CODES = "USD|EUR|GBP|JPY|CHF|CNY|INR|AUD|CAD|NZD|BRL|MXN|SEK|NOK|DKK|PLN|CZK|HUF
 MARKS = "|".join((rf"(?:US|R|C|A|NZ|HK)?[{SIGNS}]", CODES, "kr", "zł", "Kč", "Ft", "lei", "%", "‰"))
 WRITTEN = re.compile(
     rf"(?P<bracket>\()?\s?(?P<sign>[-+−]?)\s?(?P<prefix>{MARKS})?\s?(?P<inner>[-+−]?)"
-    rf"(?P<digits>\d[\d.,'’ \u00a0\u202f]*|[.,]\d+)(?P<power>[eE][-+]?\d+)?\s?(?P<suffix>{MARKS})?(?(bracket)\))"
+    rf"(?P<digits>[0-9][0-9.,'’ \u00a0\u202f]*|[.,][0-9]+)(?P<power>[eE][-+]?[0-9]+)?"
+    rf"\s?(?P<suffix>{MARKS})?(?(bracket)\))"
 )
 DECIMAL_AND_GROUP = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """Marks of decimals and of thousands, the likeliest first; a blank stands for every kind of blank."""
 WITH_COMMA = ((",", "."), (",", ""), (",", " "), (",", "'"), (".", ""))
 """The same for a table that is known to have decimal commas."""
 MOST_DECIMALS = 6
+MOST_WHOLE = 2**53
+"""float64 holds every whole number up to here; beyond, different ones become one."""
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a cell spells, None if it is not one.
+    """Return the number that a cell spells, None if it is not one, or is whole and too large to be held exactly.
 
-    >>> number_of("1e3"), number_of("1_000"), number_of("12 kg")
-    (1000.0, None, None)
+    >>> number_of("1e3"), number_of("1_000"), number_of("12 kg"), number_of("9007199254740993")
+    (1000.0, None, None, None)
     """
+    text = text.strip().replace("−", "-")
+    if not text.isascii() or "_" in text or is_too_large(text):
+        return None
     try:
-        return None if "_" in text else float(text.replace("−", "-"))
+        return float(text)
     except ValueError:
         return None
+
+
+def is_too_large(text: str) -> bool:
+    """Whether a text is a whole number beyond ±2^53, which a float would round: an id rather than a quantity.
+
+    >>> is_too_large("9007199254740993"), is_too_large("9007199254740992"), is_too_large("1e300")
+    (True, False, False)
+    """
+    digits = text.strip().lstrip("+-−")
+    return len(digits) > 15 and digits.isascii() and digits.isdecimal() and _beyond(digits)
+
+
+def _beyond(digits: str) -> bool:
+    digits = digits.lstrip("0")
+    return len(digits) > 16 or (len(digits) == 16 and int(digits) > MOST_WHOLE)
+
+
+def why_no_number(text: str) -> str:
+    """Return in words why a cell that is not empty is taken for no number."""
+    if is_too_large(text):
+        return f"'{text}' is a whole number beyond ±2^53, which would be rounded"
+    return f"'{text}' is not a number"
 
 
 @dataclass(frozen=True)
@@ -104,7 +132,7 @@ def _plain(digits: str, decimal: str, group: str) -> str | None:
             return None
         whole = whole.replace(group, "")
     fits = (whole + rest).isdecimal() and (whole or rest)
-    return f"{whole or '0'}.{rest or '0'}" if fits else None
+    return f"{whole or '0'}.{rest or '0'}" if fits and not _beyond(whole if not rest.strip("0") else "") else None
 
 
 def form_of(texts: Collection[str], comma: bool = False) -> tuple[NumberForm, float]:

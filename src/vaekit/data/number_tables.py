@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.csv_files import column_names, counts_columns, header_is_data, label_columns, rows_of
-from vaekit.data.number_forms import PLAIN, NumberForm, any_number, are_codes, form_of
+from vaekit.data.csv_files import check_names, column_names, counts_columns, header_is_data, label_columns, rows_of
+from vaekit.data.number_forms import (
+    MOST_WHOLE,
+    PLAIN,
+    NumberForm,
+    any_number,
+    are_codes,
+    form_of,
+    why_no_number,
+)
 from vaekit.errors import UserError, few
 
 LOOKED_AT = 1000
@@ -81,6 +89,7 @@ def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto")
     if not rows:
         raise UserError(f"{path} has nothing in it; give a header and rows of numbers")
     names, body, header = _named(path, [cell.strip() for cell in rows[0]], rows)
+    check_names([name for name in names if name], path)
     if not body:
         raise UserError(f"{path} has only a header; give a header and rows of numbers")
     for number, row in enumerate(body, start=1):
@@ -105,7 +114,9 @@ def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto")
         warnings.warn(f"{said}; tabular-vae takes them as categories", stacklevel=2)
     forms = (PLAIN,) * len(kept)
     try:
-        x = np.array(cells, dtype=np.float64)
+        x = np.array(cells if _are_plain(cells) else None, dtype=np.float64)
+        if x.shape != (len(cells), len(kept)) or bool((np.abs(x) > MOST_WHOLE).any()):
+            raise ValueError
     except ValueError:
         x, forms = _written(path, cells, [names[i] for i in kept], bool(missing))
     return NumberTable(path, names, body, kept, forms, labelled, x, header, read[0][2])
@@ -130,6 +141,12 @@ def _named(path: Path, first: list[str], rows: list[list[str]]) -> tuple[list[st
     return first, rows[1:], True
 
 
+def _are_plain(cells: list[list[str]]) -> bool:
+    """Whether NumPy reads no more of cells than are numbers: it takes 1_0 and digits of other scripts for some."""
+    joined = map("".join, cells)
+    return all(row.isascii() and "_" not in row for row in joined)
+
+
 def _counts_rows(name: str, rows: list[list[str]]) -> bool:
     """Whether the first column is a data frame's index: it has no name and counts the rows from 0 or 1."""
     start = rows[0][0].strip()
@@ -151,7 +168,7 @@ def _written(
         for i, cell in enumerate(column):
             value = float("nan") if cell == "nan" else form.read(cell)
             if value is None:
-                problem = f"'{cell}' is not a number" if cell else "the cell is empty"
+                problem = why_no_number(cell) if cell else "the cell is empty"
                 fix = "leave gaps empty" if gaps else "give a number or drop the column"
                 raise UserError(f"{path}: row {i + 1}, column '{columns[j]}': {problem}; {fix}")
             x[i, j] = value

@@ -7,7 +7,23 @@ from pathlib import Path
 
 from vaekit.data.datasets import DATASETS
 from vaekit.data.download import user_folders
+from vaekit.data.files import unreadable
 from vaekit.errors import UserError
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder of this name.
+
+    Raises:
+        UserError: the system does not say: a folder before it may not be entered, or the name can be no file's.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from None
+    return True
 
 
 def resolve_path(source: str | Path) -> Path:
@@ -17,11 +33,11 @@ def resolve_path(source: str | Path) -> Path:
         UserError: there is none; near names of known sets and the places tried are listed.
     """
     path = Path(source).expanduser()
-    if path.exists():
+    if exists(path):
         return path
     if isinstance(source, str) and "/" not in source:
         for folder in user_folders():
-            if (folder / source).exists():
+            if exists(folder / source):
                 return folder / source
         near = difflib.get_close_matches(source, DATASETS.names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import LABEL_COLUMNS
+from vaekit.data.arrays import as_array, unmasked
+from vaekit.data.csv_files import LABEL_COLUMNS, check_names
 from vaekit.data.iterated import X_NAMES, Y_NAMES, is_pair, items_of, read_dataset, stacked
 from vaekit.data.labels import as_labels
+from vaekit.data.npy_files import dense
+from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.origin import Origin
-from vaekit.data.raw import Part, Raw, as_array
+from vaekit.data.raw import Part, Raw
 from vaekit.errors import UserError
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
@@ -71,7 +74,7 @@ def _in_memory(train: Part, classes: tuple[str, ...] = ()) -> Raw:
 def values_of(value: Any, what: str) -> np.ndarray:
     """Return an array, tensor, sparse matrix, frame, or list of numbers, tensors or pictures as one array."""
     if hasattr(value, "tocsr"):
-        return value.toarray()
+        return dense(value, what)
     if hasattr(value, "columns"):
         return np.stack([_numbers(value[name], str(name)) for name in value.columns], 1)
     if isinstance(value, list) and value and (hasattr(value[0], "detach") or hasattr(value[0], "convert")):
@@ -94,12 +97,14 @@ def labels_of(values: Any, what: str) -> np.ndarray:
 def columns_of(source: Any) -> dict[str, Any] | None:
     """Return the columns, by name, of a dict, a data frame (pandas, polars, …) or a Hugging Face dataset, else None."""
     if isinstance(source, Mapping):
+        check_names([str(name) for name in source], "the dict")
         return {str(name): column for name, column in source.items()}
     names = getattr(source, "column_names", None)
     if isinstance(names, list) and hasattr(source, "with_format") and hasattr(source, "__len__"):
         plain = source.with_format(None)
         return {str(name): _Column(plain, name) for name in names}
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        check_names([str(name) for name in source.columns], "the data frame")
         return {str(name): source[name] for name in source.columns}
     return None
 
@@ -203,7 +208,8 @@ def index_of(source: Any) -> np.ndarray | None:
 
 def _numbers(column: Any, name: str) -> np.ndarray:
     """Return a column as float64, NaN where a cell is missing; a UserError names the cell that is no number."""
-    values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else list(column))
+    values = column.to_numpy() if hasattr(column, "to_numpy") else column
+    values = np.asarray(unmasked(values, name) if isinstance(values, np.ndarray) else list(values))
     if values.ndim != 1:
         raise UserError(
             f"memory: column '{name}' holds arrays, {values.shape}; call such data x and y, or x_train, x_test, …"
@@ -217,6 +223,11 @@ def _numbers(column: Any, name: str) -> np.ndarray:
                 "or train tabular-vae on it"
             )
         values = np.array(numbers)
+    if values.dtype.kind in "iu" and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > MOST_WHOLE:
+        raise UserError(
+            f"memory: column '{name}' has whole numbers beyond ±2^53, which would be rounded; drop the column, or "
+            "train tabular-vae on it"
+        )
     return values.astype(np.float64)
 
 

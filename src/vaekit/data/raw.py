@@ -227,17 +227,3 @@ def taken_as(x: np.ndarray) -> str:
         f"examples of shape {own} are taken as grey pictures of {own[0]} × {own[1]}; if they are time series, train "
         "series-vae on them, and if they are vectors, flatten them"
     )
-
-
-def as_array(value: Any, what: str) -> np.ndarray:
-    """Return an array, a tensor or nested lists as an array; ragged and object arrays are refused."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) in ("torch.bfloat16", "torch.float16") else value).numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise UserError(f"{what} is ragged; give every example the same shape ({error})") from None
-    if array.dtype.kind == "O":
-        raise UserError(f"{what} is an array of objects; give numbers, every example of the same shape")
-    return array

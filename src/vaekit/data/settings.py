@@ -71,6 +71,10 @@ class DataSettings(BaseModel):
     seconds: float = Field(default=0.8, gt=0, description="sound: longer recordings are cut, shorter ones filled up")
     mels: int = Field(default=64, ge=4, description="sound: bands of the spectrogram")
     frames: int = Field(default=64, ge=4, description="sound: frames of the spectrogram")
+    allow_large: bool = Field(
+        default=False,
+        description="read files that become far larger in memory than they are, or take more than half of it",
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
 
     @field_validator("valid", "test")

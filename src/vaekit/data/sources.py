@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,9 @@ from vaekit.data.disk import ImageRows, Rows, image_rows, open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
 from vaekit.data.idx import parse_idx, read_idx
+from vaekit.data.limits import check_size
 from vaekit.data.matching import warn_of_pictures
+from vaekit.data.npy_files import MAGIC, dense, npz_arrays, parse_npy, sparse_matrix
 from vaekit.data.number_tables import read_numbers
 from vaekit.data.paths import resolve_path
 from vaekit.data.python_objects import ARRAY_NAMES, of_arrays, read_object
@@ -27,8 +26,8 @@ from vaekit.data.settings import DataSettings
 from vaekit.data.splits import examples_needed
 from vaekit.errors import UserError
 
-SPARSE = ("format.npy", "shape.npy")
-"""What a file of a sparse matrix holds beside its values."""
+SPARSE = ("format", "shape", "data", "indices", "indptr", "row", "col", "offsets")
+"""The arrays of a file of a sparse matrix."""
 
 
 def read_raw(source: Any, settings: DataSettings | None = None, shape: tuple[int, ...] | None = None) -> Raw:
@@ -75,8 +74,8 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
     data = read_bytes(path)
     if not data:
         raise UserError(f"{path} is empty; give a file with data")
-    if data[:6] == b"\x93NUMPY":
-        return Raw(path.stem, str(path), Part(_npy(data, path)))
+    if data[:6] == MAGIC:
+        return Raw(path.stem, str(path), Part(parse_npy(data, path)))
     if data[:2] == b"PK" or ".npz" in suffixes:
         return _npz(data, path)
     if data[:2] == b"\0\0":
@@ -87,6 +86,7 @@ def read_path(path: Path, size: int | None = None, shape: tuple[int, ...] | None
 def _rows(name: str, source: str, opened: Mapping[str, tuple[Rows, np.ndarray | None]]) -> Raw:
     """Read all rows into memory."""
     parts: dict[str, Any] = {}
+    check_size(sum(rows.shape[0] * rows.row_bytes for rows, _ in opened.values()), source)
     for split, (rows, y) in opened.items():
         parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
         if isinstance(rows, ImageRows) and rows.fitted:
@@ -103,36 +103,9 @@ def _idx_labels(path: Path) -> np.ndarray | None:
     return read_idx(twin) if twin.is_file() else None
 
 
-def _npy(data: bytes, where: str | Path) -> np.ndarray:
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        fix = "save numbers of one shape, not objects" if "pickle" in str(error).lower() else "write it again"
-        raise UserError(f"{where} is not a readable array ({error}); {fix}") from None
-
-
 def _npz(data: bytes, path: Path) -> Raw:
     """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            arrays = {
-                name.removesuffix(".npy"): _npy(archive.read(name), f"{path}: {name}")
-                for name in archive.namelist()
-                if name in SPARSE or name.removesuffix(".npy") in ARRAY_NAMES
-            }
-            names = ", ".join(archive.namelist()) or "nothing"
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"{path} is a damaged NPZ file ({error}); write it again") from None
+    arrays, names = npz_arrays(data, path, lambda name: name in SPARSE or name in ARRAY_NAMES)
     if "format" in arrays and "shape" in arrays:
-        return Raw(path.stem, str(path), Part(_dense(data, path)))
-    return of_arrays(arrays, path.stem, str(path), names)
-
-
-def _dense(data: bytes, path: Path) -> np.ndarray:
-    """Return the rows of a sparse matrix that `scipy.sparse.save_npz` wrote."""
-    from scipy.sparse import load_npz
-
-    try:
-        return load_npz(io.BytesIO(data)).toarray()
-    except (ValueError, KeyError, EOFError, OSError, NotImplementedError, MemoryError) as error:
-        raise UserError(f"{path} is not a readable sparse matrix ({error}); save it again, or as an array") from None
+        return Raw(path.stem, str(path), Part(dense(sparse_matrix(arrays, path), path)))
+    return of_arrays(arrays, path.stem, str(path), ", ".join(names) or "nothing")

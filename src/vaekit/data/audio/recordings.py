@@ -14,6 +14,8 @@ import torch
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.wav import Sound, read_wav, resampled
+from vaekit.data.files import in_folder
+from vaekit.data.limits import check_size
 from vaekit.data.origin import Origin
 from vaekit.data.raw import Part, Raw
 from vaekit.data.settings import DataSettings
@@ -30,7 +32,9 @@ def is_sound(path: Path) -> bool:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the WAV files of a folder and its subfolders, sorted."""
-    return sorted(path for path in [*folder.glob("*"), *folder.glob("*/*")] if path.suffix.lower() == ".wav")
+    inside = in_folder(folder)
+    below = [path for each in inside if each.is_dir() and not each.name.startswith(".") for path in in_folder(each)]
+    return sorted(path for path in [*inside, *below] if path.suffix.lower() == ".wav")
 
 
 def read_audio(path: Path, settings: DataSettings) -> Raw:
@@ -47,6 +51,7 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
         "cut": sum(len(sound.samples) > scale.length for sound in sounds),
         "filled up": sum(len(sound.samples) < scale.length for sound in sounds),
     }
+    check_size(len(files) * scale.length * 8, path)
     made = np.stack([scale.fitted(sound.samples, i) for i, sound in enumerate(sounds)])
     x = scale.log_mel(torch.from_numpy(made)).numpy().astype(np.float32)[:, None]
     classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))

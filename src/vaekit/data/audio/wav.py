@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.atomic import replacing
+from vaekit.data.files import unreadable
+from vaekit.data.limits import check_count, check_size
 from vaekit.errors import UserError
+
+MOST_RATE = 384_000
+"""Samples a second of the fastest converters in use."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,19 @@ def read_wav(path: Path) -> Sound:
         UserError: names the file that is empty, damaged, cut off, silent or not plain PCM.
     """
     try:
-        if not path.stat().st_size:
+        size = path.stat().st_size
+        if not size:
             raise UserError(f"{path} is empty; record it again or leave it out")
+        check_size(4 * size, path)
         with wave.open(str(path), "rb") as file:
             channels, width, rate, count = file.getparams()[:4]
             data = file.readframes(count)
-    except (wave.Error, EOFError) as error:
-        raise UserError(f"{path} is not a WAV file that can be read ({error}); save it as 16-bit PCM") from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+        raise UserError(unreadable(path, error)) from None
+    except (wave.Error, EOFError, ValueError, RuntimeError, OverflowError, struct.error) as error:
+        said = str(error) or "it is cut off"
+        raise UserError(f"{path} is not a WAV file that can be read ({said}); save it as 16-bit PCM") from None
+    check_count(rate, MOST_RATE, "samples a second", path)
     if len(data) != count * channels * width:
         raise UserError(
             f"{path} is cut off: its header promises {count} samples and {len(data) // max(channels * width, 1)} are "
@@ -84,5 +94,6 @@ def resampled(sound: Sound, rate: int) -> Sound:
         return sound
     from scipy.signal import resample_poly
 
+    check_size(8 * len(sound.samples) * rate // sound.rate, "a recording", packed=8 * len(sound.samples))
     made = resample_poly(sound.samples.astype(np.float64), rate, sound.rate)
     return Sound(made.astype(np.float32), rate, sound.channels)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaekit.data.csv_files import split_line
+from vaekit.data.csv_files import check_names, split_line
 from vaekit.data.files import read_text
 from vaekit.data.graphs.graph_arrays import from_array
 from vaekit.data.graphs.raw_graphs import RawGraphs, check_edges, strong
@@ -36,6 +36,9 @@ TARGETS = (
 WEIGHTS = ("weight", "weights", "w", "value", "strength", "count", "score")
 NO_NODE = ("", "nan", "none", "null")
 WEIGHT = re.compile(r"'weight': ([^,}]+)")
+NUMBER = re.compile(r"-?[0-9]+")
+FEW_NODES, MOST_GAPS = 1000, 10
+"""Nodes numbered from 0 up to here, or to so many times as many as there are, are numbered by their place."""
 COMMENT = re.compile(r"(?:^|\s)(?:#|//|%).*")
 Row = tuple[int, list[str]]
 
@@ -116,6 +119,7 @@ def from_rows(
 ) -> RawGraphs:
     """Read edges that are (number of the line, cells), the columns being found by the header's names."""
     names = [word.lower() for word in header or ()]
+    check_names([name for name in names if name], source)
     i, j, weight = _places(rows, names)
     unused = [header[c] if header else f"{c + 1}" for c in range(len(rows[0][1])) if c not in (i, j, weight)]
     notes = (f"the columns {', '.join(unused)} are not used",) if unused else ()
@@ -123,6 +127,8 @@ def from_rows(
         raise UserError(f"{source}: line {bad[0]} names no node ({bad[1][i]}, {bad[1][j]}); leave it out")
     words = [words[k] for _, words in rows for k in (i, j)]
     edges, nodes, total = _numbered(words)
+    if "0" in nodes and _are_numbers(words):
+        notes = ("the nodes' numbers have gaps, and are taken as names", *notes)
     if weight is not None:
         keep, said = strong(_weights(rows, weight, source), threshold)
         rows, edges, notes = [row for row, kept in zip(rows, keep) if kept], edges[keep], (*said, *notes)
@@ -148,15 +154,20 @@ def _weights(rows: Sequence[Row], column: int, source: str) -> np.ndarray:
     return np.array(values, dtype=np.float64)
 
 
+def _are_numbers(words: Sequence[str]) -> bool:
+    return all(NUMBER.fullmatch(word) for word in words)
+
+
 def _numbered(words: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...], int]:
     """Return edges (E, 2) of nodes numbered from 0, the nodes' names if they have any, and how many there are.
 
-    Numbers from 0 or 1 with few gaps are the nodes' own, those that are not listed being nodes without an edge.
+    Numbers from 0 or 1 with few gaps are the nodes' own, those that are not listed being nodes without an edge; others
+    are names.
     """
-    if all(word.lstrip("-").isdigit() for word in words):
+    if _are_numbers(words) and max(map(len, words)) < 19:
         numbers = np.array([int(word) for word in words], np.int64)
         low, high, different = int(numbers.min()), int(numbers.max()), np.unique(numbers)
-        if low <= 0:
+        if low < 0 or (low == 0 and high < max(FEW_NODES, MOST_GAPS * len(different))):
             return numbers.reshape(-1, 2), (), max(high + 1, 1)
         if low == 1 and 2 * len(different) > high:
             return (numbers - 1).reshape(-1, 2), tuple(str(n) for n in range(1, high + 1)), high

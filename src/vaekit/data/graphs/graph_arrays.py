@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.data.graphs.raw_graphs import RawGraphs, check_edges, strong
+from vaekit.data.limits import check_size
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+NODE_BYTES = 32
+"""What a node takes at least, whatever it has: its place, its graph, a degree and a code."""
+WEIGHT_BYTES = 256
+"""What a column of features takes of a model's weights."""
 TOLERANCE = 1e-6
 """How far, relative to the largest weight, the two directions of an edge may differ by rounding."""
 
@@ -37,7 +42,12 @@ def from_sparse(matrix: Any, name: str, source: str, threshold: float | None = N
     """Read one graph's adjacency, a scipy sparse matrix (N, N)."""
     if len(set(matrix.shape)) > 1:
         raise UserError(f"{source} has shape {matrix.shape}; the adjacency of a graph is (N, N)")
-    if abs(matrix - matrix.T).max() > TOLERANCE * abs(matrix).max():
+    if matrix.dtype.kind not in "buif" or not matrix.shape[0]:
+        raise UserError(f"{source} is a sparse matrix of {matrix.dtype}, {matrix.shape}; give numbers, (N, N)")
+    matrix = matrix.astype(np.float64)
+    if not np.isfinite(matrix.data).all():
+        raise UserError(f"{source}: the adjacency has a value that is not finite; write 0 or 1, or weights")
+    if matrix.nnz and abs(matrix - matrix.T).max() > TOLERANCE * abs(matrix).max():
         raise UserError(f"{source}: the adjacency is not symmetric; these graphs are undirected")
     upper = matrix.tocoo()
     above = (upper.row < upper.col) & (upper.data != 0)
@@ -52,14 +62,17 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, source: str, thresh
     notes: tuple[str, ...] = ()
     if "adjacency" in arrays:
         adjacency, notes = _joined(arrays["adjacency"], source, threshold)
-        sizes, edges = _unpadded(adjacency, arrays.get("mask"), source)
+        keep = _mask(arrays.get("mask"), adjacency.shape[:2], source)
+        sizes, edges = _unpadded(adjacency, keep, source)
     elif "edges" in arrays:
+        keep = None
         sizes, edges = _sized(arrays, source)
     else:
         raise UserError(f"{source} has {', '.join(arrays) or 'nothing'}; graphs need 'edges' (E, 2) or 'adjacency'")
-    total = int(sizes.sum())
+    total = sum(map(int, sizes.tolist()))
+    check_size(NODE_BYTES * total, source, packed=sum(array.nbytes for array in arrays.values()))
     labels, classes = _labels(arrays.get("labels"), total, source)
-    features = _features(arrays, sizes, source)
+    features = _features(arrays, total, keep, source)
     checked = check_edges(edges, sizes, source, lambda row: f"{source}: edge {row}")
     return RawGraphs(name, source, sizes, checked, features, labels, classes, notes=notes)
 
@@ -74,10 +87,15 @@ def _sized(arrays: Mapping[str, np.ndarray], source: str) -> tuple[np.ndarray, n
         if not len(sizes) or sizes.min() < 1:
             raise UserError(f"{source}: sizes must be at least 1 a graph; leave empty graphs out")
         return sizes, edges
-    for key, axis in (("nodes", None), ("feature_shape", None), ("features", 0), ("labels", 0)):
+    for key in ("nodes", "feature_shape"):
         if key in arrays:
-            value = arrays[key]
-            return np.array([int(value.shape[0] if axis == 0 else np.ravel(value)[0])]), edges
+            counts = _whole(np.ravel(arrays[key]), f"{source}: {key}")
+            if not len(counts) or counts[0] < 1:
+                raise UserError(f"{source}: {key} says how many nodes there are, at least 1")
+            return counts[:1], edges
+    for key in ("features", "labels"):
+        if key in arrays and arrays[key].ndim:
+            return np.array([len(arrays[key])]), edges
     if not len(edges):
         raise UserError(f"{source} has no edges; give a graph with some")
     return np.array([int(edges.max()) + 1]), edges
@@ -116,9 +134,17 @@ def _refuse(a: np.ndarray, fault: np.ndarray, source: str, problem: str) -> None
         raise UserError(f"{source}: " + problem.format(g=g, i=i, j=j, value=a[g, i, j]))
 
 
-def _unpadded(a: np.ndarray, mask: np.ndarray | None, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return sizes and packed edges of padded adjacencies (G, N, N); `mask` (G, N) says which rows are nodes."""
-    keep = np.ones(a.shape[:2], bool) if mask is None else np.asarray(mask).astype(bool).reshape(a.shape[:2])
+def _mask(mask: np.ndarray | None, shape: tuple[int, ...], source: str) -> np.ndarray:
+    """Return which rows of padded adjacencies are nodes, (G, N)."""
+    if mask is None:
+        return np.ones(shape, bool)
+    if mask.dtype.kind not in "buif" or mask.size != shape[0] * shape[1] or not np.isin(mask, (0, 1)).all():
+        raise UserError(f"{source}: mask has type {mask.dtype} and shape {mask.shape}; give 0 or 1, {shape}")
+    return mask.astype(bool).reshape(shape)
+
+
+def _unpadded(a: np.ndarray, keep: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return sizes and packed edges of padded adjacencies (G, N, N); `keep` (G, N) says which rows are nodes."""
     outside = (a != 0) & ~(keep[:, :, None] & keep[:, None, :])
     _refuse(a, outside, source, "graph {g} joins {i} and {j}, and the mask says that one of them is not a node")
     sizes = keep.sum(1)
@@ -134,7 +160,7 @@ def _whole(values: np.ndarray, what: str) -> np.ndarray:
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             raise UserError(f"{what}: row {row} is not a number; write whole numbers")
-        if (values != np.round(values)).any():
+        if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
             raise UserError(f"{what} are not whole numbers; number nodes from 0")
     elif values.dtype.kind not in "iub":
         raise UserError(f"{what} are {values.dtype}, not whole numbers; number nodes from 0")
@@ -146,25 +172,32 @@ def _labels(values: np.ndarray | None, total: int, source: str) -> tuple[np.ndar
         return None, ()
     if values.shape != (total,):
         raise UserError(f"{source}: labels have shape {values.shape}, and there are {total} nodes; give one a node")
+    if values.dtype.kind not in "biufUS":
+        raise UserError(f"{source}: labels have type {values.dtype}; give whole numbers or names")
     if values.dtype.kind == "f":
         values = _whole(values, f"{source}: labels")
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
     names, numbers = np.unique(values, return_inverse=True)
     return numbers.astype(np.int64), tuple(str(name) for name in names)
 
 
-def _features(arrays: Mapping[str, np.ndarray], sizes: np.ndarray, source: str) -> Tensor | None:
+def _features(arrays: Mapping[str, np.ndarray], total: int, keep: np.ndarray | None, source: str) -> Tensor | None:
+    """Return nodes' features (N, F), dense or sparse; `keep` (G, N) says which rows of padded ones are nodes."""
     import torch  # not with the module: the known sets are listed without it
 
-    total = int(sizes.sum())
     if "features" in arrays:
-        x = np.asarray(arrays["features"])
-        flat = x.reshape(-1, x.shape[-1]) if x.ndim == 3 and "adjacency" in arrays else x
-        if flat.ndim != 2 or (x.ndim == 2 and len(x) != total):
+        x = arrays["features"]
+        padded = x.ndim == 3 and keep is not None and x.shape[:2] == keep.shape
+        flat = x.reshape(keep.size, -1) if padded and keep is not None else x
+        if flat.ndim != 2 or not flat.shape[1] or (not padded and len(x) != total):
             raise UserError(f"{source}: features have shape {x.shape}; give one row a node, ({total}, F)")
+        if x.dtype.kind not in "buif":
+            raise UserError(f"{source}: features have type {x.dtype}; give numbers")
         if not np.isfinite(flat.astype(np.float64)).all():
             i, j = np.argwhere(~np.isfinite(flat.astype(np.float64)))[0]
             raise UserError(f"{source}: feature {j} of node {i} is {flat[i, j]}; fill it in or leave the column out")
-        x = x[np.arange(x.shape[1]) < sizes[:, None]] if x.ndim == 3 else x
+        x = x[keep] if padded else x
         return torch.from_numpy(x.astype(np.float32))
     if "feature_rows" not in arrays:
         return None
@@ -172,8 +205,14 @@ def _features(arrays: Mapping[str, np.ndarray], sizes: np.ndarray, source: str) 
         if key not in arrays:
             raise UserError(f"{source} has feature_rows without {key}; sparse features need both")
     rows, columns = (_whole(arrays[key], f"{source}: {key}") for key in ("feature_rows", "feature_cols"))
-    count, width = (int(n) for n in arrays["feature_shape"])
-    values = np.asarray(arrays.get("feature_values", np.ones(len(rows))), np.float32)
+    shape = _whole(np.ravel(arrays["feature_shape"]), f"{source}: feature_shape").tolist()
+    values = arrays.get("feature_values", np.ones(rows.shape))
+    if len(shape) != 2 or shape[1] < 1 or {rows.ndim, columns.ndim, values.ndim} != {1}:
+        raise UserError(f"{source}: feature_shape is (nodes, F), and rows, columns and values of features are (E,)")
+    if values.dtype.kind not in "buif":
+        raise UserError(f"{source}: feature_values have type {values.dtype}; give numbers")
+    (count, width), values = shape, values.astype(np.float32)
+    check_size(WEIGHT_BYTES * width, f"{source}: features of {width:,} columns")
     if count != total or not len(rows) == len(columns) == len(values):
         raise UserError(f"{source}: sparse features are of {count} nodes, and the graph has {total}; make them agree")
     bad = (rows < 0) | (rows >= total) | (columns < 0) | (columns >= width) | ~np.isfinite(values)

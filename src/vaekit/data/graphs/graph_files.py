@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vaekit.data.arrays import as_array
+from vaekit.data.csv_files import check_names
+from vaekit.data.files import read_bytes
 from vaekit.data.graphs.edge_lists import from_rows, read_edge_list
 from vaekit.data.graphs.graph_arrays import from_array, from_arrays, from_sparse
 from vaekit.data.graphs.graph_objects import from_objects, read_markup
 from vaekit.data.graphs.raw_graphs import RawGraphs
-from vaekit.data.raw import as_array
+from vaekit.data.npy_files import npz_arrays, parse_npy, sparse_matrix
+from vaekit.data.paths import exists
 from vaekit.errors import UserError
 
 
@@ -45,17 +47,13 @@ def read_graphs(source: Any, threshold: float | None = None) -> RawGraphs:
 
 def _file(source: str | Path, threshold: float | None) -> RawGraphs:
     path = Path(source).expanduser()
-    if not path.is_file():
+    if not exists(path) or path.is_dir():
         raise UserError(f"there is no file {path}; give an NPZ of edges or adjacencies, or a list of edges")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _npz(path, threshold)
     if suffix == ".npy":
-        try:
-            x = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} is not a readable array ({error}); write it again") from None
-        return from_array(x, path.stem, str(path), threshold)
+        return from_array(parse_npy(read_bytes(path), path), path.stem, str(path), threshold)
     return read_markup(path, threshold) if suffix in (".graphml", ".gml") else read_edge_list(path, threshold)
 
 
@@ -67,10 +65,12 @@ def _memory(source: Any, threshold: float | None) -> RawGraphs:
         return from_array(as_array(source, "graphs"), *where, threshold)
     if hasattr(source, "columns"):  # a data frame
         header = [str(name) for name in source.columns]
+        check_names(header, "the data frame")
         rows = zip(*([str(cell) for cell in source[name]] for name in source.columns))
         return from_rows([(i, list(row)) for i, row in enumerate(rows, start=1)], header, *where, threshold)
     if isinstance(source, Mapping) and {"edges", "adjacency"} & set(source):
-        return from_arrays({str(name): np.asarray(value) for name, value in source.items()}, *where, threshold)
+        arrays = {str(name): as_array(value, f"memory: {name}") for name, value in source.items() if value is not None}
+        return from_arrays(arrays, *where, threshold)
     if isinstance(source, Mapping) or hasattr(source, "adjacency") or hasattr(source, "edge_index"):
         return from_objects([source], *where, threshold)
     if isinstance(source, Sequence) and len(source):
@@ -85,16 +85,7 @@ def _memory(source: Any, threshold: float | None) -> RawGraphs:
 
 
 def _npz(path: Path, threshold: float | None) -> RawGraphs:
-    try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-            arrays = {
-                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-            }
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a readable NPZ of arrays ({error}); write it again") from None
+    arrays, _ = npz_arrays(read_bytes(path), path)
     if "format" in arrays and "shape" in arrays:  # as scipy saves a sparse matrix
-        from scipy.sparse import load_npz
-
-        return from_sparse(load_npz(path), path.stem, str(path), threshold)
+        return from_sparse(sparse_matrix(arrays, path), path.stem, str(path), threshold)
     return from_arrays(arrays, path.stem, str(path), threshold)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.arrays import as_array
 from vaekit.data.csv_files import LABEL_COLUMNS
 from vaekit.data.files import read_text
 from vaekit.data.graphs.graph_arrays import from_arrays
 from vaekit.data.graphs.raw_graphs import RawGraphs, strong
-from vaekit.data.raw import as_array
+from vaekit.data.number_forms import number_of
 from vaekit.errors import UserError, optional
 
 LABELS = (*LABEL_COLUMNS, "y")
@@ -108,14 +109,25 @@ def _listed(graph: Any, where: str) -> tuple[list[Any], list[tuple[Any, Any]], n
     if hasattr(graph, "nodes") and hasattr(graph, "edges"):
         edges = [(a, b, facts.get("weight")) for a, b, facts in graph.edges(data=True)]
         weighted = any(weight is not None for _, _, weight in edges)
-        weights = np.array([1.0 if weight is None else float(weight) for _, _, weight in edges]) if weighted else None
+        weights = np.array([_weight(weight, where) for _, _, weight in edges]) if weighted else None
         directed = ["the edges' directions are not used"] if getattr(graph, "is_directed", bool)() else []
         return list(graph.nodes), [(a, b) for a, b, _ in edges], weights, directed
     pairs = graph.items() if isinstance(graph, Mapping) else getattr(graph, "adjacency", lambda: None)()
     if pairs is None:
         raise UserError(f"{where} is {type(graph).__name__}; give each node with its neighbours")
-    table = {node: list(near) for node, near in pairs}
+    try:
+        table = {node: list(near) for node, near in pairs}
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: give each node with a list of its neighbours, {{0: [1, 2], 1: [0]}}") from None
     return list(table), [(node, other) for node, near in table.items() for other in near], None, []
+
+
+def _weight(weight: Any, where: str) -> float:
+    """Return an edge's weight, 1 where it has none."""
+    number = number_of(str(1.0 if weight is None else weight))
+    if number is None or number != number:
+        raise UserError(f"{where}: the weight {weight!r} is not a number; correct it")
+    return number
 
 
 def _attributes(

@@ -18,9 +18,10 @@ from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
 from vaekit.data.graphs.raw_graphs import RawGraphs
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.origin import Origin
-from vaekit.data.paths import resolve_path
+from vaekit.data.paths import exists, resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
@@ -192,11 +193,12 @@ def _name(names: Sequence[str], node: int, n: int) -> str:
     return names[node] if len(names) == n else str(node)
 
 
+@bounded
 def _read(source: Any, settings: GraphSettings) -> RawGraphs:
     known = read_if_known(source, GraphData.name, "holds no graphs; give cora, citeseer, or a file of edges")
     if known is not None:
         return known
-    named = isinstance(source, str) and "/" not in source and not Path(source).exists()
+    named = isinstance(source, str) and "/" not in source and not exists(Path(source))
     return read_graphs(resolve_path(source) if named else source, settings.threshold)
 
 

@@ -63,7 +63,8 @@ def check_edges(edges: np.ndarray, sizes: np.ndarray, source: str, place: Callab
         UserError: a node that is not there, an edge from a node to itself, between two graphs, or listed twice.
     """
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
-    total = int(sizes.sum())
+    ends = np.cumsum(sizes)
+    total = int(ends[-1])
 
     def refuse(fault: Any, what: str) -> None:
         if fault.any():
@@ -72,8 +73,8 @@ def check_edges(edges: np.ndarray, sizes: np.ndarray, source: str, place: Callab
 
     refuse(((edges < 0) | (edges >= total)).any(1), f"names a node outside 0 … {total - 1}; number nodes from 0")
     refuse(edges[:, 0] == edges[:, 1], "joins a node to itself; leave such edges out")
-    graph = np.repeat(np.arange(len(sizes)), sizes)
-    refuse(graph[edges[:, 0]] != graph[edges[:, 1]], "joins two graphs; check the sizes")
+    graph = np.searchsorted(ends, edges, side="right")
+    refuse(graph[:, 0] != graph[:, 1], "joins two graphs; check the sizes")
     _, number, counts = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
     refuse(counts[number.reshape(-1)] > 1, "is listed twice; leave one out")
     once, counts = np.unique(np.sort(edges, 1), axis=0, return_counts=True)

@@ -20,6 +20,7 @@ from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.lines import Lines
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.molecules.chemistry import canonical, need, properties, smiles_of, tokens
@@ -31,6 +32,8 @@ from vaekit.errors import UserError, few
 from vaekit.figures.molecules import molecules
 from vaekit.tokens import END, SPECIAL, UNKNOWN
 
+CHARACTERS = 10
+"""What a token has at most, but for bracket atoms that no known molecule has many of."""
 SPARE = 1.05
 """Where only some molecules are asked for, this many times as many are read, since some may be left out."""
 
@@ -133,6 +136,12 @@ class Molecules(Modality):
         longest = info.shape[0] - 1
         mine = settings_as(MoleculeSettings, settings).model_copy(update={"duplicates": "keep", "longest": 10**9})
         lines = _lines(source, mine)
+        for number, text in lines.rows:
+            if len(text) > most_characters(longest):
+                raise UserError(
+                    f"{lines.place(number)} has {len(text):,} characters, and this run takes at most {longest} tokens; "
+                    "leave it out"
+                )
         molecules = read(lines, mine)
         for number, words in zip(molecules.numbers, molecules.words):
             if len(words) > longest:
@@ -177,6 +186,9 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
     out = Tokenised([], [], [], {"invalid": 0, "duplicate": 0, "too long": 0})
     seen: set[str] = set()
     for number, text in lines.rows:
+        if len(text) > most_characters(settings.longest):
+            out.left_out["too long"] += 1
+            continue
         smiles, words, fault = _tokens(text, settings)
         if fault:
             bad.append(f"{lines.word} {number} ('{text[:60]}') {fault}")
@@ -199,6 +211,11 @@ def read(lines: Lines, settings: MoleculeSettings) -> Tokenised:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         warnings.warn(f"{lines.source}: left out {'; '.join(bad[:3])}{more}", stacklevel=2)
     return out
+
+
+def most_characters(longest: int) -> int:
+    """Return how long a SMILES of `longest` tokens can be; rdkit takes seconds for thousands of atoms."""
+    return max(1000, CHARACTERS * longest)
 
 
 def _tokens(text: str, settings: MoleculeSettings) -> tuple[str, list[str], str]:
@@ -236,6 +253,7 @@ def _words(ids: Iterable[int], vocabulary: Sequence[str]) -> list[str]:
     return [vocabulary[number - SPECIAL] for number in takewhile(END.__ne__, ids) if number >= SPECIAL]
 
 
+@bounded
 def _lines(source: Any, settings: MoleculeSettings) -> Lines:
     known = read_if_known(source, Molecules.name, "holds no molecules; give a file of SMILES, or nci")
     return known or smiles_lines(source, settings.column)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaekit.atomic import write_bytes
+from vaekit.data.files import unreadable
 from vaekit.errors import UserError
 
 TICKS = 480
@@ -97,8 +98,8 @@ def read_midi(path: str | os.PathLike[str]) -> Midi:
     path = Path(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path") from None
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from None
     try:
         return _parse(data)
     except (EOFError, ValueError) as error:

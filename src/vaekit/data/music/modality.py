@@ -14,7 +14,9 @@ from torch import Tensor
 
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
+from vaekit.data.files import paths_below
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded, check_count
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
@@ -26,6 +28,9 @@ from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
 from vaekit.figures.music import rolls
 from vaekit.tokens import END, PAD, SPECIAL
+
+MOST_BARS = 10_000
+"""Bars of a piece: five hours at 120 beats a minute."""
 
 
 class MusicSettings(DataSettings):
@@ -130,6 +135,7 @@ class Music(Modality):
         write_midi(path, parts)
 
 
+@bounded
 def pieces(source: Any, settings: MusicSettings) -> Pieces:
     """Return the pieces of a known set, a MIDI file, a folder of them, or a list of `Piece`s, by the voices wanted.
 
@@ -157,7 +163,7 @@ def _files(path: Path, settings: MusicSettings) -> Pieces:
     """Return the pieces of MIDI files."""
     files = [path]
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in Music.reads]
+        files = [file for file in paths_below(path) if file.suffix.lower() in Music.reads]
     if not files:
         raise UserError(f"{path} holds no .mid files; give a folder that does")
     good: list[Piece] = []
@@ -190,6 +196,7 @@ def _fitting(file: Path, settings: MusicSettings, before: list[Piece]) -> Piece:
         raise UserError(f"{file} has {len(parts)} voices, the files before {before[0].grid.shape[0]}; {fix}")
     end = max(note.onset + note.length for part in parts for note in part)
     steps = STEPS * max(1, -int(-end * PER_QUARTER // STEPS))
+    check_count(steps // STEPS, MOST_BARS, "bars", file)
     return Piece(str(file), np.stack([piano_roll.rasterise(part, steps, name=str(file)) for part in parts]))
 
 

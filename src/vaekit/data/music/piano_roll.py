@@ -57,6 +57,7 @@ def rasterise(notes: Iterable[Note], steps: int, start: float = 0.0, name: str =
     [60, 1, 62, 0]
     """
     out = np.full(steps, REST, np.int16)
+    reach = 0  # where what is held ends
     for note in sorted(notes, key=lambda note: (note.onset, note.pitch)):
         if not LOWEST <= note.pitch <= HIGHEST:
             raise UserError(
@@ -68,10 +69,8 @@ def rasterise(notes: Iterable[Note], steps: int, start: float = 0.0, name: str =
             continue
         out[first] = note.pitch
         out[first + 1 : last] = HOLD
-        rest = out[last:]
-        # what an earlier note still held there ended with it
-        held = int(np.argmax(rest != HOLD)) if (rest != HOLD).any() else len(rest)
-        rest[:held] = REST
+        out[last:reach] = REST  # what an earlier note still held there ended with it
+        reach = last
     return out
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.data.raw import as_array
+from vaekit.data.arrays import as_array, unmasked
+from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.series.collection import Collection, Layout, Values
 from vaekit.errors import UserError
 
@@ -49,7 +50,9 @@ def of_memory(
 def _numbers(x: Any, where: str) -> Values:
     if isinstance(x, list | tuple) and not any(hasattr(one, "detach") for one in x):
         try:
-            return np.array(x, dtype=np.float64)  # None becomes NaN
+            if any(isinstance(one, str | bytes) for one in _flat(x)):
+                raise ValueError("texts")
+            return np.array([unmasked(one, where) for one in x], dtype=np.float64)  # None becomes NaN
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"{where} is no array of numbers ({error}); give the same number of values a step"
@@ -57,7 +60,17 @@ def _numbers(x: Any, where: str) -> Values:
     array = as_array(x, where)
     if array.dtype.kind not in "buif":
         raise UserError(f"{where} has type {array.dtype}, not numbers; use NaN for what is missing")
+    if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), abs(int(array.max()))) > MOST_WHOLE:
+        raise UserError(f"{where} has whole numbers beyond ±2^53, which would be rounded; rescale them")
     return array.astype(np.float64)
+
+
+def _flat(x: Any) -> Iterator[Any]:
+    for one in x:
+        if isinstance(one, list | tuple):
+            yield from _flat(one)
+        else:
+            yield one
 
 
 def _layout(shapes: Sequence[tuple[int, ...]], channels: Channels, layout: Layout | None, where: str) -> Layout:
@@ -113,7 +126,7 @@ def _cut(x: Any, lengths: Any, y: Any, where: str, how: dict[str, Any]) -> Colle
     ends, x = as_array(lengths, f"{where}: lengths").ravel(), as_array(x, f"{where}: values")
     if ends.dtype.kind not in "iu" or not len(ends) or int(ends.min()) < 1:
         raise UserError(f"{where}: lengths are whole numbers of at least 1, one a series")
-    if x.ndim <= 2 and len(x) == ends.sum():
+    if x.ndim in (1, 2) and len(x) == sum(map(int, ends.tolist())):
         parts = np.split(x, np.cumsum(ends)[:-1])
         how = how | ({"layout": "TC"} if x.ndim == 2 else {})
         return of_memory(list(parts), y, where=where, **how)

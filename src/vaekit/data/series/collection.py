@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaekit.data.limits import check_size
 from vaekit.errors import UserError
 
 Values = NDArray[np.float64]
@@ -96,7 +97,10 @@ def rows(series: Sequence[Values], steps: int) -> Tensor:
     <BLANKLINE>
             [[3., inf]]])
     """
-    out = np.full((len(series), series[0].shape[0] if len(series) else 1, steps), END, np.float32)
+    width = series[0].shape[0] if len(series) else 1
+    held = sum(one.nbytes for one in series)
+    check_size(4 * len(series) * width * steps, "series of lengths that differ so much", packed=held)
+    out = np.full((len(series), width, steps), END, np.float32)
     for row, one in zip(out, series):
         row[:, : one.shape[1]] = one
     return torch.from_numpy(out)

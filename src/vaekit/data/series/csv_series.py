@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import LABEL_COLUMNS, MISSING, number_of, rows_of
+from vaekit.data.csv_files import LABEL_COLUMNS, MISSING, check_names, rows_of
+from vaekit.data.number_forms import number_of, why_no_number
 from vaekit.data.series.collection import Collection, Values
 from vaekit.data.series.grid import as_times, irregular, placed, step_of
 from vaekit.errors import UserError
@@ -29,6 +30,7 @@ def read_csv_series(path: Path, id: str = AUTO, time: str = AUTO) -> Collection:
     if not lines:
         raise UserError(f"{path} is empty; give a file with data")
     header = [cell.strip() for cell in lines[0][1]]
+    check_names([name for name in header if name and number_of(name) is None], path)
     if _place(header, id, IDS) is not None and _place(header, time, TIMES) is not None:
         body = lines[1:]
         odd = next((number for number, row, _ in body if len(row) != len(header)), None)
@@ -114,7 +116,7 @@ def _column(cells: Sequence[Any], name: str, where: str) -> Values:
         text = str(cell).strip()
         number = np.nan if text.lower() in MISSING else number_of(text)
         if number is None:
-            raise UserError(f"{where}: row {i + 1}, column '{name}': '{text}' is not a number; leave gaps empty")
+            raise UserError(f"{where}: row {i + 1}, column '{name}': {why_no_number(text)}; leave gaps empty")
         out[i] = number
     return out
 
@@ -130,6 +132,8 @@ def _wide(path: Path, lines: Sequence[tuple[int, list[str], str]], header: list[
     label = next((j for j, name in enumerate(header) if named and name.lower() in LABEL_COLUMNS), None)
     series, labels = list[Values](), list[str]()
     for number, row, _ in body:
+        if label is not None and label >= len(row):
+            raise UserError(f"{path}: line {number} has {len(row)} cells, and the label is in column {label + 1}")
         if label is not None:
             labels.append(row[label].strip())
         cells = [cell for j, cell in enumerate(row) if j != label]

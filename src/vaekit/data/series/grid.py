@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.data.csv_files import number_of
+from vaekit.data.number_forms import is_too_large, number_of
 from vaekit.data.series.collection import Values
 from vaekit.errors import UserError
 
+WHOLE = re.compile(r"[-+]?[0-9]+")
 MOST_EMPTY = 20
 """Steps of the grid for each one observed, beyond which the times are taken as an order alone."""
 SLACK = 1e-3
@@ -24,13 +26,22 @@ def as_times(cells: Sequence[str], where: str) -> NDArray[np.float64]:
     >>> as_times(["2024-01-01", "2024-01-02"], "t.csv").tolist()
     [1704067200.0, 1704153600.0]
     """
+    if any(is_too_large(cell) for cell in cells) and all(WHOLE.fullmatch(cell.strip()) for cell in cells):
+        whole = [int(cell) for cell in cells]  # nanoseconds since 1970, say: exact from the first on
+        return np.array([number - min(whole) for number in whole], dtype=np.float64)
     numbers = [number_of(cell) for cell in cells]
     if None not in numbers:
-        return np.array(numbers, dtype=np.float64)
+        times = np.array(numbers, dtype=np.float64)
+        if not np.isfinite(times).all():
+            raise UserError(f"{where}: the time {cells[int(np.argmin(np.isfinite(times)))]} is not finite; correct it")
+        return times
     try:
-        return np.array([cell.strip().replace("Z", "") for cell in cells], "datetime64[us]").astype(np.int64) / 1e6
-    except ValueError as error:
+        times = np.array([cell.strip().replace("Z", "") for cell in cells], "datetime64[us]")
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{where}: a time is neither a number nor a date like 2024-01-31 ({error})") from None
+    if np.isnat(times).any():
+        raise UserError(f"{where}: a time is missing; give each row one")
+    return times.astype(np.int64) / 1e6
 
 
 def step_of(times: Sequence[NDArray[np.float64]]) -> float | None:

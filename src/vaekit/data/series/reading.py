@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,8 @@ import numpy as np
 from vaekit.data.audio.recordings import files_in, is_sound, labels_of, read_sounds
 from vaekit.data.datasets import DATASETS, modality_name, read_known
 from vaekit.data.files import read_bytes
+from vaekit.data.limits import bounded
+from vaekit.data.npy_files import MAGIC, npz_arrays, parse_npy
 from vaekit.data.paths import resolve_path
 from vaekit.data.series.arrays import RAGGED, of_arrays, of_memory
 from vaekit.data.series.collection import Collection, Layout
@@ -23,6 +24,7 @@ from vaekit.data.series.ts_files import read_ts, with_twin
 from vaekit.errors import UserError
 
 
+@bounded
 def read_series(source: Any, settings: SeriesSettings, layout: Layout | None = None) -> Collection:
     """Read any source of series; `layout` is that of the run's own where they are read for use.
 
@@ -61,23 +63,28 @@ def _file(path: Path, settings: SeriesSettings, how: dict[str, Any]) -> Collecti
     if ".csv" in suffixes:
         return read_csv_series(path, settings.id, settings.time)
     data = read_bytes(path)
-    if data[:6] == b"\x93NUMPY":
-        return replace(of_memory(_loaded(data, path), where=str(path), **how), name=path.stem)
+    with _ragged(path):
+        return _arrays(data, path, how)
+
+
+@contextmanager
+def _ragged(path: Path) -> Iterator[None]:
+    """Say how ragged series are given where a file has arrays of objects."""
+    try:
+        yield
+    except UserError as error:
+        if "objects" in str(error):
+            raise UserError(f"{path} holds objects, which are never loaded; for ragged series {RAGGED}") from None
+        raise
+
+
+def _arrays(data: bytes, path: Path, how: dict[str, Any]) -> Collection:
+    if data[:6] == MAGIC:
+        return replace(of_memory(parse_npy(data, path), where=str(path), **how), name=path.stem)
     if data[:2] == b"PK":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            arrays = {name.removesuffix(".npy"): _loaded(archive.read(name), path) for name in names}
+        arrays, _ = npz_arrays(data, path)
         return replace(of_arrays(arrays, str(path), **how), name=path.stem)
     raise UserError(f"{path} is not a file of series; give .ts, CSV, NPY or NPZ, or a folder of WAV")
-
-
-def _loaded(data: bytes, path: Path) -> Any:
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        if "pickle" in str(error).lower():
-            raise UserError(f"{path} holds objects, which are never loaded; for ragged series {RAGGED}") from None
-        raise UserError(f"{path} is not a readable array ({error}); write it again") from None
 
 
 def _waves(path: Path, settings: SeriesSettings) -> Collection:

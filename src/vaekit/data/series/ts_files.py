@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vaekit.data.files import read_bytes
+from vaekit.data.files import read_text
+from vaekit.data.limits import check_size
+from vaekit.data.number_forms import number_of, why_no_number
 from vaekit.data.series.collection import Collection, Values
 from vaekit.data.series.grid import on_grid
 from vaekit.errors import UserError
@@ -36,10 +38,7 @@ def read_ts(path: Path) -> Collection:
     Raises:
         UserError: names the line that is not as the header says.
     """
-    try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    lines = read_text(path).splitlines()
     facts: dict[str, str] = {}
     start = 0
     for start, line in enumerate(lines, start=1):
@@ -73,15 +72,20 @@ def _says(facts: dict[str, str], name: str) -> bool:
 
 def _case(line: str, tail: bool, stamped: bool, where: str) -> Values:
     """Return one case (C, T); a channel that is shorter than the others is missing at its end."""
+    if tail and ":" not in line:
+        raise UserError(f"{where}: there is no series before the label; write its values, a colon, the label")
     if stamped:
         body = line.rsplit(":", 1)[0] if tail else line
         parts = [PAIR.findall(part) for part in re.split(r":(?=\(|$)", body)]
+        if not all(parts):
+            raise UserError(f"{where}: the header says that steps are (time,value), and there are none; correct it")
         times, numbers = zip(*[([t for t, _ in part], _numbers([v for _, v in part], where)) for part in parts])
-        return on_grid(times, numbers)
+        return on_grid(times, numbers, where)
     parts = line.strip().split(":")
     channels = [_numbers(part.split(","), where) for part in (parts[:-1] if tail else parts)]
     if not channels:
         raise UserError(f"{where}: there is no series before the label; write its values, a colon, the label")
+    check_size(8 * len(channels) * max(map(len, channels)), where, packed=len(line))
     out = np.full((len(channels), max(map(len, channels))), np.nan)
     for row, own in zip(out, channels):
         row[: len(own)] = own
@@ -89,16 +93,8 @@ def _case(line: str, tail: bool, stamped: bool, where: str) -> Values:
 
 
 def _numbers(cells: list[str], where: str) -> Values:
-    try:
-        return np.array(["nan" if cell.strip() in ("?", "") else cell for cell in cells], dtype=np.float64)
-    except ValueError:
-        odd = next(cell for cell in cells if not _is_number(cell))
-        raise UserError(f"{where}: '{odd.strip()}' is not a number; write ? for a missing value") from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return cell.strip() in ("?", "")
-    return True
+    numbers = [float("nan") if cell.strip() in ("?", "") else number_of(cell) for cell in cells]
+    odd = next((cell for cell, number in zip(cells, numbers) if number is None), None)
+    if odd is not None:
+        raise UserError(f"{where}: {why_no_number(odd.strip())}; write ? for a missing value")
+    return np.array(numbers, dtype=np.float64)

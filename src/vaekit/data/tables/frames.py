@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from vaekit.atomic import replacing
-from vaekit.data.csv_files import write_csv
+from vaekit.data.arrays import as_array
+from vaekit.data.csv_files import check_names, write_csv
 from vaekit.data.files import writable
 from vaekit.data.number_forms import form_of
 from vaekit.data.origin import Origin
@@ -58,6 +59,7 @@ class Frame:
     """The labels of a data frame's rows."""
     left_out: tuple[tuple[int, str], ...] = ()
     """The lines that were skipped, and why."""
+    _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.columns[0].codes) if self.columns else 0
@@ -85,7 +87,10 @@ class Frame:
 
     def column(self, name: str) -> Cells | None:
         """Return a column by name."""
-        return next((cells for cells in self.columns if cells.name == name), None)
+        if len(self._places) != len(self.columns):
+            self._places = {cells.name: i for i, cells in reversed([*enumerate(self.columns)])}
+        place = self._places.get(name)
+        return None if place is None else self.columns[place]
 
 
 class Coder(dict[str, int]):
@@ -118,19 +123,12 @@ class Coder(dict[str, int]):
         return Cells(self.name, self.texts, np.frombuffer(self.codes, np.int32).copy())
 
 
-def check_header(header: Sequence[str], source: str) -> None:
-    """Raise a UserError for names of columns that come twice, or are empty."""
-    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
-    if twice is not None:
-        raise UserError(f"{source} has two columns called '{twice}'; give each its own name")
-
-
 def frame_of(columns: Mapping[Any, Any], name: str, source: str, missing: set[str]) -> Frame:
     """Return the table of columns in memory, by name; `missing` are texts, in lower case, of a cell that is missing."""
     if not columns:
         raise UserError(f"{source} has no columns; give at least one")
     cells = [_column(str(key), values, missing, source) for key, values in columns.items()]
-    check_header([column.name for column in cells], source)
+    check_names([column.name for column in cells], source)
     sizes = {column.name: len(column.codes) for column in cells}
     if len(set(sizes.values())) > 1:
         raise UserError(f"{source}: the columns differ in length ({sizes}); give every column the same")
@@ -167,8 +165,8 @@ def _column(name: str, values: Any, missing: set[str], source: str) -> Cells:
 
 def _plain(values: Any) -> np.ndarray:
     """Return an array of numbers, dates or objects, whatever holds them."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+    if hasattr(values, "detach") or isinstance(values, np.ma.MaskedArray):
+        values = as_array(values, "the column")
     if hasattr(values, "combine_chunks"):  # pyarrow: whole columns may be of integers with nulls
         return np.array(values.to_pylist(), dtype=object)
     if isinstance(getattr(values, "dtype", None), np.dtype):

@@ -19,9 +19,11 @@ from vaekit.data.csv_files import MISSING, label_columns, rows_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.number_forms import number_of
 from vaekit.data.origin import Origin
+from vaekit.data.paths import exists
 from vaekit.data.settings import DataSettings, settings_as, yes_or_no
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
@@ -208,18 +210,19 @@ def is_table(source: Any) -> bool:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         suffixes = {suffix.lower() for suffix in path.suffixes}
-        if ".csv" in suffixes and path.is_file():
+        if ".csv" in suffixes and exists(path) and path.is_file():
             return len(next(rows_of(path), (0, [], ""))[1]) <= MOST_COLUMNS
         return bool(suffixes & {".csv", *Tables.reads})
     return isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "__getitem__"))
 
 
+@bounded
 def read_table(source: Any, settings: TableSettings) -> Frame:
     """Read a known table, a file, a data frame or a dict of columns, as the settings say."""
     known = read_if_known(source, Tables.name, f"is not a table; give a CSV or Parquet file, or {Tables.default}")
     if known is not None:
         return replace(read_frame(known, settings.missing), name=source, source=source)
-    if isinstance(source, str) and not Path(source).expanduser().exists():
+    if isinstance(source, str) and not exists(Path(source).expanduser()):
         names = [entry.name for entry in DATASETS if modality_name(entry.name) == Tables.name]
         near = difflib.get_close_matches(source, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""

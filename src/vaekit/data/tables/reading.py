@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.csv_files import MISSING, column_names, counts_columns, header_is_data, rows_of
+from vaekit.data.csv_files import MISSING, check_names, column_names, counts_columns, header_is_data, rows_of
+from vaekit.data.files import size_of
+from vaekit.data.limits import check_size
+from vaekit.data.paths import exists
 from vaekit.data.python_objects import index_of, table_of
-from vaekit.data.tables.frames import NO_PARQUET, Coder, Frame, check_header, frame_of
+from vaekit.data.tables.frames import NO_PARQUET, Coder, Frame, frame_of
 from vaekit.errors import UserError, optional
 
 NOT_TABLES = (
@@ -44,7 +47,7 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
     words = {"", *(word.strip().lower() for word in missing)}
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
-        if not path.is_file():
+        if not exists(path) or path.is_dir():
             raise UserError(f"there is no table {path}; check the path")
         if path.suffix.lower() in (".parquet", ".pq"):
             return frame_of(_parquet(path), path.name.split(".")[0], str(path), words)
@@ -97,7 +100,7 @@ def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame
         skipped.append(f"its first line, {', '.join(header[:3])}, …, is taken as names; data.header=no if it is data")
     if not lines:
         raise UserError(f"{path} has a header and no rows; give rows of data")
-    check_header([coder.name for coder in coders], str(path))
+    check_names([coder.name for coder in coders], path)
     columns = [coder.cells() for coder in coders]
     places = np.frombuffer(lines, np.int64).copy()
     name, left_out = path.name.split(".")[0], tuple(lost)
@@ -111,7 +114,12 @@ def _parquet(path: Path) -> dict[str, Any]:
     """Read a Parquet file, column by column."""
     parquet = optional("pyarrow.parquet", NO_PARQUET)
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            check_size(file.metadata.num_rows * file.metadata.num_columns * 8, path, packed=size_of(path))
+            check_names(file.schema_arrow.names, path)
+            table = file.read()
+    except (UserError, MemoryError):
+        raise
     except Exception as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
     return {name: table.column(name) for name in table.column_names}

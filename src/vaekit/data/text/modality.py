@@ -14,6 +14,7 @@ from torch import Tensor
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.info import DataInfo
+from vaekit.data.limits import bounded
 from vaekit.data.lines import Lines, lines_of, read_column
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
@@ -181,6 +182,7 @@ def _warn(lines: Lines, made: _Encoded, tokeniser: Tokeniser, longer: Longer) ->
         warnings.warn(f"{lines.source}: {'; '.join(notes)}", stacklevel=3)
 
 
+@bounded
 def _lines(source: Any, settings: TextSettings) -> Lines:
     known = read_if_known(source, Text.name, "holds no text; give a file of lines, or tiny-shakespeare")
     if known is not None or not isinstance(source, str | Path):
