@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.data.sources import read_raw
+from vaekit.intervals import auroc, auroc_interval
 from vaekit.runs.train import train
-from vaekit.tasks.anomaly import Scorer, auroc, interval, judge
+from vaekit.tasks.anomaly import Scorer, judge
 
 GREY = {
     "model.net": "mlp",
@@ -84,7 +85,7 @@ def digits(epochs: int, count: int, n: int) -> None:
         ]
         truth = label[chosen] == digit
         every.append([auroc(s, truth) for s in scores])
-        ends = [interval(auroc, s, truth, times=300) for s in scores]
+        ends = [auroc_interval(s, truth) for s in scores]
         cells = [f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, (a, b) in zip(every[-1], ends)]
         print(f"| {digit} | " + " | ".join(cells) + " |", flush=True)
     print("| mean | " + " | ".join(f"{v:.3f}" for v in np.mean(every, 0)) + " |")

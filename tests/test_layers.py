@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "registry": {"errors"},
     "distributed": {"errors"},
     "schedules": {"errors"},
+    "intervals": {"errors"},
     "tokens": set(),
     "graphs": set(),
     "distributions": _BASE,
@@ -50,9 +51,9 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
     "data": _BASE | {"atomic", "figures"},
     "training": _TRAINING,
-    "metrics": _READERS | {"latents", "inference"},
+    "metrics": _READERS | {"latents", "inference", "intervals"},
     "latents": _READERS | {"inference"},
-    "tasks": _READERS | {"inference"},
+    "tasks": _READERS | {"inference", "intervals"},
     "recipes": _RECIPES,
     "recipes.catalogue": _RECIPES | {"recipes", "metrics"},
     # what is shown: numbers and arrays in, pictures and pages out
@@ -78,7 +79,9 @@ ALLOWED: dict[str, set[str]] = {
     "runs": _RECIPES
     | _SHOWN
     | _RUNS
-    | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "explorer", "runs.display"},
+    | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "intervals", "explorer", "runs.display"},
+    "studies": {"errors", "atomic", "figures", "metrics", "recipes", "report", "runs", "runs.data", "runs.folder"}
+    | {"training"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {
         "errors",
@@ -91,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "recipes.catalogue",
         "figures",
     }
-    | {"explorer", "runs"}
+    | {"explorer", "runs", "studies"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }

@@ -17,6 +17,7 @@ _WHERE = {
     "train": "runs.train",
     "load": "runs.loading",
     "Run": "runs.run",
+    "study": "studies.study",
     "VAE": "models.vae",
     "DiagonalNormal": "posteriors.normal",
     "FullNormal": "posteriors.normal",

@@ -75,9 +75,12 @@ def _alive(pid: int) -> bool:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    r"""Write `text` (UTF-8) to `path`, whole or not at all.
+
+    What a file's name has that is no UTF-8 is written as JSON does, \udcff.
+    """
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -6,6 +6,7 @@ A bound belongs to (posterior, prior, likelihood), never to the objective it was
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -96,7 +97,8 @@ class Estimate:
     """A value of log p(x) for each example, and what it is: (B,) nats, the estimator, K, and the measure.
 
     `ess` (B,) is the effective number of the K weights, (Σ w)² / Σ w²; 1 where one weight decides. `pareto_k` (B,) is
-    the shape of their tail (`pareto_shape`), NaN where K is too small for one.
+    the shape of their tail (`pareto_shape`), NaN where K is too small for one. Of an `order` other than 1 both are of
+    the weights to that power.
     """
 
     values: Tensor
@@ -105,14 +107,15 @@ class Estimate:
     measure: Measure
     ess: Tensor
     pareto_k: Tensor
+    order: float = 1.0
 
     @property
     def noise(self) -> Tensor:
-        """The Monte-Carlo standard error of each value by the delta method, √(1/ess - 1/K), (B,) nats.
+        """The Monte-Carlo standard error of each value by the delta method, √(1/ess - 1/K) / order, (B,) nats.
 
         It says nothing of the bias, which is as large where the weights are few.
         """
-        return (1 / self.ess - 1 / self.k).clamp(min=0).sqrt()
+        return (1 / self.ess - 1 / self.k).clamp(min=0).sqrt() / self.order
 
 
 @torch.no_grad()
@@ -124,43 +127,103 @@ def log_likelihood(
     Examples and samples are taken `rows` decoder rows at a time, and the weights are summed as they come. Call it in
     eval mode. Raises NotALikelihood with the computed reason where the model bounds nothing.
     """
-    per_pass = min(k, rows)
-    width = max(1, rows // per_pass)
-    parts: list[Tensor] = []
-    sizes: list[Tensor] = []
-    tails: list[Tensor] = []
+    return power_means(model, x, y, k, (1.0,), rows, double)[0]
+
+
+@torch.no_grad()
+def power_means(
+    model: Traceable,
+    x: Tensor,
+    y: Tensor | None = None,
+    k: int = 500,
+    orders: Sequence[float] = (2.0,),
+    rows: int = ROWS,
+    double: bool = False,
+) -> tuple[Estimate, ...]:
+    """Estimate (1/n) log E_q[w^n] of the weights w = p(x, z) / q(z|x) for each order n > 0, from the same `k` samples.
+
+    n = 1 is log p(x), n < 1 a lower bound on it and n > 1 an upper bound that rises with n: Rényi's bound of α = 1 - n,
+    also called CUBO_n; n = 2 is the χ² bound. The estimate of an upper bound is biased downwards (Jensen), may lie
+    below log p(x), and can exceed that of log p(x) by (1 - 1/n) log K at most. It is worth what the tail of w^n lets it
+    be: see `pareto_k` and `ess` of its Estimate.
+
+    Source: Dieng et al. 2017, arXiv:1611.00328; Li & Turner 2016, arXiv:1602.02311.
+
+    Raises:
+        NotALikelihood: the model bounds nothing; or n > 1 and a posterior is a point mass, whose weight is less than
+            p(x) and bounds it from below only.
+
+    >>> from vaekit.likelihoods.bernoulli import Bernoulli
+    >>> from vaekit.models.vae import VAE
+    >>> from vaekit.nets.mlp import mlp
+    >>> from vaekit.posteriors.normal import DiagonalNormal
+    >>> from vaekit.priors.normal import StandardNormal
+    >>> model = VAE(DiagonalNormal(mlp(3, 1)), StandardNormal(1), Bernoulli(mlp(1, 3))).eval()
+    >>> lower, upper = power_means(model, torch.ones(4, 3), k=100, orders=(1, 2))
+    >>> bool((lower.values <= upper.values).all())
+    True
+    """
+    width = max(1, rows // min(k, rows))
     largest = tail_length(k) + 1
+    parts: list[list[Tensor]] = []
+    tails: list[Tensor] = []
     measure: Measure = "none"
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
-        total: Tensor | None = None
-        squares: Tensor | None = None
+        sums: list[Tensor] = []  # log Σ w^n and log Σ w^2n of each order
         top: Tensor | None = None
-        done = 0
-        while done < k:
-            now = min(per_pass, k - done)
-            trace = model.trace(xs, ys, k=now, hard=True)
-            if total is None:
+        for trace in _passes(model, xs, ys, k, rows):
+            if top is None:
                 require(trace)
                 measure = measure_of(trace.px)
-                if k > 1 and all(is_point_mass(latent.q) for latent in trace.latents.values()):
+                points = [is_point_mass(latent.q) for latent in trace.latents.values()]
+                if any(points) and max(orders) > 1:
+                    raise NotALikelihood("a posterior is a point mass, whose weights bound log p(x) from below only")
+                if k > 1 and all(points):
                     # Every sample of a point mass is the same, and so is its weight: one says all that K would.
-                    same = log_likelihood(model, x, y, 1, rows, double)
-                    return replace(same, estimator=f"{same.estimator} (any K: the posterior is a point mass)")
+                    alike = power_means(model, x, y, 1, orders, rows, double)
+                    words = "(any K: the posterior is a point mass)"
+                    return tuple(replace(same, estimator=f"{same.estimator} {words}") for same in alike)
             log_w = trace.log_w.double() if double else trace.log_w
-            some = torch.logsumexp(log_w, 0)
-            total = some if total is None else torch.logaddexp(total, some)
-            some = torch.logsumexp(2 * log_w, 0)
-            squares = some if squares is None else torch.logaddexp(squares, some)
+            some = [torch.logsumexp(n * log_w, 0) for order in orders for n in (order, 2 * order)]
+            sums = [torch.logaddexp(a, b) for a, b in zip(sums, some)] if sums else some
             every = log_w if top is None else torch.cat([top, log_w])
             top = every.topk(min(largest, len(every)), dim=0).values
-            done += now
-        assert total is not None and squares is not None and top is not None
-        parts.append(total - math.log(k))
-        sizes.append((2 * total - squares).exp())
+        assert top is not None
+        parts.append(sums)
         tails.append(top)
-    name = f"importance-weighted bound, K={k}"
-    return Estimate(torch.cat(parts), name, k, measure, torch.cat(sizes), pareto_shape(torch.cat(tails, 1)))
+    each, tail = [torch.cat(column) for column in zip(*parts)], torch.cat(tails, 1)
+    found: list[Estimate] = []
+    for order, total, squares in zip(orders, each[::2], each[1::2]):
+        value, ess = (total - math.log(k)) / order, (2 * total - squares).exp()
+        found.append(Estimate(value, _named(order, k), k, measure, ess, pareto_shape(order * tail), order))
+    return tuple(found)
+
+
+def _passes(model: Traceable, x: Tensor, y: Tensor | None, k: int, rows: int) -> Iterator[Trace]:
+    """Yield traces of `k` samples an example in all, at most `rows` of them at a time."""
+    for done in range(0, k, rows):
+        yield model.trace(x, y, k=min(rows, k - done), hard=True)
+
+
+def _named(order: float, k: int) -> str:
+    if order == 1:
+        return f"importance-weighted bound, K={k}"
+    return f"Rényi {'upper' if order > 1 else 'lower'} bound, α={1 - order:g}, K={k}"
+
+
+def effective_samples(log_w: Tensor) -> Tensor:
+    """Return (Σ w)² / Σ w² of log weights (K, B), the effective number of them, (B,).
+
+    >>> effective_samples(torch.zeros(8, 2)).tolist()
+    [8.0, 8.0]
+    """
+    return (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()
+
+
+def tail_shape(log_w: Tensor) -> Tensor:
+    """Return k̂ of all log weights (K, B): `pareto_shape` of the largest of them, (B,)."""
+    return pareto_shape(log_w.topk(min(tail_length(len(log_w)) + 1, len(log_w)), 0).values)
 
 
 def tail_length(k: int) -> int:

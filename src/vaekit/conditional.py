@@ -27,6 +27,7 @@ class Draw:
 
     `costs` (B,) are a quantiser's own losses by name.
     `q` is the distribution they were drawn from where it is not the posterior itself but a relaxation of it.
+    `start` are the samples of a flow's base that it made the code of.
     """
 
     z: Tensor
@@ -34,6 +35,7 @@ class Draw:
     log_q: Tensor | None = None
     costs: Mapping[str, Tensor] = field(default_factory=dict)
     q: Distribution | None = None
+    start: Tensor | None = None
 
 
 class Conditional(nn.Module):

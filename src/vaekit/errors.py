@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -44,6 +45,40 @@ class TrainingFailed(RuntimeError):
 
 class PeerLost(RuntimeError):
     """Another process of the same run has ended, so that this one cannot go on alone."""
+
+
+class OutOfMemory(RuntimeError):
+    """The machine's or the device's memory did not hold something; the sentence names what to lower. Exits with 1."""
+
+
+NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "bad_alloc", "unable to allocate")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch says that there is no memory for more.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you …"))
+    (True, True)
+    """
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in NO_MEMORY)
+
+
+@contextmanager
+def memory_for(what: str, fix: str) -> Iterator[None]:
+    """Turn a lack of memory within the block into an OutOfMemory that names what is to be lowered.
+
+    >>> with memory_for("the codes", "lower --limit"):
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    ...
+    vaekit.errors.OutOfMemory: there is not enough memory for the codes: lower --limit
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, OutOfMemory) or not lacks_memory(error):
+            raise
+        raise OutOfMemory(f"there is not enough memory for {what}: {fix}") from None
 
 
 def optional(module: str, sentence: str) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vaekit.data.batches import at_once
 from vaekit.data.prepare import as_input
 from vaekit.devices import device_of, seeded
-from vaekit.errors import UserError
+from vaekit.errors import UserError, memory_for
 from vaekit.models.base import Model, evaluating
 
 BATCH = 500
@@ -29,7 +29,8 @@ Progress = Callable[[int, int], None]
 @contextmanager
 def inference(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Run the model in eval mode, without gradients and with seeded noise; each part's mode comes back."""
-    with evaluating(model), torch.no_grad(), seeded(seed, device_of(model)):
+    memory = memory_for("this", "ask for less at once (-n, --k, --limit), for fewer or smaller examples")
+    with memory, evaluating(model), torch.no_grad(), seeded(seed, device_of(model)):
         yield
 
 

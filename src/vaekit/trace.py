@@ -27,7 +27,8 @@ class Latent:
 
     `z` (K, B, ...) feeds the decoder. `code` (K, B, ...) is what q and p score: it differs from z where z is an
     embedding of a discrete code, say. `log_q` is kept where sampling already knows log q(code|x) (an inverse
-    autoregressive flow cannot score an arbitrary code cheaply); else q is asked.
+    autoregressive flow cannot score an arbitrary code cheaply); else q is asked. `start` (K, B, ...) are the samples of
+    a flow's base that it made the code of.
     """
 
     q: Distribution
@@ -35,6 +36,7 @@ class Latent:
     z: Tensor
     code: Tensor
     log_q: Tensor | None = None
+    start: Tensor | None = None
 
     @cached_property
     def log_q_code(self) -> Tensor:
@@ -52,9 +54,20 @@ class Latent:
 
     @cached_property
     def kl(self) -> Tensor:
-        """KL(q ‖ p): in closed form, (B,) or (K, B); else log q(code) - log p(code) at the samples, (K, B)."""
-        exact = closed_form_kl(self.q, self.p) if self.log_q is None else None
-        return self.log_q_code - self.log_p_code if exact is None else exact
+        """KL(q ‖ p): in closed form, (B,) or (K, B); else log q(code) - log p(code) at the samples, (K, B).
+
+        Of a flow the same with its base's KL as a control variate, KL(base ‖ p) less its own estimate from the samples
+        `start`: the expectation stays, and what varies is only what the steps change.
+        """
+        if self.log_q is None:
+            exact = closed_form_kl(self.q, self.p)
+            return self.log_q_code - self.log_p_code if exact is None else exact
+        sampled = self.log_q_code - self.log_p_code
+        base = getattr(self.q, "base", None)
+        exact = None if base is None or self.start is None else closed_form_kl(base, self.p)
+        if base is None or exact is None:
+            return sampled
+        return sampled + (exact - (base.log_prob(self.start) - self.p.log_prob(self.start)))
 
     @cached_property
     def kl_elements(self) -> Tensor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -173,6 +174,30 @@ def test_processes_end_when_their_launcher_is_killed(data: Path, tmp_path: Path)
         time.sleep(0.05)
     assert [pid for pid in processes if Path(f"/proc/{pid}/cmdline").exists()] == []
     assert (out / "checkpoints" / "last.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_no_process_runs_a_file_of_the_current_folder(tmp_path: Path) -> None:
+    here, command = tmp_path / "downloads", tmp_path / "bin" / "command.py"
+    for folder in (here, command.parent):
+        folder.mkdir()
+    command.write_text("from vaekit.commands.main import run\nif __name__ == '__main__':\n    run()\n")
+    for name in ("cyclopts", "torch", "multiprocessing"):
+        (here / f"{name}.py").write_text(f"open('ran', 'a').write('{name} ')\nraise SystemExit(7)\n")
+    done = subprocess.run(
+        [sys.executable, str(command), "train", "--steps", "2", "--devices", "2", "--out", "run", "--no-figures"],
+        **{"capture_output": True, "text": True, "timeout": 240, "check": False, "env": environment(), "cwd": here},
+    )
+    assert not (here / "ran").exists(), (here / "ran").read_text()
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_launcher_alone_starts_processes() -> None:
+    """What starts others must keep them from the current folder's files, as the test above asks of it."""
+    starts = re.compile(r"\b(subprocess|multiprocessing|Popen|os\.(system|exec\w+|spawn\w+|fork))\b")
+    source = Path(launcher.__file__).parents[1]
+    found = [path.name for path in source.rglob("*.py") if starts.search(path.read_text(encoding="utf-8"))]
+    assert found == ["launcher.py"]
 
 
 # -- the launcher with stand-ins for the command ----------------------------------------------------------------------

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from vaekit.distributions.base import detached
 from vaekit.distributions.flow import DEPTH, Flow, PlanarStep
+from vaekit.distributions.normal import StandardNormalFamily
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.flow import FlowPosterior
 from vaekit.priors.flow import FlowPrior
+from vaekit.trace import Latent
 
 KINDS = ("planar", "iaf", "nsf")
 
@@ -116,6 +118,24 @@ def test_a_sample_drawn_without_gradients_takes_none_away() -> None:
     q = part(torch.randn(2, 3))
     q.sample((3,))
     assert q.rsample_and_log_prob()[1].requires_grad
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("bend", "share"), [(None, None), (0.1, 0.2)])
+def test_the_kl_is_that_of_the_samples_and_of_a_flow_near_its_base_varies_less(
+    kind: str, bend: float | None, share: float | None
+) -> None:
+    """The oracle is log q - log p at the same samples, in the mean; near the base the noise goes."""
+    q, p = posterior(kind, bend=bend), StandardNormalFamily(torch.zeros(2, dtype=torch.float64))
+    start = q.base.rsample((4000,))
+    code, log_q = q.pushed(start)
+    plain, steady = log_q - p.log_prob(code), Latent(q, p, code, code, log_q, start).kl
+    off = plain - steady
+    assert float((off.mean(0).abs() / (off.std(0) / 4000**0.5)).max()) < 4
+    if share is not None:
+        assert float((steady.std(0) / plain.std(0)).max()) < share
+    assert torch.equal(Latent(q, p, code, code, log_q).kl, plain)
 
 
 def test_zuko_leaves_torchs_checks_as_they_were() -> None:

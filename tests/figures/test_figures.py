@@ -10,9 +10,10 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
 from PIL import Image
-from scipy.stats import norm
+from scipy.stats import binom, norm
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
@@ -247,6 +248,7 @@ def test_the_manifold_grows_upwards_and_is_labelled_in_latent_units():
         (lambda: figures.kl_per_dimension({}), "empty"),
         (lambda: figures.aggregate_posterior(np.zeros((3, 2)), np.zeros((3, 2))), "positive"),
         (lambda: figures.kl_layers({}), "no layers"),
+        (lambda: figures.rank_histograms([[1, 2]], ["z1", "z2"], [0.1]), "2 names"),
         (lambda: figures.rate_distortion([], []), "empty"),
         (lambda: figures.rate_distortion([1.0, 2.0], [1.0]), "as many"),
         (lambda: figures.anomaly_scores([1.0, float("inf")]), "1 of 2 scores are not finite"),
@@ -361,6 +363,18 @@ def test_layers_that_died_look_dead():
 # ---------------------------------------------------------------- results
 
 
+def test_rank_histograms_and_the_band_of_a_calibrated_posterior():
+    fig = figures.rank_histograms([[30, 20, 10], [20, 21, 19]], ["z4", "z1"], [0.003, 0.9])
+    assert [title(ax) for ax in fig.axes] == ["z4, p = 0.003", "z1, p = 0.9"]
+    for ax, counts in zip(fig.axes, ([30, 20, 10], [20, 21, 19])):
+        (stairs,) = [patch for patch in ax.patches if isinstance(patch, StepPatch)]
+        assert list(stairs.get_data().values) == counts and stairs.get_data().edges[-1] == 1
+        (band,) = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+        low, high = binom.interval(0.95, 60, 1 / 3)
+        assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
+        assert ax.lines[0].get_ydata()[0] == 20
+
+
 def test_the_rate_distortion_curve_and_lines_of_equal_elbo():
     rate, distortion = [0.0, 10.0, 25.0], [180.0, 110.0, 80.0]
     fig = figures.rate_distortion(rate, distortion)
@@ -430,6 +444,7 @@ MANY = [
         lambda: figures.kl_per_dimension({f"block {i} level {i}": KL[i : i + 4] for i in range(30)}),
         lambda: figures.kl_layers({f"z{i}": float(i) for i in range(30, 0, -1)}),
         lambda: figures.aggregate_posterior(PLANE, np.abs(PLANE) + 0.1, dims=1),
+        lambda: figures.rank_histograms([[5, 6]], ["z1"], [0.8]),
         lambda: figures.anomaly_scores([1.0, 1.0, 1.0]),
     ],
 )

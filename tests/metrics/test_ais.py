@@ -87,6 +87,22 @@ def test_both_ways_bracket_the_exact_value(features: int, latent: int, steps: in
         assert lower < -0.3 and upper > 0.3
 
 
+def test_the_bracket_holds_the_exact_mean_and_narrows() -> None:
+    made, widths = toy(8, 3), list[float]()
+    for steps in (6, 30):
+        ends: list[tuple[float, float]] = []
+        for _ in range(10):
+            found = bidirectional(made.model, 16, how=Anneal(steps, 4, 2))
+            low, high = found.interval
+            assert low <= float(made.marginal().log_prob(found.x).mean()) <= high
+            means = float(found.forward.values.mean()), float(found.upper.mean())
+            error = float((found.upper - found.forward.values).std()) / 4
+            assert (low, high) == pytest.approx((means[0] - 1.96 * error, means[1] + 1.96 * error))
+            ends.append((low, high))
+        widths.append(sum(high - low for low, high in ends))
+    assert widths[1] < 0.5 * widths[0]
+
+
 def test_more_densities_tighten_the_bracket() -> None:
     made = toy(20, 8)
     gaps = []
@@ -209,13 +225,18 @@ def test_the_metrics_name_what_they_did() -> None:
     x = made.sample(8).float()
     options = {"ais_steps": 60, "ais_chains": 8, "ais_leapfrog": 4, "ais_limit": 6, "ais_simulated": 7}
     found = evaluate(subject(made.model, x, **options), ["ais"])
-    assert set(found) == {"ais", "ais_gap", "rate_distortion"}
+    assert set(found) == {"ais", "ais_gap", "log_px_bracket", "rate_distortion"}
     exact = exact_log_likelihood(made.model, x[:6])
     plain = found["ais"].to_dict()
     assert plain["n"] == 6 and plain["chains"] == 8 and plain["steps"] == 60 and plain["measure"] == "density"
     assert 1 <= plain["ess"] <= 8 and abs(plain["value"] - float(exact.mean())) < 0.5
     gap = found["ais_gap"].to_dict()
     assert gap["n"] == 7 and gap["value"] == pytest.approx(gap["upper"] - gap["lower"], abs=1e-4)
+    bracket = found["log_px_bracket"].to_dict()
+    low, high = bracket["interval"]
+    assert low < bracket["lower"] and bracket["upper"] < high and bracket["n"] == 7 and bracket["measure"] == "density"
+    assert bracket["value"] == pytest.approx((bracket["lower"] + bracket["upper"]) / 2)
+    assert bracket["lower"] == gap["lower"] and bracket["of"] == "examples simulated by the model"
     assert found["rate_distortion"].to_dict()["rate"][0] == pytest.approx(0, abs=1e-5)
 
 

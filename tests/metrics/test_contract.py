@@ -46,7 +46,9 @@ FIRST: dict[str, str] = {"exact_log_px": "linear"}
 
 OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
-    "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200,
+    "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200, "dci_trees": 2,
+    "sbc_simulated": 60, "sbc_draws": 19,
+    "snr_draws": 6, "code_pairs": 20,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 
@@ -62,10 +64,12 @@ NO_ERROR = {
     "active_node_units",
     "codebook_perplexity",
     "codebook_used",
+    "dead_units",
     "degree_distance",
     "clustering_distance",
+    "sbc_p_value",
 }
-"""Numbers that are no mean of a sample: counts, and statistics of the set as a whole."""
+"""Numbers that are no mean of a sample: counts, p-values, and statistics of the set as a whole."""
 
 
 @cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import GradientBoostingClassifier
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
@@ -15,6 +17,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Subject, evaluate
+from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.normal import DiagonalNormal
@@ -75,6 +78,26 @@ def test_order_and_sign_and_scale_of_latents_do_not_matter(name: str) -> None:
     assert a == pytest.approx(b, abs=0.03 if name.startswith("dci") else 0.02)
 
 
+def test_explicitness_by_factor_is_the_mean_of_the_halves_and_the_number_their_mean() -> None:
+    factors = made(400)
+    codes = factors + noise(400) * np.array([0.1, 0.6, 1.2, 3.0])
+    info = DataInfo("toy", (F,), "real", None, 1, 1, 400, factor_names=tuple("abcd"), factor_sizes=(5,) * F)
+    subject = Subject(_Codes(), info, torch.from_numpy(codes).float(), factors=torch.from_numpy(factors))
+    found = evaluate(subject, ["explicitness"])["explicitness"]
+    each = [found.facts["by_factor"][name] for name in "abcd"]
+    halves = [scores.explicitness(codes.astype(np.float32), factors, swap=swap) for swap in (False, True)]
+    assert each == pytest.approx(list((halves[0] + halves[1]) / 2), abs=1e-6)
+    assert found.value == pytest.approx(np.mean(each)) and found.facts["auc"] == pytest.approx((np.mean(each) + 1) / 2)
+    assert each[0] > 0.95 > each[1] > each[2] > each[3]
+
+
+class _Codes(Model):
+    """A model whose codes are the examples."""
+
+    def posterior_mean(self, x: Any, y: Any = None) -> torch.Tensor:
+        return x
+
+
 def test_literature_values_of_importances() -> None:
     """One code for two of ten factors: its disentanglement is 1 - ln 2 / ln 10; two codes for one: completeness so."""
     value = 1 - math.log(2) / math.log(10)
@@ -89,6 +112,38 @@ def test_literature_values_of_importances() -> None:
     assert scores.disentanglement_of(np.eye(3)) == scores.completeness_of(np.eye(3)) == 1
     assert scores.disentanglement_of(np.ones((4, 5))) == pytest.approx(0, abs=1e-12)
     assert scores.disentanglement_of(np.zeros((2, 2))) == 0
+
+
+def test_boosted_dci_is_the_formula_of_disentanglement_lib_on_the_same_trees() -> None:
+    """Importances (D, F) of scikit-learn's boosted trees on a half; entropies over codes and factors by hand."""
+    factors = made(240)[:, :3]
+    codes = factors + 0.4 * np.random.default_rng(3).normal(size=(240, 3)) + 0.5 * np.roll(factors, 1, axis=1)
+    found = scores.dci(codes, factors, trees=4, boosted=True)
+    order = np.random.default_rng(0).permutation(240)
+    train, test = order[:120], order[120:]
+    trees = [GradientBoostingClassifier(n_estimators=4, random_state=0).fit(codes[train], f[train]) for f in factors.T]
+    table = np.abs(np.stack([tree.feature_importances_ for tree in trees], 1))
+    by_code, by_factor = ((table + 1e-11) / table.sum(axis, keepdims=True) for axis in (1, 0))
+    of_code, of_factor = (1 + (p * np.log(p)).sum(i) / np.log(3) for p, i in ((by_code, 1), (by_factor, 0)))
+    assert found.disentanglement == pytest.approx(of_code @ table.sum(1) / table.sum(), abs=1e-6)
+    assert found.completeness == pytest.approx(of_factor @ table.sum(0) / table.sum(), abs=1e-6)
+    right = [tree.score(codes[test], f[test]) for tree, f in zip(trees, factors.T)]
+    assert found.informativeness == pytest.approx(np.mean(right))
+    assert found.disentanglement > scores.dci(codes, factors).disentanglement + 0.02  # why both are offered
+
+
+def test_slow_trees_are_boosted_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = made(80)[:, :2]
+    info = DataInfo("toy", (2,), "real", None, 0, 0, 80, factor_names=("a", "b"), factor_sizes=(5, 5))
+    model = VAE(DiagonalNormal(mlp(2, 2)), StandardNormal(2), Gaussian(mlp(2, 2))).eval()
+    monkeypatch.setattr(model, "features", lambda x, y=None: x)
+    tensor = torch.from_numpy(factors)
+    subject = Subject(model, info, tensor.float(), factors=tensor, options={"dci_trees": 2})
+    assert "dci_disentanglement_boosted" not in evaluate(subject, ["disentanglement"])
+    found = evaluate(subject, ["dci_boosted"])
+    assert set(found) == {f"dci_{name}_boosted" for name in ("disentanglement", "completeness", "informativeness")}
+    for result in found.values():
+        assert result.facts["definition"].startswith("gradient-boosted trees") and result.stderr is not None
 
 
 def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:

@@ -15,25 +15,9 @@ from vaekit import bounds
 from vaekit.data.info import DataInfo
 from vaekit.graphs import Graphs
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.graphs import auc, distance, statistics
+from vaekit.metrics.graphs import distance, statistics
 
 INFO = DataInfo("toy", (7,), "graph", None, 3, 0, 3, modality="graphs")
-
-
-@pytest.mark.parametrize("ties", [False, True])
-def test_auc_is_scikit_learn_s(ties: bool) -> None:
-    rng = np.random.default_rng(0)
-    answers = rng.random(300) < 0.4
-    scores = rng.normal(answers, 1.0)
-    scores = np.round(scores) if ties else scores
-    assert auc(scores[answers], scores[~answers])[0] == pytest.approx(roc_auc_score(answers, scores))
-
-
-def test_the_error_of_auc_is_its_spread_over_samples() -> None:
-    rng = np.random.default_rng(0)
-    found = [auc(rng.normal(1, 1, 80), rng.normal(0, 1, 120)) for _ in range(600)]
-    values, errors = np.array(found).T
-    assert errors.mean() == pytest.approx(values.std(), rel=0.1)
 
 
 def subject(**more: Any) -> Subject:

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
+from vaekit.intervals import wilson
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.base import METRICS, Result, Subject, evaluate
 from vaekit.metrics.distances import nearest
 from vaekit.metrics.probes import hole_share, matched_accuracy
-from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim
-from vaekit.metrics.uncertainty import bootstrap, over_folds, share, wilson
+from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim, ssim_reflect
+from vaekit.metrics.uncertainty import bootstrap, over_folds, share
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
@@ -41,6 +42,18 @@ def test_ssim_equals_torchmetrics(side: int, channels: int) -> None:
     b = (a + 0.2 * torch.randn_like(a)).clamp(0, 1)
     torch.testing.assert_close(ssim(a, b), theirs(a, b)[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ssim(a, a), torch.ones(4))
+
+
+@pytest.mark.parametrize("side", [8, 28])
+def test_ssim_with_reflected_borders_is_torchmetrics_whole(side: int) -> None:
+    image = pytest.importorskip("torchmetrics.functional.image")
+    a = torch.rand(4, 3, side, side + 1)
+    b = (a + 0.2 * torch.randn_like(a)).clamp(0, 1)
+    expected = image.structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
+    torch.testing.assert_close(ssim_reflect(a, b), expected, rtol=1e-4, atol=1e-5)
+    assert bool((ssim_reflect(a, b) - ssim(a, b)).abs().max() > 1e-3)
+    with pytest.raises(UserError, match="6 × 6"):
+        ssim_reflect(a[..., :5, :], b[..., :5, :])
 
 
 def test_ms_ssim_is_made_of_torchmetrics_scales() -> None:
@@ -76,10 +89,10 @@ def test_similarity_refuses_what_it_cannot_do() -> None:
 def test_wilson_covers_as_it_says() -> None:
     generator = np.random.default_rng(0)
     for p, n in ((0.5, 30), (0.97, 100)):
-        inside = [low <= p <= high for low, high in (wilson(float(k), n) for k in generator.binomial(n, p, 3000))]
+        inside = [low <= p <= high for low, high in (wilson(k / n, n) for k in generator.binomial(n, p, 3000))]
         assert 0.92 < np.mean(inside) < 0.98
-    assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == 1
-    assert share([True, False]).interval == wilson(1, 2)
+    assert wilson(0, 10)[0] == 0 and wilson(1, 10)[1] == 1
+    assert share([True, False]).interval == wilson(0.5, 2)
 
 
 def test_bootstrap_and_folds_estimate_the_spread() -> None:

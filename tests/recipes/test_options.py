@@ -178,6 +178,16 @@ def test_what_runs_recorded_before_parts_owned_their_options_is_read(name: str) 
     assert read.get("drop_condition", 0) == 0
 
 
+def test_a_run_recorded_before_sigma_had_a_rate_of_its_own_goes_on_at_its_old_one() -> None:
+    recipe = RECIPES["vae"].part
+    new = recipe.settings()
+    old = new.model_dump(mode="json")
+    del old["train"]["lr_sigma_factor"]
+    assert (new.train.lr_sigma_factor, recipe.settings(under=old).train.lr_sigma_factor) == (5.0, 1.0)
+    assert recipe.settings(under=new.model_dump(mode="json")).train == new.train
+    assert recipe.settings(under={"model": old["model"]}).train == new.train  # of a run that another starts from
+
+
 def test_an_option_at_none_is_left_to_its_part() -> None:
     recipe = RECIPES["vae"].part
     assert recipe.settings({"model": {"scale": None, "likelihood": "gaussian"}}).model.scale == "shared"

@@ -93,6 +93,16 @@ def test_other_samples_or_fewer_examples_are_not_compared(runs: dict[str, Run], 
     assert len(run.values()["iw_bound"]) == whole.n and len(run.values()["mse"]) == whole.n
 
 
+def test_numbers_of_simulated_examples_are_of_no_test_examples(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = runs["vae"].save(tmp_path / "simulated", pictures=False)
+    run.evaluate(["sbc"], options={"sbc_simulated": 40, "sbc_draws": 19})
+    made = run.evaluation()["sbc_spread"]
+    assert made["number_of"]["examples"] == "40 examples simulated by the model"
+    assert (tmp_path / "simulated").is_dir() and run.write_report().is_file()
+    assert (tmp_path / "simulated" / "figures" / "rank_histograms.png").is_file()
+    assert "Calibration of the posterior" in (tmp_path / "simulated" / "report.html").read_text(encoding="utf-8")
+
+
 def test_values_are_kept_in_memory_and_saved(tmp_path: Path) -> None:
     run = vaekit.train("vae", "digits", steps=2, pictures=False)
     run.evaluate(["mse"])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 
 from vaekit.errors import UserError
 from vaekit.latents.aggregate import fit_mixture
 from vaekit.tasks.augmentation import adversarial, between, by_class, near
-from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
+from vaekit.tasks.classification import few_labels, fit_classifier
 from vaekit.tasks.clustering import cluster
 
 
@@ -95,13 +94,6 @@ def test_a_classifier_of_codes() -> None:
     assert fit_classifier(z[:2], y[:2]).predict(z[:2]).tolist() == [0, 1]  # one a class: nothing to cross-validate
     with pytest.raises(UserError, match="two classes"):
         fit_classifier(z, y * 0)
-
-
-@pytest.mark.parametrize(("right", "n"), [(90, 100), (1, 3), (0, 20)])
-def test_the_interval_is_wilsons(right: int, n: int) -> None:
-    exact = binomtest(right, n).proportion_ci(method="wilson")
-    found = accuracy_interval(np.arange(n) < right)
-    assert found == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 def test_the_mixture_samples_where_the_codes_are() -> None:

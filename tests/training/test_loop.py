@@ -17,7 +17,12 @@ from torch import Tensor
 from training.toys import ToySource, adversarial, toy_data, toy_vae, two_stages
 from vaekit import bounds
 from vaekit.errors import UserError
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
 from vaekit.objectives.elbo import negative_elbo
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
 from vaekit.runs.train import train
 from vaekit.training import checkpoint, loop
 from vaekit.training.log import JsonLines, read
@@ -192,6 +197,20 @@ def test_each_player_moves_its_own_parameters_by_its_own_loss() -> None:
     result = fit(model, [stage], ToySource(), settings())
     assert result.skipped == 0
     assert any(not torch.equal(p, b) for p, b in zip(objective.parameters(), before))
+
+
+def test_a_learned_sigma_reaches_the_noise_of_the_data_in_a_short_run() -> None:
+    """300 steps at 1e-2 move what Adam moves by 3 at most, and log σ has 4 to go; -4 is the data's, by construction."""
+    noise = math.exp(-4)
+    x = noise * torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    data, net = ToySource(x, x, flip=0.0), mlp(2, 4, ())
+    for parameter in net.parameters():
+        parameter.requires_grad_(False).zero_()
+    for factor, near in ((5.0, True), (1.0, False)):
+        model = VAE(DiagonalNormal(mlp(4, 2, ())), StandardNormal(2), Gaussian(net, scale="dimension"))
+        fit(model, [Stage(negative_elbo())], data, settings(steps=300, lr=1e-2, lr_sigma_factor=factor))
+        off = (model.likelihood.scale(None).detach() - data.x.square().mean(0).sqrt().log()).abs().max()
+        assert (float(off) < 0.1) == near, (factor, off)
 
 
 def test_a_stage_trains_only_what_it_names() -> None:

@@ -35,8 +35,8 @@ def evaluate(
     ----------
     metrics
         Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
-        names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes and are
-        computed when named.
+        names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes; these,
+        upper (upper bounds on log p(x)) and calibration (of the posterior) are computed when named.
     k
         Importance samples an example.
     limit
@@ -71,11 +71,17 @@ def evaluate(
     print_table(["metric", "value", "unit", ""], rows)
 
 
+WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}
+
+
 def _note(entry: Mapping[str, Any]) -> str:
-    """Return what a number must not be read without: its n, its K, the features it is made of."""
+    """Return what a number must not be read without: its n, its K and what became of those weights, its features."""
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
     more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
-    return ", ".join([f"n={entry['n']}", *more, *([entry["features"]] if "features" in entry else [])])
+    more += [f"{words} {entry[name]:.3g}" for name, words in WEIGHTS.items() if name in entry]
+    return ", ".join(
+        [f"n={entry['n']}", *more, *(entry[name] for name in ("features", "definition", "caution") if name in entry)]
+    )
 
 
 class Ticker:

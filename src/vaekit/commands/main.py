@@ -12,7 +12,10 @@ from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
 from vaekit import __version__, _env
-from vaekit.errors import PeerLost, TrainingFailed, UserError
+from vaekit.commands.output import note, prepare_streams
+from vaekit.errors import OutOfMemory, PeerLost, TrainingFailed, UserError
+
+NO_MEMORY_LEFT = "there is not enough memory for this: ask for less at once, or give fewer or smaller examples"
 
 app = App(
     name="vaekit",
@@ -44,6 +47,7 @@ for _name, _where, _help in (
     ("decompress", "compress:decompress", "Undo compress, bit for bit."),
     ("export", "export:export", "Write the model as ONNX or torch.export."),
     ("report", "report:report", "Write a run's report again, or compare runs."),
+    ("study", "study:study", "Run a study: settings that vary, with several seeds, and what was found."),
     ("explore", "explore:explore", "Explore a run's latent space in the browser."),
     ("recipes", "lists:recipes", "List the recipes."),
     ("datasets", "lists:datasets", "List the known data sets."),
@@ -55,6 +59,7 @@ for _name, _where, _help in (
 
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 bad arguments or data (one sentence), 1 failure, 130 interrupted."""
+    prepare_streams()
     try:
         code, sentence = outcome(arguments)
     except PeerLost:
@@ -78,6 +83,8 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         return 2, " ".join(str(error).split())
     except TrainingFailed as error:
         return 1, " ".join(str(error).split())
+    except (OutOfMemory, MemoryError) as error:
+        return 1, str(error) if isinstance(error, OutOfMemory) else NO_MEMORY_LEFT
     except KeyboardInterrupt:
         return 130, "interrupted; a training run is saved and goes on with 'vaekit train --resume --out RUN'"
     except BrokenPipeError:
@@ -97,4 +104,4 @@ def _warn(message: Any, category: type[Warning], filename: str, lineno: int, *re
 def _say(sentence: str) -> None:
     """Say something on standard error; of several processes, all but the first say which they are."""
     name = "vaekit" if _env.is_first() else f"vaekit, process {os.environ['RANK']}"
-    print(f"{name}: {sentence}", file=sys.stderr)
+    note(f"{name}: {sentence}")

@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import floor, log10
+from pathlib import Path
 from typing import Any
 
 from vaekit.atomic import finite
 
+SPELLED = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "≥": ">=", "≤": "<=", "’": "'", "√": "sqrt", "²": "^2"}
+"""What stands for letters that an encoding lacks."""
+
 
 def print_json(value: Any) -> None:
     """Print one JSON object on one line of standard output; what is not finite as `atomic.finite` says."""
-    print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(finite(value), allow_nan=False)
+    print(text, flush=True)
 
 
 def note(text: str) -> None:
-    """Say something on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Say something on standard error; that nobody reads it any more ends nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def prepare_streams() -> None:
+    """Give closed standard streams somewhere to go, and letters that a stream's encoding lacks a spelling."""
+    codecs.register_error("spelled", spelled)
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:  # closed before the command began
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="spelled")
+
+
+def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Spell a letter that an encoding lacks, as a handler of encoding errors does.
+
+    >>> codecs.register_error("spelled", spelled)
+    >>> "β-VAE, 3 ± 1, naïve, 日".encode("ascii", "spelled")
+    b'beta-VAE, 3 +- 1, naive, ?'
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter, after = error.object[error.start], error.start + 1
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file's name, as Python keeps what is no UTF-8
+        return bytes([ord(letter) - 0xDC00]), after
+    kind, _, name = unicodedata.name(letter, "").partition(" LETTER ")
+    if kind in ("GREEK SMALL", "GREEK CAPITAL") and " " not in name:
+        return name.lower() if kind == "GREEK SMALL" else name.title(), after
+    parts = unicodedata.normalize("NFKD", letter)
+    plain = all(part.isascii() or unicodedata.combining(part) for part in parts)
+    return SPELLED.get(letter, "".join(filter(str.isascii, parts)) if plain else "?"), after
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

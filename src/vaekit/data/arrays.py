@@ -47,8 +47,8 @@ def unmasked(value: Any, what: str) -> Any:
         return np.asarray(value)
     if value.dtype.kind not in "buif":
         raise UserError(f"{what} is a masked array of {value.dtype}; fill in what the mask hides")
-    kind = value.dtype if value.dtype.kind == "f" else np.float64
-    return np.asarray(value.astype(kind).filled(np.nan))
+    numbers: Any = value.astype(value.dtype if value.dtype.kind == "f" else np.float64)
+    return np.asarray(numbers.filled(np.nan))
 
 
 def _of_tensor(value: Any, what: str) -> np.ndarray:

@@ -145,7 +145,7 @@ def write_csv(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence[
     if header is not None:
         writer.writerow(header)
     writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
-    data = text.getvalue().encode()
+    data = text.getvalue().encode(errors="surrogateescape")  # names of files as they are, UTF-8 or not
     write_bytes(writable(path), gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
 
 

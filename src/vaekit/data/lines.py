@@ -69,8 +69,12 @@ def lines_of(source: Any) -> Lines:
         raise UserError(f"cannot read text from {type(source).__name__}; give a file of lines or a list of texts")
     for number, value in enumerate(values, start=1):
         if not isinstance(value, str):
-            raise UserError(f"text {number} of the list is {value!r}, not a text; give a list of texts")
+            raise UserError(f"text {number} of the list is {_short(value)}, not a text; give a list of texts")
     return _filled("memory", "memory", values, "text")
+
+
+def _short(value: object) -> str:
+    return " ".join(repr(value).split())[:60]
 
 
 def read_lines(path: Path, name: str | None = None) -> Lines:

@@ -18,7 +18,7 @@ from vaekit.data.npy_files import dense
 from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.origin import Origin
 from vaekit.data.raw import Part, Raw
-from vaekit.errors import UserError
+from vaekit.errors import UserError, few
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 ARRAY_NAMES = {f"{a}{split}" for a in "xy" for split in ("", "_train", "_valid", "_test")}
@@ -83,9 +83,16 @@ def values_of(value: Any, what: str) -> np.ndarray:
     return as_array(value if as_numpy is None else as_numpy(), what)
 
 
+def listed(column: Any, what: str) -> list[Any]:
+    """Return a column as a list; a UserError where it is a single value."""
+    if not hasattr(column, "__iter__") or not getattr(column, "ndim", 1):
+        raise UserError(f"memory: {what} is {column!r:.60}; give a value an example")
+    return list(column)
+
+
 def labels_of(values: Any, what: str) -> np.ndarray:
     """Return labels, an array, a tensor, a list or a column of a frame, as an array of numbers or of text."""
-    column = values if isinstance(values, np.ndarray) or hasattr(values, "detach") else list(values)
+    column = values if isinstance(values, np.ndarray) or hasattr(values, "detach") else listed(values, what)
     if isinstance(column, list) and column and hasattr(column[0], "detach"):
         column = [value.tolist() for value in column]
     return as_array(column, what)
@@ -152,6 +159,8 @@ def _is_numbers(column: Any) -> bool:
     """Whether a column holds one number, or text, a row."""
     if hasattr(column, "tocsr") or hasattr(column, "columns"):
         return False
+    if not hasattr(column, "__iter__") or not getattr(column, "ndim", 1):
+        return True  # it is one number, and no column, as is said when it is read
     first = next(iter(column), 0)
     return np.ndim(first) == 0 and not hasattr(first, "convert")
 
@@ -187,9 +196,16 @@ def _table(source: Any, columns: dict[str, Any]) -> Raw:
     """Return columns of numbers; one called label or class holds labels, as in a CSV."""
     label = next((name for name in columns if name.lower() in LABEL_COLUMNS), None)
     kept = [name for name in columns if name != label]
+    sized = {name: hasattr(column, "__len__") and getattr(column, "ndim", 1) for name, column in columns.items()}
+    single = next((name for name, ok in sized.items() if not ok), None)
+    if single is not None:
+        raise UserError(f"memory: column '{single}' is {columns[single]!r}; give a value a row")
     if not kept or not len(columns[kept[0]]):
         raise UserError(f"the {type(source).__name__} has no columns of numbers to train on; give at least one")
     y = None if label is None else labels_of(columns[label], f"column '{label}'")
+    sizes = {name: len(columns[name]) for name in kept}
+    if len({*sizes.values()}) > 1:
+        raise UserError(f"memory: the columns differ in length ({few([f'{k}: {n}' for k, n in sizes.items()])})")
     x = np.stack([_numbers(columns[name], name) for name in kept], 1)
     part = Part(x, y, origin=Origin.rows(len(x), index_of(source), first=1))
     raw = Raw("memory", "memory", part, columns=tuple(kept), table=True, first_row=1)
@@ -255,6 +271,8 @@ def table_of(source: Any) -> dict[str, Any] | None:
         raw = read_object(source)
     except UserError:
         return None
+    if not raw.train.x.size or not raw.train.x.ndim:
+        return None
     x = raw.train.x.reshape(len(raw.train.x), -1)
     named = {name: x[:, j] for j, name in enumerate(raw.columns or [f"x{j}" for j in range(x.shape[1])])}
     y = raw.train.y
@@ -269,6 +287,8 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
     >>> texts_of({"text": ["to be", "or not"]})
     ['to be', 'or not']
     """
+    if hasattr(source, "detach") or isinstance(source, np.ndarray):
+        return as_array(source, "the texts").tolist() if np.ndim(source) and str(source.dtype) != "object" else None
     columns = columns_of(source)
     if columns is not None:
         name = next(
@@ -276,7 +296,9 @@ def texts_of(source: Any, names: Sequence[str] = ("text",)) -> list[Any] | None:
         )
         if name is None:
             raise UserError(f"the {type(source).__name__} has no column {names[0]}; its columns: {', '.join(columns)}")
-        return list(columns[name])
+        return listed(columns[name], name)
+    if hasattr(source, "tocsr"):
+        return None
     way = next((name for name in ("tolist", "to_list") if hasattr(source, name)), None)
     if way is not None and not hasattr(source, "column_names"):
         return getattr(source, way)()

@@ -142,6 +142,8 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
     `labels`: what labels are where their values do not say it, see `vaekit.data.labels`.
     """
     for split, part in shape_up(raw).parts:
+        if part.y is not None and not part.y.ndim:
+            raise UserError(f"{raw.source}: {split} y is a single value, {part.y.item()!r:.60}; give one label each")
         if part.y is not None and len(part.y) != len(part.x):
             raise UserError(
                 f"{raw.source}: {split} has {len(part.x)} examples but {len(part.y)} labels; give one label each"

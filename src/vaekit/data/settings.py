@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
 
 
-def yes_or_no(value: object) -> object:
-    """Undo YAML's reading of yes and no."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+class SettingsBase(BaseModel):
+    """Base of the settings' sections: unknown names are errors, values never change.
+
+    A setting that is text, or one of several words, gets the text that was written, whatever YAML makes of it: a column
+    called 1, true or null, the words yes and no.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        fields = {name: field.annotation for name, field in cls.model_fields.items() if name in values}
+        return {**values, **{name: _written(values[name], kind) for name, kind in fields.items()}}
 
 
-class DataSettings(BaseModel):
+def _written(value: Any, kind: Any) -> Any:
+    """Return a value as text where its setting is text alone, maybe optional, or one of several words."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    texts = [part for part in kinds if part is not type(None)]
+    words = [word for part in texts if get_origin(part) is Literal for word in get_args(part)]
+    takes = all(part is str or get_origin(part) is Literal for part in texts) and all(isinstance(w, str) for w in words)
+    if not takes or not isinstance(value, bool | int | float | None) or (value is None and type(None) in kinds):
+        return value
+    if isinstance(value, bool) and {"yes", "no"} <= {*words}:
+        return "yes" if value else "no"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class DataSettings(SettingsBase):
     """Settings of `vaekit.data.load`.
 
     >>> DataSettings(valid=5000).valid
     5000
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     binarise: Binarise = Field(
         default="auto",
@@ -47,7 +73,7 @@ class DataSettings(BaseModel):
         description="subtract the training mean and divide by the training deviation, of each column of vectors or "
         "each channel of images; auto: real data",
     )
-    stream: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
+    stream: Literal["auto", "yes", "no"] = Field(
         default="auto",
         description="leave data on disk and read batches ahead; auto: NPY files, folders of them and "
         "of images above 1 GiB",

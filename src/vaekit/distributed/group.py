@@ -124,7 +124,7 @@ def broadcast_text(text: str | None, source: int = 0) -> str:
     if _world == 1:
         assert text is not None
         return text
-    data = torch.tensor(list((text or "").encode()), dtype=torch.uint8)
+    data = torch.tensor(list((text or "").encode(errors="surrogatepass")), dtype=torch.uint8)
     size = torch.tensor([len(data)])
     call(dist.broadcast, size, source)
     buffer = data if _rank == source else torch.empty(int(size), dtype=torch.uint8)

@@ -39,6 +39,7 @@ def launch(devices: int, command: Callable[[], Outcome], restarts: int) -> int:
     """
     # As many threads as there are cores, shared out: more would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    os.environ["PYTHONSAFEPATH"] = "1"  # else a multiprocessing.py in the current folder would be run
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = SIGNALS  # what PyTorch reads that has no such field yet
     config = LaunchConfig(
         min_nodes=1,

@@ -69,7 +69,10 @@ class Flow(Family):
 
     def rsample_and_log_prob(self, sample_shape: _size = SCALAR) -> tuple[Tensor, Tensor]:
         """Draw z and return it with its log-density."""
-        start = self.base.rsample(sample_shape)
+        return self.pushed(self.base.rsample(sample_shape))
+
+    def pushed(self, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the z of samples of the base, and its log-density."""
         z, ladj = self.map.call_and_ladj(start)
         return z, self.base.log_prob(start) - ladj
 

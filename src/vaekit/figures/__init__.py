@@ -8,7 +8,7 @@ b'PNG'
 from vaekit.figures.images import interpolation, manifold, reconstructions, samples, traversals
 from vaekit.figures.latents import aggregate_posterior, kl_per_dimension, latent_map
 from vaekit.figures.layers import kl_layers
-from vaekit.figures.plots import anomaly_scores, rate_distortion
+from vaekit.figures.plots import anomaly_scores, rank_histograms, rate_distortion
 from vaekit.figures.style import png, save
 from vaekit.figures.training import curves
 
@@ -22,6 +22,7 @@ __all__ = [
     "latent_map",
     "manifold",
     "png",
+    "rank_histograms",
     "rate_distortion",
     "reconstructions",
     "samples",

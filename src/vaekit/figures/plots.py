@@ -1,7 +1,8 @@
-"""Plots of results: the decoder's rate–distortion curve, and anomaly scores."""
+"""Plots of results: the decoder's rate–distortion curve, rank histograms, and anomaly scores."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,40 @@ def _equal_elbo(ax: Axes) -> None:
         text = f" ELBO {-total:g}".replace("-", "−")
         ax.text(x, y, text, fontsize=style.TICK - 1.5, color=style.MUTED, ha="left", va="top", clip_on=True)
     ax.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def rank_histograms(counts: Any, names: Sequence[str], p_values: Any) -> Figure:
+    """Histograms of the ranks of z among draws of q(z|x), `counts` (D, bars), a panel a dimension with its p-value.
+
+    The band is where 95% of bars lie if q is the posterior: n examples in B bars, Binomial(n, 1/B). Too much at both
+    ends is a posterior that is too narrow, too much in the middle one that is too wide, a slope one whose mean is off.
+
+    Source: Talts et al. 2018, arXiv:1804.06788.
+
+    >>> fig = rank_histograms([[10, 12, 8], [30, 0, 0]], ["z1", "z2"], [0.67, 1e-13])
+    >>> [ax.get_title(loc="left") for ax in fig.axes]
+    ['z1, p = 0.67', 'z2, p < 0.0001']
+    """
+    from scipy.stats import binom
+
+    c, p = style.array(counts, "counts", 2), style.array(p_values, "p_values", 1)
+    if len(c) != len(names) or len(c) != len(p) or (c < 0).any():
+        raise UserError(f"counts {c.shape} are for {len(names)} names and {len(p)} p-values, and must not be negative")
+    rows, bars = c.shape
+    columns = min(3, rows)
+    width = style.WIDTH if columns > 2 else 3.4 * columns + 0.6
+    fig = style.figure(width, 2.1 * -(-rows // columns) + 0.6, "Ranks of z among draws of q(z|x); flat is calibrated")
+    edges = np.linspace(0, 1, bars + 1)
+    for i, ax in enumerate(style.panels(fig, rows, columns)):
+        words = f"p = {p[i]:.2g}" if p[i] >= 1e-4 else "p < 0.0001"
+        labels = ("rank, of 1" if i + columns >= rows else "", "examples" if i % columns == 0 else "")
+        style.dress(ax, f"{names[i]}, {words}", *labels, "y", small=True)
+        low, high = binom.interval(0.95, int(c[i].sum()), 1 / bars)
+        ax.axhspan(low, high, color=style.GREY, alpha=0.35, linewidth=0)
+        ax.stairs(c[i], edges, fill=True, color=style.BLUE, alpha=0.55)
+        ax.axhline(c[i].sum() / bars, color=style.INK, linewidth=1.0)
+        ax.set(xlim=(0, 1), ylim=(0, None))
+    return fig
 
 
 def anomaly_scores(score: Any, threshold: float | None = None, truth: Any = None) -> Figure:

@@ -22,7 +22,8 @@ class Scale(nn.Module):
 
     `kind` is a positive number (fixed), "shared" (one learned scalar), "channel" (one for each entry of the first
     event axis), "dimension" (one for each event element) or "pixel" (from the network, for each example and element).
-    What is learned is bounded: log = centre + 7 tanh(raw / 7), raw starting at 0. `params` is the number of values an
+    What is learned is bounded: log = centre + 7 tanh(raw / 7), raw starting at 0; training moves it at
+    `train.lr_sigma_factor` times the rate of its part (`is_scale`). `params` is the number of values an
     element it asks of the network: 1 for "pixel", else 0. `name` is the setting, for the error.
 
     `in_units` moves the centre to the deviation of data that are not standardised, so that neither where σ starts nor
@@ -34,6 +35,7 @@ class Scale(nn.Module):
     torch.Size([3, 1, 1])
     """
 
+    is_scale = True
     log_value: Tensor
     raw: nn.Parameter
     centre: Tensor | None

@@ -14,9 +14,10 @@ from vaekit import bounds
 from vaekit.distributions.base import in_support, measure_of
 from vaekit.errors import NotALikelihood
 from vaekit.inference import Progress, joined
-from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
+from vaekit.metrics.base import Result, Subject, mean_of, metric, refused, refuses
+from vaekit.metrics.calibration import SIMULATED, simulate
 from vaekit.metrics.hmc import Bridge, Spacing, adapt, anneal, stretch, temperatures
-from vaekit.metrics.likelihood import NATS, nats, noise_facts
+from vaekit.metrics.likelihood import NATS, nats, noise_facts, shape_facts
 from vaekit.models.base import Model
 
 AREA = "nats²/example"
@@ -38,13 +39,14 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Annealed:
-    """Annealing's estimate for each example, (B,): log p(x) in nats, effective weights of C, acceptance, noise.
+    """Annealing's estimate for each example, (B,): log p(x) in nats, effective weights of C, their k̂, acceptance.
 
     With `curve`: `rate` and `distortion` (T + 1, B) of the optimal code at each temperature `betas` (T + 1,).
     """
 
     values: Tensor
     ess: Tensor
+    pareto_k: Tensor
     acceptance: Tensor
     chains: int
     curve: dict[str, Tensor] = field(default_factory=dict)
@@ -139,8 +141,8 @@ def annealed_importance(
     for rows, bridge, sizes, draw in _paths(model, x, y, how, betas):
         log_ws, tilts, acceptance = anneal(bridge, draw(how.chains), betas, sizes, how.leapfrog)
         log_w = log_ws[-1]
-        ess = (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()
-        parts.append(torch.stack([bounds.log_mean_exp(log_w), ess, acceptance], 1))
+        value, ess, shape = bounds.log_mean_exp(log_w), bounds.effective_samples(log_w), bounds.tail_shape(log_w)
+        parts.append(torch.stack([value, ess, shape.to(ess), acceptance], 1))
         if curve:
             distortion = -(torch.softmax(log_ws, 1) * tilts).sum(1)
             # KL(p_β ‖ p) = β E[log p(x|z)] - log Z_β, from above, since log Z_β is estimated from below
@@ -148,9 +150,9 @@ def annealed_importance(
             curves.append(torch.stack([rate, distortion]).cpu())
         if progress is not None:
             progress(min(rows.stop, len(x)), len(x))
-    values, ess, acceptance = joined(parts).unbind(1)
+    values, ess, shape, acceptance = joined(parts).unbind(1)
     together: dict[str, Tensor] = dict(zip(("rate", "distortion"), torch.cat(curves, 2))) if curve else {}
-    return Annealed(values, ess, acceptance, how.chains, together)
+    return Annealed(values, ess, shape, acceptance, how.chains, together)
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,22 @@ class Bracket:
     x: Tensor
     forward: Annealed
     upper: Tensor
+
+    @property
+    def gap(self) -> Tensor:
+        """How far apart the two are, (B,)."""
+        return self.upper - self.forward.values
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """What the mean log p(x) of these examples lies within: the means of both, 1.96 standard errors further out.
+
+        The error of either about the exact values is unknown, but together they make the gap: its spread over examples
+        is as large as each of theirs, since forward and backward chains are drawn apart.
+        """
+        error = float(self.gap.double().std()) / math.sqrt(len(self.gap)) if len(self.gap) > 1 else math.inf
+        lower, upper = (float(values.double().mean()) for values in (self.forward.values, self.upper))
+        return lower - 1.96 * error, upper + 1.96 * error
 
 
 @torch.no_grad()
@@ -175,8 +193,7 @@ def bidirectional(
     Source: Grosse, Ghahramani & Adams 2015, arXiv:1511.02543.
     """
     how = how or Anneal()
-    z = model.sample_latent(n, y)
-    x = model.decode(z, y).sample()
+    z, x = simulate(model, n, y)
     forward = annealed_importance(model, x, y, how, progress=progress)
     betas = temperatures(how.steps, how.spacing)
     upper: list[Tensor] = []
@@ -194,7 +211,7 @@ def settings(subject: Subject) -> Anneal:
 
 
 def _facts(annealed: Annealed, how: Anneal) -> dict[str, Any]:
-    facts = noise_facts(annealed.ess, annealed.noise)
+    facts = noise_facts(annealed.ess, annealed.noise) | shape_facts(annealed.pareto_k)
     facts["acceptance"] = float(annealed.acceptance.mean())
     return facts | {name: value for name, value in asdict(how).items() if name != "rows"}
 
@@ -220,20 +237,36 @@ def ais(subject: Subject) -> dict[str, Result]:
     "ais_gap",
     group="ais",
     gives={
-        "ais_gap": ("upper minus lower bound of log p(x) by annealing both ways, on data simulated by the model", False)
+        "ais_gap": (
+            "upper minus lower bound of log p(x) by annealing both ways, on data simulated by the model",
+            False,
+        ),
+        "log_px_bracket": (
+            "mean log p(x) of data simulated by the model: midway between the lower and the upper bound by annealing",
+            None,
+        ),
     },
     reference="Grosse, Ghahramani & Adams 2015, arXiv:1511.02543",
     slow=True,
 )
-@refuses("ais_gap", unit=NATS)
+@refuses("ais_gap", "log_px_bracket", unit=NATS)
 def ais_gap(subject: Subject) -> dict[str, Result]:
-    """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have."""
+    """Bidirectional annealing on `ais_simulated` (50) examples drawn from the model: the error that `ais` may have.
+
+    The interval of `log_px_bracket` reaches from the lower bound to the upper one, and 1.96 standard errors beyond.
+    """
     n, how = int(subject.options.get("ais_simulated", 50)), settings(subject)
     require(subject.model, *subject.some(2))
     bracket = bidirectional(subject.model, n, subject.labels(n), how, progress=subject.progress_of("ais_gap"))
     lower, upper = float(bracket.forward.values.mean()), float(bracket.upper.mean())
-    facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper}
-    return {"ais_gap": mean_of(bracket.upper - bracket.forward.values, NATS, **facts)}
+    facts = _facts(bracket.forward, how) | {"lower": lower, "upper": upper, "of": SIMULATED}
+    gap = mean_of(bracket.gap, NATS, **facts)
+    if gap.stderr is None or "refused" in gap.facts:
+        middle = refused(str(gap.facts.get("refused", "a single example has no interval")), NATS, **facts)
+    else:
+        facts["measure"] = measure_of(subject.model.trace(*subject.some(1)).px)
+        middle = Result((lower + upper) / 2, nats(subject.info), n, interval=bracket.interval, facts=facts)
+    return {"ais_gap": gap, "log_px_bracket": middle}
 
 
 @metric(

@@ -18,7 +18,7 @@ from vaekit.data.batches import at_once
 from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import mix, some_rows
 from vaekit.devices import device_of
-from vaekit.errors import NotALikelihood, UserError
+from vaekit.errors import NotALikelihood, OutOfMemory, UserError, lacks_memory
 from vaekit.inference import BATCH, Progress, batches, inference, joined, label_for
 from vaekit.models.base import Model
 from vaekit.registry import Entry, Registry
@@ -254,9 +254,10 @@ def metric(
 
     `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
     "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
-    asked for by name. A `slow` one, of minutes, is computed only when it or its group is asked for by name, not by
-    "all". A `quiet` one without a value is left out unless it is asked for by name. Several processes share the
-    examples of a `shared` one, which reads them by `Subject.pieces`; any other is computed by the first of them.
+    asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a number of it
+    or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it is asked for by
+    name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`; any other is
+    computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -314,10 +315,12 @@ def _contained(entry: Entry[Metric], subject: Subject) -> Mapping[str, Result]:
     """Return a metric's numbers; a failure of its own costs it alone, and is their reason."""
     try:
         return entry.part(subject)
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
         reason = f"the metric failed: {type(error).__name__}: {error}"
+        if isinstance(error, OutOfMemory) or lacks_memory(error):
+            reason = "there is not enough memory for it; lower --k or --limit"
         warnings.warn(f"{entry.name}: {reason}", stacklevel=3)
         return {name: refused(reason, "") for name in entry.facts["gives"]}
 
@@ -357,14 +360,15 @@ def evaluate(
 
 def _evaluate(subject: Subject, names: Sequence[str]) -> dict[str, Result]:
     groups = {entry.facts["group"] for entry in METRICS}
+    givers = {number: entry.name for entry in METRICS for number in entry.facts["gives"]}
     chosen: dict[str, bool] = {}  # whether it was asked for by its own name
     for name in names:
         if name == "all" or name in groups:
             for entry in METRICS:
                 if name == entry.facts["group"] or (name == "all" and not entry.facts["slow"]):
                     chosen.setdefault(entry.name, False)
-        elif name in METRICS.names:
-            chosen[name] = True
+        elif name in METRICS.names or name in givers:
+            chosen[name if name in METRICS.names else givers[name]] = True
         else:
             raise UserError(
                 f"there is no metric '{name}'; groups: {', '.join(sorted(groups))}; metrics: {METRICS.names}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
 from vaekit.inference import Progress
 from vaekit.metrics import ais
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
-from vaekit.metrics.likelihood import NATS
+from vaekit.metrics.likelihood import NATS, shape_facts
 from vaekit.models.base import Model
 
 Family = Literal["diagonal", "full"]
@@ -134,11 +134,13 @@ def gaps(subject: Subject) -> dict[str, Result]:
         for family in FAMILIES
     )
     # the better of two lower bounds on log p(x): importance weights from the optimised q, and annealing
-    log_px = bounds.log_mean_exp(_elbo_samples(model, x, y, full.q, 5000)).cpu()
+    log_w = _elbo_samples(model, x, y, full.q, 5000)
+    log_px, shape = bounds.log_mean_exp(log_w).cpu(), bounds.tail_shape(log_w)
     source, how = "importance-weighted from the optimised q, K=5000", ais.settings(subject)
-    annealed = ais.annealed_importance(model, x, y, how, progress=subject.progress_of("gaps: ais")).values
-    if annealed.mean() > log_px.mean():
-        log_px, source = annealed, f"ais, {how.steps} steps, {how.chains} chains"
+    annealed = ais.annealed_importance(model, x, y, how, progress=subject.progress_of("gaps: ais"))
+    if annealed.values.mean() > log_px.mean():
+        log_px, shape = annealed.values, annealed.pareto_k
+        source = f"ais, {how.steps} steps, {how.chains} chains"
     k = max(1, ROWS // len(x))
     encoder = torch.stack([bounds.elbo(model.trace(x, y, k=k, hard=True)) for _ in range(-(-1000 // k))]).mean(0)
     gap = {
@@ -146,7 +148,8 @@ def gaps(subject: Subject) -> dict[str, Result]:
         "approximation_gap_full": log_px - full.elbo,
         "amortisation_gap": diagonal.elbo - encoder.cpu(),
     }
-    facts = {"log_px": source, "steps": max(full.steps, diagonal.steps), "rose_last": max(full.left, diagonal.left)}
+    facts: dict[str, Any] = {"log_px": source, **shape_facts(shape)}
+    facts |= {"steps": max(full.steps, diagonal.steps), "rose_last": max(full.left, diagonal.left)}
     if facts["rose_last"] >= CONVERGED:
         facts["not_converged"] = f"the ELBO of each example's own q still rises after {facts['steps']} steps"
     return {name: mean_of(values, NATS, **facts) for name, values in gap.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,14 @@ from vaekit.collapse import ACTIVE
 from vaekit.devices import device_of
 from vaekit.graphs import Graphs
 from vaekit.inference import joined
+from vaekit.intervals import (
+    auroc,
+    auroc_interval,
+    average_precision,
+    average_precision_interval,
+)
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
 
-BOOTSTRAPS = 200
 LEAST_DRAWN = 200
 
 
@@ -32,8 +36,6 @@ LEAST_DRAWN = 200
 )
 def links(subject: Subject) -> dict[str, Result]:
     """How well the log-odds at the posterior means separate held-out edges from pairs that are not joined."""
-    from sklearn.metrics import average_precision_score
-
     x = subject.x
     model: Any = subject.model
     if x.asked is None or not len(x.asked) or bool(x.answers.all()) or not bool(x.answers.any()):
@@ -42,29 +44,12 @@ def links(subject: Subject) -> dict[str, Result]:
     answers = x.answers.numpy()
     x = x.to(device_of(model))
     scores = model.decode(model.posterior_mean(x), sizes=x.sizes).pair_logits(x, x.asked).cpu().double().numpy()
-    value, stderr = auc(scores[answers], scores[~answers])
     facts = {"edges": int(answers.sum()), "pairs not joined": int((~answers).sum())}
-    random = np.random.default_rng(subject.seed)
-    drawn = random.integers(0, len(scores), (BOOTSTRAPS, len(scores)))
-    spread = np.std([average_precision_score(answers[i], scores[i]) for i in drawn if answers[i].any()], ddof=1)
-    precision = float(average_precision_score(answers, scores))
+    area, precision = auroc(scores, answers), average_precision(scores, answers)
     return {
-        "auc": Result(value, "of 1", len(scores), stderr, facts=facts),
-        "ap": Result(precision, "of 1", len(scores), float(spread), facts=facts),
+        "auc": Result(area, "of 1", len(scores), None, auroc_interval(scores, answers), facts),
+        "ap": Result(precision, "of 1", len(scores), None, average_precision_interval(scores, answers), facts),
     }
-
-
-def auc(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
-    """Return P(on > off) + ½ P(on = off) of two samples of scores, and its standard error (DeLong et al. 1988).
-
-    >>> auc(np.array([3.0, 1.0]), np.array([0.0, 2.0]))[0]
-    0.75
-    """
-    below, above = np.sort(off), np.sort(on)
-    of_on = (np.searchsorted(below, on, "left") + np.searchsorted(below, on, "right")) / (2 * len(off))
-    of_off = 1 - (np.searchsorted(above, off, "left") + np.searchsorted(above, off, "right")) / (2 * len(on))
-    variance = sum(float(v.var(ddof=1)) / len(v) for v in (of_on, of_off) if len(v) > 1)
-    return float(of_on.mean()), math.sqrt(variance)
 
 
 @metric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -81,36 +82,45 @@ def iw_bound(subject: Subject) -> dict[str, Result]:
         out = {"iw_bound": refused(estimate, NATS, k=subject.k)}
         bits = refused(estimate, "bits per dimension", k=subject.k)
     else:
-        facts = noise_facts(estimate.ess, estimate.noise) | shape_facts(estimate.pareto_k)
+        weights = weight_facts(estimate.ess, estimate.pareto_k)
+        facts = weights | noise_facts(estimate.ess, estimate.noise)
         out = {"iw_bound": mean_of(estimate.values, nats(subject.info), k=subject.k, measure=estimate.measure, **facts)}
-        bits = bits_per_dim(estimate.values, subject.info, estimate.measure, k=subject.k)
+        bits = bits_per_dim(estimate.values, subject.info, estimate.measure, k=subject.k, **weights)
     return out | ({"bits_per_dim": bits} if subject.info.is_array else {})
 
 
 @once
 def importance_bounds(subject: Subject) -> bounds.Estimate | str:
-    """Return the importance-weighted bound of every test example, computed once, or why there is none.
+    """Return the importance-weighted bound of every test example, computed once, or why there is none."""
+    found = weighted(subject, "iw_bound", (1.0,))
+    return found if isinstance(found, str) else found[0]
 
-    Its noise has its own seed, so that it is the same whichever metric asks first.
+
+def weighted(subject: Subject, name: str, orders: Sequence[float]) -> list[bounds.Estimate] | str:
+    """Return `bounds.power_means` of every test example, of each order, or why there are none.
+
+    Their noise has its own seed, so that it is the same whichever metric asks.
     """
-    parts: list[bounds.Estimate] = []
+    parts: list[tuple[bounds.Estimate, ...]] = []
     reason = None
     with seeded(subject.seed, device_of(subject.model)):
-        for x, y in subject.pieces("iw_bound"):
+        for x, y in subject.pieces(name):
             try:
-                parts.append(bounds.log_likelihood(subject.model, x, y, k=subject.k))
+                parts.append(bounds.power_means(subject.model, x, y, subject.k, orders))
             except NotALikelihood as error:
                 reason = error.reason
                 break
     reason = subject.agreed(reason)
     if reason is not None:
         return reason
-    names = ("values", "ess", "pareto_k")
-    values, sizes, shapes = (subject.join_pieces([getattr(part, name) for part in parts]) for name in names)
-    last = parts[-1] if parts else None
-    facts = subject.agreed(None if last is None else f"{last.estimator}\n{last.k}\n{last.measure}") or ""
-    estimator, k, measure = facts.split("\n")
-    return bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes, shapes)
+    names, out = ("values", "ess", "pareto_k"), list[bounds.Estimate]()
+    for i, order in enumerate(orders):
+        each = [part[i] for part in parts]
+        values, sizes, shapes = (subject.join_pieces([getattr(one, name) for one in each]) for name in names)
+        facts = subject.agreed(f"{each[-1].estimator}\n{each[-1].k}\n{each[-1].measure}" if each else None) or ""
+        estimator, k, measure = facts.split("\n")
+        out.append(bounds.Estimate(values, estimator, int(k), cast(Measure, measure), sizes, shapes, order))
+    return out
 
 
 FEW = 30
@@ -125,6 +135,11 @@ def noise_facts(ess: Tensor, noise: Tensor) -> dict[str, Any]:
             f"fewer than {FEW} effective samples: it leaves out the bias and most of the noise"
         )
     return facts
+
+
+def weight_facts(ess: Tensor, pareto_k: Tensor) -> dict[str, Any]:
+    """Return the mean effective number of the examples' weights, and what `shape_facts` says of them."""
+    return {"ess": float(ess.mean())} | shape_facts(pareto_k)
 
 
 def shape_facts(pareto_k: Tensor) -> dict[str, Any]:

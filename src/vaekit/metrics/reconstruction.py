@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
-from vaekit.metrics.similarity import ms_ssim, smallest_for_scales, ssim, window_for
+from vaekit.metrics.similarity import WINDOW, ms_ssim, smallest_for_scales, ssim, ssim_reflect, window_for
 
 
 @metric(
@@ -39,7 +39,10 @@ def mse(subject: Subject) -> dict[str, Result]:
 @metric(
     "ssim",
     group="reconstruction",
-    gives={"ssim": ("structural similarity of the deterministic reconstruction, images in [0, 1]", True)},
+    gives={
+        "ssim": ("structural similarity of the deterministic reconstruction, images in [0, 1]", True),
+        "ssim_reflect": ("the same over every pixel, borders reflected, as torchmetrics has it", True),
+    },
     needs=("images",),
     reference="Wang et al. 2004",
 )
@@ -48,8 +51,14 @@ def structural(subject: Subject) -> dict[str, Result]:
     height, width = subject.info.shape[1:]
     if min(height, width) < 3:
         reason = f"structural similarity needs images of at least 3 × 3 pixels, not {height} × {width}"
-        return {"ssim": refused(reason, "of 1")}
-    return {"ssim": mean_of(_similarity(subject, "ssim", ssim), "of 1", window=window_for(height, width))}
+        return {name: refused(reason, "of 1") for name in ("ssim", "ssim_reflect")}
+    facts = {"window": window_for(height, width), "definition": "windows that fit whole, as Wang et al."}
+    out = {"ssim": mean_of(_similarity(subject, "ssim", ssim), "of 1", **facts)}
+    if min(height, width) <= WINDOW // 2:
+        out["ssim_reflect"] = refused(f"images of {height} × {width} are too small to reflect 5 pixels", "of 1")
+        return out
+    facts = {"window": WINDOW, "definition": "every pixel, borders reflected, as torchmetrics"}
+    return out | {"ssim_reflect": mean_of(_similarity(subject, "ssim", ssim_reflect), "of 1", **facts)}
 
 
 @metric(

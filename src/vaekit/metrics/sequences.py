@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.data.info import DataInfo
 from vaekit.metrics.base import Result, Subject, mean_of, metric, refused
-from vaekit.metrics.likelihood import importance_bounds
+from vaekit.metrics.likelihood import importance_bounds, weight_facts
 from vaekit.tokens import END, lengths, used
 
 UNIT = "a token"
@@ -36,7 +36,7 @@ def perplexity(subject: Subject) -> dict[str, Result]:
     plain = subject.join_pieces(each)
     counts = scored(subject.x, subject.info)
     return {
-        "perplexity": per_token(estimate.values, counts, k=estimate.k),
+        "perplexity": per_token(estimate.values, counts, k=estimate.k, **weight_facts(estimate.ess, estimate.pareto_k)),
         "perplexity_elbo": per_token(plain, counts),
     }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from vaekit import bounds
 from vaekit.inference import batches, joined
 from vaekit.metrics.base import Result, Subject, metric, refuses
+from vaekit.metrics.likelihood import weight_facts
 from vaekit.metrics.tables import CELL, REFERENCE, over_cells, root_over_cells
 
 HIDDEN = 0.2
@@ -24,13 +25,17 @@ SHARE = "of 1"
 
 @dataclass(frozen=True)
 class Predicted:
-    """Hidden cells (N, C, T): log p of their values given the rest, the mean, and the ends of the central interval."""
+    """Hidden cells (N, C, T): log p of their values given the rest, the mean, and the ends of the central interval.
+
+    `weights` says how far the importance weights of the series can be trusted: `weight_facts`.
+    """
 
     cells: Tensor
     log_p: Tensor
     mean: Tensor
     low: Tensor
     high: Tensor
+    weights: Mapping[str, Any] = field(default_factory=dict)
 
 
 def hidden_cells(x: Tensor, seed: int) -> Tensor:
@@ -73,8 +78,10 @@ def predict(subject: Subject, choose: Callable[[Tensor, int], Tensor], name: str
         z = next(iter(trace.latents.values())).z[chosen, torch.arange(len(kept), device=chosen.device)]
         draws = subject.model.decode(z).sample()
         ends = torch.quantile(draws, torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], device=draws.device), 0)
-        parts.append((log_p, mean, ends[0], ends[1]))
-    return Predicted(cells, *(joined(list(part)) for part in zip(*parts)))
+        sizes, shapes = bounds.effective_samples(trace.log_w), bounds.tail_shape(trace.log_w)
+        parts.append((log_p, mean, ends[0], ends[1], sizes, shapes))
+    *found, ess, shape = (joined(list(part)) for part in zip(*parts))
+    return Predicted(cells, *found, weights=weight_facts(ess, shape))
 
 
 def judged(subject: Subject, found: Predicted, plain: Tensor, name: str, against: str) -> dict[str, Result]:
@@ -85,7 +92,9 @@ def judged(subject: Subject, found: Predicted, plain: Tensor, name: str, against
     base = torch.where(cells, (plain.flatten(1) - x) / scale, 0.0)
     inside = (x >= found.low.flatten(1)) & (x <= found.high.flatten(1))
     return {
-        f"{name}_nll": over_cells(torch.where(cells, -found.log_p.flatten(1), 0.0), cells, CELL, k=subject.k),
+        f"{name}_nll": over_cells(
+            torch.where(cells, -found.log_p.flatten(1), 0.0), cells, CELL, k=subject.k, **found.weights
+        ),
         f"{name}_rmse": root_over_cells(error, cells, k=subject.k),
         f"{name}_rmse_{against}": root_over_cells(base.nan_to_num(0.0), cells & ~base.isnan()),
         f"{name}_coverage": over_cells(inside.double(), cells, SHARE, k=subject.k),

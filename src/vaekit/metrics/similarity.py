@@ -53,7 +53,7 @@ def ssim(a: Tensor, b: Tensor, span: float = 1.0) -> Tensor:
     The mean over places of (2 μ_a μ_b + c₁)(2 σ_ab + c₂) / ((μ_a² + μ_b² + c₁)(σ_a² + σ_b² + c₂)), local moments by a
     Gaussian window of 11 × 11 pixels and σ 1.5 wherever it fits whole (smaller pictures: the largest odd window that
     fits), c = (0.01 span)² and (0.03 span)². Source: Wang et al. 2004, IEEE Trans. Image Process. 13(4), whose own code
-    takes the window where it fits, as here; torchmetrics reflects the image at its border as well.
+    takes the window where it fits, as here; `ssim_reflect` is torchmetrics'.
 
     >>> x = torch.rand(2, 1, 16, 16)
     >>> ssim(x, x)
@@ -61,6 +61,24 @@ def ssim(a: Tensor, b: Tensor, span: float = 1.0) -> Tensor:
     """
     _check(a, b)
     return _parts(a, b, window_for(*a.shape[2:]), span)[0]
+
+
+def ssim_reflect(a: Tensor, b: Tensor, span: float = 1.0) -> Tensor:
+    """Structural similarity averaged over every pixel, (B,): the images are reflected at their borders for the window.
+
+    It is what torchmetrics gives, and differs from `ssim` where images are small or their borders are alike: empty ones
+    count. For images (B, C, H, W) of at least 6 × 6 pixels, what five reflected ones need.
+
+    >>> x = torch.rand(2, 1, 16, 16)
+    >>> ssim_reflect(x, x)
+    tensor([1., 1.])
+    """
+    _check(a, b)
+    pad = WINDOW // 2
+    if min(a.shape[2:]) <= pad:
+        raise UserError(f"SSIM with reflected borders needs at least {pad + 1} × {pad + 1} pixels; use SSIM")
+    a, b = (F.pad(x, (pad, pad, pad, pad), mode="reflect") for x in (a, b))
+    return _parts(a, b, WINDOW, span)[0]
 
 
 def smallest_for_scales(scales: int = len(WEIGHTS)) -> int:

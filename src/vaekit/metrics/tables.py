@@ -13,6 +13,7 @@ from vaekit import bounds
 from vaekit.distributions.mixed import CHOICE
 from vaekit.inference import batches, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
+from vaekit.metrics.likelihood import weight_facts
 
 HIDDEN = 0.2
 """The share of observed cells that are hidden to judge by."""
@@ -24,11 +25,15 @@ REFERENCE = "Mattei & Frellsen 2019, arXiv:1812.02633"
 
 @dataclass(frozen=True)
 class Hidden:
-    """Cells that were hidden, (N, C): log p of their values given the rest of their row, and the values imputed."""
+    """Cells that were hidden, (N, C): log p of their values given the rest of their row, and the values imputed.
+
+    `weights` says how far the importance weights of the rows can be trusted: `weight_facts`.
+    """
 
     cells: Tensor
     log_p: Tensor
     imputed: Tensor
+    weights: Mapping[str, Any]
 
 
 def hide(x: Tensor, seed: int, share: float = HIDDEN) -> Tensor:
@@ -52,7 +57,7 @@ def predicted(subject: Subject) -> Hidden:
         NotALikelihood: the model bounds no log p(x).
     """
     cells = hide(subject.x, subject.seed)
-    parts: list[tuple[Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, ...]] = []
     k = min(subject.k, MAX_ROWS)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
     progress = subject.progress_of("hidden cells")
@@ -63,9 +68,10 @@ def predicted(subject: Subject) -> Hidden:
         px: Any = trace.px
         log_w = trace.log_w.log_softmax(0).unsqueeze(-1)
         log_p = torch.logsumexp(log_w + px.log_prob_elements(whole), 0)
-        parts.append((log_p, px.decide((log_w.exp() * px.expectation).sum(0))))
-    log_p, imputed = (joined(list(part)) for part in zip(*parts))
-    return Hidden(cells, log_p, imputed)
+        imputed = px.decide((log_w.exp() * px.expectation).sum(0))
+        parts.append((log_p, imputed, bounds.effective_samples(trace.log_w), bounds.tail_shape(trace.log_w)))
+    log_p, imputed, ess, shape = (joined(list(part)) for part in zip(*parts))
+    return Hidden(cells, log_p, imputed, weight_facts(ess, shape))
 
 
 @metric(
@@ -87,7 +93,7 @@ def imputation(subject: Subject) -> dict[str, Result]:
     hidden, columns = predicted(subject), subject.info.facts["columns"]
     choice = torch.tensor([column["type"] in CHOICE for column in columns])
     centre, scale = torch.tensor([_centre(column) for column in columns]), _scale(columns)
-    out = {"cell_nll": over_cells(-hidden.log_p, hidden.cells, CELL, k=subject.k)}
+    out = {"cell_nll": over_cells(-hidden.log_p, hidden.cells, CELL, k=subject.k, **hidden.weights)}
     numbers, levels = hidden.cells & ~choice, hidden.cells & choice
     if bool(numbers.any()):
         out["impute_rmse"] = root_over_cells((hidden.imputed - subject.x) / scale, numbers, k=subject.k)
@@ -120,7 +126,7 @@ def columns(subject: Subject) -> dict[str, Result]:
         cells, name = hidden.cells[:, j], column["name"]
         if not bool(cells.any()):
             continue
-        out[f"column_nll.{name}"] = mean_of(-hidden.log_p[:, j][cells], CELL, k=subject.k)
+        out[f"column_nll.{name}"] = mean_of(-hidden.log_p[:, j][cells], CELL, k=subject.k, **hidden.weights)
         if column["type"] in CHOICE:
             right = (hidden.imputed == subject.x)[:, j][cells]
             out[f"column_accuracy.{name}"] = mean_of(right.double(), "of 1", k=subject.k)

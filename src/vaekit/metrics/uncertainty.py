@@ -8,21 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.intervals import wilson
 from vaekit.metrics.base import Result
-
-
-def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval of a share.
-
-    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n). Source: Wilson 1927, J. Am. Stat. Assoc. 22.
-
-    >>> [round(end, 3) for end in wilson(8, 10)]
-    [0.49, 0.943]
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(int(successes), n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def share(hits: Any, unit: str = "share", **facts: Any) -> Result:
@@ -32,7 +19,8 @@ def share(hits: Any, unit: str = "share", **facts: Any) -> Result:
     0.75
     """
     hits = np.asarray(hits, dtype=float)
-    return Result(float(hits.mean()), unit, len(hits), interval=wilson(float(hits.sum()), len(hits)), facts=facts)
+    p = float(hits.mean())
+    return Result(p, unit, len(hits), interval=wilson(p, len(hits)), facts=facts)
 
 
 def bootstrap(statistic: Callable[[np.ndarray], Any], n: int, *, times: int = 50, seed: int = 0) -> Any:
@@ -80,12 +68,8 @@ def dependent_share(value: float, stderr: float, n: int, unit: str = "share", **
     >>> [round(end, 2) for end in dependent_share(0.5, 0.1, 100).interval or ()]
     [0.32, 0.68]
     """
-    z2 = 1.959964**2
     size = min(float(n), value * (1 - value) / stderr**2) if stderr > 0 else float(n)
-    size = max(size, 1.0)
-    middle, half = value + z2 / (2 * size), math.sqrt(z2 * (value * (1 - value) / size + z2 / (4 * size**2)))
-    low, high = ((middle + sign * half) / (1 + z2 / size) for sign in (-1, 1))
-    return Result(value, unit, n, stderr or None, (max(0.0, low), min(1.0, high)), facts)
+    return Result(value, unit, n, stderr or None, wilson(value, max(size, 1.0)), facts)
 
 
 def folds(n: int, count: int, seed: int = 0) -> list[np.ndarray]:

@@ -103,7 +103,9 @@ class JointVAE(Model):
         latents: dict[str, Latent] = {}
         for name, q in self.encode_all(x).items():
             draw = self.posterior(name).draw(q, k, hard)
-            latents[name] = Latent(q if draw.q is None else draw.q, self.prior(name)(), draw.z, draw.code, draw.log_q)
+            latents[name] = Latent(
+                q if draw.q is None else draw.q, self.prior(name)(), draw.z, draw.code, draw.log_q, draw.start
+            )
         z = torch.cat([latent.z.flatten(2) for latent in latents.values()], -1)
         return Trace(x, y, latents, self.decode(z))
 

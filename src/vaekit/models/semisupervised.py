@@ -175,7 +175,7 @@ class SemiSupervised(Model):
         q = self.posterior(h, classes)
         draw = self.posterior.draw(q, k, hard)
         p = self.prior()
-        pair = Latent(q, p, draw.z, draw.code, draw.log_q)
+        pair = Latent(q, p, draw.z, draw.code, draw.log_q, draw.start)
         px = self.likelihood(draw.z, self._one_hot(classes, h))
 
         given = F.one_hot(classes.new_zeros(len(x)) if y is None else y.clamp(min=0), self.n_classes)

@@ -65,7 +65,7 @@ class VAE(Model):
         q = self.encode(x, y)
         draw = self.posterior.draw(q, k, hard)
         p = self.prior_of(y) if prior is None else prior
-        latent = Latent(q if draw.q is None else draw.q, p, draw.z, draw.code, draw.log_q)
+        latent = Latent(q if draw.q is None else draw.q, p, draw.z, draw.code, draw.log_q, draw.start)
         px = self.decode(draw.z, y)
         if not self._met_data:
             self._meet(px, x)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
+from vaekit.conditional import Draw
 from vaekit.distributions.flow import Flow, Planar, autoregressive, coupling
 from vaekit.distributions.normal import DiagonalNormalFamily, bounded_log_scale
 from vaekit.nets.own import adapted
@@ -50,6 +53,13 @@ class FlowPosterior(Posterior):
             self.steps = autoregressive(size, CONTEXT * size, transforms)
         else:
             self.steps = coupling(size, CONTEXT * size, transforms, spline=True, reverse=False)
+
+    def draw(self, q: Distribution, k: int, hard: bool = False) -> Draw:
+        """Draw `k` samples of each example's latent, with their log-density and the base's samples."""
+        assert isinstance(q, Flow)
+        start = q.base.rsample(torch.Size((k,)))
+        code, log_q = q.pushed(start)
+        return Draw(code, code, log_q, start=start)
 
     def family(self, params: Tensor) -> Flow:
         """Split mean, log standard deviation, and what the steps see."""

@@ -15,6 +15,7 @@ from vaekit.data.modality import MODALITIES
 from vaekit.models.base import Model
 from vaekit.objectives.base import Objective
 from vaekit.recipes.settings import (
+    EARLIER,
     L,
     M,
     ModelSettings,
@@ -77,7 +78,9 @@ class Recipe(Generic[M, L]):
         The options of the parts that are chosen are among the model's. One of any other part is a UserError where it
         is given, and left out where it is recorded.
         """
-        given, below = given or {}, merge(self.defaults, under or {})
+        given, under = given or {}, under or {}
+        earlier = {section: values for section, values in EARLIER.items() if section in under}
+        below = merge(self.defaults, earlier, under)
         own, objective = self.sections
         section = with_options(own, merge(below, given).get("model", {}))
         below["model"] = relevant(own, section, below.get("model", {}))

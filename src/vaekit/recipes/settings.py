@@ -7,15 +7,16 @@ that are chosen, so that `--set model.prior=vamp --set model.components=50` work
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
 
-from vaekit.data.settings import DataSettings
+from vaekit.data.settings import DataSettings, SettingsBase
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.nets.base import Activation
@@ -67,10 +68,10 @@ def one_of(*values: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
-class PartSettings(BaseModel):
-    """Base of the settings' sections: unknown names are errors, values never change."""
+class PartSettings(SettingsBase):
+    """Base of the sections of a model's and an objective's settings: numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class ModelSettings(PartSettings):
@@ -128,14 +129,35 @@ class SettingsOf(PartSettings, Generic[M, L]):
 Settings = SettingsOf[ModelSettings, ObjectiveSettings]
 
 
+class Plain(yaml.SafeLoader):
+    """YAML in which true, false, null and decimal numbers alone are no text, as in its version 1.2.
+
+    Before, yes, no, on and off were true or false, 1_0 was 10, 010 was 8, 1:30 was 90 and 2024-01-31 a date.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+for _tag, _form, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+):
+    Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), list(_first))
+
 Nested = dict[str, dict[str, Any]]
+
+EARLIER: Nested = {"train": {"lr_sigma_factor": 1.0}}
+"""What runs were made with that recorded a section without this setting, where that is not its default."""
 
 
 def parse_assignments(assignments: Sequence[str]) -> Nested:
-    """Read `section.name=value` texts; values are YAML.
+    """Read `section.name=value` texts; values are YAML, of which yes and no are words (see `Plain`).
 
-    >>> parse_assignments(["objective.beta=4", "model.hidden=512,256"])
-    {'objective': {'beta': 4}, 'model': {'hidden': '512,256'}}
+    >>> parse_assignments(["objective.beta=4", "model.hidden=512,256", "data.stream=yes"])
+    {'objective': {'beta': 4}, 'model': {'hidden': '512,256'}, 'data': {'stream': 'yes'}}
     """
     out: Nested = {}
     for text in assignments:
@@ -144,7 +166,7 @@ def parse_assignments(assignments: Sequence[str]) -> Nested:
         if not (equals and dot and name):
             raise UserError(f"--set {text}: write section.name=value, e.g. --set objective.beta=4")
         try:
-            out.setdefault(section, {})[name] = yaml.safe_load(value)
+            out.setdefault(section, {})[name] = yaml.load(value, Plain)
         except yaml.YAMLError:
             out.setdefault(section, {})[name] = value
     return out

@@ -6,8 +6,8 @@ True
 """
 
 from vaekit.report.advice import Facts, advise
-from vaekit.report.content import Figure, Lines, Number, RunReport, Warning_
-from vaekit.report.html import compare, render
+from vaekit.report.content import Figure, Lines, Number, RunReport, StudyReport, Warning_
+from vaekit.report.html import compare, render, study
 from vaekit.report.numbers import format_number
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "Lines",
     "Number",
     "RunReport",
+    "StudyReport",
     "Warning_",
     "advise",
     "compare",
     "format_number",
     "render",
+    "study",
 ]

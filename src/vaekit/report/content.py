@@ -159,3 +159,38 @@ class RunReport:
         for number in every:
             by_name.setdefault(number.name, number)
         return by_name
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """Everything a study's page shows.
+
+    Attributes:
+        title, question: what was studied.
+        facts: short facts by name.
+        findings: sentences, and whether the data support a difference.
+        caution: what the intervals say.
+        note: what a reader should know beside the numbers.
+        figures: pictures, in order.
+        head, rows: the table of points, its columns' titles and its cells.
+        meanings: what each number means, by its name.
+        problems: sentences on trials that have no numbers, and on metrics left out.
+        definition: the study as a YAML file.
+        command: what repeats it.
+        environment: versions and machine.
+    """
+
+    title: str
+    question: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[tuple[str, bool]] = ()
+    caution: str = ""
+    note: str = ""
+    figures: Sequence[Figure] = ()
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+    definition: str = ""
+    command: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)

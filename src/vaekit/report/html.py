@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vaekit.errors import UserError
-from vaekit.report.content import Figure, Number, RunReport, Warning_, difference, differing
+from vaekit.report.content import Figure, Number, RunReport, StudyReport, Warning_, difference, differing
 from vaekit.report.numbers import format_number
 
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
@@ -102,6 +102,53 @@ def compare(reports: Sequence[RunReport]) -> str:
     title = f"{len(reports)} runs compared"
     head = f"<header><h1>{title}</h1><p>{text(' · '.join(names))}</p></header>"
     return _document(title, [head], sections, ' class="wide"')
+
+
+def study(page: StudyReport) -> str:
+    """A study as one HTML document: its findings in words first, then figures, the table, and how to repeat it.
+
+    Raises:
+        UserError: when a figure cannot be read.
+
+    >>> "<li>The rate falls.</li>" in study(StudyReport("beta on digits", findings=[("The rate falls.", True)]))
+    True
+    """
+    supported = [one for one, yes in page.findings if yes]
+    others = [one for one, yes in page.findings if not yes]
+    said = [_list(supported) if supported else "<p>The data support no difference between the points.</p>"]
+    said += ["<h3>Not supported by the data</h3>", _list(others)] if others else []
+    said += [f'<p class="note">{text(page.caution)}</p>'] if page.caution else []
+    rows = [(row[0], "".join(f'<td class="num">{text(cell)}</td>' for cell in row[1:])) for row in page.rows]
+    meant = [(name, f'<td class="meaning">{text(meaning)}</td>') for name, meaning in page.meanings.items()]
+    table = [_table("Every point", rows, page.head)] if rows else []
+    table += [f'<p class="note">{text(_OVER_SEEDS)}</p>', _table("Numbers", meant, kind="pairs")] if meant else []
+    repeat = [_command("Command", page.command)] if page.command else []
+    repeat += [_command("The study", page.definition)] if page.definition else []
+    versions = [(name, f"<td>{text(value)}</td>") for name, value in page.environment.items()]
+    repeat += ["<h3>Environment</h3>", _table("Environment", versions, kind="pairs")] if versions else []
+    sections = {
+        "What was found": said,
+        "Beside the numbers": [f"<p>{text(page.note)}</p>"] if page.note else [],
+        "Figures": [f"<h3>{text(one.title)}</h3>" * bool(one.title) + _picture(one) for one in page.figures],
+        "Every point": table,
+        "Without numbers": [_list(page.problems)] if page.problems else [],
+        "To repeat this study": repeat,
+    }
+    facts = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in page.facts.items())
+    head = [
+        f"<header><h1>{text(page.title)}</h1>",
+        f"<p>{text(page.question)}</p>" if page.question else "",
+        f'<dl class="facts">{facts}</dl>' if facts else "",
+        "</header>",
+    ]
+    return _document(page.title, head, sections)
+
+
+_OVER_SEEDS = "Means over seeds; ± is half the 95% t interval over seeds, for the same test examples."
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{text(one)}</li>" for one in sentences) + "</ul>"
 
 
 def text(value: object) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from vaekit.data.disk_rows import DiskRows
 from vaekit.data.prepare import Prepare
 from vaekit.metrics.base import Result
+from vaekit.metrics.calibration import SIMULATED
 
 VALUES = {
     "stochastic": "binary, drawn from the greys",
@@ -37,7 +38,7 @@ def digest(x: Any) -> str:
 
 def _add(made: Any, x: Any) -> None:
     if isinstance(x, DiskRows):
-        made.update(f"{x.source.place(0)} {len(x)}".encode())
+        made.update(f"{x.source.place(0)} {len(x)}".encode(errors="backslashreplace"))
     elif isinstance(x, Tensor):
         made.update(f"{x.dtype} {tuple(x.shape)}".encode())
         made.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -56,7 +57,9 @@ def number_of(result: Result, examples: str, split: str, prepare: Prepare, given
     values = VALUES.get(prepare.mode, prepare.mode)
     if prepare.sd is not None and not prepare.axes:
         values += ", standardised"  # by earlier versions, which scored them so
-    of = {"examples": f"{result.n} of {split}, {examples}", "values": values}
+    simulated = result.facts.get("of") == SIMULATED
+    of = {"examples": f"{result.n} {SIMULATED}" if simulated else f"{result.n} of {split}, {examples}"}
+    of["values"] = values
     if result.unit.startswith(("nats", "bits")):
         of["quantity"] = "log p(x|y), the label given" if given_label else "log p(x)"
         of["measure"] = str(result.facts.get("measure", "none"))

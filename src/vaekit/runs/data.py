@@ -18,12 +18,14 @@ from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
 from vaekit.data.tables.modality import is_table
-from vaekit.errors import UserError
+from vaekit.errors import UserError, memory_for
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
 from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.recipes.parts import likelihood_name
 from vaekit.recipes.settings import Settings
+
+LESS = "take fewer with data.limit=N, smaller pictures with data.size=N, or leave them on disk with data.stream=yes"
 
 
 def default_source(name: str) -> str:
@@ -51,6 +53,13 @@ def load_for(
 
     `held_out` are further sources that are the splits "valid" and "test". A `DataSet` is taken as it is.
     """
+    with memory_for(f"the data {source if isinstance(source, str | Path) else ''}".rstrip(), LESS):
+        return _load_for(recipe, settings, source, held_out)
+
+
+def _load_for(
+    recipe: Recipe, settings: Settings, source: Any, held_out: Mapping[str, Any] | None
+) -> tuple[DataSet, str]:
     if isinstance(source, DataSet):
         if held_out:
             raise UserError("a DataSet has its splits already; leave valid and test out")

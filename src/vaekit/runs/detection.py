@@ -79,7 +79,7 @@ class DetectingRun(LatentRun):
             limit,
             ~(scores <= limit),  # what has no number is strange
             truth,
-            {} if truth is None else judge(scores, truth, seed),
+            {} if truth is None else judge(scores, truth),
             reference="given" if reference is None else reference.of,
             reference_n=len(scores) if reference is None else len(reference.scores),
             p_values=None if threshold != "held-out" or reference is None else reference.p_values(scores),

@@ -35,8 +35,8 @@ SHOWN = 32
 """Examples in the files of lines."""
 
 
-def write_figures(run: LatentRun) -> list[Path]:
-    """Write every figure that applies to the run into RUN/figures and return their paths.
+def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Path]:
+    """Write every figure that applies to the run, or those named, into RUN/figures and return their paths.
 
     A figure that cannot be made costs no other: it is left out with a warning that names it.
     """
@@ -48,16 +48,24 @@ def write_figures(run: LatentRun) -> list[Path]:
     if run.info.kind == "series":
         makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
     for name, (make, of_arrays) in makers.items():
+        if names is not None and name not in names:
+            continue
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         with _costing_no_other(f"the figure {name}"):
             figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
-    if not run.info.is_array:
+    if not run.info.is_array and names is None:
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
     return written
+
+
+def write_evaluated(run: LatentRun) -> list[Path]:
+    """Write the figures of what has been evaluated, and return their paths."""
+    wanted = [name for name, number in EVALUATED.items() if number in run.evaluation()]
+    return write_figures(run, wanted) if wanted else []
 
 
 @contextmanager
@@ -233,6 +241,16 @@ def rate_distortion(run: LatentRun) -> Any:
     return figures.rate_distortion(entry["rate"], entry["distortion"]) if "rate" in entry else None
 
 
+def rank_histograms(run: LatentRun) -> Any:
+    """The rank histograms of simulation-based calibration, where the metric has been computed."""
+    entry = run.evaluation().get("sbc_p_value", {})
+    if "counts" not in entry:
+        return None
+    chosen = entry["dimensions"]
+    names, p_values = [f"z{j}" for j in chosen], [entry["p_values"][j - 1] for j in chosen]
+    return figures.rank_histograms(entry["counts"], names, p_values)
+
+
 MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "curves": (curves, False),
     "reconstructions": (reconstructions, True),
@@ -245,5 +263,8 @@ MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "kl_layers": (kl_layers, False),
     "aggregate_posterior": (aggregate, False),
     "rate_distortion": (rate_distortion, False),
+    "rank_histograms": (rank_histograms, False),
 }
 """Every figure's maker, and whether it draws arrays of numbers only."""
+EVALUATED = {"rate_distortion": "rate_distortion", "rank_histograms": "sbc_p_value"}
+"""Those made of a number of the evaluation, and of which."""

@@ -36,6 +36,10 @@ CAPTIONS = {
         "How much each stochastic layer tells, over test examples and over training batches; one at zero is unused.",
     ),
     "aggregate_posterior": ("Aggregate posterior", "What the codes of all data look like beside the prior."),
+    "rank_histograms": (
+        "Calibration of the posterior",
+        "Ranks of z among draws of q(z|x), for z and x drawn from the model: outside the band, q is not the posterior.",
+    ),
     "rate_distortion": (
         "Rate and distortion",
         "The lowest rate any encoder could have at each distortion of this decoder, from the prior to the posterior.",
@@ -45,7 +49,20 @@ LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
-NOTED = ("standardised", "k", "features", "features_accuracy", "measure", "of", "chains", "steps", "ess")
+NOTED = (
+    "definition",
+    "standardised",
+    "k",
+    "features",
+    "features_accuracy",
+    "measure",
+    "of",
+    "chains",
+    "steps",
+    "ess",
+    "pareto_k",
+    "caution",
+)
 """Facts of a metric that stand beside its number."""
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
 

@@ -22,6 +22,7 @@ from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
 from vaekit.inference import inference, joined
+from vaekit.intervals import wilson
 from vaekit.likelihoods.tokens import Tokens
 from vaekit.metrics.base import Result, evaluate
 from vaekit.recipes.base import Built
@@ -38,7 +39,7 @@ from vaekit.runs.series import SeriesRun
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
-from vaekit.tasks.classification import accuracy_interval, few_labels, fit_classifier
+from vaekit.tasks.classification import few_labels, fit_classifier
 from vaekit.tasks.clustering import Kind as ClusterKind
 from vaekit.tasks.clustering import agreement, cluster
 from vaekit.tasks.compression import Codec, Progress
@@ -334,7 +335,8 @@ class Run(SeriesRun):
         if known is None:
             return Classification(self.class_names(guess), sure, None, None, split.places)
         right = (guess == known.numpy())[known.numpy() >= 0]
-        accuracy = {"value": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
+        share = float(right.mean())
+        accuracy = {"value": share, "interval": list(wilson(share, len(right))), "n": len(right)}
         return Classification(self.class_names(guess), sure, self.label_names(split), accuracy, split.places)
 
     def optimise(
@@ -456,8 +458,9 @@ class Run(SeriesRun):
         return figures.write_figures(self)
 
     def write_report(self) -> Path:
-        """Write report.html into the run's folder and return its path."""
+        """Write report.html into the run's folder, with the figures of what was evaluated, and return its path."""
         assert self.path is not None
+        figures.write_evaluated(self)
         path = self.path / REPORT
         write_text(path, report.render(self))
         return path

@@ -18,6 +18,7 @@ from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.inference import Progress, batched
+from vaekit.intervals import auroc, auroc_interval, average_precision, average_precision_interval
 from vaekit.models.base import Model
 from vaekit.tasks.noise import shared_noise, traces
 
@@ -177,65 +178,16 @@ def _png(x: NDArray[np.uint8], levels: int) -> bytes:
 # -- how good a score is -------------------------------------------------------------------------------------------
 
 
-def auroc(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> float:
-    """Return the probability that an anomaly scores above a normal example, ties counting half.
-
-    >>> auroc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
-    0.875
-    """
-    _both(anomalous)
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    positive = int(anomalous.sum())
-    negative = len(score) - positive
-    return float((ranks[anomalous].sum() - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def aupr(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> float:
-    """Return the average precision: Σ (recall step) × precision, over thresholds from the highest score down.
-
-    >>> aupr(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True]))
-    0.8333333333333333
-    """
-    _both(anomalous)
-    order = np.argsort(-score, kind="stable")
-    hit = anomalous[order].astype(float)
-    last = np.append(np.diff(score[order]) != 0, True)
-    right, taken = np.cumsum(hit)[last], np.flatnonzero(last) + 1
-    return float(np.sum(np.diff(np.append(0.0, right)) * right / taken) / hit.sum())
-
-
-def _both(anomalous: NDArray[np.bool_]) -> None:
-    if anomalous.all() or not anomalous.any():
-        raise UserError("a ranking is judged on examples of both kinds; there are only normal or only anomalous ones")
-
-
-def interval(
-    measure: Callable[[NDArray[np.float64], NDArray[np.bool_]], float],
-    score: NDArray[np.float64],
-    anomalous: NDArray[np.bool_],
-    times: int = 500,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Return a percentile bootstrap interval of a measure, both kinds resampled apart."""
-    _both(anomalous)
-    rng = np.random.default_rng(seed)
-    kinds = np.flatnonzero(anomalous), np.flatnonzero(~anomalous)
-    values = []
-    for _ in range(times):
-        chosen = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        values.append(measure(score[chosen], anomalous[chosen]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def judge(score: NDArray[np.float64], anomalous: NDArray[np.bool_], seed: int = 0) -> dict[str, dict[str, object]]:
-    """Return AUROC and AUPR, each with a 95% bootstrap interval and the numbers of both kinds."""
+def judge(score: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> dict[str, dict[str, object]]:
+    """Return AUROC and AUPR, each with its 95% interval and the numbers of both kinds."""
     facts = {"n": len(score), "anomalous": int(anomalous.sum())}
+    measures = {
+        "auroc": (auroc, auroc_interval),
+        "aupr": (average_precision, average_precision_interval),
+    }
     return {
-        name: {"value": call(score, anomalous), "interval": list(interval(call, score, anomalous, seed=seed)), **facts}
-        for name, call in (("auroc", auroc), ("aupr", aupr))
+        name: {"value": value(score, anomalous), "interval": list(interval(score, anomalous)), **facts}
+        for name, (value, interval) in measures.items()
     }
 
 

@@ -46,16 +46,3 @@ def fit_classifier(z: NDArray[np.floating], y: NDArray[np.int64], seed: int = 0)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     grid = {"logisticregression__C": np.logspace(-4, 2, 13)}
     return GridSearchCV(model, grid, cv=split).fit(z, y)
-
-
-def accuracy_interval(right: NDArray[np.bool_], level: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval of a share of right answers.
-
-    >>> low, high = accuracy_interval(np.array([True] * 90 + [False] * 10))
-    >>> round(low, 3), round(high, 3)
-    (0.826, 0.945)
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)

@@ -71,7 +71,7 @@ def to_levels(x: NDArray[Any], shape: tuple[int, ...], levels: int, where: str) 
 def _candidates(x: NDArray[Any], levels: int) -> list[tuple[Unit, NDArray[Any]]]:
     plain = x.astype(np.float64) if x.dtype.kind == "f" else x.astype(np.int64)
     out: list[tuple[Unit, NDArray[Any]]] = [("levels", np.rint(plain))]
-    if levels == 2:
+    if levels == 2 and (x.dtype.kind == "f" or (x.dtype.kind in "iu" and np.iinfo(x.dtype).max >= 255)):
         out.append(("255", np.rint(plain / 255)))
     if x.dtype.kind == "f":
         grid = np.rint(plain * (levels - 1))

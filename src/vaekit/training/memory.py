@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vaekit import distributed
 from vaekit.devices import device_of, free_memory, seeded
 from vaekit.distributed.rows import WHOLE
-from vaekit.errors import NeedsWholeBatch, TrainingFailed
+from vaekit.errors import NeedsWholeBatch, TrainingFailed, lacks_memory
 from vaekit.models.base import Model
 from vaekit.objectives.base import Loss, Objective
 from vaekit.training.gradient_sync import own_gradients
@@ -183,10 +183,7 @@ def explained(settings: TrainSettings, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        lacking = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
-            text in str(error) for text in ("out of memory", "not enough memory", "can't allocate memory")
-        )
-        if not lacking:
+        if not lacks_memory(error):
             raise
         raise TrainingFailed(
             f"the memory of {device} does not hold a step on {settings.batch_size} examples: compute it in more parts "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from vaekit.data.settings import SettingsBase
 from vaekit.schedules import Schedule
 
 
@@ -24,10 +25,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Length = Annotated[int | str, AfterValidator(_length)]
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(SettingsBase):
     """Settings of a training run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: PositiveInt | None = Field(
         default=None, description="passes over the training data; default 20, and on small data enough for 2,000 steps"
@@ -40,6 +41,9 @@ class TrainSettings(BaseModel):
     lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")
     lr_encoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the encoder; default lr")
     lr_decoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the decoder; default lr")
+    lr_sigma_factor: PositiveFloat = Field(
+        default=5.0, description="what the learning rate is multiplied by for learned scales (σ, ν, dispersions)"
+    )
     lr_players: PositiveFloat | None = Field(default=None, description="peak learning rate of critics; default lr")
     warmup: Length = Field(default="10%", description="linear warm-up: steps, '2ep' or '10%'")
     decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="learning rate after the warm-up")

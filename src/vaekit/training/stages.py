@@ -113,12 +113,15 @@ def player_parameters(
     """Yield (name, parameter, peak learning rate) of what `player` trains in `stage`; each parameter once."""
     seen: set[int] = set()
     if player == MODEL:
+        # Adam moves a parameter by its rate at most, and the log of a scale may have far to go.
+        scales = {id(p) for m in model.modules() if getattr(m, "is_scale", False) for p in m.parameters(recurse=False)}
         rates = {"encoder": settings.lr_encoder or settings.lr, "decoder": settings.lr_decoder or settings.lr}
         for role, name, parameter in model.parameter_roles():  # pyright: ignore[reportCallIssue]
             trains = parameter.requires_grad and not is_frozen(role, name, settings.freeze)
             if trains and _chosen(name, stage.trainable) and id(parameter) not in seen:
                 seen.add(id(parameter))
-                yield f"model.{name}", parameter, rates[role]
+                factor = settings.lr_sigma_factor if id(parameter) in scales else 1.0
+                yield f"model.{name}", parameter, rates[role] * factor
     # An objective may hold the model (a term that calls it): those parameters are the model's, not its own.
     seen |= {id(p) for p in model.parameters()}
     lr = settings.lr if player == MODEL else settings.lr_players or settings.lr

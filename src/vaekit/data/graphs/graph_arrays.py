@@ -194,11 +194,13 @@ def _features(arrays: Mapping[str, np.ndarray], total: int, keep: np.ndarray | N
             raise UserError(f"{source}: features have shape {x.shape}; give one row a node, ({total}, F)")
         if x.dtype.kind not in "buif":
             raise UserError(f"{source}: features have type {x.dtype}; give numbers")
-        if not np.isfinite(flat.astype(np.float64)).all():
-            i, j = np.argwhere(~np.isfinite(flat.astype(np.float64)))[0]
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named
+            x, flat = x.astype(np.float32), flat.astype(np.float32)
+        if not np.isfinite(flat).all():
+            i, j = np.argwhere(~np.isfinite(flat))[0]
             raise UserError(f"{source}: feature {j} of node {i} is {flat[i, j]}; fill it in or leave the column out")
         x = x[keep] if padded else x
-        return torch.from_numpy(x.astype(np.float32))
+        return torch.from_numpy(x)
     if "feature_rows" not in arrays:
         return None
     for key in ("feature_cols", "feature_shape"):
@@ -211,7 +213,8 @@ def _features(arrays: Mapping[str, np.ndarray], total: int, keep: np.ndarray | N
         raise UserError(f"{source}: feature_shape is (nodes, F), and rows, columns and values of features are (E,)")
     if values.dtype.kind not in "buif":
         raise UserError(f"{source}: feature_values have type {values.dtype}; give numbers")
-    (count, width), values = shape, values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        (count, width), values = shape, values.astype(np.float32)
     check_size(WEIGHT_BYTES * width, f"{source}: features of {width:,} columns")
     if count != total or not len(rows) == len(columns) == len(values):
         raise UserError(f"{source}: sparse features are of {count} nodes, and the graph has {total}; make them agree")

@@ -74,9 +74,13 @@ def _one(graph: Any, where: str, threshold: float | None) -> dict[str, Any]:
     nodes, pairs, weights, notes = _listed(graph, where)
     if not nodes:
         raise UserError(f"{where} has no node; leave it out")
-    place = {node: i for i, node in enumerate(nodes)}
+    try:
+        place = {node: i for i, node in enumerate(nodes)}
+        unknown = next((node for pair in pairs for node in pair if node not in place), None)
+    except TypeError:
+        raise UserError(f"{where}: nodes are numbers or names, and one is none; check its neighbours") from None
     for one, other in pairs:
-        if other not in place:
+        if unknown is not None and other not in place:
             raise UserError(f"{where}: {one!r} is joined to {other!r}, which is not listed as a node; list it too")
         if one == other:
             raise UserError(f"{where}: {one!r} is joined to itself; leave such edges out")

@@ -10,7 +10,7 @@ import numpy as np
 from vaekit.data.arrays import as_array, unmasked
 from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.series.collection import Collection, Layout, Values
-from vaekit.errors import UserError
+from vaekit.errors import UserError, few
 
 Channels = Literal["auto", "first", "last"]
 RAGGED = "give a list of arrays, or an NPZ with 'values' (all series, one after another) and 'lengths'"
@@ -109,7 +109,7 @@ def of_arrays(
         if name is not None:
             break
     else:
-        raise UserError(f"{where} holds {', '.join(arrays) or 'nothing'}; name its arrays values, lengths and y")
+        raise UserError(f"{where} holds {few([*map(str, arrays)]) or 'nothing'}; name its arrays values, lengths and y")
     how: dict[str, Any] = {"channels": channels, "layout": layout}
     train = _cut(arrays[name], arrays.get(f"lengths{end}"), arrays.get(f"y{end}"), where, how)
     other = name.replace("_train", "_test")

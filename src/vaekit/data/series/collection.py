@@ -16,6 +16,7 @@ from vaekit.errors import UserError
 
 Values = NDArray[np.float64]
 Layout = Literal["T", "TC", "CT"]
+LARGEST = float(np.finfo(np.float32).max)
 END = float("inf")
 """What stands in every channel after a series' last step."""
 
@@ -68,10 +69,13 @@ class Collection:
                 )
             if not one.size:
                 raise UserError(f"{self.place(i)} has no steps; leave it out")
-            if np.isinf(one).any():
-                channel, step = np.argwhere(np.isinf(one))[0]
+            large = np.abs(one) > LARGEST  # not so where missing
+            if large.any():
+                channel, step = np.argwhere(large)[0]
+                value = one[channel, step]
+                what = "infinite" if np.isinf(value) else f"{value:g}, too large for 32 bits"
                 raise UserError(
-                    f"{self.place(i)}, channel {channel}, step {step} is infinite; leave it missing or replace it"
+                    f"{self.place(i)}, channel {channel}, step {step} is {what}; leave it missing or replace it"
                 )
         return self
 

@@ -42,7 +42,7 @@ def read_series(source: Any, settings: SeriesSettings, layout: Layout | None = N
         return _file(resolve_path(source), settings, how)
     if isinstance(source, tuple) and len(source) == 2:
         return of_memory(*source, **how)
-    if hasattr(source, "columns") or (isinstance(source, Mapping) and settings.is_long(list(source))):
+    if hasattr(source, "columns") or (isinstance(source, Mapping) and settings.is_long([str(name) for name in source])):
         columns = {str(name): list(source[name]) for name in getattr(source, "columns", source)}
         return of_columns(columns, "memory", settings.id, settings.time)
     if isinstance(source, Mapping):

@@ -173,7 +173,12 @@ def _plain(values: Any) -> np.ndarray:
         return np.asarray(values)
     if hasattr(values, "isna"):  # pandas: extension types keep integers beside missing cells
         return np.asarray(values.astype(object).where(~values.isna(), None), dtype=object)
-    return np.array(values.to_list() if hasattr(values, "to_list") else list(values), dtype=object)
+    if not hasattr(values, "to_list") and not (hasattr(values, "__iter__") and getattr(values, "ndim", 1)):
+        raise UserError(f"a column is {values!r:.60}; give every column a value a row")
+    listed = values.to_list() if hasattr(values, "to_list") else list(values)
+    out = np.empty(len(listed), dtype=object)
+    out[:] = listed
+    return out
 
 
 def _as_text(value: Any) -> str:

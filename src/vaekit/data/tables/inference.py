@@ -123,6 +123,7 @@ def _kind_of_numbers(cells: Cells, values: np.ndarray) -> Inferred:
 
 def _real_kind(values: np.ndarray) -> str:
     """Return "positive" for numbers above 0 with a long upper tail that their logarithm has not: incomes, durations."""
+    values = values[np.isfinite(values)]  # one that is not is named when it is read
     if len(values) < 3 * FEW_LEVELS or values.min() <= 0:
         return "numeric"
     plain, logged = _skewness(values), _skewness(np.log(values))

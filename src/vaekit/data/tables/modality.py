@@ -24,7 +24,7 @@ from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.number_forms import number_of
 from vaekit.data.origin import Origin
 from vaekit.data.paths import exists
-from vaekit.data.settings import DataSettings, settings_as, yes_or_no
+from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import split_numbers
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Cells, Frame, write_frame
@@ -74,7 +74,7 @@ class TableSettings(DataSettings):
         description="the columns of labels or conditions, kept out of the model unless it is conditioned on them, "
         "status or status,amount; 'auto': one called label or class; 'none': no such",
     )
-    header: Annotated[Literal["auto", "yes", "no"], BeforeValidator(yes_or_no)] = Field(
+    header: Literal["auto", "yes", "no"] = Field(
         default="auto", description="whether a CSV's first line names the columns; auto: unless it is a row of data"
     )
     decimal: Literal["auto", "point", "comma"] = Field(
@@ -122,12 +122,12 @@ class Tables(Modality):
         labels = _labels(frame, settings)
         facts = _fitted(frame, labels, settings, parts[0])
         if not facts["columns"]:
-            raise UserError(f"{frame.source} has no column to model: {'; '.join(facts['notes'])}; see data.types")
+            raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
         classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
-            warnings.warn(f"{frame.source}: {'; '.join([*frame.skipped, *facts['notes']])}", stacklevel=2)
+            warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
         splits = [_split(values, y, frame.origin.take(index), index) for index in parts]
         made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
         return replace(made, info=replace(made.info, condition=condition))
@@ -186,6 +186,11 @@ class Tables(Modality):
         if y is not None and len(conditions):
             known |= conditions.native(y) if native else conditions.texts(y)
         return {name: known[name] for name in facts["header"] if name in known}
+
+
+def _some(notes: Sequence[str], most: int = 20) -> str:
+    more = f"; and {len(notes) - most} more" if len(notes) > most else ""
+    return "; ".join(note if len(note) < 500 else f"{note[:500]}…" for note in notes[:most]) + more
 
 
 def cells_of(
@@ -335,7 +340,11 @@ def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) ->
     for j, column in enumerate(columns):
         cells = frame.column(column["name"])
         if cells is not None:
-            out[:, j] = cols.store(cols.parse(frame, cells, column, unknown), column)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named
+                out[:, j] = cols.store(cols.parse(frame, cells, column, unknown), column)
+            if np.isinf(out[:, j]).any():
+                place = frame.place(int(np.argmax(np.isinf(out[:, j]))), cells.name)
+                raise UserError(f"{place}: the number is too large for 32 bits; correct it or empty the cell")
     return out
 
 

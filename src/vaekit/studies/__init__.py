@@ -1,0 +1,1 @@
+"""Studies: many runs that differ in a few settings, with several seeds each, and what their numbers say together."""

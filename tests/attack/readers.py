@@ -1,0 +1,196 @@
+"""Structure-aware fuzzing of every reader: small valid files, damaged by a seed, are read or refused in a sentence.
+
+`try_one(name, seed)` is one try: a valid source, none to three mutations of one of its files, and the reader, in this
+process. `python tests/attack/readers.py 1000` makes a thousand tries a reader and prints the bad ones.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import torch
+
+from attack import sources as make
+from attack.mutations import BYTES, NPY, NPZ, TEXT, Mutation
+from vaekit.data.dataset import DataSet
+from vaekit.data.loading import prepare, read
+from vaekit.data.modality import MODALITIES
+from vaekit.data.preprocessing import describe
+from vaekit.data.settings import DataSettings
+from vaekit.errors import UserError
+
+MOST_SECONDS, MOST_MB, LONGEST = 3.0, 400.0, 1500
+"""Processor time, memory, and letters of a refusal, beyond which a try is bad."""
+Outcome = Literal["read", "refused", "bad"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader: what makes its valid sources (files by name), what damages them, and how they are read."""
+
+    make: Callable[[Random], dict[str, bytes]]
+    mutations: tuple[Mutation, ...]
+    modality: str = "array"
+    settings: tuple[Mapping[str, Any], ...] = ({},)
+    folder: bool = False
+    """Whether the source is the folder of the files rather than the first of them."""
+
+    def read(self, source: Any, random: Random) -> DataSet:
+        """Read, describe and prepare a source."""
+        given = random.choice(self.settings)
+        if self.modality != "array":
+            modality = MODALITIES[self.modality].part
+            data = modality.load(source, modality.settings(**{"valid": 0.2, "test": 0.2} | dict(given)))
+            return modality.fitted(data, "any")
+        settings = DataSettings(**given)
+        raw = read(source, settings)
+        describe(raw, settings)
+        return prepare(raw, settings, "any")
+
+
+STREAMED = ({"stream": "yes"}, {"stream": "yes", "limit": 3})
+READERS: dict[str, Reader] = {
+    "idx": Reader(make.idx, BYTES, settings=({}, {"binarise": "fixed"})),
+    "idx folder": Reader(make.idx_folder, BYTES, folder=True),
+    "npy": Reader(make.npy, NPY, settings=({}, {"size": 3}, {"limit": 2})),
+    "npy streamed": Reader(make.npy, NPY, settings=STREAMED),
+    "npy folder": Reader(make.npy_folder, NPY, settings=STREAMED, folder=True),
+    "npz": Reader(make.npz, NPZ, settings=({}, {"labels": "numbers"}, {"labels": "classes"})),
+    "npz sparse": Reader(make.npz_sparse, NPZ),
+    "csv": Reader(make.csv, TEXT, settings=({}, {"label": "none"}, {"label": "label"})),
+    "images": Reader(make.images, BYTES, settings=({}, {"size": 4}), folder=True),
+    "images streamed": Reader(make.images, BYTES, settings=({"stream": "yes"},), folder=True),
+    "wav": Reader(make.wav, BYTES, settings=({}, {"rate": 4000}), folder=True),
+    "text": Reader(make.text, TEXT, "text", ({}, {"unit": "words"}, {"longer": "cut"}, {"duplicates": "drop"})),
+    "text csv": Reader(make.text_csv, TEXT, "text"),
+    "smiles": Reader(make.smiles, TEXT, "molecules", ({}, {"invalid": "drop"}, {"representation": "smiles"})),
+    "smiles csv": Reader(make.smiles_csv, TEXT, "molecules", ({"invalid": "drop"}, {"property": "weight"})),
+    "graphs npz": Reader(make.graphs_npz, NPZ, "graphs", ({}, {"threshold": 0.5})),
+    "graphs npy": Reader(make.graphs_npy, NPY, "graphs", ({}, {"threshold": 0.5})),
+    "edges": Reader(make.edges, TEXT, "graphs", ({}, {"threshold": 0.5})),
+    "gml": Reader(make.gml, TEXT, "graphs"),
+    "graphml": Reader(make.graphml, TEXT, "graphs"),
+    "midi": Reader(make.midi, BYTES, "music", ({}, {"voices": "all"}, {"invalid": "drop"}), folder=True),
+    "ts": Reader(make.ts, TEXT, "series"),
+    "series csv": Reader(make.series_csv, TEXT, "series"),
+    "series tsv": Reader(make.series_tsv, TEXT, "series"),
+    "series npz": Reader(make.series_npz, NPZ, "series", ({}, {"channels": "first"}, {"length": 4})),
+    "series npy": Reader(make.npy, NPY, "series"),
+    "table csv": Reader(
+        make.table_csv, TEXT, "tables", ({}, {"bad_rows": "drop"}, {"header": "no"}, {"label": "city"})
+    ),
+    "table parquet": Reader(make.table_parquet, BYTES, "tables"),
+}
+OBJECTS: dict[str, Reader] = {
+    f"{name} in memory": Reader(lambda _: {}, (), name, ({},))
+    for name in ("array", "tables", "series", "graphs", "text", "molecules")
+}
+
+
+@dataclass(frozen=True)
+class Try:
+    """How one try ended: `why` is the sentence, or the traceback of a bad one."""
+
+    outcome: Outcome
+    why: str
+    seconds: float
+    mb: float
+
+
+def damaged(reader: Reader, random: Random) -> dict[str, bytes]:
+    """Return the files of a valid source, one of them damaged by up to three mutations."""
+    files = reader.make(random)
+    name = random.choice(sorted(files))
+    for _ in range(random.choice((0, 1, 1, 1, 1, 2, 3))):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                files[name] = random.choice(reader.mutations)(random, files[name])
+        except Exception:  # what is damaged already is not what a mutation of structure works on
+            continue
+    return files
+
+
+def try_one(name: str, seed: int, folder: Path) -> Try:
+    """Make a source by a seed in an empty folder, and read it."""
+    random = Random(f"{name} {seed}")
+    reader = READERS.get(name) or OBJECTS[name]
+    if name in OBJECTS:
+        return run(lambda: reader.read(make.memory(random), random))
+    files = damaged(reader, random)
+    for file, data in files.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    source = folder if reader.folder else folder / next(iter(files))
+    return run(lambda: reader.read(source, random))
+
+
+def run(call: Callable[[], DataSet]) -> Try:
+    """Call a reader and say how it ended."""
+    before, start = _peak_mb(), time.process_time()
+    outcome, why = _ended(call)
+    seconds, mb = time.process_time() - start, _peak_mb() - before
+    if outcome != "bad" and (seconds > MOST_SECONDS or mb > MOST_MB):
+        outcome, why = "bad", f"{seconds:.1f} s, {mb:.0f} MB: {why}"
+    return Try(outcome, why, seconds, mb)
+
+
+def _ended(call: Callable[[], DataSet]) -> tuple[Outcome, str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", UserWarning)  # what is said to a person
+            warnings.filterwarnings("ignore", module="(networkx|rdkit|selfies|torch)")
+            data = call()
+    except UserError as error:
+        text = str(error)
+        good = len(text) <= LONGEST and text.strip() and "Traceback" not in text
+        return ("refused", text) if good else ("bad", f"a refusal of {len(text)} letters: {text[:200]}")
+    except (Exception, RecursionError):
+        return "bad", traceback.format_exc()
+    return _sound(data)
+
+
+def _sound(data: DataSet) -> tuple[Outcome, str]:
+    """Whether what was read holds together: rows as said, and no number that is not finite where none may be."""
+    x = data.train.x
+    if len(data.train) != data.info.n_train or len(data.test) != data.info.n_test:
+        return "bad", f"{len(data.train)} rows, and the record says {data.info.n_train}"
+    if data.info.is_array and isinstance(x, torch.Tensor) and not torch.isfinite(x.float()).all():
+        return "bad", "a value that is not finite was read"
+    return "read", data.info.name
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def many(names: list[str], count: int, first: int = 0) -> dict[str, dict[str, int]]:
+    """Make many tries, print the bad ones, and return how many of each reader ended how."""
+    found: dict[str, dict[str, int]] = {}
+    for name in names:
+        counts = found.setdefault(name, {"read": 0, "refused": 0, "bad": 0})
+        for seed in range(first, first + count):
+            with tempfile.TemporaryDirectory() as folder:
+                made = try_one(name, seed, Path(folder))
+            counts[made.outcome] += 1
+            if made.outcome == "bad":
+                print(f"--- {name} {seed}\n{made.why}", flush=True)
+        print(name, counts, flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[3:] or [*READERS, *OBJECTS]
+    many(chosen, int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
