@@ -64,7 +64,7 @@ AREAS: dict[str, Area] = {
     "archives.bits": Area(bytes_of_an_archive, most=8 * 700),
     "explorer": Area(requests, 2.0),
     "numbers": Area(always(lambda seed, _: numbers.try_one(seed)), 4.0),
-    **{f"commands.{name}": Area(always(one), 2.0) for name, one in commands.TRIES.items()},
+    "commands": Area(commands.ready, 6.0),
 }
 
 
