@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # One thread a worker: several workers with several threads each wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test quick lint format bench screenshots lock clean
+.PHONY: help demo test quick lint format bench mutants trust screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make lint    ruff and pyright (pyright fetches itself from npm the first time)"
 	@echo "make format  put the code in order with ruff"
 	@echo "make bench   training speed against a textbook loop, pythae and the machine's limit (ARGS=--quick for a first look)"
+	@echo "make mutants  plant faults one at a time and see which the tests catch (ARGS='--area bounds --per-file 3')"
+	@echo "make trust   docs/trust.md: what intervals cover, what is compared, what recipes are worth (ARGS=--keep: no training)"
 	@echo "make screenshots  the pictures and the sample report in docs (needs a Chromium)"
 	@echo "make lock    write the files of hashes again after a change of constraints.txt (needs uv)"
 	@echo "make clean   remove .venv, demo and runs"
@@ -67,6 +69,12 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python bench/run.py $(ARGS)
+
+mutants: $(VENV)/.dev
+	$(BIN)/python bench/mutants.py $(ARGS)
+
+trust: $(VENV)/.dev
+	$(BIN)/python bench/trust.py $(ARGS)
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python bench/screenshots.py

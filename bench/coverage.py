@@ -1,6 +1,7 @@
 """Coverage of 95% intervals: over repeated draws of data, the share of them that hold what they are intervals of.
 
-`python bench/coverage.py` writes bench/results/coverage.json; tests/metrics/test_coverage.py checks the same cases.
+`python bench/coverage.py --jobs 4` writes bench/results/coverage.json; tests/metrics/test_coverage.py checks the
+same cases.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -20,9 +23,21 @@ from scipy.stats import norm
 
 from vaekit import intervals
 from vaekit.data.info import DataInfo
-from vaekit.metrics import interventions, samples
-from vaekit.metrics.base import Metric, Result, Subject
+from vaekit.distributions.normal import StandardNormalFamily
+from vaekit.intervals import auroc
+from vaekit.metrics import disentanglement, interventions, kl_decomposition, samples
+from vaekit.metrics.base import Metric, Result, Subject, mean_of
 from vaekit.metrics.disentanglement import accuracy_of
+from vaekit.metrics.kl_decomposition import AggregatePosterior
+from vaekit.metrics.mcc import mcc
+from vaekit.metrics.molecules import explained, internal_diversity, uniqueness
+from vaekit.metrics.named_features import cmmd
+from vaekit.metrics.probes import clustering, holes_of
+from vaekit.metrics.sequences import per_token
+from vaekit.metrics.tables import over_cells, root_over_cells
+from vaekit.metrics.two_sample import told_apart
+from vaekit.metrics.udr import udr
+from vaekit.metrics.uncertainty import share
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
 NOMINAL, LEAST, MOST = 0.95, 0.90, 0.98
@@ -113,7 +128,67 @@ def _precisions() -> Iterator[Case]:
             yield Case(("aupr", "ap"), situation, draw, draws=400, most=1.0)
 
 
+# -- means, shares, ratios ---------------------------------------------------------------------------------------------
+
+MEANS = (
+    *("elbo", "log_px", "kl", "iw_bound", "bits_per_dim", "exact_log_px", "ais", "ais_gap", "rate_distortion"),
+    *("approximation_gap", "approximation_gap_full", "amortisation_gap", "elbo_per_node", "label_log_prob"),
+    *("mse", "psnr", "ssim", "ssim_reflect", "ms_ssim", "path_length_linear", "path_length_spherical", "code_gain"),
+    *("accuracy", "token_accuracy", "edit_distance", "exact_reconstruction", "frame_accuracy", "note_f1"),
+    *("degree", "clustering", "property_error", "column_nll", "column_accuracy"),
+)
+"""Numbers that are means over examples, with the standard error of a mean."""
+SHARES = ("linear_probe", "knn_accuracy", "validity", "novelty", "same_molecule")
+
+
+def _means() -> Iterator[Case]:
+    def mean(seed: int) -> dict[str, Result]:
+        return {"elbo": mean_of(torch.from_numpy(np.random.default_rng(seed).gamma(2.0, size=100)), "nats")}
+
+    def hits(seed: int) -> dict[str, Result]:
+        return {"linear_probe": share(np.random.default_rng(seed).random(100) < 0.1)}
+
+    def tokens(seed: int) -> dict[str, Result]:
+        rng = np.random.default_rng(seed)
+        counts = rng.integers(3, 30, 100)
+        return {"perplexity": per_token(torch.from_numpy(-counts * rng.gamma(4.0, 0.5, 100)), torch.tensor(counts))}
+
+    def cells(seed: int) -> dict[str, Result]:
+        rng = np.random.default_rng(seed)  # cells of a row are alike
+        values = torch.from_numpy(rng.normal(size=(100, 6)) + rng.normal(size=(100, 1)))
+        chosen = torch.from_numpy(rng.random((100, 6)) < 0.3)
+        return {"cell_nll": over_cells(values, chosen, "nats"), "impute_rmse": root_over_cells(values, chosen)}
+
+    def r2(seed: int) -> dict[str, Result]:
+        wrong, truth = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 100)))
+        return {"property_r2": explained(0.6 * wrong, truth)}
+
+    yield Case(MEANS, "100 examples with a tail to the right", mean, 2.0, 1000)
+    yield Case(SHARES, "10% of 100 examples", hits, 0.1, 1000)
+    yield Case(("perplexity", "perplexity_elbo"), "100 sequences of 3 to 29 tokens", tokens, draws=1000)
+    numbers = ["impute_rmse_mean", "impute_accuracy", "impute_accuracy_mode", "column_rmse", "cell_mse"]
+    numbers += [f"{a}_{b}" for a in ("gap", "forecast") for b in ("nll", "rmse", "coverage")]
+    numbers += ["gap_rmse_line", "forecast_rmse_last"]
+    yield Case(("cell_nll", "impute_rmse", *numbers), "100 rows with cells in common", cells, draws=1000)
+    yield Case(("property_r2",), "100 molecules", r2, draws=1000)
+
+
+def _molecules() -> Iterator[Case]:
+    def unique(seed: int) -> dict[str, Result]:
+        return {"unique_1k": uniqueness([str(i) for i in np.random.default_rng(seed).zipf(1.5, 200)], 1000)}
+
+    def diverse(seed: int) -> dict[str, Result]:
+        rng, ends = np.random.default_rng(seed), ("", "O", "N", "Cl", "C(=O)O", "c1ccccc1")
+        drawn = [f"{'C' * rng.integers(1, 9)}{rng.choice(ends)}" for _ in range(60)]
+        return {"internal_diversity": internal_diversity(drawn)}
+
+    yield Case(("unique_1k", "unique_10k"), "200 samples, some often", unique)
+    yield Case(("internal_diversity",), "60 small molecules", diverse)
+
+
 # -- samples -----------------------------------------------------------------------------------------------------------
+
+INFO = DataInfo("toy", (1, 4, 4), "unit", 2, 1, 1, 1, ())
 
 
 def compared(seed: int, n: int = 150, width: int = 6) -> samples.Compared:
@@ -126,11 +201,12 @@ def compared(seed: int, n: int = 150, width: int = 6) -> samples.Compared:
 
 def of_features(function: Metric) -> Callable[[int], Mapping[str, Result]]:
     """Return a metric of samples as a function of the seed of `compared`."""
-    info = DataInfo("toy", (1, 4, 4), "unit", 2, 1, 1, 1, ())
 
     def draw(seed: int) -> Mapping[str, Result]:
         model: Any = torch.nn.Identity()
-        return function(Subject(model, info, torch.zeros(1), shared={"compared": compared(seed)}))
+        found = compared(seed)
+        shared: dict[str, Any] = {"compared": found, "compared_by_name": found}
+        return function(Subject(model, INFO, torch.zeros(1), shared=shared))
 
     return draw
 
@@ -140,10 +216,67 @@ def _samples() -> Iterator[Case]:
     yield Case(("precision", "recall"), situation, of_features(samples.precision_recall))
     yield Case(("density", "coverage"), situation, of_features(samples.density_coverage))
     yield Case(("kid",), situation, of_features(samples.kid))
-    yield Case(("fid", "fid_extrapolated"), situation, of_features(samples.fid))
+    yield Case(("cmmd",), situation, of_features(cmmd))
+    yield Case(("fid", "fid_extrapolated", "fd", "fd_extrapolated"), situation, of_features(samples.fid))
+    yield Case(("inception_score",), situation, of_features(samples.inception_score))
+
+    def same(seed: int) -> dict[str, Result]:
+        data, made = np.random.default_rng(seed).normal(size=(2, 80, 3))
+        right, score, truth = told_apart(data, made)
+        p, area = float(right.mean()), auroc(score, truth)
+        return {
+            "c2st_accuracy": Result(p, "of 1", len(truth), interval=intervals.wilson(p, len(truth))),
+            "c2st_auroc": Result(area, "of 1", len(truth), interval=intervals.auroc_interval(score, truth)),
+        }
+
+    yield Case(("c2st_accuracy", "c2st_auroc"), "80 examples and samples of one distribution", same, 0.5)
 
 
-# -- factors -----------------------------------------------------------------------------------------------------------
+# -- codes, factors, labels --------------------------------------------------------------------------------------------
+
+
+def coded(seed: int, n: int = 200) -> Subject:
+    """Return a subject whose codes (n, 3) are two factors of two values with noise, and one that knows nothing."""
+    rng = np.random.default_rng(seed)
+    factors = rng.integers(0, 2, (n, 2))
+    known = factors + 0.6 * rng.normal(size=(n, 2)) + 0.4 * factors[:, ::-1]
+    codes = np.concatenate([known, rng.normal(size=(n, 1))], 1)
+    model: Any = torch.nn.Identity()
+    y = torch.from_numpy(factors[:, 0])
+    subject = Subject(model, INFO, torch.zeros(n, 1), y, factors=torch.from_numpy(factors), options={"dci_trees": 3})
+    subject.__dict__ |= {"features": torch.from_numpy(codes), "labelled_codes": False}
+    subject.shared["informative_codes"] = codes
+    return subject
+
+
+def of_codes(function: Metric, n: int = 200) -> Callable[[int], Mapping[str, Result]]:
+    """Return a metric of codes as a function of the seed of `coded`."""
+    return lambda seed: function(coded(seed, n))
+
+
+def agreeing(seed: int) -> Mapping[str, Result]:
+    """Return udr of codes beside two other runs': the same with noise, and turned."""
+    subject, rng = coded(seed), np.random.default_rng([seed, 1])
+    codes = subject.shared["informative_codes"]
+    others = [codes + 0.5 * rng.normal(size=codes.shape), codes @ np.array([[1, 0.5, 0], [-0.5, 1, 0], [0, 0, 1]])]
+    subject.others = [replace(subject, shared={"informative_codes": other}) for other in others]
+    return udr(subject)
+
+
+def _codes() -> Iterator[Case]:
+    situation = "200 examples, two noisy factors"
+    both = disentanglement
+    yield Case(("mig",), situation, of_codes(both.mig))
+    yield Case(("modularity", "explicitness"), situation, of_codes(both.modularity_explicitness))
+    few = f"{situation}; known to be low, resampling repeats no maximum"
+    yield Case(("irs", "irs_max"), few, of_codes(both.irs), least=0.80)
+    yield Case(("sap", "sap_categorical"), situation, of_codes(both.sap))
+    names = tuple(f"dci_{name}" for name in ("disentanglement", "completeness", "informativeness"))
+    yield Case(names, situation, of_codes(both.dci))
+    yield Case(tuple(f"{name}_boosted" for name in names), situation, of_codes(both.dci_boosted))
+    yield Case(("mcc", "mcc_rank"), situation, of_codes(mcc))
+    yield Case(("udr",), "200 examples, three runs; known to be low", agreeing, least=0.85)
+    yield Case(("cluster_nmi", "cluster_ari", "cluster_accuracy"), situation, of_codes(clustering, 100))
 
 
 def _accuracies() -> Iterator[Case]:
@@ -160,30 +293,54 @@ def _accuracies() -> Iterator[Case]:
         yield Case((name,), "160 examples, three noisy factors", draw)
 
 
+def _latents() -> Iterator[Case]:
+    def holes(seed: int) -> dict[str, Result]:
+        torch.manual_seed(seed)
+        return {"holes": holes_of(1.5 * torch.randn(200, 2), torch.randn(200, 2))}
+
+    def parts(seed: int) -> Mapping[str, Result]:
+        torch.manual_seed(seed)
+        mixture = AggregatePosterior(0.8 * torch.randn(150, 2), torch.full((150, 2), math.log(0.6)))
+        made, model = (mixture, StandardNormalFamily(torch.zeros(2))), torch.nn.Identity()
+        with mock.patch.object(kl_decomposition, "mixture_of", lambda _: made):
+            subject: Any = Subject(model, INFO, mixture.loc)  # type: ignore[arg-type]
+            return kl_decomposition.kl_decomposition(subject)
+
+    yield Case(("holes",), "200 codes and prior samples, a wider prior", holes)
+    situation = "150 posteriors of two latents, a total correlation near 0"
+    yield Case(tuple(kl_decomposition.MEANINGS), situation, parts, most=0.99)
+
+
 def cases() -> list[Case]:
     """Return every case."""
-    return [*_areas(), *_precisions(), *_samples(), *_accuracies()]
+    made = (_areas, _precisions, _means, _molecules, _samples, _codes, _accuracies, _latents)
+    return [case for each in made for case in each()]
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Yield a row for each number of each case."""
-    for case in cases():
-        for name, share in coverage(case).items():
-            within = {"least": case.least, "most": case.most}
-            facts = {"nominal": NOMINAL, "covered": round(share, 4), "draws": case.draws, **within}
-            yield {"metric": name, "situation": case.situation, **facts, "stands_for": list(case.numbers)}
+def rows(number: int) -> list[dict[str, Any]]:
+    """Return a row for each number of a case."""
+    case = cases()[number]
+    facts = {"nominal": NOMINAL, "draws": case.draws, "least": case.least, "most": case.most}
+    facts |= {"stands_for": list(case.numbers)}
+    return [
+        {"metric": name, "situation": case.situation, "covered": round(held, 4), **facts}
+        for name, held in coverage(case).items()
+    ]
 
 
 def main() -> None:
     """Measure all cases and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    out, started, found = parser.parse_args().out, time.perf_counter(), []
-    for row in rows():
-        found.append(row)
-        print(f"{row['covered']:.3f}  {row['metric']}: {row['situation']}", flush=True)
-    out.write_text(json.dumps({"rows": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{out.name}: {len(found)} rows, {time.perf_counter() - started:.0f} s")
+    parser.add_argument("--jobs", type=int, default=1)
+    args, started, found = parser.parse_args(), time.perf_counter(), []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for some in pool.map(rows, range(len(cases()))):
+            found += some
+            for row in some:
+                print(f"{row['covered']:.3f}  {row['metric']}: {row['situation']}", flush=True)
+    args.out.write_text(json.dumps({"rows": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{args.out.name}: {len(found)} rows, {time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -241,3 +241,15 @@ def test_families_are_told_apart_by_measure() -> None:
     toy = LinearGaussian.make()
     assert bounds.log_likelihood(toy.model, toy.sample(2), k=3).measure == "density"
     assert bounds.log_likelihood(toys.flow_model(), toys.bits(2), k=3).measure == "mass"
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_what_a_weight_has_beside_its_parts_is_averaged_over_samples_too(k: int) -> None:
+    z = Q.rsample(torch.Size((k,)))
+    latents, px = {"z": Latent(Q, P, z, z)}, BernoulliFamily(torch.randn(k, 4, 3))
+    plain = bounds.elbo(Trace(BITS, None, latents, px))
+    extra = torch.randn(k, 4)
+    found = bounds.elbo(Trace(BITS, None, latents, px, log_w_extra=extra))
+    assert found.shape == (4,)
+    torch.testing.assert_close(found, plain + extra.mean(0))
+    torch.testing.assert_close(bounds.elbo(Trace(BITS, None, latents, px, log_w_extra=extra[0])), plain + extra[0])

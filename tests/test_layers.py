@@ -19,14 +19,15 @@ _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "cond
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
 _READERS = _BASE | {"atomic", "devices", "distributions", "trace", "models.base", "bounds", "collapse", "data"}
-_TRAINING = _READERS | {"schedules", "objectives"}
+_TRAINING = _READERS | {"schedules", "objectives", "schemas"}
 _RECIPES = _SEAMS | _PARTS | {"models", "models.base", "bounds", "collapse", "objectives", "training", "data"}
-_RUNS = {"runs.base", "runs.data", "runs.folder"}
+_RUNS = {"runs.base", "runs.data", "runs.folder", "runs.locks"}
 _SHOWN = {"figures", "report"}
 
 ALLOWED: dict[str, set[str]] = {
     # seams
     "errors": set(),
+    "schemas": {"errors"},
     "atomic": set(),
     "_env": set(),
     "registry": {"errors"},
@@ -49,11 +50,11 @@ ALLOWED: dict[str, set[str]] = {
     "bounds": {"errors", "registry", "schedules", "distributions", "trace"},
     "collapse": {"distributed", "distributions", "trace"},
     "objectives": {"errors", "registry", "distributed", "schedules", "distributions", "trace", "bounds"},
-    "data": _BASE | {"atomic", "figures"},
+    "data": _BASE | {"atomic", "figures", "schemas"},
     "training": _TRAINING,
     "metrics": _READERS | {"latents", "inference", "intervals"},
     "latents": _READERS | {"inference"},
-    "tasks": _READERS | {"inference", "intervals"},
+    "tasks": _READERS | {"inference", "intervals", "schemas"},
     "recipes": _RECIPES,
     "recipes.catalogue": _RECIPES | {"recipes", "metrics"},
     # what is shown: numbers and arrays in, pictures and pages out
@@ -61,7 +62,8 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"errors", "atomic", "figures"},
     # what composes all of it, and what calls that
     "runs.base": _RECIPES
-    | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.display", "runs.folder"},
+    | {"recipes", "metrics", "latents", "devices", "inference", "runs.data", "runs.display", "runs.folder"}
+    | {"schemas"},
     "explorer": {
         "errors",
         "bounds",
@@ -74,12 +76,16 @@ ALLOWED: dict[str, set[str]] = {
         "trace",
     },
     "runs.data": {"errors", "data", "conditional", "likelihoods", "recipes"},
-    "runs.folder": {"errors", "atomic", "distributed"},
+    "runs.locks": {"errors"},
+    "runs.links": {"errors"},
+    "runs.record": {"errors", "data", "schemas"},
+    "runs.folder": {"errors", "atomic", "schemas", "runs.links", "runs.locks", "runs.record"},
     "runs.display": {"errors", "metrics", "figures", "report"},
     "runs": _RECIPES
     | _SHOWN
     | _RUNS
-    | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "intervals", "explorer", "runs.display"},
+    | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "intervals", "explorer", "runs.display"}
+    | {"runs.record", "schemas"},
     "studies": {"errors", "atomic", "figures", "metrics", "recipes", "report", "runs", "runs.data", "runs.folder"}
     | {"training"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},

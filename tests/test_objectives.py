@@ -21,7 +21,7 @@ from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
 from vaekit.objectives.prediction import Prediction
 from vaekit.objectives.semisupervised import Classification, HiddenLabels, ShownLabels
-from vaekit.trace import Latent, Trace
+from vaekit.trace import Latent, PredictiveTrace, SemiSupervisedTrace, Trace
 from vaekit.training.loop import fit
 from vaekit.training.settings import TrainSettings
 from vaekit.training.stages import Stage
@@ -267,6 +267,10 @@ def test_players_have_their_own_parameters_and_losses() -> None:
     assert set(losses["critic"].parts) == {"critic"}
 
 
+def test_a_player_without_terms_is_not_named() -> None:
+    assert Objective(Reconstruction(), Rate(), players={"idle": toys.critic()}).player_names == [MODEL]
+
+
 def test_a_player_without_a_network_and_two_terms_of_a_name_are_refused() -> None:
     with pytest.raises(ValueError, match="no network was given for the players"):
         Objective(Reconstruction(), toys.Critic(toys.critic()))
@@ -281,3 +285,18 @@ def test_every_term_is_registered_with_its_source() -> None:
         terms += term.__subclasses__()
         if term.__module__.startswith("vaekit.objectives") and term is not Term and not term.__name__.startswith("_"):
             assert term in registered and registered[term].summary and registered[term].reference, term
+
+
+def test_values_of_prediction_and_classification() -> None:
+    """Of three examples and two samples: -E log p(t|z), 0 without targets; -log q(y|x) over the shown labels."""
+    z, x = torch.zeros(2, 3, 1), torch.zeros(3, 1)
+    q = DiagonalNormalFamily(torch.zeros(3, 1), torch.zeros(3, 1))
+    parts = (x, torch.tensor([1, -1, 0]), {"z": Latent(q, StandardNormalFamily(torch.zeros(1)), z, z)})
+    px = DiagonalNormalFamily(z, z)
+    log_pt = torch.tensor([[-1.0, -2.0, -3.0], [-3.0, -4.0, -7.0]])
+    assert Prediction()(PredictiveTrace(*parts, px, log_pt=log_pt)).tolist() == [2.0, 3.0, 5.0]
+    assert Prediction()(PredictiveTrace(*parts, px, log_pt=None)).tolist() == [0.0, 0.0, 0.0]
+    log_qy = torch.tensor([[0.3, 0.7], [0.5, 0.5], [0.1, 0.9]]).log()
+    hidden = torch.tensor([False, True, False])
+    found = Classification()(SemiSupervisedTrace(*parts, px, hidden=hidden, log_qy=log_qy))
+    assert float(found) == pytest.approx(-(math.log(0.7) + math.log(0.1)) / 2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from typing import Any
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it replaces `path`, on an error it is removed.
 
-    The temporary name keeps the suffix, since many writers choose their format by it.
+    The temporary name keeps the suffix, since many writers choose their format by it. An OSError names `path`.
 
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -27,7 +28,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     [('a.txt', 'whole')]
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # Its start is enough of a name, which has a greatest length.
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix[-40:]}")
     try:
         part.touch()
         mode = part.stat().st_mode  # some writers make private files; these get the folder's usual rights
@@ -37,8 +39,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(part), part):
+            raise
+        raise type(error)(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong is told already
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -54,6 +61,18 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise an OSError if no file can be written at `path`, by a try beside it."""
+    path = Path(path)
+    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix[-40:]}")
+    path.exists()  # its name may be too long
+    try:
+        part.write_bytes(b"0")
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

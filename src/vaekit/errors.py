@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ class NotALikelihood(UserError):
         super().__init__(f"this model does not bound log p(x): {reason}")
 
 
+class ChangedData(UserError):
+    """A run's data hold anything else than when it was trained; the sentence says what."""
+
+
 class NeedsWholeBatch(UserError):
     """A step was to be computed in parts, and `what`, a part of the model or its objective, needs the whole batch."""
 
@@ -41,6 +46,10 @@ class NeedsWholeBatch(UserError):
 
 class TrainingFailed(RuntimeError):
     """Training ended early for the reason given. The command line exits with 1."""
+
+
+class NotStored(RuntimeError):
+    """What was computed, and is told, could not be written. The command line exits with 1."""
 
 
 class PeerLost(RuntimeError):
@@ -96,3 +105,14 @@ def few(names: Sequence[str], most: int = 8) -> str:
     'a, b and 1 more'
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def said(error: OSError) -> str:
+    """Return what the system says of a file that cannot be read or written, and the fix where there is one.
+
+    >>> said(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device; free some and run the command again'
+    """
+    fix = {errno.ENOSPC: "free some", errno.EROFS: "name another place", errno.EACCES: "see to the rights"}
+    told = error.strerror or " ".join(str(error).split())
+    return f"{told}; {fix[error.errno]} and run the command again" if error.errno in fix else told

@@ -87,7 +87,7 @@ def batched(
     >>> import vaekit
     >>> run = vaekit.train("vae", "digits", steps=2)
     >>> batched(run.model, run.model.features, run.test.x).shape
-    torch.Size([179, 20])
+    torch.Size([174, 20])
     """
     with inference(model, seed):
         return joined([call(part, label) for part, label in batches(model, x, y, size=size, progress=progress)])

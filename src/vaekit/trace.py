@@ -64,8 +64,10 @@ class Latent:
             return self.log_q_code - self.log_p_code if exact is None else exact
         sampled = self.log_q_code - self.log_p_code
         base = getattr(self.q, "base", None)
-        exact = None if base is None or self.start is None else closed_form_kl(base, self.p)
-        if base is None or exact is None:
+        if base is None or self.start is None:
+            return sampled
+        exact = closed_form_kl(base, self.p)
+        if exact is None:
             return sampled
         return sampled + (exact - (base.log_prob(self.start) - self.p.log_prob(self.start)))
 

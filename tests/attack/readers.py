@@ -50,9 +50,9 @@ class Reader:
         given = random.choice(self.settings)
         if self.modality != "array":
             modality = MODALITIES[self.modality].part
-            data = modality.load(source, modality.settings(**{"valid": 0.2, "test": 0.2} | dict(given)))
+            data = modality.load(source, modality.settings.model_validate({"valid": 0.2, "test": 0.2} | dict(given)))
             return modality.fitted(data, "any")
-        settings = DataSettings(**given)
+        settings = DataSettings.model_validate(given)
         raw = read(source, settings)
         describe(raw, settings)
         return prepare(raw, settings, "any")
@@ -85,7 +85,7 @@ READERS: dict[str, Reader] = {
     "series csv": Reader(make.series_csv, TEXT, "series"),
     "series tsv": Reader(make.series_tsv, TEXT, "series"),
     "series npz": Reader(make.series_npz, NPZ, "series", ({}, {"channels": "first"}, {"length": 4})),
-    "series npy": Reader(make.npy, NPY, "series"),
+    "series npy": Reader(make.series_npy, NPY, "series"),
     "table csv": Reader(
         make.table_csv, TEXT, "tables", ({}, {"bad_rows": "drop"}, {"header": "no"}, {"label": "city"})
     ),
@@ -126,7 +126,10 @@ def try_one(name: str, seed: int, folder: Path) -> Try:
     random = Random(f"{name} {seed}")
     reader = READERS.get(name) or OBJECTS[name]
     if name in OBJECTS:
-        return run(lambda: reader.read(make.memory(random), random))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            held = make.memory(random)
+        return run(lambda: reader.read(held, random))
     files = damaged(reader, random)
     for file, data in files.items():
         path = folder / file

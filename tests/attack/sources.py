@@ -6,7 +6,7 @@ import io
 import struct
 import wave
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -60,6 +60,12 @@ def npy(random: Random) -> Files:
     return {"a.npy": npy_bytes(_values(random, random.choice(((n, 5), (n, 4, 4), (n, 3, 4, 4), (n, 4, 4, 3)))))}
 
 
+def series_npy(random: Random) -> Files:
+    """Return an NPY file of series, of one channel or two."""
+    n = random.choice((3, 9, 20))
+    return {"a.npy": npy_bytes(_values(random, random.choice(((n, 5), (n, 6, 2)))))}
+
+
 def npy_folder(random: Random) -> Files:
     """Return a folder of NPY files, maybe with labels beside them."""
     kind = random.choice(("f4", "u1"))
@@ -82,8 +88,8 @@ def npz_sparse(random: Random) -> Files:
     """Return a sparse matrix as scipy saves it."""
     from scipy import sparse
 
-    stream = io.BytesIO()
-    matrix = sparse.random(12, 6, 0.3, format=random.choice(("csr", "csc", "coo", "bsr")), random_state=0)
+    stream, make = io.BytesIO(), cast(Any, sparse.random)
+    matrix = make(12, 6, 0.3, format=random.choice(("csr", "csc", "coo", "bsr")), random_state=0)
     sparse.save_npz(stream, matrix)
     return {"a.npz": stream.getvalue()}
 
@@ -203,7 +209,8 @@ def _networkx() -> Any:
     graph = networkx.cycle_graph(20)
     for node in graph:
         graph.nodes[node]["label"] = f"c{node % 2}" if node % 3 else "c2"
-    networkx.set_edge_attributes(graph, 0.5, "weight")
+    for edge in graph.edges.values():
+        edge["weight"] = 0.5
     return graph
 
 
@@ -263,8 +270,8 @@ def series_csv(random: Random) -> Files:
         times = random.choice((str, lambda t: f"2024-01-{t + 1:02d}", lambda t: str(1.7e9 + 60 * t)))
         rows = [f"s{i},{times(t)},{random.random():.2f},{i}" for i in range(6) for t in range(5)]
         return {"a.csv": "\n".join(["id,time,speed,load", *rows]).encode()}
-    rows = [_steps(random).replace("?", "") + f",{random.choice('xy')}" for _ in range(8)]
-    return {"a.csv": "\n".join([",".join(f"t{i}" for i in range(9)), *rows]).encode()}
+    rows = [f"{random.choice('xy')}," + _steps(random).replace("?", "") for _ in range(8)]
+    return {"a.csv": "\n".join([",".join(["label", *(f"t{i}" for i in range(9))]), *rows]).encode()}
 
 
 def series_tsv(random: Random) -> Files:
@@ -322,9 +329,9 @@ def table_parquet(random: Random) -> Files:
 def memory(random: Random) -> Any:
     """Return something that a person may pass in memory, right or wrong."""
     import torch
-    from scipy import sparse
+    from scipy import sparse as scipy_sparse
 
-    rng = _numpy(random)
+    rng, masked, sparse = _numpy(random), cast(Any, np.ma.masked_array), cast(Any, scipy_sparse)
     n = random.choice((0, 1, 3, 12))
     x: Any = _values(random, random.choice(((n,), (n, 4), (n, 4, 4), (n, 3, 4, 4), (n, 4, 0), (n, 2, 3, 4, 5))))
     x = another_array(random, x) if random.random() < 0.5 else x
@@ -340,10 +347,10 @@ def memory(random: Random) -> Any:
         {"edges": x, "nodes": y},
         {"adjacency": x},
         {"values": x, "lengths": y},
-        np.ma.masked_array(rng.integers(0, 5, (n, 4)), rng.random((n, 4)) < 0.3),
-        [np.ma.masked_array(rng.normal(size=4), [0, 1, 0, 0])] * n,
+        masked(rng.integers(0, 5, (n, 4)), rng.random((n, 4)) < 0.3),
+        [masked(rng.normal(size=4), [0, 1, 0, 0])] * n,
         {"a": [1.5] * n, "b": random.choices(("u", "v", None), k=n)},
-        {"a": np.ma.masked_array([1.5] * n, [i == 1 for i in range(n)]), 1: [2] * n, "1": [3] * n},
+        {"a": masked([1.5] * n, [i == 1 for i in range(n)]), 1: [2] * n, "1": [3] * n},
         {"a": [1], "b": [1, 2]},
         {i: [(i + 1) % 12, (i - 1) % 12] for i in range(12)},
         {0: 1, 1: 0},

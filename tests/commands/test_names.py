@@ -98,9 +98,9 @@ def test_held_out_data_are_named_by_flags(vaekit: Any, here: Path) -> None:
 
 
 def test_a_run_without_held_out_examples_says_so(vaekit: Any, here: Path) -> None:
-    np.save(here / "five.npy", RNG.normal(size=(5, 4)))
-    done = vaekit("train", "vae", "--data", "five.npy", "--steps", 2, "--out", "run", "--no-figures")
+    np.save(here / "one.npy", RNG.normal(size=(1, 4)))
+    done = vaekit("train", "vae", "--data", "one.npy", "--steps", 2, "--out", "run", "--no-figures")
     assert done.code == 0 and "no held-out number: there are no held-out examples" in done.err
     done = vaekit("evaluate", "run", "--metrics", "elbo")
-    assert done.code == 2 and done.err == "vaekit: five has no test examples, so nothing is held out; give other data\n"
+    assert done.code == 2 and done.err == "vaekit: one has no test examples, so nothing is held out; give other data\n"
     assert vaekit("train", "--resume", "--out", "run", "--no-figures").code == 0

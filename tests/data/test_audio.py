@@ -142,7 +142,7 @@ def test_recordings_are_cut_or_filled_with_faint_noise() -> None:
 def test_labels_are_in_the_names(label: Any, classes: tuple[str, ...], spoken: Path) -> None:
     data = load(spoken, DataSettings(label=label, **SMALL))
     assert data.info.classes == classes and data.info.shape == (1, 16, 16) and data.info.modality == "audio"
-    assert (data.info.n_train, data.info.n_test) == (32, 4) and data.info.kind == "real"
+    assert data.info.n_train + data.info.n_valid + data.info.n_test == 40 and data.info.kind == "real"
     assert (data.train.y is None) == (label == "none")
     seen = data.prepare(data.train.x)
     assert abs(float(seen.mean())) < 1e-4 and float(seen.std()) == pytest.approx(1, abs=1e-3)
@@ -153,7 +153,7 @@ def test_labels_are_in_the_names(label: Any, classes: tuple[str, ...], spoken: P
 
 def test_subfolders_are_labels_and_other_names_need_none(tmp_path: Path) -> None:
     for i in range(20):
-        write(tmp_path / ("low", "high")[i % 2] / f"take{i}.WAV", tone(300 + 900 * (i % 2)))
+        write(tmp_path / ("low", "high")[i % 2] / f"take{i}.WAV", tone(300 + 900 * (i % 2) + i))
     assert load(tmp_path, DataSettings(**SMALL)).info.classes == ("high", "low")
     with pytest.raises(UserError, match=r"data.label=digit wants names like"):
         load(tmp_path, DataSettings(label="digit", **SMALL))

@@ -36,10 +36,11 @@ def test_links_are_split_and_the_encoder_sees_training_edges_alone(held_out: Any
     every = {tuple(sorted(pair)) for pair in ring()["edges"].tolist()}
     assert [len(part) for part in parts] == [1, 1, 1]
     for part in parts:
-        assert torch.equal(part.seen, train.edges) and len(part.seen) == 28
+        assert torch.equal(part.seen, train.edges)
     on = [pairs(part.asked[part.answers]) for part in (valid, test)]
     off = [pairs(part.asked[~part.answers]) for part in (valid, test)]
-    assert [len(group) for group in (*on, *off)] == [4, 8, 4, 8]
+    assert [len(group) for group in off] == [len(group) for group in on]
+    assert 1 <= len(on[0]) < 12 and 3 <= len(on[1]) < 16  # 4 and 8 but for chance
     assert on[0] | on[1] | pairs(train.edges) == every and not (on[0] & on[1])
     assert not ((off[0] | off[1]) & every) and not (off[0] & off[1])
     assert pairs(test.edges) == every and test.hidden is None
@@ -47,7 +48,7 @@ def test_links_are_split_and_the_encoder_sees_training_edges_alone(held_out: Any
     held = pairs(train.hidden)
     assert held == (on[0] | on[1] | off[0] | off[1] if held_out == "hidden" else set())
     assert data.info.facts["classes"] == ["0", "1"] and data.info.facts["inputs"] == 3
-    assert abs(data.info.facts["density"] - 28 / (780 - len(held))) < 1e-12
+    assert abs(data.info.facts["density"] - len(train.edges) / (780 - len(held))) < 1e-12
     again, other = (GraphData().load(ring(), settings.model_copy(update={"seed": s})) for s in (0, 1))
     assert torch.equal(again.test.x.asked, test.asked)  # type: ignore[attr-defined]
     assert pairs(other.test.x.asked) != pairs(test.asked)  # type: ignore[attr-defined]
@@ -198,7 +199,7 @@ def test_damaged_files_and_impossible_wishes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="graphs need 'edges'"):
         read_graphs(tmp_path / "x.npz")
     cases: list[tuple[Any, dict[str, Any], str]] = [
-        (ring(), {"test": 40}, "leaves none to train on"),
+        (ring(), {"test": 40}, "has 40 edges .* leaving none to train on"),
         ({"edges": np.array([[0, 1], [1, 2], [0, 2]])}, {"test": 1, "valid": 0}, "too few pairs that are not joined"),
         ({"edges": ring()["edges"]}, {"features": "given"}, "have no features"),
         (several(), {"features": "indicator"}, "for several graphs use spectral"),

@@ -177,35 +177,11 @@ def test_the_source_is_neither_changed_nor_shared() -> None:
     assert (x == UNIT.astype(np.float32)).all()
 
 
-@pytest.mark.parametrize(("valid", "test"), [(0.1, 0.1), (7, 0.2), (0, 0), (0.3, 11)])
-def test_splits_are_disjoint_complete_and_decided_by_the_seed(valid: float, test: float) -> None:
-    x = np.arange(97, dtype=np.float32)[:, None] + 0.5
-    settings = DataSettings(valid=valid, test=test)
-    data = load((x, np.arange(97)), settings)
-    splits = [set(rows(s.x)) for s in (data.train, data.valid, data.test)]
-    assert sum(map(len, splits)) == 97 == len(set.union(*splits))
-    assert data.info.n_valid == (int(valid * 97) if valid < 1 else valid)
-    assert data.info.n_test == (int(test * 97) if test < 1 else test)
-    for split in (data.train, data.valid, data.test):
-        assert split.y is not None and (split.x[:, 0] - 0.5 == split.y).all()
-    # other values, same n and seed: the same rows are held out
-    again = load((x * -3, np.arange(97)), settings)
-    assert (again.test.y == data.test.y).all() and (again.valid.y == data.valid.y).all()  # type: ignore[union-attr]
-    if test:
-        other = load((x, np.arange(97)), DataSettings(valid=valid, test=test, seed=1))
-        assert rows(other.test.x) != rows(data.test.x)
-
-
 def test_limit_leaves_the_held_out_splits_alone() -> None:
     whole, few = load("digits"), load("digits", DataSettings(limit=50))
     assert few.info.n_train == 50
     assert (few.valid.x == whole.valid.x).all() and (few.test.x == whole.test.x).all()
     assert set(rows(few.train.x)) <= set(rows(whole.train.x))
-
-
-def test_a_fraction_holds_out_at_most_5000() -> None:
-    info = load(np.zeros((60_000, 1), np.uint8)).info
-    assert (info.n_valid, info.n_test, info.n_train) == (5000, 5000, 50_000)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -111,3 +113,15 @@ def test_moments_and_samples_have_finite_gradients_everywhere(part: str) -> None
     assert bool(torch.isfinite(slope).all())
     if part == "mean":
         torch.testing.assert_close(slope, d.variance.detach(), rtol=1e-3, atol=2e-6)
+
+
+@pytest.mark.parametrize("logit", [-3.0, -0.0099, -0.004, 0.0, 0.004, 0.0099, 0.0101, 3.0])
+def test_a_sample_is_the_quantile_of_its_noise(logit: float) -> None:
+    """x = log(1 + u (exp l - 1)) / l, in its series near l = 0 too, to 1e-7; well above 0 it is that of 1 - u."""
+    torch.manual_seed(0)
+    x = ContinuousBernoulliFamily(torch.full((1,), logit, dtype=torch.float64)).sample((200,)).flatten()
+    torch.manual_seed(0)
+    u = torch.rand(200, 1, dtype=torch.float64).flatten()
+    u = 1 - u if logit > 0.01 else u
+    expected = u if logit == 0 else torch.log1p(u * math.expm1(logit)) / logit
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-7)

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 import vaekit
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
+
+
+def asking(explorer: Explorer, **options: Any) -> httpx.Client:
+    """Return a client that has the token, as a program sends it."""
+    headers = {"authorization": f"Bearer {explorer.token}"}
+    return httpx.Client(verify=False, base_url=explorer.home, headers=headers, timeout=30, **options)
 
 
 def small_table() -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +164,7 @@ def open_page(browser: Any) -> Iterator[Any]:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         context.set_default_timeout(10_000)
         contexts.append(context)
-        watched = Watched(context.new_page(), explorer.url)
+        watched = Watched(context.new_page(), explorer.home)
         watched.watch()
         pages.append(watched)
         watched.page.goto(explorer.url + fragment)

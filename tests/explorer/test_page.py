@@ -376,7 +376,7 @@ def test_a_wrong_number_of_an_example_is_told(open_page: Any, served: Explorer) 
     page.fill("[aria-label='Number of example A']", "99999")
     page.keyboard.press("Enter")
     page.wait_for_selector("#alert:not([hidden])")
-    assert "no example 99999; they go from 0 to 178" in page.inner_text("#alert")
+    assert "no example 99999; they go from 0 to 173" in page.inner_text("#alert")
     page.fill("[aria-label='Number of example A']", "3")
     page.keyboard.press("Enter")
     page.wait_for_selector("#alert", state="hidden")
@@ -429,7 +429,7 @@ def test_a_test_example_shows_posterior_bound_and_score(open_page: Any, served: 
     assert f"{abs(found['elbo']):.1f} nats" in text
     assert f"higher than {found['percentile']:.1f}% of test examples" in text
     assert np.allclose(code(page), found["z"], atol=1e-4)
-    wait_for(page, "document.querySelector('#own-results').innerText.includes('−ELBO, nats, of 179 test examples')")
+    wait_for(page, "document.querySelector('#own-results').innerText.includes('−ELBO, nats, of 174 test examples')")
     assert page.locator(".band:not([hidden])").count() == 6
     band = page.locator(".band").first
     assert "±" in band.get_attribute("title")

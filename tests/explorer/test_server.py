@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
+from explorer.conftest import asking
 from vaekit.errors import UserError
 from vaekit.explorer.guard import MOST_BODY, POLICY, Bucket
 from vaekit.explorer.server import Explorer, listen
@@ -29,7 +30,7 @@ RAW = {"content-type": "application/octet-stream"}
 
 @pytest.fixture
 def client(served: Explorer):
-    with httpx.Client(verify=False, base_url=served.url, timeout=30) as made:
+    with asking(served) as made:
         yield made
 
 
@@ -66,7 +67,7 @@ def test_another_origin_is_refused(client: httpx.Client, served: Explorer, origi
 
 
 def test_its_own_origin_is_answered(client: httpx.Client, served: Explorer) -> None:
-    headers = {"origin": served.url.rstrip("/"), "sec-fetch-site": "same-origin"}
+    headers = {"origin": served.home.rstrip("/"), "sec-fetch-site": "same-origin"}
     answer = client.post("/api/decode", json={"z": [[0.0] * 6]}, headers=headers)
     assert answer.status_code == 200
 
@@ -107,6 +108,141 @@ def test_small_answers_are_not_held_back(client: httpx.Client) -> None:
     assert min(times[40:]) < 0.03  # the first few packets of a connection are acknowledged at once
 
 
+# -- the token --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/api/facts", "/api/thumb?i=0", "/static/main.js", "/nowhere"])
+def test_nothing_is_answered_without_the_token(served: Explorer, path: str) -> None:
+    wrong = served.token[:-1] + ("A" if served.token[-1] != "A" else "B")
+    for headers in ({}, {"cookie": f"vaekit-{served.port}={wrong}"}, {"authorization": f"Bearer {wrong}"}):
+        answer = httpx.get(served.home.rstrip("/") + path, headers=headers)
+        assert "vaekit explore" in refused(answer, 403) and "set-cookie" not in answer.headers
+    refused(httpx.get(served.home.rstrip("/") + path, params={"token": wrong}), 403)
+    refused(httpx.post(f"{served.home}api/decode", json={"z": [ROW]}), 403)
+
+
+def test_the_announced_address_opens_the_page_and_gives_it_the_cookie(served: Explorer) -> None:
+    with httpx.Client(verify=False) as browser:
+        page = browser.get(served.url)
+        assert page.status_code == 200 and "<title>" in page.text
+        cookie = page.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and served.token not in page.text
+        assert browser.get(f"{served.home}api/facts").status_code == 200
+        assert "set-cookie" not in browser.get(served.home).headers
+    refused(httpx.get(f"{served.home}api/facts", params={"token": served.token}), 403)
+
+
+def test_each_start_has_a_token_of_its_own(digits: Any, served: Explorer) -> None:
+    other = Explorer(Session(digits))
+    assert other.token != served.token and len(other.token) >= 32
+    for one in other.sockets:
+        one.close()
+
+
+def test_strangers_do_not_use_up_the_rate(digits: Any) -> None:
+    explorer = Explorer(Session(digits), rate=0.1, burst=3.0).start()
+    try:
+        assert {httpx.get(explorer.home).status_code for _ in range(20)} == {403}
+        with asking(explorer) as client:
+            assert client.get("/api/facts").status_code == 200
+    finally:
+        explorer.stop()
+
+
+def test_the_browser_is_started_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other users see the words that a program is started with."""
+    from vaekit.explorer import server
+
+    opened: list[tuple[str, int, str]] = []
+
+    def look(address: str) -> None:
+        path = Path(address.removeprefix("file://"))
+        opened.append((address, path.stat().st_mode & 0o777, path.read_text()))
+
+    monkeypatch.setattr(server.webbrowser, "open", look)
+    monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
+    server.open_page("http://127.0.0.1:1/?token=secret")
+    ((address, mode, text),) = opened
+    assert "secret" not in address and mode == 0o600 and "url=http://127.0.0.1:1/?token=secret" in text
+    assert not Path(address.removeprefix("file://")).exists()
+
+
+# -- connections ------------------------------------------------------------------------------------------------------
+
+
+def closed(connection: socket.socket, seconds: float) -> bool:
+    """Return whether the server closes a connection in time."""
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+@pytest.fixture
+def impatient(digits: Any):
+    explorer = Explorer(Session(digits), wait=0.5).start()
+    yield explorer
+    explorer.stop()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nhost: x\r\n", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx"],
+)
+def test_a_request_that_does_not_arrive_ends_its_connection(impatient: Explorer, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(begun)
+        connection.settimeout(5)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):  # a refusal may come before the rest of the request
+                pass
+
+
+def test_a_connection_that_is_used_stays(impatient: Explorer) -> None:
+    with asking(impatient) as client:
+        for _ in range(3):
+            assert client.get("/api/facts").status_code == 200
+            time.sleep(0.7)
+        assert client.get("/api/facts").extensions["network_stream"] is not None
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        head = f"GET /api/facts HTTP/1.1\r\nhost: 127.0.0.1:{impatient.port}\r\nauthorization: Bearer {impatient.token}"
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        connection.recv(1 << 16)
+        assert not closed(connection, 1.2)
+
+
+def test_strangers_leave_room_for_the_page(digits: Any) -> None:
+    explorer = Explorer(Session(digits), wait=30.0).start()
+    held: list[socket.socket] = []
+    try:
+        with asking(explorer) as before:
+            assert before.get("/api/facts").status_code == 200
+            for _ in range(600):
+                held.append(socket.create_connection(("127.0.0.1", explorer.port)))
+            time.sleep(0.5)
+            assert closed(held[0], 5) and not closed(held[-1], 0.2)
+            assert before.get("/api/facts").status_code == 200
+            with asking(explorer) as client:
+                assert client.get("/api/facts").status_code == 200
+    finally:
+        for one in held:
+            one.close()
+        explorer.stop()
+
+
+def test_a_websocket_gets_an_answer_without_advice(
+    served: Explorer, client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    assert client.get("/api/facts", headers=upgrade).status_code == 200
+    refused(httpx.get(served.home, headers=upgrade), 403)
+    assert [record.message for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
 # -- what it bounds ---------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +259,7 @@ def test_a_bucket_refills_at_its_rate() -> None:
 def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> None:
     explorer = Explorer(Session(digits), rate=3.0, burst=5.0).start()
     try:
-        with httpx.Client(verify=False, base_url=explorer.url) as client:
+        with asking(explorer) as client:
             codes = [client.get("/api/facts").status_code for _ in range(12)]
             assert codes[:5] == [200] * 5 and 429 in codes
             assert "wait" in refused(next(a for _ in range(99) if (a := client.get("/")).status_code == 429), 429)
@@ -136,7 +272,7 @@ def test_too_many_requests_are_refused_and_then_answered_again(digits: Any) -> N
 def test_uploads_have_a_rate_of_their_own(digits: Any) -> None:
     explorer = Explorer(Session(digits)).start()
     try:
-        with httpx.Client(verify=False, base_url=explorer.url) as client:
+        with asking(explorer) as client:
             codes = [client.post("/api/infer/file", content=b"no", headers=RAW).status_code for _ in range(40)]
             assert codes[:30] == [400] * 30 and codes[-1] == 429
             assert client.get("/api/facts").status_code == 200
@@ -247,7 +383,7 @@ def test_the_map_comes_with_all_examples_and_their_labels(client: httpx.Client, 
     n = int(answer.headers["x-count"])
     assert n == 1797
     labels = np.frombuffer(answer.content, "<i2", offset=8 * n)
-    assert labels[:179].tolist() == digits.test.y.tolist()
+    assert labels[:174].tolist() == digits.test.y.tolist()
     points = np.frombuffer(answer.content, "<f4", 2 * n).reshape(n, 2)
     plane = client.get("/api/plane").json()
     z = np.array(client.get("/api/example?i=5").json()["z"])
@@ -265,7 +401,7 @@ def test_several_clients_at_once(served: Explorer) -> None:
     alone: dict[int, bytes] = {}
 
     def ask(i: int) -> bytes:
-        with httpx.Client(verify=False, base_url=served.url, timeout=30) as client:
+        with asking(served) as client:
             got = b""
             for _ in range(4):
                 got = client.post("/api/decode", json={"z": [[i / 4] * 6]}).content
@@ -312,7 +448,7 @@ def test_the_command_prints_its_address_and_ends_on_interrupt(tmp_path: Path) ->
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert httpx.get(url).status_code == 200
-        port = url.rstrip("/").rsplit(":", 1)[1]
+        port = url.partition("/?")[0].rsplit(":", 1)[1]
         second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
         assert second.returncode == 2 and second.stderr.count("\n") == 1 and "in use" in second.stderr
         process.send_signal(signal.SIGINT)

@@ -276,3 +276,11 @@ def test_train_and_evaluate_agree_where_they_measure_the_same(run: Run) -> None:
     result = run.record["result"]
     assert found.value == pytest.approx(result["elbo"], abs=0.2)
     assert found.stderr == pytest.approx(result["elbo_stderr"], rel=0.1)
+
+
+def test_two_examples_have_active_units_and_one_has_none() -> None:
+    model = VAE(DiagonalNormal(mlp(6, 2)), StandardNormal(2), Bernoulli(mlp(2, 6))).eval()
+    info = DataInfo("toy", (6,), "binary", 2, 1, 1, 2)
+    x = torch.tensor([[1.0, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]])
+    assert evaluate(Subject(model, info, x), ["active_units"])["active_units"].value is not None
+    assert "at least two" in evaluate(Subject(model, info, x[:1]), ["active_units"])["active_units"].facts["refused"]

@@ -78,7 +78,8 @@ def subject_of(name: str) -> Subject:
     recipe, source, settings = SUBJECTS[name]
     made = {"train.batch_size": 64, "train.lr": 4e-3} | {k: v for k, v in settings.items() if k != "train.steps"}
     run = vaekit.train(recipe, source or examples.source(recipe), steps=20, set=made, pictures=False)
-    return run.subject(limit=MORE.get(name, N), k=7, options=OPTIONS)
+    subject = run.subject(limit=MORE.get(name, N), k=7, options=OPTIONS | {"features": torch.nn.Flatten()})
+    return replace(subject, others=[replace(subject)])
 
 
 @pytest.fixture(autouse=True)

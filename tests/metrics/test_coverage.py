@@ -6,7 +6,9 @@ The cases are those of bench/coverage.py, which also writes them down.
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.test_contract import NO_ERROR
 from vaekit.metrics import distances, samples
+from vaekit.metrics.base import METRICS
 from vaekit.metrics.uncertainty import error_of_halves, halves
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "coverage.py"
@@ -39,6 +43,30 @@ CASES = BENCH.cases()
 def test_intervals_cover(case: Any) -> None:
     for name, share in BENCH.coverage(case).items():
         assert case.least <= share <= case.most, (name, share)
+
+
+def test_every_number_with_an_interval_or_an_error_has_a_case() -> None:
+    known = {name for case in CASES for name in case.numbers}
+    given = {name for entry in METRICS for name in entry.facts["gives"]}
+    assert not given - NO_ERROR - known, "add them to a case of bench/coverage.py"
+    assert not known - given - {"auroc", "aupr"}, "these are no numbers of an evaluation"
+
+
+def test_coverage_is_low_of_intervals_that_are_too_narrow() -> None:
+    """The measure itself: a fifth of the standard error holds the mean three times in ten, not nineteen in twenty."""
+    (case,) = [one for one in CASES if one.numbers[0] == "elbo"]
+
+    def narrow(seed: int) -> dict[str, Any]:
+        return {name: replace(one, stderr=one.stderr / 5) for name, one in case.draw(seed).items()}
+
+    assert BENCH.coverage(replace(case, draw=narrow, draws=200))["elbo"] < 0.5
+
+
+def test_the_written_table_is_of_these_cases() -> None:
+    rows = json.loads((SCRIPT.parent / "results" / "coverage.json").read_text(encoding="utf-8"))["rows"]
+    assert rows and {row["situation"] for row in rows} <= {case.situation for case in CASES}
+    for row in rows:
+        assert row["least"] <= row["covered"] <= row["most"] and row["draws"] >= 200, row
 
 
 @pytest.mark.parametrize("positives", [2, 3])

@@ -221,7 +221,7 @@ NAMES = ("fid", "fid_extrapolated", "kid", "inception_score", "precision", "reca
 
 def test_every_number_of_samples_names_its_features() -> None:
     found = evaluate(subject(), ["samples", "interpolation"])
-    assert set(found) == {*NAMES, "path_length_linear", "path_length_spherical"}
+    assert set(found) == {*NAMES, "path_length_linear", "path_length_spherical", "c2st_accuracy", "c2st_auroc"}
     for name, result in found.items():
         plain = result.to_dict()
         assert plain["features"].startswith("classifier-quarters-"), name
@@ -246,7 +246,8 @@ def test_samples_that_are_the_data_score_at_the_floor(monkeypatch: pytest.Monkey
 
 
 def test_without_labels_or_weights_every_number_is_refused() -> None:
-    found = evaluate(subject(labels=False), ["samples", "interpolation"])
+    found = evaluate(subject(labels=False), ["kid", "fid", "inception_score", "precision_recall", "density_coverage"])
+    found |= evaluate(subject(labels=False), ["interpolation"])
     assert len(found) == 10
     for result in found.values():
         assert result.value is None and "no feature extractor" in result.facts["refused"]

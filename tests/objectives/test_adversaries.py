@@ -181,3 +181,25 @@ def test_what_a_gan_bounds_is_computed_from_its_likelihood() -> None:
     soft = Generating(model.posterior, model.prior, SoftBernoulli(mlp(3, 6, (8,))))
     reason = bounds.refusal(soft.trace(torch.rand(4, 6)))
     assert reason is not None and "not a normalised distribution" in reason
+
+
+def test_values_of_the_losses_of_a_known_critic() -> None:
+    """With D of log-odds x₁: fooling is E[-log D(x̃)], and judging ½ E[-log D(x)] + ½ E[-log(1 - D(x̃))]."""
+
+    class First(nn.Module):
+        def forward(self, rows: Tensor) -> Tensor:
+            return rows[:, :1]
+
+    x, fake = torch.tensor([[2.0, 9], [0.5, 9]]), torch.tensor([[-1.0, 9], [1.5, 9], [0.2, 9]])
+    latent = codes(fake).latents["z"]
+    trace = GeneratingTrace(x, None, {"z": latent}, DiagonalNormalFamily(x[None], x[None]), generated=fake)
+    log_d = torch.nn.functional.logsigmoid
+    torch.testing.assert_close(FoolData(First())(trace), -log_d(fake[:, 0]).mean())
+    torch.testing.assert_close(FoolCode(First())(trace), -log_d(fake[:, 0]))
+    expected = -0.5 * log_d(x[:, 0]).mean() - 0.5 * log_d(-fake[:, 0]).mean()
+    torch.testing.assert_close(JudgeData(First())(trace), expected)
+    torch.manual_seed(3)
+    drawn = torch.randn(3, 2)  # the prior's draws are the critic's first kind
+    torch.manual_seed(3)
+    expected = -0.5 * log_d(drawn[:, 0]).mean() - 0.5 * log_d(-fake[:, 0]).mean()
+    torch.testing.assert_close(JudgeCode(First())(trace), expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -183,3 +184,12 @@ def test_capacity_is_the_distance_of_the_mean_rate() -> None:
     term = Capacity(7.0, "linear 0 4 10")
     term.capacity.advance(5, total=20, per_epoch=5)
     assert float(term(trace)) == pytest.approx(3.0) and float(term.weight()) == 7.0
+
+
+def test_m_bounds_of_k_samples_take_m_times_k() -> None:
+    term = MultipleImportanceWeighted(4, 6)
+    assert term.k == 24 and CombinedImportanceWeighted(6).k == 6
+    log_w = torch.randn(24, 5)
+    expected = torch.stack([torch.logsumexp(part, 0) - math.log(6) for part in log_w.split(6)]).mean(0)
+    torch.testing.assert_close(term.bound(cast(Trace, SimpleNamespace(log_w=log_w))), expected)
+    torch.testing.assert_close(term.bound(cast(Trace, SimpleNamespace(log_w=log_w[:1]))), log_w[0])

@@ -98,3 +98,15 @@ def test_shapes_that_are_no_map_are_refused() -> None:
         PixelCNNPrior((7,), 4)
     with pytest.raises(UserError, match="3 heads"):
         TransformerPrior((7,), 4, prior_width=16, prior_heads=3)
+
+
+@torch.no_grad()
+def test_a_mass_is_in_double_precision_where_the_network_is_and_else_in_single() -> None:
+    codes = EVERY[:4]
+    for dtype, expected in ((torch.float64, torch.float64), (torch.float32, torch.float32)):
+        assert pixelcnn().to(dtype)().log_prob(codes).dtype == expected
+    half = pixelcnn()()
+    exact, net = half.log_prob(codes), half.net
+    half.net = lambda *given: net(*given).bfloat16()
+    found = half.log_prob(codes)
+    assert found.dtype == torch.float32 and float((found - exact).abs().max()) < 0.1

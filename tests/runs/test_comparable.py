@@ -65,6 +65,15 @@ def test_dequantised_and_plain_greys_are_different_things(runs: dict[str, Run]) 
     assert set(differing([a, b])) == {"values"}
 
 
+def test_nats_alone_have_those_of_standardised_values_beside_them(runs: dict[str, Run]) -> None:
+    """Bits per dimension had Σ log sd added to them, in nats."""
+    kept = runs["dequantised"].evaluation()
+    assert kept["iw_bound"]["standardised"] == pytest.approx(
+        kept["iw_bound"]["value"] + runs["dequantised"].info.log_unit
+    )
+    assert kept["bits_per_dim"]["value"] is not None and "standardised" not in kept["bits_per_dim"]
+
+
 def test_runs_of_one_kind_are_paired_by_example(runs: dict[str, Run]) -> None:
     a, b = runs["vae"], runs["other"]
     apart = difference(numbers(a)["mse"], numbers(b)["mse"])

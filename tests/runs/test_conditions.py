@@ -44,7 +44,7 @@ def by_number() -> Iterator[Run]:
 @pytest.fixture(scope="module")
 def by_attributes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """x given a number and a kind, each missing for a fifth of the rows; in a folder."""
-    x, y, kind = made()
+    x, y, kind = made(1600)
     rng = np.random.default_rng(2)
     names = [None if rng.random() < 0.2 else KINDS[i] for i in kind]
     amount = np.where(rng.random(len(y)) < 0.2, np.nan, y)

@@ -106,7 +106,8 @@ def test_a_lengthened_run_cut_short_goes_on_to_its_new_end(tmp_path: Path, monke
     with pytest.raises(ZeroDivisionError):
         train(data=x, out=out, resume=True, epochs=8, pictures=False)
     monkeypatch.undo()
-    assert json.loads((out / "run.json").read_text())["status"] == "running"
+    record = json.loads((out / "run.json").read_text())
+    assert (record["status"], record["failed"]) == ("failed", "ZeroDivisionError")
     assert same(train(data=x, out=out, resume=True, pictures=False).model, whole.model)
 
 

@@ -83,7 +83,7 @@ def test_many_graphs_are_trained_and_compared_with_drawn_ones() -> None:
         ({"model.channels": 3}, "there is no setting"),
         ({"model.skip": True}, "not used by this recipe"),
         ({"objective.pos_weight": 0}, "pos_weight"),
-        ({"data.test": 39, "data.valid": 1}, "leaves none to train on"),
+        ({"data.test": 39, "data.valid": 1}, "leaving none to train on"),
     ],
 )
 def test_what_cannot_go_together_is_refused(given: dict[str, Any], words: str) -> None:

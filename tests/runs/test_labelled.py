@@ -42,7 +42,7 @@ def test_a_run_evaluates_samples_by_label_and_loads(tmp_path: Path, stack: bool)
     settings = {**SMALL, "model.stack": stack}
     run = train("semi-supervised-vae", "digits", steps=30, out=tmp_path / "run", set=settings, pictures=False)
     found = run.evaluate(["classification", "likelihood"], k=3)
-    assert found["accuracy"].n == 179 and found["accuracy"].value is not None
+    assert found["accuracy"].n == 174 and found["accuracy"].value is not None
     assert found["elbo"].value is not None and found["iw_bound"].value is not None
     assert found["iw_bound"].value > found["elbo"].value
     assert run.sample(3, label="7").shape == (3, 1, 8, 8) and run.sample(3).shape == (3, 1, 8, 8)

@@ -25,7 +25,7 @@ pytest.importorskip("selfies")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("optimising")
     settings = {"model.width": 24, "model.embedding": 16, "model.latent": 6, "data.property": "logp", "train.lr": 5e-3}
-    return train("molecule-vae", examples.smiles(), out=folder / "run", steps=80, set=settings, pictures=False)
+    return train("molecule-vae", examples.smiles(), out=folder / "run", steps=120, set=settings, pictures=False)
 
 
 def test_the_table_holds_true_properties(trained: Run, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_data_are_what_the_model_sees(way: str) -> None:
     result = vaekit.fit(model, WAYS[way](), steps=12, valid=bits(20) if "loader" in way else None)
     rows = torch.cat([x for x in seen if len(x) > 2])
     assert rows.dtype == torch.float32 and rows.shape[1] == 9 and set(rows.unique().tolist()) == {0.0, 1.0}
-    assert result.position.step == 12 and result.held_out.n == (20 if "loader" in way else 10)
+    assert result.position.step == 12 and result.held_out.n == (20 if "loader" in way else 11)
     assert result.held_out.elbo is not None and np.isfinite(result.held_out.elbo)
 
 
@@ -200,7 +200,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "lambda": (lambda: vaekit.fit(make(), bits(), metrics=[lambda trace: 0]), "give them as {name: function}"),
     "metric": (
         lambda: vaekit.fit(make(), bits(), steps=1, metrics={"wide": lambda model, x: torch.zeros(3)}),
-        "the metric '<lambda>' gives a tensor of shape (3,) for 10 examples",
+        "the metric '<lambda>' gives a tensor of shape (3,) for 11 examples",
     ),
     "term": (
         lambda: vaekit.fit(make(), bits(), lambda trace: torch.zeros(3), steps=1),
@@ -245,7 +245,7 @@ def test_a_resumed_fit_ends_where_one_that_was_not_cut_short_does(tmp_path: Path
 def test_a_run_of_a_model_is_whole_in_memory_and_in_a_folder(fitted: tuple[VAE, Any], tmp_path: Path) -> None:
     model, result = fitted
     run = vaekit.Run.of(model, bits(), name="bits", arguments={"latent": 2}, fitted=result)
-    assert run.record["result"]["elbo"] == pytest.approx(result.held_out.elbo, abs=2.0) and run.info.n_test == 10
+    assert run.record["result"]["elbo"] == pytest.approx(result.held_out.elbo, abs=2.0) and run.info.n_test == 6
     before = run.evaluate(["elbo"])["elbo"].value
     assert run.evaluation()["elbo"]["value"] == before and run.log == result.records
     codes = run.encode(bits(5))
@@ -278,7 +278,7 @@ def test_the_split_of_fit_is_the_split_of_the_run() -> None:
     run = vaekit.Run.of(own, x)
     trained = {float(row[0]) for rows in seen for row in rows}
     held_out = {float(row[0]) for row in run.test.x}
-    assert len(trained) == 80 and len(held_out) == 10 and not trained & held_out
+    assert len(trained) == 84 and len(held_out) == 7 and not trained & held_out
 
 
 def test_arrays_stay_as_they_are_under_a_run() -> None:
@@ -314,7 +314,7 @@ def test_a_recipes_run_in_memory_is_saved_whole(tmp_path: Path) -> None:
     assert again.evaluate(["elbo"])["elbo"].value == value and len(again.log) == len(run.log) > 0
     with pytest.raises(UserError, match="holds a run already"):
         run.save(tmp_path / "run")
-    with pytest.raises(UserError, match="these are not the data of this run: their n_train is 40, the run's 80"):
+    with pytest.raises(UserError, match="the source has 50 examples, and 100 when the run was trained"):
         vaekit.load(tmp_path / "run", data=bits(50).numpy())
     lost = vaekit.load(tmp_path / "run")
     with pytest.raises(UserError, match=re.escape("vaekit.load(path, data=x)")):
@@ -358,7 +358,7 @@ def test_a_model_from_its_trace_up_is_a_run_too(tmp_path: Path) -> None:
     assert again.evaluate(["elbo"])["elbo"].value == run.evaluate(["elbo"])["elbo"].value
     q = run.model.encode(bits(4).to(run.device))
     torch.testing.assert_close(run.encode(bits(4)), q.mean.detach().cpu())
-    assert run.detect(k=8).scores.shape == (10,) and run.traverse(top=2, steps=3).x.shape == (2, 3, 9)
+    assert run.detect(k=8).scores.shape == (6,) and run.traverse(top=2, steps=3).x.shape == (2, 3, 9)
     assert sorted(run.export("torch")) == ["decoder", "encoder"]
     assert Session(run).facts["title"] == "custom on memory"
 

@@ -38,10 +38,15 @@ def rows(n: int = 120) -> np.ndarray:
     return (np.tanh(rng.normal(size=(n, 2)) @ rng.normal(size=(2, D))) + 0.2 * rng.normal(size=(n, D))) * COLUMNS
 
 
+def split(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the splits: which rows are held out depends on what they hold, and so on their unit."""
+    return {"data": x[:96], "valid": x[96:108], "test": x[108:]}
+
+
 @cache
 def trained(scale: float, offset: float = 0.0, of: str = "shared", standardise: Any = "auto") -> Run:
     given = {**SMALL, **LIKELIHOODS[of], "data.standardise": standardise}
-    return vaekit.train("vae", rows() * scale + offset * COLUMNS, steps=40, set=given, pictures=False)
+    return vaekit.train("vae", **split(rows() * scale + offset * COLUMNS), steps=40, set=given, pictures=False)
 
 
 def bounds_of(run: Run) -> dict[str, float]:
@@ -111,7 +116,7 @@ def test_no_metric_forgets_the_unit(recipe: str) -> None:
     options = {"ais_steps": 5, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3}
     factor, options = 1024.0, {**options, "gaps_steps": 3, "decomposition_samples": 50}
     given = {k: v for k, v in SMALL.items() if recipe == "vae" or k != "model.hidden"}
-    runs = [vaekit.train(recipe, rows() * s, steps=20, set=given, pictures=False) for s in (1.0, factor)]
+    runs = [vaekit.train(recipe, **split(rows() * s), steps=20, set=given, pictures=False) for s in (1.0, factor)]
     names = [entry.name for entry in METRICS if entry.facts["group"] not in ("samples", "disentanglement", "tables")]
     lacks = {"labels", "images", "factors", "classifier", "codes", "tokens", "table", "graph", "series"}
     names = [n for n in names if not any(w in lacks or ":" in w for w in METRICS[n].facts["needs"])]
@@ -139,7 +144,7 @@ def test_a_fixed_sigma_is_in_the_datas_unit() -> None:
     """Ten times the data at ten times σ is the same model: a number is no multiple of the deviation."""
     given = {**SMALL, "model.likelihood": "gaussian"}
     pair = [
-        vaekit.train("vae", rows() * s, steps=20, set=given | {"model.scale": 0.5 * s}, pictures=False)
+        vaekit.train("vae", **split(rows() * s), steps=20, set=given | {"model.scale": 0.5 * s}, pictures=False)
         for s in (1.0, 8.0)
     ]
     assert [run.record["result"]["elbo"] for run in pair][1] + D * math.log(8) == pytest.approx(
@@ -177,9 +182,10 @@ def test_columns_and_channels_have_a_scale_each_of_the_training_split(shape: tup
 def test_a_constant_column_has_the_unit_of_the_others() -> None:
     x = rows()
     x[:, 2] = 7.0
-    usual = np.array(load(x, DataSettings()).info.deviation)
+    whole = DataSettings(valid=0, test=0)
+    usual = np.array(load(x, whole).info.deviation)
     for scale in (1e-6, 1.0, 1e6):
-        deviation = np.array(load(x * scale, DataSettings()).info.deviation) / scale
+        deviation = np.array(load(x * scale, whole).info.deviation) / scale
         assert deviation == pytest.approx(usual, rel=1e-4)
         assert deviation[2] == pytest.approx(np.exp(np.log(np.delete(deviation, 2)).mean()), rel=1e-4)
     assert load(np.full((20, 3), 5.0), DataSettings()).info.deviation == (1.0, 1.0, 1.0)
@@ -221,11 +227,17 @@ def test_runs_of_earlier_versions_give_the_numbers_they_gave(standardise: bool, 
 
 
 def test_a_table_of_tiny_numbers_is_one_of_large_ones() -> None:
-    frame = {f"c{j}": column for j, column in enumerate(rows().T)}
-    given = {"model.latent": 2, "model.hidden": "16", "data.types": dict.fromkeys(frame, "numeric")}
+    names = [f"c{j}" for j in range(D)]
+    given = {"model.latent": 2, "model.hidden": "16", "data.types": dict.fromkeys(names, "numeric")}
     scales = (2.0**-40, 1.0, 2.0**20)
     runs = [
-        vaekit.train("tabular-vae", {k: v * s for k, v in frame.items()}, steps=20, set=given, pictures=False)
+        vaekit.train(
+            "tabular-vae",
+            **{name: dict(zip(names, (part * s).T)) for name, part in split(rows()).items()},
+            steps=20,
+            set=given,
+            pictures=False,
+        )
         for s in scales
     ]
     moved = [run.record["result"]["elbo"] + D * math.log(s) for run, s in zip(runs, scales)]

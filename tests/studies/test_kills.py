@@ -50,7 +50,7 @@ MANY = pytest.mark.skipif("VAEKIT_MANY_KILLS" not in os.environ, reason="minutes
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("trials", "kills", "jobs"), [(12, 5, 1), pytest.param(60, 20, 2, marks=MANY)], ids=["some", "many"]
+    ("trials", "kills", "jobs"), [(12, 5, 1), pytest.param(60, 20, 1, marks=MANY)], ids=["some", "many"]
 )
 def test_a_killed_study_goes_on(tmp_path: Path, trials: int, kills: int, jobs: int) -> None:
     study, out, source = write(tmp_path, trials), tmp_path / "out", random.Random(7)

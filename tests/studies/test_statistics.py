@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 from vaekit.report.content import Number
 from vaekit.studies.definition import definition
 from vaekit.studies.findings import caution, findings
+from vaekit.studies.output import write_results
 from vaekit.studies.points import fixed_points
 from vaekit.studies.results import Results
 from vaekit.studies.statistics import compare, half_width
@@ -124,8 +126,23 @@ def test_arms_are_compared_with_the_baseline() -> None:
         "d": [None] * 3,
     }
     text = findings(results(study, values))[0].text
-    assert text.startswith("Against b, the rate (kl) (nats/example) is lower for a (−4.03 ± 0.14, 3 of 3 seeds); ")
-    assert "not different, as far as the data say, for c (" in text and "not compared for d (" in text
+    assert text.startswith("Against b, the rate (kl, nats/example) is lower for a (−4.03 ± 0.14, 3 of 3 seeds); ")
+    assert "not different, as far as the data say, for c (" in text and "not compared for d: " in text
+
+
+def test_numbers_of_different_things_are_compared_among_themselves() -> None:
+    made = results({"arms": {n: {} for n in "abcd"}}, {n: [1.0, 1.1] for n in "abcd"})
+    outcomes = {}
+    for trial, one in made.outcomes.items():
+        of = OF if one.point in "ab" else {"examples": "100 of the test split, other"}
+        value = ord(one.point) + 0.1 * one.seed
+        outcomes[trial] = Outcome(
+            trial, one.point, one.seed, "done", one.at, numbers={"kl": entry(value, number_of=of)}
+        )
+    texts = [one.text for one in findings(Results(made.study, made.points, outcomes, made.values))]
+    assert len(texts) == 3 and texts[0].startswith("Against a, ") and "higher for b (+1" in texts[0]
+    assert texts[1].startswith("Against c, ") and "higher for d (+1" in texts[1]
+    assert texts[2].startswith("For c and d, kl is not compared with that of a: they are numbers of different things")
 
 
 def test_two_axes_give_a_sentence_for_each_group() -> None:
@@ -135,6 +152,14 @@ def test_two_axes_give_a_sentence_for_each_group() -> None:
     }
     found = [one.text for one in findings(results(study, values))]
     assert len(found) == 2 and found[0].startswith("With latent = 2: from beta = 1 to beta = 4 ")
+
+
+def test_values_that_are_lists_are_values(tmp_path: Path) -> None:
+    study = {"grid": {"model.hidden": [[8], [16, 8]]}, "labels": {"model.hidden": "width"}}
+    made = results(study, {"hidden=8": [1.0, 1.1], "hidden=16,8": [2.0, 2.1]})
+    assert findings(made)[0].text.startswith("Against 8, the rate (kl, nats/example) is higher for 16,8 (+1")
+    write_results(tmp_path, made, {})
+    assert (tmp_path / "figures" / "numbers.png").is_file() and "width = 16,8" in (tmp_path / "report.html").read_text()
 
 
 def test_the_best_between_the_ends_is_named() -> None:

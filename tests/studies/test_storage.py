@@ -14,12 +14,13 @@ import pytest
 
 from postgres import server
 from vaekit.errors import UserError
-from vaekit.studies.storage import Outcome, Storage, hidden, open_storage
+from vaekit.studies.places import open_storage
+from vaekit.studies.storage import Outcome, Storage, hidden
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vaekit.studies.storage import open_storage
+from vaekit.studies.places import open_storage
 with open_storage(Path(sys.argv[1]), sys.argv[2] or None, "key").claim("a-0") as mine:
     print(mine, flush=True)
     time.sleep(60)

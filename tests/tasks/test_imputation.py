@@ -10,6 +10,8 @@ import torch
 
 from vaekit.conditional import Posterior
 from vaekit.data import DataSettings, load
+from vaekit.data.info import DataInfo
+from vaekit.data.prepare import Prepare
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.discretised_logistic import DiscretisedLogistic
@@ -166,3 +168,16 @@ def test_gaps_in_greys_are_on_the_models_scale_under_a_real_likelihood(settings:
     assert torch.allclose(rows[seen], data.prepare.expected(greys)[seen], atol=1e-5) and int((~seen).sum()) == 20
     back = in_source_terms(data.info, data.prepare, rows, unit)
     np.testing.assert_allclose(back[seen.numpy()], x[seen.numpy()], atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "levels", "top"), [("levels", 17, 16.0), ("unit", None, 255.0), ("unit", None, 1.0)])
+def test_greys_with_gaps_go_from_0_to_their_top(kind: Any, levels: int | None, top: float) -> None:
+    info = DataInfo("toy", (3,), kind, levels, 1, 1, 1)
+    x = np.array([[0.0, np.nan, top], [np.nan, top / 2 if kind == "unit" else 8.0, 0.0]])
+    rows, unit = with_gaps(info, Prepare(kind, "scale"), x, "x.npy")
+    assert unit == top
+    expected = torch.tensor([[0.0, np.nan, 1.0], [np.nan, 0.5, 0.0]])
+    torch.testing.assert_close(rows, expected, equal_nan=True)
+    for wrong in (-1.0, top + 300):
+        with pytest.raises(UserError, match=r"x\.npy has values from"):
+            with_gaps(info, Prepare(kind, "scale"), np.array([[wrong, np.nan, 0.0], [top, 0.0, 0.0]]), "x.npy")

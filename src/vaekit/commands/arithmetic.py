@@ -34,7 +34,7 @@ def arithmetic(
 
     steps = numbers(amounts, "--amounts")
     opened = use.load(run)
-    check_out(out, ARRAYS, opened)
+    check_out(out, ARRAYS, (run, use.data), opened)
     split, chosen = choose(opened, words(examples), use.data)
     if attribute is None and len(chosen) != 3:
         raise UserError(f"--examples {examples}: a - b + c takes three examples, e.g. 3,17,42")

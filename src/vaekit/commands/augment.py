@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from vaekit.commands.common import ANSWER, USE, Answer, Count, Folder, Seed, Use
+from vaekit.commands.common import ANSWER, USE_FILE, Answer, Count, Folder, Seed, UseFile
 from vaekit.commands.files import check_out, write_examples
 from vaekit.errors import UserError
 
@@ -19,7 +19,7 @@ def augment(
     n: Count | None = None,
     radius: float = 0.3,
     seed: Seed = 0,
-    use: Use = USE,
+    use: UseFile = USE_FILE,
     answer: Answer = ANSWER,
     out: Path,
 ) -> None:
@@ -51,7 +51,7 @@ def augment(
         raise UserError("--radius must not be negative, and -n at least 1")
     opened = use.load(run)
     own = () if opened.modality is None or opened.info.is_array else opened.modality.formats
-    suffix = check_out(out, (".npz", *own))
+    suffix = check_out(out, (".npz", *own), (run, data))
     made = opened.augment(data, method=method, n=n, radius=radius, seed=seed)
     provenance = {
         "made_by": f"vaekit {__version__} augment",
@@ -64,8 +64,8 @@ def augment(
         "n": len(made.of),
         **made.facts,
     }
-    if suffix == ".npz":
-        write_npz(out, x=made.x, of=made.of, provenance=np.array(json.dumps(provenance)), y=made.y)
-    else:
-        write_examples(opened, out, made.means)
-    answer.tell(provenance | {"out": str(out)}, f"{len(made.of)} new examples ({method}) in {out}")
+    with answer.telling(provenance | {"out": str(out)}, f"{len(made.of)} new examples ({method}) in {out}"):
+        if suffix == ".npz":
+            write_npz(out, x=made.x, of=made.of, provenance=np.array(json.dumps(provenance)), y=made.y)
+        else:
+            write_examples(opened, out, made.means)

@@ -33,16 +33,15 @@ def classify(
     """
     import numpy as np
 
-    check_out(out, COLUMNS)
+    check_out(out, COLUMNS, (run, use.data))
     made = use.load(run).classify(use.data, labels=labels, seed=seed)
     n = len(made.predicted)
     columns = {"example": np.arange(n), "predicted": made.predicted, "probability": made.probability}
-    write_rows(out, made.origin, columns | {"label": made.truth})
     facts: dict[str, Any] = {"labels": labels, "n": n}
     right = ""
     if made.accuracy is not None:
         facts["accuracy"] = dict(made.accuracy)
         right = f", accuracy {describe(made.accuracy)}"
-    answer.tell(
-        facts | {"out": str(out)}, f"{n} examples classified from {labels} labels{right}; {out}{left_out(made.origin)}"
-    )
+    words = f"{n} examples classified from {labels} labels{right}; {out}{left_out(made.origin)}"
+    with answer.telling(facts | {"out": str(out)}, words):
+        write_rows(out, made.origin, columns | {"label": made.truth})

@@ -39,14 +39,14 @@ def cluster(
     """
     import numpy as np
 
-    check_out(out, COLUMNS)
+    check_out(out, COLUMNS, (run, use.data))
     at_least("--bootstraps", bootstraps)
     made = use.load(run).cluster(use.data, k=k, kind=kind, bootstraps=bootstraps, seed=seed)
     columns = {"example": np.arange(len(made.labels)), "cluster": made.labels, "probability": made.probability}
-    write_rows(out, made.origin, columns | {"label": made.truth})
     facts = made.facts
     agrees = f", NMI with the labels {facts['nmi']:.3f}" if "nmi" in facts else ""
     words = (
         f"{facts['k']} clusters, stability {describe(facts['stability'])} (ARI){agrees}; {out}{left_out(made.origin)}"
     )
-    answer.tell(dict(facts) | {"out": str(out)}, words)
+    with answer.telling(dict(facts) | {"out": str(out)}, words):
+        write_rows(out, made.origin, columns | {"label": made.truth})

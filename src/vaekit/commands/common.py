@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from vaekit.commands.output import note, print_json
-from vaekit.errors import UserError
+from vaekit.errors import UserError, said
 
 if TYPE_CHECKING:
     from vaekit.runs.run import Run
@@ -36,6 +37,7 @@ Picture = Annotated[Path, Parameter(help="The file to write, .png or .npz; where
 Seed = Annotated[int, WHOLE, Parameter(help="Seed of the draws.")]
 
 
+CHANGED = "Take the run's own data though they have changed since training; what was trained on stays out of the test."
 MODULE = "What makes a hand-made model, FILE.py:NAME; the file is run, and nothing else of the run's is."
 
 
@@ -46,17 +48,39 @@ class Use:
 
     device: Annotated[str, Parameter(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")] = "auto"
     module: Annotated[str | None, Parameter(help=MODULE)] = None
+    own_data: Annotated[str | None, Parameter(help="Where the run's own data lie now, if they have moved.")] = None
+    changed_data: Annotated[Flag, Parameter(help=CHANGED)] = False
 
     def load(self, run: Path) -> Run:
         """Load the run onto the device."""
         from vaekit.runs.loading import load
 
-        return load(run, self.device, module=self.module)
+        own, changed = self.own_data, self.changed_data
+        return load(run, self.device, module=self.module, data=own, changed_data=changed)
+
+
+LARGE = "Read files that become far larger in memory than they are, or take more than half of it."
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class UseData(Use):
+class UseFile(Use):
+    """Where a run is used, on data of a file."""
+
+    allow_large: Annotated[Flag, Parameter(help=LARGE)] = False
+
+    def load(self, run: Path) -> Run:
+        """Load the run onto the device."""
+        if self.allow_large:
+            from vaekit.data.limits import allow_large
+
+            allow_large()
+        return super().load(run)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class UseData(UseFile):
     """Where a run is used, and on which data."""
 
     data: Annotated[str | None, Parameter(help="A known set or a path; default the run's own test split.")] = None
@@ -76,8 +100,18 @@ class Answer:
         else:
             note(words)
 
+    @contextmanager
+    def telling(self, values: Mapping[str, Any], words: str) -> Iterator[None]:
+        """Tell at the end of the block, which writes the file; where it cannot be written, tell all the same."""
+        try:
+            yield
+        except OSError as error:
+            self.tell(dict(values) | {"out": None, "not_written": said(error)}, f"{words} (not written)")
+            raise
+        self.tell(values, words)
 
-USE, USE_DATA, ANSWER = Use(), UseData(), Answer()
+
+USE, USE_FILE, USE_DATA, ANSWER = Use(), UseFile(), UseData(), Answer()
 
 
 def at_least(name: str, value: float, least: float = 1) -> None:

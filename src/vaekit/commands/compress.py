@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaekit.commands.common import ANSWER, USE, Answer, Use
+from vaekit.commands.common import ANSWER, USE, USE_FILE, Answer, Use, UseFile
+from vaekit.commands.files import check_compressed, check_out
 from vaekit.errors import UserError
 
 
-def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: Answer = ANSWER) -> None:
+def compress(run: Path, source: str, out: Path, /, *, use: UseFile = USE_FILE, answer: Answer = ANSWER) -> None:
     """Compress images without loss, by bits back coding with the run's model.
 
     Parameters
@@ -19,17 +20,16 @@ def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: An
         A file (NPY, NPZ with x, IDX) or a folder of images; a known data set's name (its test split); or test, the
         run's own test split.
     out
-        The file to write.
+        The file to write, e.g. x.vkz.
     """
     from vaekit.atomic import write_bytes
     from vaekit.tasks.compressed_file import elbo_bits, pack
     from vaekit.tasks.grey_levels import to_levels
 
-    _folder(out)
+    check_compressed(out, (run, source))
     opened = use.load(run)
     x, name = opened.stored_levels(None if source == "test" and not Path(source).exists() else source)
     data = pack(opened.codec(), x, opened.fingerprint, where=name)
-    write_bytes(out, data)
     level, _ = to_levels(x, tuple(opened.info.shape), opened.levels, name)
     ideal = elbo_bits(opened.model, level, opened.levels)
     facts = {
@@ -43,11 +43,12 @@ def compress(run: Path, source: str, out: Path, /, *, use: Use = USE, answer: An
         "raw_bytes": int(x.nbytes),
         "out": str(out),
     }
-    answer.tell(
-        facts,
+    words = (
         f"{len(x)} examples ({name}) in {len(data):,} bytes: {facts['bits_per_example']:.1f} bits each, "
-        f"{facts['bits_per_dim']:.4f} a dimension, {100 * facts['over_elbo']:+.2f}% on -ELBO; {out}",
+        f"{facts['bits_per_dim']:.4f} a dimension, {100 * facts['over_elbo']:+.2f}% on -ELBO; {out}"
     )
+    with answer.telling(facts, words):
+        write_bytes(out, data)
 
 
 def decompress(run: Path, source: Path, out: Path, /, *, use: Use = USE, answer: Answer = ANSWER) -> None:
@@ -64,23 +65,13 @@ def decompress(run: Path, source: Path, out: Path, /, *, use: Use = USE, answer:
     """
     from vaekit.data.save import write_npy, write_npz
 
-    suffix = out.suffix.lower()
-    if suffix not in (".npz", ".npy"):
-        raise UserError(f"{out}: write a file ending in .npz or .npy")
-    _folder(out)
+    suffix = check_out(out, (".npz", ".npy"), (run, source))
     if not source.is_file():
         raise UserError(f"there is no file {source}; check the path")
     x = use.load(run).decompress(source.read_bytes(), where=str(source))
-    if suffix == ".npz":
-        write_npz(out, x=x)
-    else:
-        write_npy(out, x)
-    answer.tell(
-        {"n": len(x), "shape": list(x.shape), "dtype": str(x.dtype), "out": str(out)},
-        f"{len(x)} examples of type {x.dtype} and shape {tuple(x.shape[1:])} in {out}",
-    )
-
-
-def _folder(out: Path) -> None:
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} in; make it first")
+    facts = {"n": len(x), "shape": list(x.shape), "dtype": str(x.dtype), "out": str(out)}
+    with answer.telling(facts, f"{len(x)} examples of type {x.dtype} and shape {tuple(x.shape[1:])} in {out}"):
+        if suffix == ".npz":
+            write_npz(out, x=x)
+        else:
+            write_npy(out, x)

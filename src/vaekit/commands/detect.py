@@ -59,11 +59,7 @@ def detect(
         The file to write, .csv or .npz: file, row or line, example, score, anomaly, p_value, truth; or .png: their
         histogram, and the ROC curve where the truth is known.
     """
-    import numpy as np
-
-    from vaekit import figures
-
-    suffix = check_out(out, (*COLUMNS, ".png"))
+    suffix = check_out(out, (*COLUMNS, ".png"), (run, use.data, against))
     if k < 1 or (limit is not None and limit < 1):
         raise UserError("--k and --limit must be at least 1")
     if against is not None and anomalous is not None:
@@ -83,13 +79,6 @@ def detect(
         k=k,
         seed=seed,
     )
-    if suffix == ".png":
-        figures.save(figures.anomaly_scores(made.scores, made.threshold, made.truth), out)
-    else:
-        truth = None if made.truth is None else made.truth.astype(int)
-        columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
-        parts = _parts(made, opened, suffix)
-        write_rows(out, made.origin, columns | {"p_value": made.p_values, "truth": truth} | parts)
     facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
     facts |= {"threshold_from": made.reference, "threshold_n": made.reference_n}
     source = {
@@ -98,11 +87,22 @@ def detect(
         "training": f"from {made.reference_n} training examples; none were held out",
     }.get(made.reference, f"from {made.reference_n} held-out examples")
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
-    answer.tell(
-        facts | dict(made.judged) | {"out": str(out)},
-        f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}"
-        f"{left_out(made.origin)}",
-    )
+    words = f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}"
+    with answer.telling(facts | dict(made.judged) | {"out": str(out)}, words + left_out(made.origin)):
+        _write(made, opened, suffix, out)
+
+
+def _write(made: Detection, run: Run, suffix: str, out: Path) -> None:
+    import numpy as np
+
+    from vaekit import figures
+
+    if suffix == ".png":
+        figures.save(figures.anomaly_scores(made.scores, made.threshold, made.truth), out)
+        return
+    truth = None if made.truth is None else made.truth.astype(int)
+    columns = {"example": np.arange(len(made.scores)), "score": made.scores, "anomaly": made.anomaly.astype(int)}
+    write_rows(out, made.origin, columns | {"p_value": made.p_values, "truth": truth} | _parts(made, run, suffix))
 
 
 def _limit(text: str) -> Any:

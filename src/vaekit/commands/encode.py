@@ -19,7 +19,7 @@ def encode(run: Folder, /, *, use: UseData = USE_DATA, out: Path) -> None:
     out
         The file to write, .npz or .csv.
     """
-    suffix = check_out(out, COLUMNS)
+    suffix = check_out(out, COLUMNS, (run, use.data))
     opened = use.load(run)
     split = opened.split(use.data)
     nodes = bool(opened.info.facts.get("links"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,18 @@ from vaekit import _env
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import describe, print_json, print_table
-from vaekit.errors import UserError
+from vaekit.errors import NotStored, UserError
 
 
 def evaluate(
     run: Folder,
     /,
-    *,
+    *others: Path,
     metrics: Words = None,
     k: Whole = 500,
     limit: Whole | None = None,
     inception: Path | None = None,
+    features: str | None = None,
     seed: Whole = 0,
     devices: Whole | None = None,
     use: UseData = USE_DATA,
@@ -33,6 +35,8 @@ def evaluate(
 
     Parameters
     ----------
+    others
+        Further runs on the same data: each is evaluated, and may be compared with the others (udr).
     metrics
         Groups (likelihood, decomposition, latents, reconstruction, samples, interpolation, disentanglement, ...) or
         names, comma-separated. Default: all that apply and take seconds; the groups ais and gaps take minutes; these,
@@ -44,6 +48,9 @@ def evaluate(
     inception
         Safetensors file with the 2015-12-05 Inception-v3 weights, to compare samples by. Default: a classifier trained
         on the run's training split; the name of the one used stands beside every number.
+    features
+        A network of features to compare samples by (fd, cmmd): FILE.onnx, or FILE.py:NAME of a module or of what makes
+        it, whose code is run. It takes images in [0, 1]; its name and digest stand beside the numbers.
     seed
         Seed of the evaluation's noise.
     devices
@@ -53,31 +60,54 @@ def evaluate(
     names = [name for text in metrics or ["all"] for name in text.split(",") if name]
     at_least("--k", k)
     at_least("--limit", 1 if limit is None else limit)
-    loaded = use.load(run)
     if inception is not None and not inception.is_file():
         raise UserError(f"there is no file of Inception-v3 weights at {inception}; check --inception")
     options = {} if inception is None else {"inception": str(inception)}
-    results = loaded.evaluate(names, data=use.data, k=k, limit=limit, seed=seed, progress=Ticker(), options=options)
+    options |= {} if features is None else {"features": features}
+    runs = [run, *others]
+    loaded = [use.load(path) for path in runs]
+    found: dict[str, dict[str, Any]] = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the numbers could not be stored")  # which is said at the end
+        for path, one in zip(runs, loaded):
+            rest = [other for other in loaded if other is not one]
+            how: dict[str, Any] = {"k": k, "limit": limit, "seed": seed, "options": options, "others": rest}
+            results = one.evaluate(names, data=use.data, progress=Ticker(), **how)
+            if _env.is_first():
+                found[str(path)] = {name: one.evaluation()[name] for name in results}
+                if one.unstored is None:
+                    one.write_report()
     if not _env.is_first():
         return
-    loaded.write_report()
-    plain = {name: loaded.evaluation()[name] for name in results}
+    _show(found, answer)
+    unstored = [one.unstored for one in loaded if one.unstored is not None]
+    if unstored:
+        raise NotStored("; ".join(unstored))
+
+
+def _show(found: Mapping[str, Mapping[str, Any]], answer: Answer) -> None:
     if answer.json:
-        print_json(plain)
+        print_json(found if len(found) > 1 else next(iter(found.values())))
         return
     rows = [
-        [name, describe(entry), entry["unit"], entry.get("refused") or _note(entry)] for name, entry in plain.items()
+        [*([path] if len(found) > 1 else []), name, describe(entry), entry["unit"], _note(entry)]
+        for path, plain in found.items()
+        for name, entry in plain.items()
     ]
-    print_table(["metric", "value", "unit", ""], rows)
+    print_table([*(["run"] if len(found) > 1 else []), "metric", "value", "unit", ""], rows)
 
 
 WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """Return what a number must not be read without: its n, its K and what became of those weights, its features."""
+    """Return what a number must not be read without: n, K and its weights, features; or why it is none."""
+    if "refused" in entry:
+        return entry["refused"]
     given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
-    more = [*([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
+    aside = [] if entry.get("split", "test") == "test" else [f"on {entry['split']}"]
+    aside += ["changed data"] if "changed" in entry.get("number_of", {}) else []
+    more = [*aside, *([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
     more += [f"{words} {entry[name]:.3g}" for name, words in WEIGHTS.items() if name in entry]
     return ", ".join(
         [f"n={entry['n']}", *more, *(entry[name] for name in ("features", "definition", "caution") if name in entry)]

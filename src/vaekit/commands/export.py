@@ -44,8 +44,11 @@ def export(
     suffix = SUFFIX[format]
     if out.suffix.lower() not in (suffix, ".zip"):
         raise UserError(f"--out {out}: write a file ending in {suffix} or .zip for --format {format}")
-    zipped = check_out(out, (suffix, ".zip")) == ".zip"
+    zipped = check_out(out, (suffix, ".zip"), (run,)) == ".zip"
     one: list[Part] = [name for name in PARTS if name in out.stem.lower() and not zipped]
+    if len(one) != 1 and not zipped:
+        for name in PARTS:
+            check_out(out.with_name(f"{out.stem}.{name}{suffix}"), (suffix,), (run,))
     made = load(run, "cpu", module=module).export(format, parts=one if len(one) == 1 else PARTS)
     if zipped:
         with replacing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:

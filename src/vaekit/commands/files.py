@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vaekit.atomic import check_writable
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 ARRAYS = (".png", ".npz")
 COLUMNS = (".csv", ".npz")
+TAKEN = (
+    *(".npz", ".npy", ".csv", ".tsv", ".parquet", ".png", ".jpg", ".txt", ".json", ".jsonl", ".safetensors", ".html"),
+    *(".onnx", ".pt", ".pt2", ".zip", ".gz", ".mid", ".wav", ".py"),
+)
+"""Suffixes of files that are something else than a compressed one."""
 FOLDER = "/"
 """In place of a suffix: a folder with a picture an example."""
 
@@ -30,28 +36,89 @@ def suffix_of(out: Path, suffixes: Sequence[str]) -> str | None:
     return max((suffix for suffix in suffixes if out.name.lower().endswith(suffix)), key=len, default=None)
 
 
-def check_out(out: Path, suffixes: Sequence[str], run: Run | None = None) -> str:
-    """Return the suffix of the file to write; a folder that does not exist or another format is a UserError.
+def check_out(
+    out: Path, suffixes: Sequence[str], inputs: Iterable[str | Path | None] = (), run: Run | None = None
+) -> str:
+    """Return the suffix of the file to write; a UserError where it cannot be, or must not, be written.
 
-    With a `run`, its examples are what is written, and pictures are refused of data that are not images.
+    `inputs` are the run's folder and what else is read: neither they nor the data that the run names are replaced, nor
+    files of a run, nor what is not a plain file. With a `run`, its examples are what is written, and pictures are
+    refused of data that are not images.
     """
     if run is not None and out.suffix.lower() == ".png" and not run.info.has_picture and ".png" not in formats(run):
         others = " or FILE".join(suffix for suffix in suffixes if suffix != ".png")
         raise UserError(f"{run.info.name} are not images, so there is no picture to write; use --out FILE{others}")
     suffix = suffix_of(out, [suffix for suffix in suffixes if suffix != FOLDER])
-    folder = suffix is None and FOLDER in suffixes and (out.is_dir() or not out.suffix)
-    suffix = FOLDER if folder else suffix
-    if suffix is None:
-        ends = " or ".join(suffix for suffix in suffixes if suffix != FOLDER)
-        more = ", or name a folder, which gets a PNG for each" if FOLDER in suffixes else ""
-        raise UserError(f"--out {out}: write a file ending in {ends}{more}")
+    try:
+        folder = suffix is None and FOLDER in suffixes and (out.is_dir() or not out.suffix)
+        suffix = FOLDER if folder else suffix
+        if suffix is None:
+            ends = " or ".join(suffix for suffix in suffixes if suffix != FOLDER)
+            more = ", or name a folder, which gets a PNG for each" if FOLDER in suffixes else ""
+            raise UserError(f"--out {out}: write a file ending in {ends}{more}")
+        check_place(out, inputs, folder)
+    except OSError as error:
+        raise UserError(f"--out {out}: it cannot be written there ({error.strerror}); name another file") from error
+    return suffix
+
+
+def check_place(out: Path, inputs: Iterable[str | Path | None], folder: bool = False) -> None:
+    """Refuse a file (or new folder) to write that cannot be written, or that something else would be lost by."""
+    if "\0" in str(out):
+        raise UserError(f"--out {str(out)!r} holds a NUL character, which no file's name can; name another")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+    if out.is_symlink():
+        raise UserError(f"--out {out} is a link to {out.readlink()}; name that file itself, or another")
     if out.is_dir() and not folder:
         raise UserError(f"--out {out} is a folder; name a file")
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty; name a new folder")
-    return suffix
+    if out.exists() and not (out.is_file() or folder):
+        raise UserError(f"--out {out} is not a plain file but a device or a pipe; name another")
+    place = out.resolve()
+    _check_run_files(out, place)
+    for name in _all_inputs(inputs):
+        read = Path(name)
+        if read.exists() and (read.resolve() == place or (out.exists() and read.resolve() in place.parents)):
+            raise UserError(f"--out {out} is among what is read ({name}), and would replace it; name another file")
+    check_writable(out)
+
+
+def check_compressed(out: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuse a compressed file to write as `check_place` does, and by a name that says it is something else."""
+    suffix = suffix_of(out, TAKEN)
+    if suffix is not None:
+        raise UserError(f"{out}: a compressed file is no {suffix}; let its name end in .vkz")
+    try:
+        check_place(out, inputs)
+    except OSError as error:
+        raise UserError(f"{out}: it cannot be written there ({error.strerror}); name another file") from error
+
+
+def _all_inputs(inputs: Iterable[str | Path | None]) -> Iterator[str]:
+    """Yield what is read, and where the data are that a run among it was trained on."""
+    from vaekit.runs.folder import RECORD, read_record
+
+    for name in inputs:
+        if name is None:
+            continue
+        if (Path(name) / RECORD).is_file():  # its own files: `_check_run_files`
+            data = read_record(Path(name))["data"]
+            yield from (str(source) for source in (data.get("source"), *data.get("held_out", {}).values()) if source)
+        else:
+            yield str(name)
+
+
+def _check_run_files(out: Path, place: Path) -> None:
+    """Refuse a name that vaekit itself writes to in a run's folder."""
+    from vaekit.runs.folder import OWN, RECORD
+
+    for above in place.parents:
+        if (above / RECORD).is_file():
+            own = {Path(name).parts[0] for name in OWN} | {".new", ".complete", ".lock"}
+            if place.relative_to(above).parts[0] in own:
+                raise UserError(f"--out {out} is a file of the run {above}, which would be lost; name another")
 
 
 def formats(run: Run) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vaekit.commands.common import ANSWER, USE, Answer, Flag, Folder, Seed, Use, Whole
+from vaekit.commands.common import ANSWER, USE_FILE, Answer, Flag, Folder, Seed, UseFile, Whole
 from vaekit.commands.files import check_out
 from vaekit.errors import UserError
 
@@ -26,7 +26,7 @@ def impute(
     seed: Seed = 0,
     multiple: Flag = False,
     horizon: Whole = 0,
-    use: Use = USE,
+    use: UseFile = USE_FILE,
     answer: Answer = ANSWER,
     out: Path,
 ) -> None:
@@ -57,12 +57,12 @@ def impute(
     opened = use.load(run)
     how: dict[str, Any] = {"method": method, "draws": draws, "k": k, "seed": seed}
     if opened.info.kind == "table":
-        check_out(out, TABLES)
+        check_out(out, TABLES, (run, data))
         table = opened.impute_table(data, **how)
         _write_table(table, out, multiple)
         n, missing = len(table.single), table.count
     elif opened.info.kind == "series":
-        check_out(out, (".npz", ".csv", ".png"))
+        check_out(out, (".npz", ".csv", ".png"), (run, data))
         made = opened.impute_series(data, horizon, **how)
         opened.write_imputed(made, out)
         n, missing = len(made.single), made.count
@@ -71,7 +71,7 @@ def impute(
             raise UserError(f"--horizon is for time series, and {opened.info.name} holds {opened.info.kind} data")
         if multiple:
             raise UserError("--multiple writes tables; for arrays the draws are in the NPZ beside their mean")
-        suffix = check_out(out, (".npz", ".npy", ".csv"))
+        suffix = check_out(out, (".npz", ".npy", ".csv"), (run, data))
         gaps = read_gaps(data)
         if suffix == ".csv" and gaps.table is None:
             raise UserError(f"--out {out}: a CSV is written from a CSV; use .npz for arrays")

@@ -41,7 +41,7 @@ def interpolate(
     at_least("-n", n)
     at_least("--steps", steps, 2)
     opened = use.load(run)
-    suffix = check_out(out, formats(opened), opened)
+    suffix = check_out(out, formats(opened), (run, use.data), opened)
     if examples:
         split, chosen = choose(opened, words(examples, least=2), use.data)
         starts, stops = chosen[:-1], chosen[1:]

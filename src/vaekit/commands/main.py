@@ -13,7 +13,7 @@ from cyclopts.help import PlainFormatter
 
 from vaekit import __version__, _env
 from vaekit.commands.output import note, prepare_streams
-from vaekit.errors import OutOfMemory, PeerLost, TrainingFailed, UserError
+from vaekit.errors import NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
 
 NO_MEMORY_LEFT = "there is not enough memory for this: ask for less at once, or give fewer or smaller examples"
 
@@ -81,7 +81,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         return 2, " ".join(str(error).split())
-    except TrainingFailed as error:
+    except (TrainingFailed, NotStored) as error:
         return 1, " ".join(str(error).split())
     except (OutOfMemory, MemoryError) as error:
         return 1, str(error) if isinstance(error, OutOfMemory) else NO_MEMORY_LEFT
@@ -91,6 +91,8 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         # Python flushes once more at the end, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, None
+    except OSError as error:
+        return 1, f"{error.filename}: {said(error)}" if error.filename else said(error)
     return 0, None
 
 

@@ -24,7 +24,7 @@ def manifold(
     """
     from vaekit import figures
 
-    check_out(out, ARRAYS)
+    check_out(out, ARRAYS, (run,))
     if size < 2 or not 0 < reach < float("inf"):
         raise UserError("a plane needs a --size of at least 2 and a --reach above 0")
     opened = use.load(run)

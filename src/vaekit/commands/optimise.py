@@ -44,14 +44,14 @@ def optimise(
     """
     from vaekit.tasks.optimisation import summary
 
-    check_out(out, COLUMNS)
+    check_out(out, COLUMNS, (run, use.data))
     at_least("-n", n)
     opened = use.load(run)
     columns = opened.optimise(use.data, n=n, steps=steps, rate=rate, keep=keep, minimise=minimise)
-    write_columns(out, columns)
     facts = {"property": opened.info.facts["property"]["name"]} | summary(columns, minimise)
     words = f"{facts['n']} molecules, {facts['valid']:.0%} decode to one"
     if "gain" in facts:
         words += f"; {facts['property']} {describe(facts['before'])} before, {describe(facts['after'])} after"
         words += f", {facts['improved']['value']:.0%} improved"
-    answer.tell(facts, f"{words}; {out}")
+    with answer.telling(facts, f"{words}; {out}"):
+        write_columns(out, columns)

@@ -24,7 +24,8 @@ def reconstruct(
 
     at_least("-n", n)
     opened = use.load(run)
-    suffix = check_out(out, (*formats(opened), *pictures(opened), *((".png",) if opened.modality is None else ())))
+    suffixes = (*formats(opened), *pictures(opened), *((".png",) if opened.modality is None else ()))
+    suffix = check_out(out, suffixes, (run, use.data))
     split = picked(opened, words(examples), use.data) if examples else opened.split(use.data).first(n)
     made = opened.reconstruct(split)
     if suffix == FOLDER:

@@ -20,6 +20,8 @@ def report(*runs: Path, use: Use = USE, out: Path | None = None) -> None:
         The page that compares several runs; default comparison.html here.
     """
     from vaekit.atomic import write_text
+    from vaekit.runs.folder import MOMENT
+    from vaekit.runs.locks import locked
     from vaekit.runs.report import compare
 
     if not runs:
@@ -28,11 +30,12 @@ def report(*runs: Path, use: Use = USE, out: Path | None = None) -> None:
         if out is not None:
             raise UserError("--out is for comparing several runs; one run's report is written into its folder")
         opened = use.load(runs[0])
-        opened.write_figures()
-        print(opened.write_report())
+        with locked(runs[0], wait=MOMENT):
+            opened.write_figures()
+            print(opened.write_report())
         return
     out = out or Path("comparison.html")
-    check_out(out, (".html", ".htm"))
+    check_out(out, (".html", ".htm"), runs)
     places = [run.resolve() for run in runs]
     for i, run in enumerate(runs):
         if places[i] in places[:i]:

@@ -70,7 +70,7 @@ def sample(
         raise UserError("--where says all that samples are to have; leave --label and --from aggregate out")
     opened = use.load(run)
     if source == "aggregate":
-        check_out(out, ARRAYS, opened)
+        check_out(out, ARRAYS, (run,), opened)
         from vaekit.data.save import write_images, write_npz
 
         x, z = opened.sample_aggregate(n, label, components=components, seed=seed)
@@ -80,7 +80,7 @@ def sample(
             write_npz(out, x=x, z=z, y=opened.labels(n, label, seed=seed))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")
         return
-    check_out(out, (*formats(opened), *pictures(opened)), opened)
+    check_out(out, (*formats(opened), *pictures(opened)), (run,), opened)
     sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
     if not opened.draw_tokens(sampling) and sampling != Sampling():
         raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")

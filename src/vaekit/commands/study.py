@@ -68,19 +68,23 @@ def study(
     at_least("--seeds", 1 if seeds is None else seeds)
     from vaekit.studies.study import study as run_study
 
-    made = run_study(
-        name,
-        data,
-        out=out,
-        jobs=jobs,
-        seeds=seeds,
-        budget=budget,
-        metrics=[one for text in metrics or [] for one in text.split(",") if one],
-        device=device or "auto",
-        resume=resume,
-        storage=storage,
-        progress=shown(),
-    )
+    try:
+        made = run_study(
+            name,
+            data,
+            out=out,
+            jobs=jobs,
+            seeds=seeds,
+            budget=budget,
+            metrics=[one for text in metrics or [] for one in text.split(",") if one],
+            device=device or "auto",
+            resume=resume,
+            storage=storage,
+            progress=shown(),
+        )
+    except KeyboardInterrupt:
+        note(f"the study goes on with --resume --out {out}")
+        raise
     if json:
         counts = {
             kind: sum(one.status == kind for one in made.outcomes.values()) for kind in ("done", "failed", "pruned")

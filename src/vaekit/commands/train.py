@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from vaekit import _env
@@ -30,11 +31,13 @@ def train(
     init: Path | None = None,
     freeze: str | None = None,
     resume: Flag = False,
+    changed_data: Flag = False,
     overwrite: Flag = False,
     logger: Words = None,
     devices: Whole | None = None,
     shard: Flag = False,
     compile: Flag = False,
+    allow_large: Flag = False,
     figures: bool = True,
     json: Flag = False,
 ) -> None:
@@ -75,6 +78,8 @@ def train(
         Parts that stay as --init has them, e.g. encoder,decoder or posterior,likelihood.
     resume
         Go on with the run in --out from its last checkpoint; with --epochs or --steps to that length.
+    changed_data
+        Resume though the data hold anything else than when training began.
     overwrite
         Replace the run in --out.
     logger
@@ -86,6 +91,8 @@ def train(
         Share the model's weights out over the processes, for a model that one device cannot hold.
     compile
         Compile the networks (torch.compile): half a minute at the start, worth it on CUDA and in long runs.
+    allow_large
+        Read files that become far larger in memory than they are, or take more than half of it.
     figures
         Draw the run's figures and report at the end, about a second ('vaekit report RUN' does it later).
     json
@@ -96,36 +103,33 @@ def train(
         raise UserError("--resume needs --out RUN, the folder of the run to go on with")
     if resume and init is not None:
         raise UserError("--resume goes on with a run's own weights, and --init starts from another's: give one of them")
-    from vaekit.runs.data import default_source
-    from vaekit.runs.folder import next_free, read_record
+    flags = {"train.shard": shard, "train.compile": compile, "data.allow_large": allow_large}
     from vaekit.runs.train import train as train_run
 
-    if out is None:
-        begun = None if init is None else read_record(init)
-        name = recipe or ("vae" if begun is None else begun["recipe"])
-        out = next_free(name, data or (default_source(name) if begun is None else begun["data"]["source"]))
-    run = train_run(
-        recipe,
-        data,
-        valid=valid,
-        test=test,
-        out=out,
-        epochs=epochs,
-        steps=steps,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-        device=device,
-        precision=precision,
-        set=[*(set or []), *(["train.shard=true"] if shard else []), *(["train.compile=true"] if compile else [])],
-        freeze=freeze,
-        init=init,
-        resume=resume,
-        overwrite=overwrite,
-        loggers=logger or [],
-        progress=True,
-        pictures=figures,
-    )
+    with nullcontext(out) if out is not None else _next_free(recipe, data, init) as folder:
+        run = train_run(
+            recipe,
+            data,
+            valid=valid,
+            test=test,
+            out=folder,
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+            device=device,
+            precision=precision,
+            set=[*(set or []), *(f"{name}=true" for name, on in flags.items() if on)],
+            freeze=freeze,
+            init=init,
+            resume=resume,
+            changed_data=changed_data,
+            overwrite=overwrite,
+            loggers=logger or [],
+            progress=True,
+            pictures=figures,
+        )
     if not _env.is_first():
         return
     result = run.record["result"]
@@ -139,3 +143,14 @@ def train(
         error = result["elbo_stderr"]  # None where one example is all there is, a graph say
         note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats/example")
     print(run.path)
+
+
+def _next_free(recipe: str | None, data: str | None, init: Path | None) -> AbstractContextManager[Path]:
+    """Return a folder for the run that has none named."""
+    from vaekit.runs.data import default_source
+    from vaekit.runs.folder import read_record
+    from vaekit.runs.target import next_free
+
+    begun = None if init is None else read_record(init)
+    name = recipe or ("vae" if begun is None else begun["recipe"])
+    return next_free(name, data or (default_source(name) if begun is None else begun["data"]["source"]))

@@ -41,7 +41,7 @@ def traverse(
     if steps < 2 or top < 1 or not 0 < reach < float("inf"):
         raise UserError("a traversal needs --steps of at least 2, --top of at least 1 and a --reach above 0")
     opened = use.load(run)
-    check_out(out, ARRAYS, opened)
+    check_out(out, ARRAYS, (run, use.data), opened)
     chosen = None if dimensions is None else example_numbers(dimensions, 2**31, "--dimensions")
     split, (number,) = choose(opened, [example], use.data)
     made = opened.traverse(split, example=number, dimensions=chosen, top=top, steps=steps, reach=reach)

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaekit.data.contents import contents_of, with_classes
 from vaekit.data.dataset import DataSet, Split
+from vaekit.data.digest import Keys, mixed, row_keys
+from vaekit.data.extremes import warn_of_extremes
 from vaekit.data.info import DataInfo, Kind
 from vaekit.data.origin import Origin
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import Wants, not_binary, not_counts, not_unit
-from vaekit.data.raw import Part
+from vaekit.data.raw import FILL, FILLED, Part, Raw
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.errors import UserError
 
 CHECKS = {
@@ -50,6 +53,8 @@ def as_they_are(
     if len({part.x.shape[1:] for _, part in raw.parts}) > 1:
         raise UserError("the splits' examples differ in shape; give them one shape")
     raw.refuse(lambda x: ~np.isfinite(x), "is {value}; remove or fill in missing and infinite values")
+    raw.refuse(lambda x: np.abs(x) == FILL, FILLED)
+    warn_of_extremes(raw)
     if wants in CHECKS:
         bad, what = CHECKS[wants]
         raw.refuse(
@@ -62,8 +67,10 @@ def as_they_are(
     if raw.condition is not None:  # numbers or attributes, which are not prepared either
         for (split, part), y in zip(raw.parts, given):
             part.y = _conditions(y, split)
-    numbers = split_numbers(raw.n, raw.source, settings, own_valid=raw.valid is not None, own_test=raw.test is not None)
-    splits = [_split(raw.train, index) for index in numbers]
+    keys = {split: row_keys(part.x) for split, part in raw.parts}
+    source = keys.pop("train")
+    numbers = deal(source, raw.source, settings, own_valid="valid" in keys, own_test="test" in keys)
+    splits = [_split(raw.train, numbers[i]) for i in range(3)]
     splits = [splits[0], *(_split(p) if p else s for p, s in zip((raw.valid, raw.test), splits[1:]))]
     kind: Kind = "real" if wants == "any" else wants
     x = splits[0].x
@@ -73,7 +80,17 @@ def as_they_are(
     info = DataInfo(
         raw.name, raw.shape, kind, None, len(train), len(valid), len(test), raw.classes, raw.source, bits_offset=offset
     )
-    return DataSet(info, train, valid, test, prepare)
+    contents = contents_of(numbers, source, keys, _labelled(raw, [source, *keys.values()]))
+    return DataSet(info, train, valid, test, prepare, contents)
+
+
+def _labelled(raw: Raw, keys: list[Keys]) -> Keys:
+    """Return the keys of all examples with their labels."""
+    whole, y = np.concatenate(keys), [part.y for _, part in raw.parts if part.y is not None]
+    if not y:
+        return whole
+    labels = np.concatenate(y)
+    return mixed(whole, row_keys(labels)) if labels.dtype.kind == "f" else with_classes(whole, labels, raw.classes)
 
 
 def _numbers(part: Part, what: str) -> np.ndarray:

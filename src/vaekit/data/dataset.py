@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from vaekit.data.contents import Contents
+from vaekit.data.digest import Keys
 from vaekit.data.disk_rows import DiskRows
 from vaekit.data.info import DataInfo
 from vaekit.data.origin import Origin
@@ -21,14 +23,16 @@ class Split:
 
     `y` (N,) int64 are class numbers, -1 where missing; (N, W) float32 conditions (`vaekit.data.conditions`).
     Tokens are int64; graphs are objects of their own with a length, slices, `index_select(0, index)` and `to(device)`.
-    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`). `origin`
-    says where each example comes from, where that is known.
+    `factors` (N, F) int64, or None, number the values of what made each example (`DataInfo.factor_names`); as float64
+    they are continuous. `origin` says where each example comes from, and `keys` (N,) are hashes of what each held as it
+    was read (`data.digest`), where they are known.
     """
 
     x: Tensor
     y: Tensor | None = None
     factors: Tensor | None = None
     origin: Origin | None = None
+    keys: Keys | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -36,8 +40,10 @@ class Split:
     def take(self, index: Tensor) -> Self:
         """Return the examples at `index` (M,)."""
         x, y, factors = (None if part is None else part.index_select(0, index) for part in self._parts)
-        origin = None if self.origin is None else self.origin.take(index.cpu().numpy())
-        return replace(self, x=x, y=y, factors=factors, origin=origin)
+        rows = index.cpu().numpy()
+        origin = None if self.origin is None else self.origin.take(rows)
+        keys = None if self.keys is None else self.keys[rows]
+        return replace(self, x=x, y=y, factors=factors, origin=origin, keys=keys)
 
     def some(self, n: int) -> Self:
         """Return n of the examples (all, if there are fewer): always the same, and not the first of sorted classes."""
@@ -49,7 +55,8 @@ class Split:
             n = len(self)
         x, y, factors = (None if part is None else part[:n] for part in self._parts)
         origin = self.origin if self.origin is None or n == len(self) else self.origin.take(slice(n))
-        return replace(self, x=x, y=y, factors=factors, origin=origin)
+        keys = None if self.keys is None else self.keys[:n]
+        return replace(self, x=x, y=y, factors=factors, origin=origin, keys=keys)
 
     @property
     def labels(self) -> Tensor | None:
@@ -74,7 +81,7 @@ class Split:
 
     def prepared(self, x: Tensor) -> Prepared:
         """Return these examples with `x` (N, *shape) as the model sees them."""
-        return Prepared(x, self.y, self.factors, self.origin)
+        return Prepared(x, self.y, self.factors, self.origin, self.keys)
 
     @property
     def _parts(self) -> tuple[Tensor | None, ...]:
@@ -101,13 +108,17 @@ class Prepared(Split):
 
 @dataclass(frozen=True)
 class DataSet:
-    """Training, validation and test splits as stored, `info`, and `prepare`: stored → what the model sees."""
+    """Training, validation and test splits as stored, `info`, and `prepare`: stored → what the model sees.
+
+    `contents` says what the source held, by which it is known again.
+    """
 
     info: DataInfo
     train: Split
     valid: Split
     test: Split
     prepare: Prepare
+    contents: Contents | None = None
 
     def train_mean(self) -> Tensor:
         """Return the mean (shape) of the prepared training data, over their noise too; float32.

@@ -6,9 +6,6 @@ import gzip
 import hashlib
 import http.client
 import os
-import shutil
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,26 +15,34 @@ from pathlib import Path
 
 import numpy as np
 
-from vaekit.atomic import replacing
+from vaekit.atomic import replacing, write_text
+from vaekit.data.fetching import download
 from vaekit.errors import UserError
 
 SYSTEM = (Path("/usr/share/datasets"), Path("/usr/share"))
-TIMEOUT = 30.0
 GZIP = b"\x1f\x8b"
+SLACK = 1 << 20
+"""Bytes that a packed file may be longer than its contents."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of a known set: its name, the md5 of its *unpacked* contents, and where it can be fetched from.
+    """A file of a known set: its name, the digest of its *unpacked* contents, and where it can be fetched from.
 
-    A mirror is a folder if it ends in a slash, else the address of the file itself. `crc`: the contents' CRC-32, which
-    gzip keeps, so that a file on disk need not be unpacked for the check alone.
+    `sha256` is theirs, or "" where the set cannot be had here to compute it: then `md5` is what its publishers give.
+    `most` bounds the contents' bytes. A mirror is a folder if it ends in a slash, else the address of the file itself.
     """
 
     name: str
-    md5: str
     mirrors: tuple[str, ...]
-    crc: int | None = None
+    sha256: str = ""
+    md5: str = ""
+    most: int = 1 << 30
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """The kind of the digest, and the digest."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
 
 def user_folders() -> list[Path]:
@@ -98,51 +103,65 @@ def obtain(name: str, files: tuple[Remote, ...], folder: str | None = None) -> P
     home = find_known(name, files, folder) or cache_folder() / name
     for file in files:
         path = local_file(home, file.name) or fetch(file, home, name, folder)
-        if not _is_published(path, file):
+        if not is_published(path, file):
             raise UserError(
-                f"{path} is not the published file of {name} (md5 {file.md5} unpacked); delete it to have it fetched "
-                f"again, or give its folder as a path to use it as it is"
+                f"{path} is not the published file of {name} ({' '.join(file.digest)} unpacked); delete it to have it "
+                f"fetched again, or give its folder as a path to use it as it is"
             )
     return home
 
 
-def _is_published(path: Path, file: Remote) -> bool:
-    """Whether a file has its published contents: by the checksum in a gzip file's end where that is known, else md5.
+def is_published(path: Path, file: Remote) -> bool:
+    """Whether a file has its published contents; what was found is kept in the cache until the file changes."""
+    kind, digest = file.digest
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
+    state = f"{kind} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {path.resolve()}"
+    note = cache_folder() / "checked" / hashlib.sha256(os.fsencode(state)).hexdigest()
+    with suppress(OSError):
+        return note.read_text(encoding="ascii") == digest
+    found = contents_digest(path, kind, file.most)
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_text(note, found)
+    return found == digest
 
-    Unpacking holds the contents against that checksum, so whoever reads the file next does the rest.
+
+def contents_digest(path: Path, kind: str, most: int) -> str:
+    """Return the digest of a file's contents, unpacked where it is gzipped; what is wrong where there is none.
+
+    All members of a gzip file are its contents. No more than `most` bytes are unpacked.
     """
-    if file.crc is not None:
-        with suppress(OSError), path.open("rb") as stream:  # what cannot be read is told about below
-            if stream.read(2) == GZIP and stream.seek(-8, os.SEEK_END):
-                return int.from_bytes(stream.read(4), "little") == file.crc
-    return _contents_md5(path) == file.md5
-
-
-def _contents_md5(path: Path) -> str:
-    """Return the md5 of a file's contents, unpacked where it is gzipped; 'damaged' where it cannot be unpacked."""
+    made, count = hashlib.new(kind, usedforsecurity=False), 0
     try:
         with path.open("rb") as probe:
             packed = probe.read(2) == GZIP
         with gzip.open(path) if packed else path.open("rb") as stream:
-            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            while chunk := stream.read(1 << 20):
+                count += len(chunk)
+                if count > most:
+                    return "too long"
+                made.update(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return "damaged"
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
+    return made.hexdigest()
 
 
 def fetch(file: Remote, folder: Path, name: str, shared: str | None = None) -> Path:
-    """Fetch one file from the first mirror that has it, check it, and only then put it in `folder`."""
+    """Fetch one file from the first mirror that has it, check it, and only then put it in `folder`.
+
+    What came of a connection that broke is kept beside it, as NAME.part, and gone on from.
+    """
     tried = []
     for mirror in file.mirrors:
         url = mirror + file.name if mirror.endswith("/") else mirror
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with replacing(folder / file.name) as part:
-                _download(url, part)
-                if _contents_md5(part) != file.md5:
-                    raise UserError("its contents are not the published ones")
-            return folder / file.name
+            return _fetched(url, file, folder)
         except (UserError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             tried.append(f"{url} ({reason})")
@@ -155,18 +174,14 @@ def fetch(file: Remote, folder: Path, name: str, shared: str | None = None) -> P
     )
 
 
-def _download(url: str, part: Path) -> None:
-    """Stream `url` into `part`, with a progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import wrap_file
-
-    console = Console(stderr=True)
-    bar = {"description": url.rsplit("/", 1)[-1], "console": console, "disable": not console.is_terminal}
-    request = urllib.request.Request(url, headers={"User-Agent": "vaekit"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-        length = int(answer.headers.get("Content-Length") or 0)
-        with part.open("wb") as out, wrap_file(answer, length, transient=True, **bar) as stream:
-            shutil.copyfileobj(stream, out)
-    got = part.stat().st_size
-    if length and got != length:
-        raise UserError(f"cut off after {got:,} of {length:,} bytes")
+def _fetched(url: str, file: Remote, folder: Path) -> Path:
+    part, kind = folder / f"{file.name}.part", file.digest[0]
+    resumed = download(url, part, file.most + SLACK)
+    if contents_digest(part, kind, file.most) != file.digest[1] and resumed:
+        part.unlink()  # its beginning may be another server's file
+        download(url, part, file.most + SLACK)
+    if contents_digest(part, kind, file.most) != file.digest[1]:
+        part.unlink()
+        raise UserError("its contents are not the published ones")
+    part.replace(folder / file.name)
+    return folder / file.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,3 +35,19 @@ def factors_of(index: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     if len(index) and int(index.max()) >= math.prod(sizes):
         raise UserError(f"example {int(index.max())} is out of range: there are {math.prod(sizes)}")
     return np.stack(np.unravel_index(index, tuple(sizes)), 1).astype(np.int64)
+
+
+def known_factors(values: Any, n: int, where: str) -> np.ndarray:
+    """Return known factors (N, F) of n examples: int64 where all are whole numbers, else float64, continuous.
+
+    >>> known_factors([0.5, 1.0], 2, "factors").tolist(), known_factors([[0.0, 1.0]], 1, "factors").dtype
+    ([[0.5], [1.0]], dtype('int64'))
+    """
+    factors = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    factors = factors[:, None] if factors.ndim == 1 else factors
+    if factors.dtype.kind not in "fiub" or factors.ndim != 2 or len(factors) != n:
+        raise UserError(f"{where} have shape {factors.shape} and type {factors.dtype}; give {n} rows of numbers")
+    bad = ~np.isfinite(factors).all(1)
+    if bad.any():
+        raise UserError(f"{where}: row {int(bad.argmax())} has a value that is not finite; every example needs all")
+    return factors.astype(np.int64 if bool((factors == np.rint(factors)).all()) else np.float64)

@@ -57,6 +57,11 @@ def unreadable(path: Path, error: OSError | ValueError) -> str:
     return f"cannot read {shown(path)}: {why}; check the path and its permissions"
 
 
+def in_short(error: Exception) -> str:
+    """Return what an error of another library says, in one short line."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
 def shown(path: Path) -> str:
     """Return a path as it is said in a sentence, the middle of a long one left out."""
     text = str(path).replace("\0", "\\0")

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from vaekit.data.files import in_folder, paths_below, size_of
+from vaekit.data.files import in_folder, in_short, paths_below, size_of
 from vaekit.data.idx import find_idx, read_idx
 from vaekit.data.limits import check_size
 from vaekit.data.raw import Part, Raw
@@ -94,7 +94,7 @@ def open_image(path: Path, size: int | None) -> Any:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # each format's decoder raises what it likes, and its warnings are errors here
-        raise UserError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
+        raise UserError(f"{path} cannot be read as an image ({in_short(error)}); remove or replace it") from None
     if picture.mode.startswith(("I", "F")):
         picture = Image.fromarray(np.asarray(picture).astype(np.float32))
     elif deep:

@@ -12,8 +12,11 @@ import torch
 from vaekit.data.audio.recordings import match_sound
 from vaekit.data.conditions import CLASS_NAMES, Conditions, Facts
 from vaekit.data.conditions import fitted as fitted_conditions
+from vaekit.data.contents import Contents, contents_of, with_classes
 from vaekit.data.dataset import DataSet, Split
+from vaekit.data.digest import Keys, frame_keys, mixed, row_keys
 from vaekit.data.disk import HeldRows
+from vaekit.data.extremes import warn_of_extremes
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.matching import joined, match_columns, match_labels, match_one, match_pictures, match_scale, resized
@@ -23,7 +26,7 @@ from vaekit.data.preprocessing import Wants, bits_offset, compact, fitted, resol
 from vaekit.data.raw import Part, Raw, check, shape_up
 from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.data.streamed import StreamedRaw, read_streamed, rows_to_stream
 from vaekit.errors import UserError
 
@@ -32,16 +35,17 @@ def load(source: Any, settings: DataSettings | None = None, *, wants: Wants = "a
     """Load a data set by name, by path or from memory (x or (x, y)), for a likelihood that `wants` a kind.
 
     `source`: a known name; an IDX, NPY, NPZ or CSV file; a folder of IDX files or of images, subfolders being labels;
-    an array or tensor (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C). Splits depend on `settings.seed` and N alone;
-    the source's own test split is kept as it is, and nothing is computed from it. With `binarise="auto"` greys are made
-    binary (stochastically) only where binary data are wanted. Large NPY files, folders of them and folders of images
-    stay on disk (`settings.stream`). To choose the likelihood by the data, call `read`, `describe` and `prepare`.
+    an array or tensor (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C). The split of an example depends on what it holds
+    and `settings.seed` alone (`vaekit.data.splits`); the source's own test split is kept as it is, and nothing is
+    computed from it. With `binarise="auto"` greys are made binary (stochastically) only where binary data are wanted.
+    Large NPY files, folders of them and folders of images stay on disk (`settings.stream`). To choose the likelihood by
+    the data, call `read`, `describe` and `prepare`.
 
     Raises `UserError`, naming the file, row or column, where the data are unreadable or cannot be what is wanted.
 
     >>> data = load("digits", wants="binary")
     >>> data.info.shape, data.info.kind, data.info.n_train, data.info.n_valid, data.info.n_test
-    ((1, 8, 8), 'binary', 1439, 179, 179)
+    ((1, 8, 8), 'binary', 1447, 176, 174)
     >>> data.prepare(data.train.x[:2]).unique()
     tensor([0., 1.])
     """
@@ -70,7 +74,14 @@ def read(source: Any, settings: DataSettings, held_out: Mapping[str, Any] | None
     raw = read_raw(source, settings)
     for split, other in (held_out or {}).items():
         setattr(raw, split, _held_out(shape_up(raw), split, other, settings))
-    return compact(_resized(check(raw, settings.labels), settings.size))
+    return compact(_resized(_keyed(warn_of_extremes(check(raw, settings.labels))), settings.size))
+
+
+def _keyed(raw: Raw) -> Raw:
+    """Give each example the hash of what it holds, which later preparation does not change."""
+    for _, part in raw.parts:
+        part.keys = row_keys(part.x) if part.keys is None else part.keys
+    return raw
 
 
 def _own(raw: Raw, split: str) -> Part:
@@ -102,7 +113,8 @@ def read_like(source: Any, settings: DataSettings, info: DataInfo, mine: Prepare
     raw.train.x = match_one(raw.train.x, info.shape)
     if info.modality == "audio":
         match_sound(raw, info.facts)
-    raw = match_columns(_resized(shape_up(raw), settings.size), info.facts.get("header", ()))
+    raw = _keyed(match_columns(shape_up(raw), info.facts.get("header", ())))
+    raw = _resized(raw, settings.size)
     raw = joined(match_pictures(raw, info.shape))
     return compact(match_scale(check(match_labels(raw, info.classes, strict), settings.labels), mine))
 
@@ -111,9 +123,9 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     """Split what was read, and prepare it for a likelihood that `wants` a kind; `raw` cannot be used again."""
     plan = resolve(raw, settings, wants)
     if isinstance(raw, StreamedRaw):
-        sample, (train, valid, test) = raw.splits(plan, settings)
+        sample, (train, valid, test), contents = raw.splits(plan, settings)
     else:
-        train, valid, test = _splits(raw, settings)
+        (train, valid, test), contents = _splits(raw, settings)
         sample = train.x
     train, valid, test, condition = _conditioned(raw, (train, valid, test))
     plan, mean, deviation = fitted(plan, sample, settings)
@@ -139,28 +151,45 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
         standardised=plan.sd is not None,
         condition=condition,
     )
-    return DataSet(info, train, valid, test, plan)
+    return DataSet(info, train, valid, test, plan, contents)
 
 
-def _splits(raw: Raw, settings: DataSettings) -> tuple[Split, Split, Split]:
-    """Return train, valid and test as tensors that share no memory with the source."""
-    own = raw.valid is not None, raw.test is not None
-    train, valid, test = split_numbers(raw.n, raw.source, settings, own_valid=own[0], own_test=own[1])
+def _splits(raw: Raw, settings: DataSettings) -> tuple[tuple[Split, Split, Split], Contents]:
+    """Return train, valid and test as tensors that share no memory with the source, and what the source holds."""
+    keys = {name: _keys(part) for name, part in raw.parts}
+    source = keys.pop("train")
+    dealt = deal(source, raw.source, settings, own_valid="valid" in keys, own_test="test" in keys)
     first = raw.first_row
-    return (
-        _stored(raw.train, first, train),
-        _stored(raw.train, first, valid) if raw.valid is None else _stored(raw.valid, first),
-        _stored(raw.train, first, test) if raw.test is None else _stored(raw.test, first),
+    splits = (
+        _stored(raw.train, first, dealt.train),
+        _stored(raw.train, first, dealt.valid) if raw.valid is None else _stored(raw.valid, first),
+        _stored(raw.train, first, dealt.test) if raw.test is None else _stored(raw.test, first),
     )
+    return splits, contents_of(dealt, source, keys, labelled_keys(raw), raw.columns)
+
+
+def labelled_keys(raw: Raw) -> Keys:
+    """Return the keys of all examples of a source, split after split, with their labels."""
+    keys = np.concatenate([_keys(part) for _, part in raw.parts])
+    if raw.train.y is None:
+        return keys
+    y = np.concatenate([part.y for _, part in raw.parts if part.y is not None])
+    return with_classes(keys, y, raw.classes) if raw.condition is None else mixed(keys, frame_keys(raw.condition)[y])
+
+
+def _keys(part: Part) -> Keys:
+    return row_keys(part.x) if part.keys is None else part.keys
 
 
 def _stored(part: Part, first_row: int, index: np.ndarray | None = None) -> Split:
     rows: Any = slice(None) if index is None else index
     dtype = np.uint8 if part.x.dtype == np.uint8 else np.float32
     x = torch.from_numpy(part.x[rows].astype(dtype, order="C", copy=index is None))
-    y, factors = (None if a is None else torch.from_numpy(a[rows].astype(np.int64)) for a in (part.y, part.factors))
+    y = None if part.y is None else torch.from_numpy(part.y[rows].astype(np.int64))
+    factors = None if part.factors is None else torch.from_numpy(part.factors[rows])
     origin = part.origin or Origin.rows(len(part.x), first=first_row)
-    return Split(x, y, factors, origin if index is None else origin.take(index))
+    keys = None if part.keys is None else part.keys[rows]
+    return Split(x, y, factors, origin if index is None else origin.take(index), keys)
 
 
 def _conditioned(raw: Raw, splits: tuple[Split, Split, Split]) -> tuple[Split, Split, Split, tuple[Facts, ...]]:

@@ -167,7 +167,7 @@ def joined(raw: Raw) -> Raw:
         name: None
         if any(getattr(part, name) is None for part in parts)
         else np.concatenate([getattr(part, name) for part in parts])
-        for name in ("x", "y", "factors")
+        for name in ("x", "y", "factors", "keys")
     }
     raw.train = Part(**together, origin=Origin({**origin.columns, "split": splits}))  # type: ignore[arg-type]
     raw.valid = raw.test = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vaekit.atomic import write_text
+from vaekit.data.contents import Contents
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo, Kind
 from vaekit.data.prepare import Prepare
@@ -63,13 +64,14 @@ class Modality:
         facts: dict[str, Any],
         levels: int | None = None,
         classes: tuple[str, ...] = (),
+        contents: Contents | None = None,
     ) -> DataSet:
         """Return a data set of this kind, of three splits of rows."""
         train, valid, test = splits
         sizes = len(train), len(valid), len(test)
         shape = tuple(train.x.shape[1:])
         info = DataInfo(name, shape, kind, levels, *sizes, classes, source, modality=self.name, facts=facts)
-        return DataSet(info, train, valid, test, Prepare(kind))
+        return DataSet(info, train, valid, test, Prepare(kind), contents)
 
     def lines(self, x: Any, info: DataInfo) -> list[str]:
         """Return one readable line an example."""

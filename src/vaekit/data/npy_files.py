@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from vaekit.data.files import in_short
 from vaekit.data.limits import check_size, in_words
 from vaekit.errors import UserError
 
@@ -31,7 +32,7 @@ def npy_header(stream: IO[bytes], where: str | Path) -> tuple[tuple[int, ...], b
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, columns_first, dtype = read(stream)
     except Exception as error:  # a header is Python text, and its parser raises whatever it meets
-        raise UserError(f"{where} is not a readable array ({_said(error)}); write it again") from None
+        raise UserError(f"{where} is not a readable array ({in_short(error)}); write it again") from None
     if dtype.hasobject:
         raise UserError(f"{where} holds objects, which are never loaded; save numbers of one shape, not objects")
     if any(n < 0 for n in shape) or len(shape) > 32:
@@ -82,11 +83,11 @@ def npz_arrays(
     except UserError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"{where} is a damaged NPZ file ({_said(error)}); write it again") from None
+        raise UserError(f"{where} is a damaged NPZ file ({in_short(error)}); write it again") from None
     except RuntimeError as error:  # zipfile's for what is encrypted
-        raise UserError(f"{where} cannot be read ({_said(error)}); write it without a password") from None
+        raise UserError(f"{where} cannot be read ({in_short(error)}); write it without a password") from None
     except Exception as error:  # names that are no text, offsets outside the file and the like
-        raise UserError(f"{where} is a damaged NPZ file ({_said(error)}); write it again") from None
+        raise UserError(f"{where} is a damaged NPZ file ({in_short(error)}); write it again") from None
     arrays = {name.removesuffix(".npy"): parse_npy(part, f"{where}: {name}") for name, part in parts.items()}
     return arrays, [entry.filename for entry in every]
 
@@ -112,21 +113,19 @@ def sparse_matrix(arrays: Mapping[str, np.ndarray], where: str | Path) -> Any:
             made = sparse.dia_matrix((values, arrays["offsets"]), shape=shape)
     except Exception as error:  # scipy raises whatever it meets
         raise UserError(
-            f"{where} is not a readable sparse matrix ({_said(error)}); save it again, or as an array"
+            f"{where} is not a readable sparse matrix ({in_short(error)}); save it again, or as an array"
         ) from None
     return made
 
 
-def dense(matrix: Any, where: str | Path) -> np.ndarray:
+def dense(matrix: Any, where: str | Path, packed: int | None = None) -> np.ndarray:
     """Return a sparse matrix as an array; a UserError where that would take too much memory."""
-    check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, where)
-    return matrix.toarray()
+    check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, where, packed=packed)
+    try:
+        return matrix.toarray()
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where} is not a readable sparse matrix ({in_short(error)}); give numbers") from None
 
 
 def _short(shape: tuple[int, ...]) -> str:
     return str(shape) if len(shape) < 8 else f"{len(shape)} axes"
-
-
-def _said(error: Exception) -> str:
-    """Return what an error says, in one short line."""
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -115,7 +115,7 @@ def read_numbers(path: Path, missing: Collection[str] = (), label: str = "auto")
     forms = (PLAIN,) * len(kept)
     try:
         x = np.array(cells if _are_plain(cells) else None, dtype=np.float64)
-        if x.shape != (len(cells), len(kept)) or bool((np.abs(x) > MOST_WHOLE).any()):
+        if x.shape != (len(cells), len(kept)) or bool((np.abs(x) >= MOST_WHOLE).any()):
             raise ValueError
     except ValueError:
         x, forms = _written(path, cells, [names[i] for i in kept], bool(missing))

@@ -12,6 +12,7 @@ import numpy as np
 
 from vaekit.data.arrays import as_array, unmasked
 from vaekit.data.csv_files import LABEL_COLUMNS, check_names
+from vaekit.data.factors import known_factors
 from vaekit.data.iterated import X_NAMES, Y_NAMES, is_pair, items_of, read_dataset, stacked
 from vaekit.data.labels import as_labels
 from vaekit.data.npy_files import dense
@@ -21,7 +22,7 @@ from vaekit.data.raw import Part, Raw
 from vaekit.errors import UserError, few
 
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-ARRAY_NAMES = {f"{a}{split}" for a in "xy" for split in ("", "_train", "_valid", "_test")}
+ARRAY_NAMES = {f"{a}{split}" for a in ("x", "y", "factors") for split in ("", "_train", "_valid", "_test")}
 
 
 def read_object(source: Any, needed: int | None = None) -> Raw:
@@ -172,14 +173,16 @@ def _of_splits(raws: dict[str, Raw]) -> Raw:
 
 
 def of_arrays(arrays: Mapping[str, Any], name: str, source: str, names: str = "") -> Raw:
-    """Return the data of arrays named x and y, or x_train, x_valid, x_test and their y_…; `names` are all there are."""
+    """Return the data of arrays named x, y and factors, or x_train, x_valid, x_test and theirs; `names` are all."""
     known = {key: value for key, value in arrays.items() if key in ARRAY_NAMES and value is not None}
 
     def part(split: str) -> Part | None:
         x, y = known.get(f"x{split}"), known.get(f"y{split}")
         if x is None:
             return None
-        return Part(values_of(x, f"x{split}"), None if y is None else labels_of(y, f"y{split}"))
+        values, factors = values_of(x, f"x{split}"), known.get(f"factors{split}")
+        factors = None if factors is None else known_factors(factors, len(values), f"{source}: factors{split}")
+        return Part(values, None if y is None else labels_of(y, f"y{split}"), factors)
 
     if "x" in known:
         whole = part("")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.digest import Keys
 from vaekit.data.labels import Kind, read_labels
 from vaekit.data.origin import Origin
 from vaekit.data.tables.frames import Frame
@@ -15,6 +16,8 @@ from vaekit.errors import UserError
 
 MAX_EXACT = 2**24
 """float32 holds every integer up to here."""
+FILL = np.float32(9.969209968386869e36)
+FILLED = "is {value:.6g}, which netCDF writes for a missing value; fill it in, or leave the row out"
 OBLONG = 4
 """How many times longer than the other a side is from which a picture is unlikely."""
 
@@ -31,6 +34,8 @@ class Part:
     factors: np.ndarray | None = None
     origin: Origin | None = None
     """Where each example comes from; None: rows, counted from the source's `first_row`."""
+    keys: Keys | None = None
+    """The hash of what each example holds, where the reader knows it: of a file's bytes."""
 
 
 @dataclass
@@ -157,6 +162,7 @@ def check(raw: Raw, labels: Kind = "auto") -> Raw:
     if raw.train.x.dtype.kind == "f":
         problem = "is {value}; remove or fill in missing and infinite values (or those too large for 32 bits)"
         raw.refuse(lambda x: ~np.isfinite(x), problem)
+        raw.refuse(lambda x: np.abs(x) == FILL, FILLED)
     raw.settle_labels(labels)
     return raw
 
@@ -222,7 +228,8 @@ def taken_as(x: np.ndarray) -> str:
         )
     if len(own) != 2 or not x.size:
         return ""
-    greys = x.dtype.kind != "f" or bool(((x >= 0) & ((x <= 1) | (x == np.rint(x)))).all())
+    with np.errstate(invalid="ignore"):  # what is no number is refused afterwards
+        greys = x.dtype.kind != "f" or bool(((x >= 0) & ((x <= 1) | (x == np.rint(x)))).all())
     if greys and max(own) < OBLONG * min(own):
         return ""
     return (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from vaekit.data.shares import Shares
 
 Binarise = Literal["auto", "stochastic", "fixed", "threshold", "none"]
 
@@ -59,10 +61,18 @@ class DataSettings(SettingsBase):
         default=False, description="add uniform noise to greys, (i + u) / levels, for a density on [0, 1)"
     )
     valid: float | int = Field(
-        default=0.1, ge=0, description="held out of training: below 1 a fraction (at most 5,000 examples), else a count"
+        default=0.1,
+        ge=0,
+        description="held out of training: below 1 about that fraction (halved until at most 5,000 examples), else "
+        "a count; which ones is decided by a hash of what each holds",
     )
     test: float | int = Field(
         default=0.1, ge=0, description="the same for the test split, where the source has none of its own"
+    )
+    repeats: Literal["together", "apart"] = Field(
+        default="together",
+        description="where identical examples go: 'together' into one split, so that none is held out that was trained "
+        "on; 'apart' each for itself, for data of few different examples",
     )
     size: int | None = Field(
         default=None, ge=1, description="resize images so that the shorter side is this, then crop the centre"
@@ -102,6 +112,7 @@ class DataSettings(SettingsBase):
         description="read files that become far larger in memory than they are, or take more than half of it",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="chooses the splits and draws the fixed binarisation")
+    _shares: Shares = PrivateAttr(default=Shares())
 
     @field_validator("valid", "test")
     @classmethod
@@ -110,10 +121,23 @@ class DataSettings(SettingsBase):
             raise ValueError(f"{value} is neither a fraction below 1 nor a whole number of examples")
         return int(value) if value >= 1 else value
 
+    @property
+    def shares(self) -> Shares:
+        """How examples are dealt out: as the settings ask, or as a recorded run settled it."""
+        return self._shares
+
+    def dealt_as(self, shares: Shares) -> Self:
+        """Return the settings of data that are dealt out as a recorded run's were."""
+        copy = self.model_copy()
+        copy._shares = shares
+        return copy
+
 
 S = TypeVar("S", bound=DataSettings)
 
 
 def settings_as(kind: type[S], settings: DataSettings) -> S:
     """Return settings as those of a kind of data: themselves, or with its defaults for what they lack."""
-    return settings if isinstance(settings, kind) else kind.model_validate(settings.model_dump())
+    if isinstance(settings, kind):
+        return settings
+    return kind.model_validate(settings.model_dump()).dealt_as(settings.shares)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vaekit.data.audio.recordings import is_sound, read_audio
 from vaekit.data.datasets import DATASETS, read_known
+from vaekit.data.digest import file_keys
 from vaekit.data.disk import ImageRows, Rows, image_rows, open_rows
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import is_idx_folder, is_image, read_idx_folder
@@ -88,7 +89,8 @@ def _rows(name: str, source: str, opened: Mapping[str, tuple[Rows, np.ndarray | 
     parts: dict[str, Any] = {}
     check_size(sum(rows.shape[0] * rows.row_bytes for rows, _ in opened.values()), source)
     for split, (rows, y) in opened.items():
-        parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])))
+        keys = file_keys(rows.files) if isinstance(rows, ImageRows) else None
+        parts[split] = Part(rows.all(), y, origin=rows.origin(np.arange(rows.shape[0])), keys=keys)
         if isinstance(rows, ImageRows) and rows.fitted:
             warn_of_pictures(source, rows)
     greys = any(isinstance(rows, ImageRows) and rows.fitted and rows.mode != "F" for rows, _ in opened.values())
@@ -107,5 +109,5 @@ def _npz(data: bytes, path: Path) -> Raw:
     """Read `x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`; or a sparse matrix that scipy saved."""
     arrays, names = npz_arrays(data, path, lambda name: name in SPARSE or name in ARRAY_NAMES)
     if "format" in arrays and "shape" in arrays:
-        return Raw(path.stem, str(path), Part(dense(sparse_matrix(arrays, path), path)))
+        return Raw(path.stem, str(path), Part(dense(sparse_matrix(arrays, path), path, packed=len(data))))
     return of_arrays(arrays, path.stem, str(path), ", ".join(names) or "nothing")

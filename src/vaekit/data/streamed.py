@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.contents import Contents, contents_of, with_classes
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.digest import Keys, frame_keys, mixed
 from vaekit.data.disk import HeldRows, ImageRows, Rows, open_rows
+from vaekit.data.disk_keys import keys_of
 from vaekit.data.disk_rows import DiskRows, Held, Stored
 from vaekit.data.folders import is_idx_folder
 from vaekit.data.labels import Labels, read_labels
@@ -27,7 +30,7 @@ from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import compact
 from vaekit.data.raw import Part, Raw, check
 from vaekit.data.settings import DataSettings
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import Splits, deal
 from vaekit.errors import UserError
 
 STREAM_ABOVE = 1 << 30
@@ -98,7 +101,7 @@ class StreamedRaw(Raw):
 
     `rows` are its training rows on disk, of which the training split has those of `held`; `ends` is where the sample
     and the validation examples end in `train.x`; `labels` are each split's, or None; `origins` say where held-out ones
-    come from.
+    come from, and `contents` what the source holds.
     """
 
     rows: Rows = field(kw_only=True)
@@ -106,14 +109,15 @@ class StreamedRaw(Raw):
     ends: tuple[int, int] = field(kw_only=True)
     labels: dict[str, np.ndarray | None] = field(kw_only=True)
     origins: dict[str, Origin] = field(kw_only=True)
+    contents: Contents = field(kw_only=True)
 
     @property
     def n(self) -> int:
         """How many examples there are to split."""
         return self.rows.shape[0]
 
-    def splits(self, plan: Prepare, settings: DataSettings) -> tuple[Tensor, tuple[Split, Split, Split]]:
-        """Return the sample as stored, and the splits, the training split's examples on disk.
+    def splits(self, plan: Prepare, settings: DataSettings) -> tuple[Tensor, tuple[Split, Split, Split], Contents]:
+        """Return the sample as stored, the splits, the training split's examples on disk, and what the source holds.
 
         Raises:
             UserError: binarise=fixed, which would rewrite the data.
@@ -129,7 +133,7 @@ class StreamedRaw(Raw):
         rows: Any = DiskRows(self.rows, self.held, stored, sample, settings.shuffle)
         y = {split: None if y is None else torch.from_numpy(y) for split, y in self.labels.items()}
         own = {split: Split(x, y[split], None, self.origins[split]) for split, x in (("valid", valid), ("test", test))}
-        return sample, (Split(rows, y["train"]), own["valid"], own["test"])
+        return sample, (Split(rows, y["train"]), own["valid"], own["test"]), self.contents
 
 
 def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
@@ -142,7 +146,9 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
     parts = {split: rows for split, (rows, _) in opened.splits.items()}
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
-    helds = _held(parts, path, settings)
+    keys = {split: keys_of(rows, path) for split, rows in parts.items()}
+    dealt = deal(keys["train"], path, settings, own_valid="valid" in parts, own_test="test" in parts)
+    helds = _held(parts, dealt, settings)
     most = max(1, min(len(helds["train"]), SAMPLE_ROWS, SAMPLE_BYTES // max(parts["train"].row_bytes, 1)))
     spread = np.linspace(0, len(helds["train"]) - 1, most).astype(np.int64)
     chosen = {"train": helds["train"].rows(spread)}
@@ -164,6 +170,7 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
         ends=(len(read[0]), len(read[0]) + len(read[1])),
         labels=ys,
         origins={split: homes[split].origin(chosen[split]) for split in ("valid", "test")},
+        contents=_contents(dealt, keys, labels),
     )
     check(raw)
     raw.classes, raw.condition = labels.classes, labels.condition
@@ -171,16 +178,25 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
     return raw
 
 
-def _held(parts: dict[str, Rows], source: str, settings: DataSettings) -> dict[str, Held]:
-    """Return which rows each split has, as `split_numbers` chooses them; most of the training rows are not listed."""
-    n = parts["train"].shape[0]
-    own = {"own_valid": "valid" in parts, "own_test": "test" in parts}
-    train, *others = split_numbers(n, source, settings, **own)
-    left_out = np.sort(np.concatenate(others))
+def _held(parts: dict[str, Rows], dealt: Splits, settings: DataSettings) -> dict[str, Held]:
+    """Return which rows each split has; most of the training rows are not listed."""
+    n, others = parts["train"].shape[0], {"valid": dealt.valid, "test": dealt.test}
+    left_out = np.sort(np.concatenate([*others.values()]))
     return {
-        "train": Held(n, left_out=left_out) if settings.limit is None else Held(n, train),
-        **{s: Held(parts[s].shape[0]) if s in parts else Held(n, index) for s, index in zip(("valid", "test"), others)},
+        "train": Held(n, left_out=left_out) if settings.limit is None else Held(n, dealt.train),
+        **{s: Held(parts[s].shape[0]) if s in parts else Held(n, index) for s, index in others.items()},
     }
+
+
+def _contents(dealt: Splits, keys: dict[str, Keys], labels: Labels) -> Contents:
+    """Return what the source holds, labels included."""
+    source, own = keys["train"], {split: own for split, own in keys.items() if split != "train"}
+    if not labels.y:
+        return contents_of(dealt, source, own)
+    whole, y = np.concatenate([source, *own.values()]), np.concatenate([labels.y[split] for split in ("train", *own)])
+    if labels.condition is not None:
+        return contents_of(dealt, source, own, mixed(whole, frame_keys(labels.condition)[y]))
+    return contents_of(dealt, source, own, with_classes(whole, y, labels.classes))
 
 
 def _labels(

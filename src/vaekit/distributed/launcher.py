@@ -24,7 +24,7 @@ from vaekit.errors import PeerLost
 PATIENCE = 2.0
 """Seconds in which a process that lost another hears whether that one has ended for good, or has died."""
 
-SIGNALS = "SIGHUP"
+SIGNALS = "SIGQUIT"
 """What torchrun handles itself; of other signals it would leave the processes no time to save."""
 
 Outcome = tuple[int, str | None]
@@ -56,7 +56,10 @@ def launch(devices: int, command: Callable[[], Outcome], restarts: int) -> int:
     for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
         logging.getLogger(name).propagate = False
         logging.getLogger(name).addHandler(REASONS)
-    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which the processes would inherit
+    # The system sends these two to the processes as well. Not SIG_IGN, which they would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in multiprocessing.active_children()])
     # Not an Event, which a process that dies while it waits leaves locked.
     ended = multiprocessing.get_context("spawn").Value("b", 0, lock=False)

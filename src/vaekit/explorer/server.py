@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import socket
 import sys
+import tempfile
 import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from vaekit.errors import UserError
@@ -61,22 +64,32 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 
 
 class Explorer:
-    """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own."""
+    """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own.
 
-    def __init__(self, session: Session, port: int = 0, **guard: float) -> None:
+    `url` is the page's address with the `token` of this start, without which nothing is answered; `home` is the
+    address alone. `wait` is how many seconds a request may take to arrive.
+    """
+
+    def __init__(self, session: Session, port: int = 0, *, wait: float = 10.0, **guard: float) -> None:
         require_web()
         import uvicorn
 
         from vaekit.explorer.app import make_app
+        from vaekit.explorer.connections import Connections
         from vaekit.explorer.guard import Guard
 
         self.sockets = listen(port)
         self.port: int = self.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.token = secrets.token_urlsafe(24)
+        self.home = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{self.home}?token={self.token}"
+        connections: Any = Connections(wait)
         _ = session.facts  # what the page asks for first is ready when the address is told
         config = uvicorn.Config(
-            Guard(make_app(session), self.port, **guard),
+            Guard(make_app(session), self.port, self.token, connections.forget, **guard),
+            http=connections.protocol,
             log_config=None,
+            log_level="error",  # not advice on websockets, which there are none of
             access_log=False,
             server_header=False,
             ws="none",
@@ -118,5 +131,16 @@ def serve(run: RunBase, port: int = PORT, browser: bool = True, announce: Callab
     # Without a screen a browser would take over this terminal.
     screen = sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
     if browser and screen:
-        threading.Thread(target=webbrowser.open, args=(explorer.url,), daemon=True).start()
+        threading.Thread(target=open_page, args=(explorer.url,), daemon=True).start()
     explorer.run()
+
+
+def open_page(url: str) -> None:
+    """Open the page in the browser, by a file of the user's own: other users see the words that start a program."""
+    handle, name = tempfile.mkstemp(".html", "vaekit-")  # which no other user may read
+    page = Path(name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">')
+    webbrowser.open(page.as_uri())
+    time.sleep(10)  # the browser may be slow to start
+    page.unlink(missing_ok=True)

@@ -89,8 +89,10 @@ def by_name(panels: Sequence[Panel]) -> Figure:
     for ax, panel in zip(axes, panels, strict=True):
         style.dress(ax, panel.title, panel.unit, "", "x")
         count = len(panel.lines)
+        places = [spot.x for line in panel.lines.values() for spot in line]
+        beside = len(set(places)) < len(places)
         for i, (colour, (name, line)) in enumerate(zip(style.colours(count), panel.lines.items())):
-            off = 0.0 if count == 1 else 0.5 * (i / (count - 1) - 0.5)
+            off = 0.5 * (i / (count - 1) - 0.5) if beside else 0.0
             at = [names.index(spot.x) + off for spot in line]
             bars = [spot.half or 0.0 for spot in line]
             options: dict[str, Any] = {
@@ -136,6 +138,10 @@ def _panels(panels: Sequence[Panel], height: float = 3.0) -> tuple[Figure, list[
 
 
 def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> None:
-    """A legend in the first panel, where lines have names."""
-    if len(panels[0].lines) > 1:
-        style.legend(axes[0])
+    """A legend in the first panel, and in each whose lines are others than those of the one before."""
+    before: list[str] = []
+    for ax, panel in zip(axes, panels, strict=True):
+        names = list(panel.lines)
+        if len(names) > 1 and names != before:
+            style.legend(ax)
+        before = names

@@ -99,8 +99,9 @@ class Subject:
     """What is evaluated: a model and the test examples as it sees them (x, y) on the CPU, with the settings.
 
     `train` gives the training split prepared likewise, for metrics that fit a probe; it is read only when asked for.
-    `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`. `show` brings images to
-    [0, 1]. `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
+    `factors` (N, F) are the known factors of the test examples, named by `info.factor_names`: whole numbers where
+    examples share their values. `others` are other runs on the same examples. `show` brings images to [0, 1].
+    `options` are settings of single metrics by name; `shared` holds what metrics computed for one another.
 
     Metrics read examples by `batches`, `per_example`, `pieces` and `some`, which move them to the model's device.
     """
@@ -117,6 +118,7 @@ class Subject:
     progress: Callable[[str, int, int], None] = lambda name, done, total: None
     options: Mapping[str, Any] = field(default_factory=dict)
     factors: Tensor | None = None
+    others: Sequence[Subject] = ()
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     sharing: bool = field(default=False, repr=False)
 
@@ -252,12 +254,13 @@ def metric(
 ) -> Callable[[Metric], Metric]:
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
-    `needs`: "labels", "images", "factors", "train", "classifier", "codes", a kind of data ("array", "tokens", "table",
-    "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an error when
-    asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a number of it
-    or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it is asked for by
-    name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`; any other is
-    computed by the first of them.
+    `needs`: "labels", "images", "factors", "sources" (factors, which may be continuous), "runs" (others to compare
+    with), "features" (a network named in the options), "train", "classifier", "codes", a kind of data ("array",
+    "tokens", "table", "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an
+    error when asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a
+    number of it or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it
+    is asked for by name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`;
+    any other is computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -280,7 +283,10 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
     checks = {
         "labels": (subject.y is not None and not info.condition, _lacks_labels(subject)),
         "images": (info.is_image, "the data are not images"),
-        "factors": (subject.factors is not None, "the data have no known factors"),
+        "sources": (subject.factors is not None, "the data have no known factors"),
+        "factors": (subject.factors is not None and not subject.factors.is_floating_point(), _lacks_factors(subject)),
+        "features": ("features" in subject.options, "no features are named; give --features FILE.onnx or FILE.py:NAME"),
+        "runs": (bool(subject.others), "it compares several runs; name them together: vaekit evaluate A B C"),
         "train": (subject.train is not None, "training data not found"),
         "classifier": (model.gives_label, "the model does not classify"),
         "codes": (model.offers(Model.codes), "the model has no quantised codes"),
@@ -304,9 +310,16 @@ def _lacks_labels(subject: Subject) -> str:
     return f"it needs the class of every example, and {what}"
 
 
+def _lacks_factors(subject: Subject) -> str:
+    if subject.factors is None:
+        return "the data have no known factors"
+    return "it needs factors with values that examples share, and these are continuous; see mcc"
+
+
 def _beside_standardised(result: Result, info: DataInfo) -> Result:
     """Add to a density of data that the model sees standardised that of the standardised values: Σ log sd more."""
-    if not info.standardised or result.value is None or result.facts.get("measure") != "density":
+    in_nats = result.unit.startswith("nats") and result.facts.get("measure") == "density"
+    if not info.standardised or result.value is None or not in_nats:
         return result
     return replace(result, facts={**result.facts, "standardised": result.value + info.log_unit})
 

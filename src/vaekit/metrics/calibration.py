@@ -87,7 +87,7 @@ def histogram(ranks: Tensor, draws: int) -> Tensor:
         UserError: 0, …, `draws` cannot be divided so.
 
     >>> histogram(torch.arange(100).unsqueeze(1), 99).tolist()[0][:3]
-    [5, 5, 5]
+    [10, 10, 10]
     """
     most = max(2, min(BINS, len(ranks) // LEAST))
     bars = max(count for count in range(1, most + 1) if (draws + 1) % count == 0)

@@ -114,7 +114,8 @@ def _error(statistic: Callable[[np.ndarray], Any], n: int, times: int = 5) -> An
 @refuses("dci_disentanglement", "dci_completeness", "dci_informativeness", unit=UNIT)
 def dci(subject: Subject) -> dict[str, Result]:
     """Disentanglement, completeness and informativeness by random forests, fitted and tested on either half."""
-    return _dci(subject, *_data(subject), scores.dci, "", times=5, definition="random forests")
+    fit = partial(scores.dci, trees=int(subject.options.get("dci_trees", 30)))
+    return _dci(subject, *_data(subject), fit, "", times=5, definition="random forests")
 
 
 BOOSTED_EXAMPLES = 2000

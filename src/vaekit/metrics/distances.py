@@ -4,6 +4,7 @@ precision and recall, density and coverage."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,42 +41,53 @@ def fid(a: Tensor, b: Tensor) -> float:
     return frechet(*moments[0], *moments[1])
 
 
-def kid(a: Tensor, b: Tensor, degree: int = 3) -> float:
-    """Unbiased squared MMD of two samples (N, F), (M, F) with the kernel (x·y / F + 1)³; it can be negative.
+Kernel = Callable[[Tensor, Tensor], Tensor]
+
+
+def mmd(a: Tensor, b: Tensor, kernel: Kernel) -> float:
+    """Unbiased squared MMD of two samples (N, F), (M, F); it can be negative.
 
     mean of k over pairs in a, plus over pairs in b (both without i = j), minus twice the mean over a × b.
-    Source: Bińkowski et al. 2018, arXiv:1801.01401.
-
-    >>> abs(kid(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [1.0]]))) > 1
-    True
+    Source: Gretton et al. 2012, JMLR 13, lemma 6.
     """
     n, m = len(a), len(b)
     if min(n, m) < 2:
         raise UserError("a kernel distance needs at least 2 examples on each side")
     a, b = a.double(), b.double()
-
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return _polynomial(x, y, degree)
-
     aa, bb = kernel(a, a), kernel(b, b)
     within = (aa.sum() - aa.trace()) / (n * (n - 1)) + (bb.sum() - bb.trace()) / (m * (m - 1))
     return float(within - 2 * kernel(a, b).mean())
 
 
-def _polynomial(x: Tensor, y: Tensor, degree: int = 3) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** degree
-
-
-def kid_error(a: Tensor, b: Tensor) -> float:
-    """Return the standard error of `kid` of two samples of the same size (N, F), N at least 3.
+def mmd_error(a: Tensor, b: Tensor, kernel: Kernel) -> float:
+    """Return the standard error of `mmd` of two samples of the same size (N, F), N at least 3.
 
     It is a U-statistic of the pairs (a_i, b_i), whose jackknife variance is 4 Var(h_i) (N − 1)²/(N (N − 2)²), h_i the
     mean over j of k(a_i, a_j) + k(b_i, b_j) − k(a_i, b_j) − k(b_i, a_j). Source: Arvesen 1969, Ann. Math. Stat. 40.
     """
     n, a, b = len(a), a.double(), b.double()
-    cross = _polynomial(a, b)
-    each = (_polynomial(a, a) + _polynomial(b, b) - cross - cross.T).fill_diagonal_(0).sum(1) / (n - 1)
+    cross = kernel(a, b)
+    each = (kernel(a, a) + kernel(b, b) - cross - cross.T).fill_diagonal_(0).sum(1) / (n - 1)
     return float(2 * each.std() / math.sqrt(n)) * (n - 1) / (n - 2)
+
+
+def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Return (x·y / F + 1)³ of rows (N, F), (M, F): KID's. Source: Bińkowski et al. 2018, arXiv:1801.01401."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def gaussian_kernel(x: Tensor, y: Tensor, sigma: float = 10.0) -> Tensor:
+    """Return exp(−|x − y|² / 2σ²) of rows (N, F), (M, F): CMMD's. Source: Jayasumana et al. 2024, arXiv:2401.09603."""
+    return torch.exp(-torch.cdist(x, y).square() / (2 * sigma**2))
+
+
+def kid(a: Tensor, b: Tensor) -> float:
+    """Return `mmd` with the cubic kernel, as in Bińkowski et al. 2018, arXiv:1801.01401.
+
+    >>> abs(kid(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [1.0]]))) > 1
+    True
+    """
+    return mmd(a, b, cubic_kernel)
 
 
 def inception_score(logits: Tensor) -> float:

@@ -49,7 +49,7 @@ def mean_correlation(sources: Tensor, latents: Tensor, rank: bool = False) -> fl
         "mcc": ("mean absolute correlation of the known factors with the latents matched to them one to one", True),
         "mcc_rank": ("the same with Spearman's rank correlation", True),
     },
-    needs=("factors",),
+    needs=("sources",),
     reference="Khemakhem et al. 2020, arXiv:1907.04809",
 )
 def mcc(subject: Subject) -> dict[str, Result]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vaekit.data.modality import MODALITIES
 from vaekit.data.molecules.chemistry import canonical, fingerprints, properties
@@ -175,11 +176,15 @@ def predicted(subject: Subject) -> dict[str, Result]:
     usable = torch.from_numpy(np.isfinite(real)) & ~(subject.x == UNKNOWN).any(1)
     truth = ((torch.from_numpy(real) - fact["mean"]) / fact["sd"])[usable]
     wrong = guesses[usable, 0].double() - truth
-    # R² = 1 − Σe²/Σ(y − ȳ)²: a ratio of means, its error by the delta method
+    return {
+        "property_error": mean_of(wrong.abs() * fact["sd"], f"units of {fact['name']}"),
+        "property_r2": explained(wrong, truth),
+    }
+
+
+def explained(wrong: Tensor, truth: Tensor) -> Result:
+    """Return R² = 1 − Σe²/Σ(y − ȳ)² of errors e and truths y, (N,): a ratio of means, its error by the delta method."""
     spread = (truth - truth.mean()).square()
     r2 = 1 - float(wrong.square().mean() / spread.mean())
     influence = mean_of((wrong.square() - (1 - r2) * spread) / spread.mean(), UNIT)
-    return {
-        "property_error": mean_of(wrong.abs() * fact["sd"], f"units of {fact['name']}"),
-        "property_r2": Result(r2, UNIT, len(wrong), influence.stderr),
-    }
+    return Result(r2, UNIT, len(wrong), influence.stderr)

@@ -12,7 +12,7 @@ from vaekit.inference import batched, joined
 from vaekit.metrics.base import Result, Subject, metric, once, refused, refuses
 from vaekit.metrics.distances import nearest
 from vaekit.metrics.factor_scores import regression, standardised
-from vaekit.metrics.uncertainty import error_of_halves, halves, share
+from vaekit.metrics.uncertainty import dependent_share, error_of_halves, halves, share
 from vaekit.models.base import Model
 
 MAX_EXAMPLES = 10_000
@@ -137,6 +137,14 @@ def hole_share(prior: Tensor, codes: Tensor, quantile: float = 0.99) -> tuple[np
     return (nearest(prior, reference) > limit).numpy(), limit
 
 
+def holes_of(prior: Tensor, codes: Tensor) -> Result:
+    """Return the share of prior samples (N, D) in holes of as many codes, which they share: its error is of halves."""
+    holes, limit = hole_share(prior, codes)
+    n, value = len(codes), float(holes.mean())
+    stderr = error_of_halves(halves(lambda rows: hole_share(prior[rows], codes[rows])[0].mean(), n, times=10))
+    return dependent_share(value, stderr, n, expected=0.01, distance=limit)
+
+
 @metric(
     "holes",
     group="latents",
@@ -165,5 +173,4 @@ def prior_holes(subject: Subject) -> dict[str, Result]:
     if len(every) < 20:
         return {"holes": refused("fewer than 20 examples are too few for an aggregate posterior", "share")}
     prior = model.sample_latent(len(every), subject.labels(len(every))).flatten(1).cpu()
-    holes, limit = hole_share(prior, every)
-    return {"holes": share(holes, expected=0.01, distance=limit)}
+    return {"holes": holes_of(prior, every)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaekit.metrics import distances
 from vaekit.metrics.base import Result, Subject, metric, once, refused, refuses
-from vaekit.metrics.features import extractor
+from vaekit.metrics.features import Extractor, extractor
 from vaekit.metrics.uncertainty import bootstrap, dependent_share, error_of_halves, folds, halves, over_folds
 
 MAX_EXAMPLES = 10_000
@@ -30,21 +30,45 @@ class Compared:
 
 
 @once
-def compared(subject: Subject) -> Compared:
-    """Return features of the test examples and of samples of the model, made once for all metrics.
+def shown_samples(subject: Subject) -> tuple[Tensor, Tensor, str]:
+    """Return test examples and as many samples of the model as images, and what the samples are, for all metrics.
 
     Samples of binary data are draws from p(x|z), as the data are; of other data means, as is usual.
     """
-    extract = extractor(subject)
     n = min(len(subject.x), MAX_EXAMPLES)
     draw = subject.info.kind == "binary"
     fakes = subject.show(subject.samples(n, draw=draw))
-    real, real_logits = extract(
-        subject.show(subject.x[subject.some_rows(n)]), progress=subject.progress_of("features of test examples")
-    )
-    fake, fake_logits = extract(fakes, progress=subject.progress_of("features of samples"))
     kind = "draws from p(x|z)" if draw else "means of p(x|z)"
+    return subject.show(subject.x[subject.some_rows(n)]), fakes, kind
+
+
+def compare(subject: Subject, extract: Extractor) -> Compared:
+    """Return features of the test examples and of samples of the model by an extractor."""
+    reals, fakes, kind = shown_samples(subject)
+    real, real_logits = extract(reals, progress=subject.progress_of("features of test examples"))
+    fake, fake_logits = extract(fakes, progress=subject.progress_of("features of samples"))
     return Compared(real, fake, real_logits, fake_logits, {"features": extract.name, "samples": kind, **extract.facts})
+
+
+@once
+def compared(subject: Subject) -> Compared:
+    """Return `compare` by the subject's extractor, made once for all metrics."""
+    return compare(subject, extractor(subject))
+
+
+def over_parts(
+    real: Tensor, fake: Tensor, facts: Mapping[str, Any], kernel: distances.Kernel, scale: float, seed: int
+) -> Result:
+    """Return `scale` times the squared MMD, averaged over disjoint seeded parts of at most 1,000, with its error."""
+    n = len(real)
+    parts = folds(n, -(-n // 1000), seed)
+    value = float(np.mean([distances.mmd(real[part], fake[part], kernel) for part in parts]))
+    stderr = None
+    if n >= 3 * len(parts):
+        errors = [distances.mmd_error(real[part], fake[part], kernel) for part in parts]
+        stderr = scale * float(np.linalg.norm(errors)) / len(parts)
+    unit = "squared MMD" if scale == 1 else f"{scale:,.0f} squared MMD"
+    return Result(scale * value, unit, n, stderr, facts={**facts, "subsets": len(parts)})
 
 
 @metric(
@@ -58,14 +82,7 @@ def compared(subject: Subject) -> Compared:
 def kid(subject: Subject) -> dict[str, Result]:
     """Kernel distance with a cubic kernel, averaged over disjoint seeded parts of at most 1,000."""
     features = compared(subject)
-    n = len(features.real)
-    parts = folds(n, -(-n // 1000), subject.seed)
-    value = float(np.mean([distances.kid(features.real[part], features.fake[part]) for part in parts]))
-    stderr = None
-    if n >= 3 * len(parts):
-        errors = [distances.kid_error(features.real[part], features.fake[part]) for part in parts]
-        stderr = float(np.linalg.norm(errors)) / len(parts)
-    return {"kid": Result(value, "squared MMD", n, stderr, facts={**features.facts, "subsets": len(parts)})}
+    return {"kid": over_parts(features.real, features.fake, features.facts, distances.cubic_kernel, 1.0, subject.seed)}
 
 
 @metric(
@@ -84,11 +101,16 @@ def kid(subject: Subject) -> dict[str, Result]:
 @refuses("fid", "fid_extrapolated", unit="squared feature units")
 def fid(subject: Subject) -> dict[str, Result]:
     """Fréchet distance between Gaussians fitted to features of test examples and samples."""
-    features = compared(subject)
+    return frechet_of(compared(subject), "fid", subject.seed)
+
+
+def frechet_of(features: Compared, name: str, seed: int) -> dict[str, Result]:
+    """Return a Fréchet distance by this name, and the same extrapolated, with their errors."""
     n, width = features.real.shape
     value, unit, facts = distances.fid(features.real, features.fake), "squared feature units", dict(features.facts)
     if n < 8:
-        return {"fid": Result(value, unit, n, facts=facts), "fid_extrapolated": refused("fewer than 8 examples", unit)}
+        few = refused("fewer than 8 examples", unit)
+        return {name: Result(value, unit, n, facts=facts), f"{name}_extrapolated": few}
 
     def part(rows: np.ndarray) -> list[float]:
         """Return FID of some rows, and the mean of its two halves'."""
@@ -96,7 +118,7 @@ def fid(subject: Subject) -> dict[str, Result]:
         return [distances.fid(features.real[rows], features.fake[rows]), float(np.mean(two))]
 
     # each costs a decomposition: few where features are many
-    half = halves(part, n, times=10 if width <= 256 else 2, seed=subject.seed)
+    half = halves(part, n, times=10 if width <= 256 else 2, seed=seed)
     stderr, _ = error_of_halves(half)
     # between two halves of the real examples: what a perfect model would score at half of n
     facts["floor"] = distances.fid(*(features.real[rows] for rows in folds(n, 2)))
@@ -104,8 +126,8 @@ def fid(subject: Subject) -> dict[str, Result]:
     extrapolated = 2 * value - float(half[..., 0].mean())
     error = error_of_halves(2 * half[..., 0] - half[..., 1])
     return {
-        "fid": Result(value, unit, n, stderr, facts=facts),
-        "fid_extrapolated": Result(extrapolated, unit, n, error, facts=dict(features.facts)),
+        name: Result(value, unit, n, stderr, facts=facts),
+        f"{name}_extrapolated": Result(extrapolated, unit, n, error, facts=dict(features.facts)),
     }
 
 

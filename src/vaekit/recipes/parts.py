@@ -35,6 +35,9 @@ BY_KIND = {
     "graph": "edges",
 }
 
+SMALL = 16 * 16
+"""Pixels of a small image."""
+
 LIMITS = {"binary": (0.0, 1.0), "unit": (0.0, 1.0), "levels": (0.0, 1.0), "counts": (0.0, float("inf"))}
 """Between which values data of a kind lie."""
 
@@ -42,12 +45,15 @@ LIMITS = {"binary": (0.0, 1.0), "unit": (0.0, 1.0), "levels": (0.0, 1.0), "count
 def likelihood_name(settings: ModelSettings, data: DataInfo) -> str:
     """Return the likelihood's name; "auto" goes by what the data are.
 
-    Grey images are binarised and get a Bernoulli, colour images a discretised logistic, real values a Gaussian.
+    Grey images are binarised and get a Bernoulli (small ones what the recipe says), colour images a discretised
+    logistic, real values a Gaussian.
     """
     if settings.likelihood != "auto":
         return settings.likelihood
     if data.kind == "levels" and (not data.is_image or data.shape[0] > 1):
         return "discretised-logistic"
+    if data.kind == "levels" and data.dimensions <= SMALL:
+        return settings.small_greys
     return BY_KIND[data.facts["values"] if data.kind == "series" else data.kind]
 
 

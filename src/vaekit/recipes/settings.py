@@ -90,6 +90,9 @@ class ModelSettings(PartSettings):
         ),
     ] = Field(default="auto", description="family of p(x|z); auto chooses by the data")
 
+    small_greys: ClassVar[str] = "bernoulli"
+    """The likelihood that "auto" takes for grey images of few pixels."""
+
     def options(self, entry: Entry[Any]) -> dict[str, Any]:
         """Return the options of a chosen part, by name; those left to the part (None) are left out."""
         values = {name: getattr(self, name) for name in entry.options}

@@ -26,9 +26,18 @@ class TwoStageSettings(ModelSettings):
     second_latent: PositiveInt | None = Field(default=None, description="its latent dimensions; default: as many")
 
 
-@recipe("two-stage-vae", reference="Dai & Wipf 2019, arXiv:1903.05789")
+# The argument for a second stage is of a Gaussian whose γ = σ² is learned and goes to 0 on a manifold's data: there
+# the first stage's optimum has the data's manifold right and only the density on it wrong.
+@recipe(
+    "two-stage-vae",
+    reference="Dai & Wipf 2019, arXiv:1903.05789",
+    model={"likelihood": "gaussian", "scale": "shared"},
+)
 def two_stage_vae(settings: SettingsOf[TwoStageSettings, ObjectiveSettings], data: DataInfo) -> Built:
-    """A VAE, then a second VAE of its latents through which samples are drawn; the bound is the hierarchy's."""
+    """A VAE, then a second VAE of its latents through which samples are drawn; the bound is the hierarchy's.
+
+    Other likelihoods than the Gaussian with a learned σ train and bound too; the paper's argument is not of them.
+    """
     m, o = settings.model, settings.objective
     first = flat_vae(settings, data)
     z, u, hidden = first.posterior.latent_shape, m.second_latent or m.latent, m.second_hidden

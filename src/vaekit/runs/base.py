@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -37,8 +38,9 @@ from vaekit.models.graph import GraphVAE
 from vaekit.recipes.base import RECIPES, Built, Recipe
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
-from vaekit.runs.data import load_like
-from vaekit.runs.folder import EVALUATION, LOG, VALUES
+from vaekit.runs.data import dealt_as_recorded, differing, known_again, load_like
+from vaekit.runs.folder import LOG, VALUES, read_evaluation, weights_of
+from vaekit.schemas import or_else
 from vaekit.training import checkpoint
 from vaekit.training.log import read
 
@@ -84,9 +86,14 @@ class RunBase:
         self.info = DataInfo.from_dict(record["data"]["info"])
         self.prepare = Prepare.from_dict(record["data"]["prepare"])
         self._data = data
+        self.changed_data = False
+        self.difference: str | None = None
         self.kept: dict[str, Any] = {}
         self.example_values: dict[str, Tensor] = {}
         self.records: list[dict[str, Any]] = []
+        self.weights_read = None if path is None else weights_of(path)
+        self.unstored: str | None = None
+        """Why the last evaluation is not in the folder, where it could not be written."""
 
     def __repr__(self) -> str:
         elbo = self.record.get("result", {}).get("elbo")
@@ -119,7 +126,10 @@ class RunBase:
 
     @property
     def data(self) -> DataSet:
-        """The data of the run, loaded again where they were found when it was trained."""
+        """The data of the run, loaded again where they were found when it was trained.
+
+        A UserError if they hold anything else than they did then, unless the run was loaded with `changed_data`.
+        """
         if self._data is None:
             source = self.record["data"]["source"]
             held_out = self.record["data"].get("held_out", {})
@@ -128,23 +138,38 @@ class RunBase:
                     "this run was trained on arrays in memory; pass the data again: run.evaluate(data=x), or "
                     "vaekit.load(path, data=x) for all uses"
                 )
-            self._data = load_like(self.recipe_part, self.settings, source, self.record["data"])
+            self._data = self._as_trained_on(source)
         return self._data
 
     def give_data(self, source: Any) -> None:
-        """Take the run's data again, where it was trained on arrays in memory; a UserError if they are others."""
-        if self.record["data"].get(AS_IS):
-            data = as_they_are(source, self.settings.data, self.wants)
-        else:
-            data = load_like(self.recipe_part, self.settings, source, self.record["data"])
-        mine, theirs = ({**info.to_dict(), "name": "", "source": ""} for info in (self.info, data.info))
-        differing = [key for key in mine if mine[key] != theirs.get(key)]
-        if differing:
+        """Take the run's data again, where they were in memory or have moved; a UserError if they are others."""
+        data = self._as_trained_on(source)
+        what = None if self.difference else differing(self.record["data"]["info"], data.info)
+        if what is not None:
             raise UserError(
-                f"these are not the data of this run: their {differing[0]} is {theirs[differing[0]]}, the run's "
-                f"{mine[differing[0]]}; give the same data, or run.evaluate(data=…) for others"
+                f"these are not the data of this run: their {what} is {getattr(data.info, what)}, the run's "
+                f"{getattr(self.info, what)}; give the same data, or run.evaluate(data=…) for others"
             )
         self._data = data
+
+    def _as_trained_on(self, source: Any) -> DataSet:
+        """Read the run's data again, and see whether they are what it was trained on."""
+        record = self.record["data"]
+        if record.get(AS_IS):
+            data = as_they_are(source, dealt_as_recorded(self.settings, record).data, self.wants)
+            self.difference = known_again(data.contents, record, "the source", self.changed_data)
+        else:
+            found = load_like(self.recipe_part, self.settings, source, record, self.changed_data)
+            data, self.difference = found
+        if self.difference is not None:
+            warnings.warn(f"{self.difference}; numbers are of the data as they are now", stacklevel=3)
+        elif record.get("contents") is None and data.contents is not None:
+            warnings.warn(
+                "this run was recorded by a version that did not note what its data held: whether they are the same "
+                "cannot be checked",
+                stacklevel=3,
+            )
+        return data
 
     @cached_property
     def test(self) -> Prepared:
@@ -338,23 +363,16 @@ class RunBase:
 
     def evaluation(self) -> dict[str, Any]:
         """Return what evaluation.json holds so far."""
-        if self.path is None:
-            return self.kept
-        if not (self.path / EVALUATION).is_file():
-            return {}
-        try:
-            return dict(json.loads((self.path / EVALUATION).read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            return {}  # damaged: the numbers can be computed again
+        return self.kept if self.path is None or self.unstored is not None else read_evaluation(self.path)
 
     def values(self) -> dict[str, Tensor]:
         """Return the value of each test example, (n,), by the name of the number in `evaluation` that is their mean."""
-        if self.path is None:
+        if self.path is None or self.unstored is not None:
             return self.example_values
-        try:
-            return checkpoint.load(self.path / VALUES)[0]
-        except UserError:
-            return {}  # of an earlier version, or damaged
+        path = self.path / VALUES
+        if not path.is_file():
+            return {}  # evaluated by an earlier version
+        return or_else(lambda: checkpoint.load(path, fix="evaluate again")[0], {})
 
     @property
     def fingerprint(self) -> str:

@@ -49,10 +49,13 @@ def _add(made: Any, x: Any) -> None:
         made.update(repr(x).encode())
 
 
-def number_of(result: Result, examples: str, split: str, prepare: Prepare, given_label: bool) -> dict[str, str]:
+def number_of(
+    result: Result, examples: str, split: str, prepare: Prepare, given_label: bool, changed: str | None = None
+) -> dict[str, str]:
     """Return the aspects of a number: its examples, what their values are, and of nats, of what probability.
 
-    `examples` is the digest of the test examples as stored, before they are prepared.
+    `examples` is the digest of the test examples as stored, before they are prepared; `changed` says how the run's data
+    differ from what it was trained on.
     """
     values = VALUES.get(prepare.mode, prepare.mode)
     if prepare.sd is not None and not prepare.axes:
@@ -60,6 +63,8 @@ def number_of(result: Result, examples: str, split: str, prepare: Prepare, given
     simulated = result.facts.get("of") == SIMULATED
     of = {"examples": f"{result.n} {SIMULATED}" if simulated else f"{result.n} of {split}, {examples}"}
     of["values"] = values
+    if changed is not None and not simulated:
+        of["changed"] = changed
     if result.unit.startswith(("nats", "bits")):
         of["quantity"] = "log p(x|y), the label given" if given_label else "log p(x)"
         of["measure"] = str(result.facts.get("measure", "none"))

@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vaekit.data.audio.modality import Audio
+from vaekit.data.contents import Contents
 from vaekit.data.dataset import DataSet
 from vaekit.data.datasets import DATASETS, modality_name
 from vaekit.data.info import DataInfo
@@ -17,8 +20,10 @@ from vaekit.data.modality import MODALITIES, Modality, modality_of, reading
 from vaekit.data.prepare import Prepare
 from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
+from vaekit.data.shares import Shares
+from vaekit.data.splits import deal
 from vaekit.data.tables.modality import is_table
-from vaekit.errors import UserError, memory_for
+from vaekit.errors import ChangedData, UserError, memory_for
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
 from vaekit.recipes.own import CUSTOM, entry_of
@@ -95,7 +100,8 @@ def _of_modality(modality: Modality, source: Any, settings: DataSettings, held_o
         raise UserError("data.property needs the splits of one file; leave valid and test out")
     splits: dict[str, Any] = {name: modality.encode(other, dataset.info, settings) for name, other in held_out.items()}
     sizes = {f"n_{name}": len(split) for name, split in splits.items()}
-    return replace(dataset, info=replace(dataset.info, **sizes), **splits)
+    contents = dataset.contents and dataset.contents.with_own({name: split.keys for name, split in splits.items()})
+    return replace(dataset, info=replace(dataset.info, **sizes), contents=contents, **splits)
 
 
 def for_own(settings: DataSettings) -> DataSettings:
@@ -119,12 +125,129 @@ def _warn_of_unit(info: DataInfo, cure: str) -> None:
         )
 
 
-def load_like(recipe: Recipe, settings: Settings, source: Any, record: Mapping[str, Any]) -> DataSet:
-    """Load a run's data again, as its record says; what training said of them is not said again."""
-    held_out = {split: path for split, path in record.get("held_out", {}).items() if path != "memory"}
+def load_like(
+    recipe: Recipe,
+    settings: Settings,
+    source: Any,
+    record: Mapping[str, Any],
+    changed: bool = False,
+    held_out: Mapping[str, Any] | None = None,
+) -> tuple[DataSet, str | None]:
+    """Load a run's data again, as its record says; what training said of them is not said again.
+
+    `held_out` are the splits with sources of their own, where they are others than the record has.
+
+    Returns:
+        The data, and None, or where they may have `changed` and have, in words how.
+
+    Raises:
+        UserError: they are not what the run was trained on.
+    """
+    if held_out is None:
+        held_out = {split: path for split, path in record.get("held_out", {}).items() if path != "memory"}
+    settings = dealt_as_recorded(settings, record)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return as_recorded(load_for(recipe, settings, source, held_out)[0], record)
+        data = as_recorded(load_for(recipe, settings, source, held_out)[0], record)
+        name = source if isinstance(source, str | Path) else "the source"
+        difference = known_again(data.contents, record, name, changed)
+        known = data.contents is not None and "contents" in record
+        if difference is not None or (known and differing(record["info"], data.info)):
+            data = _changed(data, settings.data, source, held_out, record)
+    return data, difference
+
+
+def resumed_data(
+    recipe: Recipe,
+    settings: Settings,
+    source: tuple[Any, Mapping[str, Any]],
+    target: Path,
+    record: Mapping[str, Any],
+    changed: bool,
+) -> tuple[DataSet, dict[str, Any]]:
+    """Return the data of a run that goes on (its source, and those of splits of their own), and the record of them.
+
+    Raises:
+        UserError: they are not what it was trained on, and may not have `changed` or cannot.
+    """
+    data, difference = load_like(recipe, settings, source[0], record, changed, source[1])
+    if difference is None:
+        if differing(record["info"], data.info):
+            raise UserError(f"the data are not what {target} was trained on; give the same data")
+        return data, dict(record)
+    if not data.info.is_array:
+        raise UserError(
+            f"{difference}, and what the model has of them (a vocabulary, scales, sizes) was fitted to the examples as "
+            f"they were; start another run from its weights (--init {target})"
+        )
+    warnings.warn(f"{difference}; training goes on with the data as they are now", stacklevel=4)
+    return data, dict(record) | {"info": data.info.to_dict()} | contents_record(data)
+
+
+def contents_record(data: DataSet) -> dict[str, Any]:
+    """Return what a run's record says of what its data hold, beside the rest."""
+    return {} if data.contents is None else {"contents": data.contents.to_dict()}
+
+
+def dealt_as_recorded(settings: Settings, record: Mapping[str, Any]) -> Settings:
+    """Return a run's settings, by which its examples are dealt out as they were: by position in earlier versions."""
+    told = record.get("contents")
+    shares = Shares("positions") if told is None else Contents.from_dict(told).shares
+    return settings.model_copy(update={"data": settings.data.dealt_as(shares)})
+
+
+def known_again(now: Contents | None, record: Mapping[str, Any], name: Any, changed: bool) -> str | None:
+    """Say in words how a run's data differ from what it was trained on, None if they do not or it is not known.
+
+    Raises:
+        UserError: they differ, and may not have `changed`.
+    """
+    if now is None or record.get("contents") is None:
+        return None
+    difference = Contents.from_dict(record["contents"]).difference(now)
+    if difference is None:
+        return None
+    if not changed:
+        raise ChangedData(
+            f"{name} {difference}: give the data as they were, or go on with --changed-data (changed_data=True in "
+            "Python), which keeps every example that was trained on out of the other splits"
+        )
+    return f"{name} {difference}"
+
+
+def differing(before: Mapping[str, Any], now: DataInfo) -> str | None:
+    """Return the first aspect in which data are not those of a record, wherever they lie, or None."""
+    told = now.to_dict()
+    return next((name for name in before if name not in ("name", "source") and told[name] != before[name]), None)
+
+
+def _changed(
+    data: DataSet, settings: DataSettings, source: Any, held_out: Mapping[str, Any], record: Mapping[str, Any]
+) -> DataSet:
+    """Return data that have changed, or another order, as the model of a run sees data: nothing is fitted anew.
+
+    Raises:
+        UserError: they are of another shape or kind.
+    """
+    mine = DataInfo.from_dict(record["info"])
+    modality = modality_of(mine)
+    if modality is not None and not mine.is_array and not mine.facts.get("links"):
+        split = modality.encode(source, mine, settings)
+        assert split.keys is not None
+        parts = deal(split.keys, mine.source, settings, own_valid="valid" in held_out, own_test="test" in held_out)
+        train, valid, test = (split.take(torch.from_numpy(parts[i])) for i in range(3))
+        others = {name: modality.encode(other, mine, settings) for name, other in held_out.items()}
+        data = replace(data, train=train, valid=others.get("valid", valid), test=others.get("test", test))
+    else:
+        for name in ("shape", "kind", "levels", "classes", "condition"):
+            before, now = getattr(mine, name), getattr(data.info, name)
+            if before != now:
+                raise UserError(
+                    f"{source} has changed, and its {name} is now {now}, where this run's model takes {before}; "
+                    "give it as other data (--data)"
+                )
+    sizes = {f"n_{name}": len(getattr(data, name)) for name in ("train", "valid", "test")}
+    return replace(data, info=replace(mine, **sizes), prepare=Prepare.from_dict(record["prepare"]))
 
 
 def as_recorded(data: DataSet, record: Mapping[str, Any]) -> DataSet:

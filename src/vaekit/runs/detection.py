@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Unpack
@@ -15,9 +14,12 @@ from vaekit.atomic import write_json
 from vaekit.data.dataset import Prepared, Split
 from vaekit.errors import UserError
 from vaekit.inference import joined, label_for
-from vaekit.runs.folder import THRESHOLDS
+from vaekit.runs.folder import MOMENT, THRESHOLDS, weights_of
 from vaekit.runs.latent import STUDIED, LatentRun
+from vaekit.runs.locks import locked
+from vaekit.runs.record import THRESHOLDS_FORMAT, check_thresholds
 from vaekit.runs.results import Detection
+from vaekit.schemas import Place, or_else, read
 from vaekit.tasks.anomaly import SCORES, Reference, Scorer, judge, threshold
 from vaekit.tasks.contributions import DECOMPOSED, contributions
 
@@ -178,9 +180,17 @@ class DetectingRun(LatentRun):
         self._write()
 
     def _write(self) -> None:
-        if self.path is not None and self._references:
-            entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in self._references.items()}
-            write_json(self.path / THRESHOLDS, {"model": self.fingerprint, "references": entries})
+        """Add the references to those in the folder; where that cannot be done, they are computed again."""
+        if self.path is None or not self._references or self.weights_read != weights_of(self.path):
+            return
+        try:
+            with locked(self.path, wait=MOMENT):
+                every = self._read() | self._references
+                entries = {name: {"of": one.of, "scores": one.scores.tolist()} for name, one in every.items()}
+                facts = {"format": THRESHOLDS_FORMAT, "model": self.fingerprint, "references": entries}
+                write_json(self.path / THRESHOLDS, facts)
+        except (OSError, UserError) as error:
+            warnings.warn(f"the threshold for detect was not kept: {error}", stacklevel=2)
 
     def _reference(self, score: str, k: int, seed: int) -> Reference:
         try:
@@ -196,14 +206,20 @@ class DetectingRun(LatentRun):
 
     def _kept(self) -> dict[str, Reference]:
         """Return the references computed so far, those in the folder too if they are of these weights."""
-        if self._references is None and self.path is not None and (self.path / THRESHOLDS).is_file():
-            try:
-                found = json.loads((self.path / THRESHOLDS).read_text(encoding="utf-8"))
-                if found["model"] == self.fingerprint:
-                    self._references = {
-                        name: Reference.of_scores(np.array(one["scores"], dtype=np.float64), str(one["of"]))
-                        for name, one in found["references"].items()
-                    }
-            except (ValueError, TypeError, KeyError):
-                pass  # damaged: the scores can be computed again
-        return dict(self._references or {})
+        if self._references is None:
+            self._references = self._read()
+        return dict(self._references)
+
+    def _read(self) -> dict[str, Reference]:
+        """Return the references that the folder has of these weights."""
+        if self.path is None or not (self.path / THRESHOLDS).is_file():
+            return {}
+        path = self.path / THRESHOLDS
+        place = Place(path, "its scores are computed again from the run's data")
+        found = or_else(lambda: check_thresholds(read(path, place), place), None)
+        if found is None or found.model != self.fingerprint:
+            return {}
+        return {
+            name: Reference.of_scores(np.array(one.scores, dtype=np.float64), one.of)
+            for name, one in found.references.items()
+        }

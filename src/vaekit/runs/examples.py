@@ -24,7 +24,7 @@ def choose(run: RunBase, names: Sequence[int | str], data: Any = None) -> tuple[
     >>> run = vaekit.train("vae", "digits", steps=2)
     >>> split, numbers = choose(run, [3, "17"])
     >>> len(split), numbers
-    (179, [3, 17])
+    (174, [3, 17])
     """
     files = list(dict.fromkeys(str(name) for name in names if _is_file(name)))
     inside = [name for name in names if not _is_file(name)]
@@ -43,7 +43,7 @@ def picked(run: RunBase, names: Sequence[int | str], data: Any = None) -> Prepar
 
 
 def _is_file(name: int | str) -> bool:
-    return isinstance(name, str) and not name.isdigit() and Path(name).is_file()
+    return isinstance(name, str) and not name.isdecimal() and Path(name).is_file()
 
 
 def _only(split: Prepared, name: str) -> Prepared:
@@ -55,7 +55,7 @@ def _only(split: Prepared, name: str) -> Prepared:
 def _place(split: Prepared, name: int | str) -> int:
     """Return the number of the example of a number or name."""
     text = str(name)
-    if text.removeprefix("-").isdigit():
+    if text.removeprefix("-").isdecimal():
         if not 0 <= int(text) < len(split):
             raise UserError(f"example {text} is out of range; numbers go from 0 to {len(split) - 1}")
         return int(text)

@@ -16,7 +16,7 @@ from vaekit import figures
 from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
-from vaekit.errors import UserError
+from vaekit.errors import ChangedData, UserError
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
@@ -39,8 +39,17 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
     """Write every figure that applies to the run, or those named, into RUN/figures and return their paths.
 
     A figure that cannot be made costs no other: it is left out with a warning that names it.
+
+    Raises:
+        ChangedData: the run's data hold anything else than when it was trained.
     """
     assert run.path is not None
+    try:
+        _ = run.data
+    except ChangedData:
+        raise
+    except UserError:
+        pass  # they cannot be read: figures that need them say so
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     written: list[Path] = []

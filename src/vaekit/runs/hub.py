@@ -6,15 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vaekit.atomic import write_json, write_text
+from vaekit.atomic import write_text
 from vaekit.errors import UserError, optional
 from vaekit.recipes.own import CUSTOM
 from vaekit.runs import folder as files
+from vaekit.runs import weights
 from vaekit.runs.loading import load
 from vaekit.runs.run import Run
 from vaekit.training import checkpoint
 
 CARD = "README.md"
+HEAD = "---\nlibrary_name: vaekit"
 
 
 def save_pretrained(run: Run, folder: str | Path) -> Path:
@@ -23,8 +25,7 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
     The record names no path of this machine: where the data lay is left out, and the data's name is kept.
     """
     target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder")
+    _check_folder(target)
     target.mkdir(parents=True, exist_ok=True)
     record = dict(run.record)
     data = dict(record["data"])
@@ -33,10 +34,20 @@ def save_pretrained(run: Run, folder: str | Path) -> Path:
         data["held_out"] = {split: _plain(source) for split, source in data["held_out"].items()}
     record["data"] = data
     record.pop("command", None)
-    checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(run.model), {"recipe": record["recipe"]})
-    write_json(target / files.RECORD, record)
+    weights.keep(target, checkpoint.model_tensors(run.model), record)
     write_text(target / CARD, card(run))
     return target
+
+
+def _check_folder(target: Path) -> None:
+    """Refuse a folder in which something would be lost."""
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder")
+    if (target / files.LOG).exists() or (target / files.CHECKPOINTS).exists():
+        raise UserError(f"{target} is a run's own folder, whose record would lose its data's place; name another")
+    card = target / CARD
+    if card.is_file() and not card.read_text(encoding="utf-8", errors="replace").startswith(HEAD):
+        raise UserError(f"{card} is not of this program, and would be replaced; name another folder")
 
 
 def _plain(source: Any) -> str:
@@ -93,8 +104,7 @@ def card(run: Run) -> str:
     )
     shape = " × ".join(map(str, run.info.shape))
     return f"""\
----
-library_name: vaekit
+{HEAD}
 tags: [variational-autoencoder, {run.recipe}]
 ---
 # {run.recipe} on {run.info.name}

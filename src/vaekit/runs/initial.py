@@ -18,6 +18,7 @@ from vaekit.recipes.base import Recipe
 from vaekit.recipes.own import CUSTOM
 from vaekit.recipes.settings import PARTS, Nested
 from vaekit.runs import folder as files
+from vaekit.runs import weights
 from vaekit.runs.run import Run
 from vaekit.schedules import annealed_in
 from vaekit.training import checkpoint
@@ -49,7 +50,7 @@ class Initial:
         record = distributed.from_main(lambda: files.read_record(folder))
         if not distributed.from_main(lambda: (folder / files.WEIGHTS).is_file()):
             raise UserError(f"the run {folder} has not finished training, so it has no weights to start from")
-        return Initial(str(folder.resolve()), record, checkpoint.load_on_all(folder / files.WEIGHTS))
+        return Initial(str(folder.resolve()), record, weights.read_on_all(folder, record))
 
     @staticmethod
     def again(name: str) -> Initial:

@@ -20,12 +20,14 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.settings import DataSettings
 from vaekit.errors import UserError
 from vaekit.inference import inference
+from vaekit.metrics.features import Extractor
+from vaekit.metrics.named_features import named_extractor
 from vaekit.models.base import Model
 from vaekit.recipes.own import CUSTOM, as_model, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs import folder as files
 from vaekit.runs.base import AS_IS
-from vaekit.runs.data import as_seen, for_own
+from vaekit.runs.data import as_seen, contents_record, for_own
 from vaekit.training.data_source import DataSource
 from vaekit.training.validation import held_out
 
@@ -105,6 +107,7 @@ def parts_of(model: Model, source: Any, others: Mapping[str, Any], name: str | N
     info = dataset.info.to_dict() | ({"name": name} if name else {})
     data = {"source": "memory" if taken_as_is(source) or isinstance(source, DataSet) else str(source), "info": info}
     data["prepare"] = dataset.prepare.to_dict()
+    data |= contents_record(dataset)
     record = {
         "recipe": CUSTOM,
         "model": model_record(model, arguments),
@@ -175,6 +178,17 @@ def made_again(record: Mapping[str, Any], module: Any, where: object) -> Model:
                 f"({error}); give a function without arguments that returns the model"
             ) from error
     return as_model(made)
+
+
+def features_of(named: Any) -> Extractor:
+    """Return the extractor of features that is named: a network, "FILE.py:NAME" of one or of what makes it, FILE.onnx.
+
+    Raises:
+        UserError: there is none by that name, or its file cannot be loaded without running a pickle.
+    """
+    made: Any = _from_file(named) if isinstance(named, str) and ".py:" in named else named
+    made = made() if callable(made) and not isinstance(made, nn.Module) else made
+    return named_extractor(made)
 
 
 def _from_file(named: str | Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from vaekit import distributed
-from vaekit.atomic import write_json, write_text
+from vaekit.atomic import write_text
 from vaekit.data.dataset import Split
 from vaekit.data.datasets import DATASETS
+from vaekit.data.digest import digest as key_digest
 from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
 from vaekit.distributions.tokens import Sampling
@@ -28,14 +29,25 @@ from vaekit.metrics.base import Result, evaluate
 from vaekit.recipes.base import Built
 from vaekit.recipes.own import as_model, own_stages
 from vaekit.report import notebook
-from vaekit.runs import figures, report
+from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
-from vaekit.runs.folder import EVALUATION, LOG, REPORT, VALUES, WEIGHTS, check_target, write_record
-from vaekit.runs.own import parts_of
+from vaekit.runs.folder import (
+    LOG,
+    MOMENT,
+    REPORT,
+    VALUES,
+    own_files,
+    together,
+    weights_of,
+    write_evaluation,
+)
+from vaekit.runs.locks import locked
+from vaekit.runs.own import features_of, parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
 from vaekit.runs.series import SeriesRun
+from vaekit.runs.target import claimed
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
 from vaekit.tasks.augmentation import adversarial, moved_codes, pixel_classifier
@@ -61,7 +73,7 @@ class Run(SeriesRun):
     >>> import vaekit
     >>> run = vaekit.train("vae", "digits", steps=20)
     >>> run.detect().scores.shape, run.traverse(top=2).x.shape
-    ((179,), (2, 9, 1, 8, 8))
+    ((174,), (2, 9, 1, 8, 8))
     """
 
     # -- in memory and in a folder -------------------------------------------------------------------------------------
@@ -112,20 +124,18 @@ class Run(SeriesRun):
         From then on it is a run of that folder. A hand-made model's code is not kept: `vaekit.load` asks for it.
         """
         target = Path(folder)
-        check_target(target, overwrite)
-        if overwrite and target.exists():
-            shutil.rmtree(target)
-        write_record(target, self.record)
-        checkpoint.save(target / WEIGHTS, checkpoint.model_tensors(self.model), {"recipe": self.recipe})
-        write_text(target / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
-        if self.evaluation():
-            write_json(target / EVALUATION, self.evaluation())
-            checkpoint.save(target / VALUES, self.values(), {})
-        self.path = target
-        self.keep_reference()
-        if pictures:
-            self.write_figures()
-            self.write_report()
+        with claimed(target, overwrite):
+            with together(target, own_files(target)) as part:
+                self.record = weights.keep(part, checkpoint.model_tensors(self.model), self.record)
+                write_text(part / LOG, "".join(json.dumps(record) + "\n" for record in self.log))
+                if self.evaluation():
+                    write_evaluation(part, self.evaluation())
+                    checkpoint.save(part / VALUES, self.values(), {})
+            self.path, self.weights_read, self.unstored = target, weights_of(target), None
+            self.keep_reference()
+            if pictures:
+                self.write_figures()
+                self.write_report()
         return self
 
     # -- numbers -------------------------------------------------------------------------------------------------------
@@ -140,19 +150,35 @@ class Run(SeriesRun):
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
         options: Mapping[str, Any] | None = None,
+        others: Sequence[Run] = (),
     ) -> dict[str, Result]:
         """Compute metrics on the test split, or on `data`, and keep them (in evaluation.json, if there is a folder).
 
         `metrics` are names, groups, or functions of the trace, of (model, x) or of (model, x, y).
-        `options` are settings of single metrics, e.g. {"inception": path}. Under torchrun the processes share the
-        examples for the likelihood's metrics; the others are the first one's, which alone keeps the numbers.
+        `options` are settings of single metrics: {"inception": path}, or {"features": network, "FILE.onnx" or
+        "FILE.py:NAME"} for distances on features of one's own. `others` are runs on the same data, for metrics that
+        compare runs (udr). Under torchrun the processes share the examples for the likelihood's metrics; the others are
+        the first one's, which alone keeps the numbers.
+
+        Raises:
+            UserError: data or settings are wrong, or the folder cannot be written; nothing is computed then. Where
+                storing fails at the end, a warning says so, and the numbers are returned all the same.
         """
         distributed.start()
+        if self.path is not None:
+            distributed.from_main(self._check_writable)
+        if options is not None and "features" in options:
+            options = {**options, "features": features_of(options["features"])}
         split = None if data is None else self.split(data)
         subject = self.subject(split, k=k, limit=limit, seed=seed, progress=progress, options=options)
+        for other in others:
+            self._check_same_examples(other, data)
+        subject.others = [
+            other.subject(None if data is None else other.split(data), k=k, limit=limit, seed=seed) for other in others
+        ]
         results = evaluate(subject, metrics)
         if distributed.is_main():
-            self._keep(results, "the test split" if data is None else describe_source(data), split, seed)
+            self._keep(results, self._named(data, split), split, seed)
         return Evaluation(results)
 
     def _repr_html_(self) -> str:
@@ -170,20 +196,63 @@ class Run(SeriesRun):
         }
         return notebook.facts(f"{self.recipe} on {self.info.name}", facts) + notebook.numbers(entries | numbers)
 
+    def _check_same_examples(self, other: Run, data: Any) -> None:
+        """Raise a UserError if another run is this one, or was tested on other examples."""
+        if other is self or (self.path is not None and other.path == self.path):
+            raise UserError(f"{self.path or self.recipe} is named twice; a comparison needs different runs")
+        if data is None and digest(other.data.test.x) != digest(self.data.test.x):
+            raise UserError(
+                f"the test examples of {other.path or other.recipe} are not those of {self.path or self.recipe}; give "
+                "other data, or train the runs on the same data with the same data.seed"
+            )
+
+    def _named(self, data: Any, split: Split | None) -> str:
+        """Say which examples numbers are of: the run's own where the data hold just what one of its splits did."""
+        told = self.record["data"].get("contents")
+        if split is None or split.keys is None or told is None:
+            return "the test split" if data is None else describe_source(data)
+        here = [len(split.keys), key_digest(split.keys)]
+        known = {"test": "the test split", "valid": "the validation split", "train": "the training split"}
+        return next((words for name, words in known.items() if told["splits"].get(name) == here), describe_source(data))
+
     def _keep(self, results: Mapping[str, Result], source: str, split: Split | None, seed: int) -> None:
         """Keep numbers with what they are numbers of, and the values of the examples that they are means of."""
         examples = digest((self.data.test if split is None else split).x)
         plain: dict[str, Any] = {}
         for name, result in results.items():
-            of = number_of(result, examples, source, self.prepare, self.model.takes_label)
-            facts = {"split": "test" if split is None else source, "seed": seed, "number_of": of}
+            changed = self.difference if split is None else None
+            of = number_of(result, examples, source, self.prepare, self.model.takes_label, changed)
+            facts = {"split": "test" if source == "the test split" else source, "seed": seed, "number_of": of}
             plain[name] = result.to_dict() | facts
-        self.kept = self.evaluation() | plain
         values = {name: result.values for name, result in results.items() if result.values is not None}
-        self.example_values = {name: x for name, x in self.values().items() if name not in plain} | values
-        if self.path is not None:
-            write_json(self.path / EVALUATION, self.kept)
-            checkpoint.save(self.path / VALUES, self.example_values, {})
+        try:
+            self._store(plain, values)
+            self.unstored = None
+        except (OSError, UserError) as error:
+            self.kept, self.example_values = self.evaluation() | plain, self._others(plain) | values
+            self.unstored = f"the numbers could not be stored in {self.path} ({error})"
+            warnings.warn(self.unstored, stacklevel=3)
+
+    def _store(self, plain: dict[str, Any], values: dict[str, Tensor]) -> None:
+        """Add numbers, and the values of examples, to those that the run has."""
+        if self.path is None:
+            self.kept, self.example_values = self.evaluation() | plain, self._others(plain) | values
+            return
+        with locked(self.path, wait=MOMENT):
+            if self.weights_read != weights_of(self.path):
+                raise UserError("its weights are others by now: load the run again")
+            with together(self.path) as part:
+                write_evaluation(part, self.evaluation() | plain)
+                checkpoint.save(part / VALUES, self._others(plain) | values, {})
+
+    def _others(self, plain: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {name: x for name, x in self.values().items() if name not in plain}
+
+    def _check_writable(self) -> None:
+        """Refuse a folder that cannot be written, or that another process holds for long."""
+        assert self.path is not None
+        with locked(self.path, wait=MOMENT):
+            pass
 
     def draw_tokens(self, sampling: Sampling) -> bool:
         """Have the run's likelihoods of sequences draw tokens so; False if it has none."""
@@ -455,12 +524,15 @@ class Run(SeriesRun):
 
     def write_figures(self) -> list[Path]:
         """Write the run's figures into its folder and return their paths."""
-        return figures.write_figures(self)
+        assert self.path is not None
+        with locked(self.path, wait=MOMENT):
+            return figures.write_figures(self)
 
     def write_report(self) -> Path:
         """Write report.html into the run's folder, with the figures of what was evaluated, and return its path."""
         assert self.path is not None
         figures.write_evaluated(self)
         path = self.path / REPORT
-        write_text(path, report.render(self))
+        with locked(self.path, wait=MOMENT):
+            write_text(path, report.render(self))
         return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 import warnings
@@ -26,12 +25,13 @@ from vaekit.recipes.settings import Nested, Settings, merge, parse_assignments
 from vaekit.report import notebook
 from vaekit.runs import folder as files
 from vaekit.runs.base import build, describe_source
-from vaekit.runs.data import as_recorded, default_source, load_for, recipe_for
+from vaekit.runs.data import contents_record, default_source, load_for, recipe_for, resumed_data
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
 from vaekit.runs.outcome import each_once, result_of
 from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
+from vaekit.runs.target import Place, placed
 from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
 from vaekit.training.dtensor import is_sharded, whole
@@ -71,17 +71,18 @@ class Options(Shortcuts, total=False):
     progress: bool | None
     loggers: Sequence[str]
     pictures: bool
+    changed_data: bool
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run about to be trained: its parts, data and record, and where it is kept and shown."""
+    """A run about to be trained: its parts, data and record, the folder it is kept in, and how it is shown."""
 
     built: Built
     dataset: DataSet
     settings: Settings
     record: dict[str, Any]
-    target: Path | None
+    place: Place
     options: Options
     news: str | None = None
 
@@ -115,7 +116,8 @@ def train(
             "encoder") are settings of training; `set` changes any setting, {"objective.beta": 4} or
             ["objective.beta=4"]. `progress` shows a bar, as notebooks do unless it is
             False; `loggers` names further ones ("tensorboard", "mlflow", "wandb", "trackio");
-            `pictures=False` draws no figures and writes no report. `metrics` and `callbacks` are functions as
+            `pictures=False` draws no figures and writes no report; `changed_data` resumes though the data have changed.
+            `metrics` and `callbacks` are functions as
             `vaekit.fit` takes them, and so is `objective`, for a model of one's own.
 
     Returns:
@@ -130,10 +132,14 @@ def train(
     """
     distributed.start()
     given = given_settings(options)
-    target = None if out is None else Path(out)
-    if resume or _goes_on(target):
-        return _resume(target, recipe, data, given, options)
-    distributed.from_main(lambda: files.check_target(target, overwrite))
+    named = [str(part) for part in (data, *_held_out(options).values()) if isinstance(part, str | Path)]
+    with placed(None if out is None else Path(out), resume, overwrite, named) as place:
+        if resume or place.begun:
+            return _resume(place, recipe, data, given, options)
+        return _begin(place, recipe, data, given, init, options)
+
+
+def _begin(place: Place, recipe: Any, data: Any, given: Nested, init: Any, options: Options) -> Run:
     _check_loggers(options.get("loggers", ()))
     start = None if init is None else Initial.of(init)
     chosen = _recipe(start.recipe if recipe is None and start else recipe, options)
@@ -157,6 +163,7 @@ def train(
             **({"held_out": {name: describe_source(part) for name, part in held_out.items()}} if held_out else {}),
             "info": dataset.info.to_dict(),
             "prepare": dataset.prepare.to_dict(),
+            **contents_record(dataset),
         },
         "seed": settings.train.seed,
         "versions": files.versions(),
@@ -167,17 +174,28 @@ def train(
     }
     choose_device(settings.train.device)
     news = _start(chosen, built, dataset, start, record)
-    if target is not None and distributed.is_main():
-        if overwrite and target.exists():
-            shutil.rmtree(target)
-        files.write_record(target, record)
+    return _run(Training(built, dataset, settings, record, place, options, news))
+
+
+def _run(job: Training) -> Run:
+    """Train, and draw; what fails leaves its reason in the record, or nothing where no step was taken."""
+    place, main = job.place, distributed.is_main()
+    if main:
+        place.begin(job.record)
     try:
-        return _fit(Training(built, dataset, settings, record, target, options, news), resume=False)
-    except UserError:
-        # Parts that do not go together may show only at the first step: no run was begun, so none is left behind.
-        if target is not None and distributed.is_main() and not (target / files.CHECKPOINTS).exists():
-            shutil.rmtree(target)
+        run = _fit(job)
+    except Exception as error:
+        if main:
+            place.failed(job.record, error)
         raise
+    if run.path is not None:
+        pictures = job.options.get("pictures", True)
+        if pictures or job.record["data"]["source"] == "memory":  # data in memory cannot be read again
+            run.keep_reference()
+        if pictures:
+            run.write_figures()
+            run.write_report()
+    return run
 
 
 def _recipe(recipe: Any, options: Options) -> Recipe:
@@ -206,19 +224,6 @@ def _watched(built: Built, options: Options) -> Built:
     """Return the parts with the caller's metrics and callbacks in every stage."""
     metrics, callbacks = options.get("metrics", ()), options.get("callbacks", ())
     return replace(built, stages=own_stages(list(built.stages), metrics, callbacks))
-
-
-def _goes_on(target: Path | None) -> bool:
-    """Whether this launch of several processes began the run in `target`, and was started again."""
-
-    def begun() -> bool:
-        return target is not None and (target / files.RECORD).is_file() and _launch(target) == distributed.launch()
-
-    return distributed.restarted() and distributed.from_main(begun)
-
-
-def _launch(target: Path) -> str | None:
-    return files.read_record(target).get("launch")
 
 
 def _processes() -> dict[str, Any]:
@@ -310,9 +315,9 @@ def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
     return LabelledSource.of(dataset, built.labelled, settings.data.seed)
 
 
-def _fit(job: Training, resume: bool) -> Run:
-    """Train, keep the weights and the result, and draw."""
-    built, settings, target, options = job.built, job.settings, job.target, job.options
+def _fit(job: Training) -> Run:
+    """Train, and keep the weights and the result."""
+    built, settings, folder, options = job.built, job.settings, job.place.now, job.options
     source, main = _source(built, job.dataset, settings), distributed.is_main()
     kept = Kept()
     loggers = [name for name in options.get("loggers", ()) if name != "jsonl" and main]
@@ -327,13 +332,13 @@ def _fit(job: Training, resume: bool) -> Run:
             built.stages,
             source,
             settings.train,
-            folder=target,
+            folder=folder,
             loggers=[
-                *(LOGGERS[name].part(target or Path(), _config(job.record)) for name in loggers),
-                *([] if target else [kept]),
+                *(LOGGERS[name].part(folder or Path(), _config(job.record)) for name in loggers),
+                *([] if folder else [kept]),
             ],
             progress=shown,
-            resume=resume,
+            resume=job.place.begun,
         )
     notes = each_once([*(str(w.message) for w in caught), *result.warnings])
     for note in notes:
@@ -342,24 +347,16 @@ def _fit(job: Training, resume: bool) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
-    record = job.record | {
+    record = {key: value for key, value in job.record.items() if key != "failed"} | {
         "status": "done",
         "result": result_of(built, job.dataset.info, result, notes, wall, per_epoch),
     }
-    run = Run(target if main else None, record, built, settings, job.dataset)
+    if main:
+        before = job.record.get("result", {}).get("steps")
+        gone = () if before in (None, result.position.step) else (files.EVALUATION, files.VALUES)  # of weights before
+        record = job.place.finish(checkpoint.model_tensors(built.model), record, gone)
+    run = Run(job.place.target if main else None, record, built, settings, job.dataset)
     run.records = kept.records
-    if target is not None and main:
-        if job.record.get("result", {}).get("steps") not in (None, result.position.step):
-            for name in (files.EVALUATION, files.VALUES):  # they are of the weights before
-                (target / name).unlink(missing_ok=True)
-        checkpoint.save(target / files.WEIGHTS, checkpoint.model_tensors(built.model), {"recipe": record["recipe"]})
-        files.write_record(target, record)
-        pictures = options.get("pictures", True)
-        if pictures or record["data"]["source"] == "memory":  # data in memory cannot be read again
-            run.keep_reference()
-        if pictures:
-            run.write_figures()
-            run.write_report()
     return run
 
 
@@ -378,7 +375,8 @@ def _whole(built: Built, settings: Settings, record: dict[str, Any]) -> Built:
     return fresh
 
 
-def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
+def _resume(place: Place, recipe: Any, data: Any, given: Nested, options: Options) -> Run:
+    target = place.now
     if target is None:
         raise UserError("to resume, name the folder of the run to go on with")
     record = distributed.from_main(lambda: files.read_record(target))
@@ -395,19 +393,16 @@ def _resume(target: Path | None, recipe: Any, data: Any, given: Nested, options:
     held_out = record["data"].get("held_out", {}) | _held_out(options)
     if any(isinstance(part, str) and part == "memory" for part in (source, *held_out.values())):
         raise UserError(f"{target} was trained on arrays in memory: resume from Python and pass the same data")
-    dataset, settings = _load(chosen, settings, changes, (source, held_out), record["settings"])
-    dataset, before = as_recorded(dataset, record["data"]), record["data"]["info"]
-    now = dataset.info.to_dict()
-    if any(now[name] != value for name, value in before.items() if name != "source"):
-        raise UserError(f"the data {describe_source(source)} are not what {target} was trained on; give the same data")
+    dataset, data_record = resumed_data(
+        chosen, settings, (source, held_out), target, record["data"], options.get("changed_data", False)
+    )
+    record = record | {"data": data_record if data is None else data_record | {"source": describe_source(data)}}
     built = _watched(build(chosen, settings, dataset.info), options)
     per_epoch = _source(built, dataset, settings).steps(settings.train.batch_size)
     record = longer(target, record, settings, changes, Plan(settings.train, (1.0,), per_epoch))
     again = "init" in record and steps_taken(target) == 0
     _start(chosen, built, dataset, Initial.again(record["init"]["from"]) if again else None, record)
-    if distributed.is_main():
-        files.write_record(target, record)
-    return _fit(Training(built, dataset, settings, record, target, options), resume=True)
+    return _run(Training(built, dataset, settings, record, place, options))
 
 
 def _command() -> str:

@@ -14,7 +14,7 @@ from vaekit.studies.points import Point
 from vaekit.studies.trial import Bench, evaluated, quiet, settled
 from vaekit.training.plan import Plan
 
-MEASURED = 40
+MEASURED = 15
 """Steps by which a step's time is measured."""
 MOST_MEASURED = 12
 """Points that are measured; of more, this many spread over them stand for all."""

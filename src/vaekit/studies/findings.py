@@ -8,9 +8,25 @@ from dataclasses import dataclass
 from vaekit.figures.studies import number_of
 from vaekit.report.numbers import format_number
 from vaekit.studies.definition import Search
-from vaekit.studies.points import ARM, Point
+from vaekit.studies.points import ARM, Point, shown
 from vaekit.studies.results import Results
 from vaekit.studies.statistics import Comparison
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Points whose number is of another thing than the baseline's, said once for all the numbers of which it holds."""
+
+    where: str
+    points: str
+    base: str
+    reason: str
+
+    def sentence(self, numbers: Sequence[str]) -> str:
+        """Return the sentence about these numbers."""
+        are, that = ("is", "that") if len(numbers) == 1 else ("are", "those")
+        text = f"for {self.points}, {_list(numbers)} {are} not compared with {that} of {self.base}: {self.reason}"
+        return _sentence(self.where, text)
 
 
 @dataclass(frozen=True)
@@ -20,18 +36,25 @@ class Finding:
     text: str
     supported: bool
     number: str
+    apart: Apart | None = None
 
 
 def findings(results: Results) -> list[Finding]:
     """Return the findings of a study, one or two for each of its numbers in each group of points."""
     if results.study.search is not None:
         return [*_of_search(results)]
-    return [
-        found
+    found = [
+        one
         for name in results.numbers
         for group, points in results.groups().items()
-        for found in _along(results, name, group, points)
+        for one in _along(results, name, group, points)
     ]
+    apart: dict[Apart, list[str]] = {}
+    for one in found:
+        if one.apart is not None:
+            apart.setdefault(one.apart, []).append(one.number)
+    once = [Finding(key.sentence(names), False, names[0], key) for key, names in apart.items()]
+    return [*(one for one in found if one.apart is None), *once]
 
 
 def caution(found: Sequence[Finding], seeds: int) -> str:
@@ -64,7 +87,7 @@ def _along(results: Results, name: str, group: str, points: Sequence[Point]) -> 
         if best is not None:
             yield best
     else:
-        yield _against(results, name, where, points)
+        yield from _against(results, name, where, points)
 
 
 def _trend(results: Results, name: str, where: str, points: Sequence[Point]) -> Finding:
@@ -105,30 +128,47 @@ def _interior(results: Results, name: str, where: str, points: Sequence[Point]) 
     return Finding(_sentence(where, f"{text}, and better than at both ends"), True, name)
 
 
-def _against(results: Results, name: str, where: str, points: Sequence[Point]) -> Finding:
-    """Return how a number of each point differs from the baseline's."""
+def _against(results: Results, name: str, where: str, points: Sequence[Point]) -> Iterator[Finding]:
+    """Yield how a number of each point differs from the baseline's.
+
+    Points whose numbers are of other things than the baseline's are compared among themselves, with their first.
+    """
     main = next(iter(results.axes))
     base = next((point for point in points if point.at[main] == results.study.baseline), points[0])
-    higher, lower, same, other = [], [], [], []
+    higher, lower, same, without, others = [], [], [], {}, []
     for point in points:
         if point is base:
             continue
-        found, label = results.compared(base, point, name), str(point.at[main])
-        if found.value is None:
-            other.append(f"{label} ({found.reason})")
+        found, label = results.compared(base, point, name), shown(point.at[main])
+        if found.apart:
+            others.append(point)
+        elif found.value is None:
+            without.setdefault(found.reason, []).append(label)
         elif found.supported:
             (higher if found.value > 0 else lower).append(f"{label} ({_signed(found)}, {_seeds(found)})")
         else:
-            same.append(f"{label} ({_signed(found)}{'' if found.half else ', one seed'})")
+            same.append(f"{label} ({_unsupported(found)})")
     parts = [
         *([f"higher for {_list(higher)}"] if higher else []),
         *([f"lower for {_list(lower)}"] if lower else []),
         *([f"not different, as far as the data say, for {_list(same)}"] if same else []),
-        *([f"not compared for {_list(other)}"] if other else []),
+        *(f"not compared for {_list(labels)}: {reason}" for reason, labels in without.items()),
     ]
-    unit = results.unit(name)
-    what = f"against {base.at[main]}, {results.the(name)}{f' ({unit})' if unit else ''} is"
-    return Finding(_sentence(where, f"{what} {'; '.join(parts)}"), bool(higher or lower), name)
+    if parts:
+        text = f"against {shown(base.at[main])}, {results.the(name, with_unit=True)} is {'; '.join(parts)}"
+        yield Finding(_sentence(where, text), bool(higher or lower), name)
+    if others:
+        reason = results.compared(base, others[0], name).reason
+        labels = [shown(point.at[main]) for point in others]
+        yield Finding("", False, name, Apart(where, _list(labels), shown(base.at[main]), reason))
+    if len(others) > 1:
+        yield from _against(results, name, where, others)
+
+
+def _unsupported(found: Comparison) -> str:
+    if not any(found.each):
+        return "the same in every seed"
+    return _signed(found) + (", one seed" if found.half is None else "")
 
 
 def _of_search(results: Results) -> Iterator[Finding]:

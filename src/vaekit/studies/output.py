@@ -15,11 +15,12 @@ from vaekit import report
 from vaekit.atomic import write_bytes, write_json, write_text
 from vaekit.figures import studies as drawing
 from vaekit.figures import style
+from vaekit.report.content import differing
 from vaekit.report.numbers import format_number
 from vaekit.runs.folder import versions
 from vaekit.studies.definition import Definition
 from vaekit.studies.findings import Finding, caution, findings
-from vaekit.studies.points import Point
+from vaekit.studies.points import Point, shown
 from vaekit.studies.results import Results
 
 TABLE_CSV, TABLE_JSON, FIGURES, REPORT, RECORD = "table.csv", "table.json", "figures", "report.html", "study.json"
@@ -133,15 +134,29 @@ def _numbers(results: Results, names: list[str]) -> Any:
     def spot(point: Point, name: str) -> drawing.Spot | None:
         mean = results.mean(point, name)
         x = results.place(point.at) if main is None else point.at[main]
-        x = drawing.number_of(x) if numeric else str(x)
+        x = drawing.number_of(x) if numeric else shown(x)
         return None if mean is None else drawing.Spot(x, mean.value, mean.half, list(mean.each.values()))
 
     panels = []
     for name in names:
-        lines = {group: [s for point in points if (s := spot(point, name))] for group, points in groups.items()}
+        kinds = groups if numeric or len(groups) > 1 else _alike(results, name)
+        lines = {kind: [s for point in points if (s := spot(point, name))] for kind, points in kinds.items()}
         panels.append(drawing.Panel(results.words(name), results.unit(name), lines))
     label = "" if main is None else results.study.label(main)
     return drawing.along(panels, label) if numeric else drawing.by_name(panels)
+
+
+def _alike(results: Results, name: str) -> dict[str, list[Point]]:
+    """Return the points whose numbers are of the same thing together, by what sets them apart from others."""
+    first = {point.name: next(iter(results.at(point, name).values()), None) for point in results.points}
+    known = {place: number for place, number in first.items() if number is not None and number.value is not None}
+    aspects = differing([*known.values()])
+    out: dict[str, list[Point]] = {}
+    for point in results.points:
+        if point.name in known:
+            kind = ", ".join(known[point.name].of.get(aspect, "") for aspect in aspects)
+            out.setdefault(kind, []).append(point)
+    return out
 
 
 def _plane(results: Results, a: str, b: str) -> Any:

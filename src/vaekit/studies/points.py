@@ -111,8 +111,21 @@ def slug(at: Mapping[str, Any]) -> str:
     >>> slug({"arm": "free bits", "objective.beta": 0.5})
     'free_bits.beta=0.5'
     """
-    words = [str(value) if name == ARM else f"{name.rpartition('.')[2]}={value}" for name, value in at.items()]
-    return re.sub(r"[^A-Za-z0-9=.,+~-]+", "_", ".".join(words)).strip("_.")[:80] or "point"
+    words = [str(value) if name == ARM else f"{name.rpartition('.')[2]}={_plain(value)}" for name, value in at.items()]
+    return re.sub(r"[^\w=.,+~-]+", "_", ".".join(words)).strip("_.")[:80] or "point"
+
+
+def shown(value: Any) -> str:
+    """Return a setting's value as it is read.
+
+    >>> shown(0.00012345), shown([512, 256]), shown("mlp")
+    ('0.0001234', '512,256', 'mlp')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def trials_of(points: list[Point], seeds: list[int]) -> list[Trial]:

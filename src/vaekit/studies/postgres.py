@@ -36,7 +36,7 @@ class PostgresStorage:
         self._known: dict[str, Outcome] = {}
         self._connection = self._connected()
         with self._connection.transaction():
-            self._ask("select pg_advisory_xact_lock(hashtextextended('vaekit tables', 0))")
+            self._ask("select pg_advisory_xact_lock(hashtextextended('vaekit_outcome', 0))")
             self._connection.execute(TABLES)
 
     def _connected(self) -> Any:

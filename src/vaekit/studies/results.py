@@ -10,7 +10,7 @@ from typing import Any
 from vaekit.metrics.base import meanings
 from vaekit.report.content import Number
 from vaekit.studies.definition import Definition
-from vaekit.studies.points import ARM, Point
+from vaekit.studies.points import ARM, Point, shown
 from vaekit.studies.statistics import Comparison, Mean, compare, mean_over
 from vaekit.studies.storage import Outcome
 
@@ -90,10 +90,12 @@ class Results:
         own = self.study.numbers.get(name, "")
         return f"{own} ({name})" if own else name
 
-    def the(self, name: str) -> str:
-        """Return the words for a number in a sentence."""
-        own = self.study.numbers.get(name, "")
-        return f"the {own} ({name})" if own else name
+    def the(self, name: str, with_unit: bool = False) -> str:
+        """Return the words for a number in a sentence, with its unit if asked for."""
+        own, unit = self.study.numbers.get(name, ""), self.unit(name) if with_unit else ""
+        if own:
+            return f"the {own} ({name}{f', {unit}' if unit else ''})"
+        return f"{name} ({unit})" if unit else name
 
     def _number(self, outcome: Outcome, name: str) -> Number:
         if name in FACTS:
@@ -121,7 +123,11 @@ class Results:
     def axes(self) -> dict[str, list[Any]]:
         """The values along each axis of the study, the main axis first: the grid's first setting, else the arms."""
         names = [*self.study.grid, *([ARM] if self.study.arms else [])]
-        return {name: list(dict.fromkeys(point.at[name] for point in self.points)) for name in names}
+        out: dict[str, list[Any]] = {name: [] for name in names}
+        for name, values in out.items():
+            for point in self.points:
+                values += [] if point.at[name] in values else [point.at[name]]
+        return out
 
     def groups(self) -> dict[str, list[Point]]:
         """Return the points along the main axis, for each value of the others, by their words."""
@@ -134,11 +140,7 @@ class Results:
 
     def place(self, at: Mapping[str, Any]) -> str:
         """Return words for where a point lies, e.g. "mlp, β = 4"."""
-        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {_short(v)}" for name, v in at.items())
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return ", ".join(str(v) if name == ARM else f"{self.study.label(name)} = {shown(v)}" for name, v in at.items())
 
 
 def _left_out(outcome: Outcome) -> str:

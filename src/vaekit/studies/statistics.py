@@ -53,7 +53,8 @@ def mean_over(numbers: Mapping[int, Number]) -> Mean | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """By how much a number of one point is above another's, seed by seed, or `reason` why that is not to be had.
+    """By how much a number of one point is above another's, seed by seed, or `reason` why that is not to be had;
+    `apart` where they are numbers of different things.
 
     `half` is half the 95% interval of the mean difference: t over the seeds, and beside it the error of the test
     examples where the number is a mean over them, √(t² s²/S + 1.96² e²) with e the standard error over examples of
@@ -64,6 +65,7 @@ class Comparison:
     half: float | None = None
     each: tuple[float, ...] = ()
     reason: str = ""
+    apart: bool = False
 
     @property
     def supported(self) -> bool:
@@ -89,16 +91,19 @@ def compare(a: Mapping[int, Number], b: Mapping[int, Number]) -> Comparison:
     pairs = {seed: (b[seed], a[seed]) for seed in a.keys() & b.keys()}
     if not pairs:
         return Comparison(reason="no seed has both")
-    each = []
+    each, lacking = [], "it has no value"
     for seed in sorted(pairs):
         found = difference(*pairs[seed])
+        without = [number for number in pairs[seed] if number.value is None]
         if found is not None:
             each.append(found.value)
+        elif without:
+            lacking = without[0].note or lacking
         elif of := differing(pairs[seed]):
             ways = "; ".join(f"{aspect}: {new} against {old}" for aspect, (new, old) in of.items())
-            return Comparison(reason=f"numbers of different things ({ways})")
+            return Comparison(reason=f"they are numbers of different things ({ways})", apart=True)
     if not each:
-        return Comparison(reason=next((n.note for pair in pairs.values() for n in pair if n.note), "it has no value"))
+        return Comparison(reason=lacking)
     over_seeds = half_width(each)
     value = statistics.fmean(each)
     half = None if over_seeds is None else math.hypot(over_seeds, 1.96 * _error_over_examples([*pairs.values()]))

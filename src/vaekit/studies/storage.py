@@ -16,7 +16,6 @@ from typing import IO, Any, Literal, Protocol
 from safetensors.numpy import load_file
 
 from vaekit.atomic import write_json
-from vaekit.errors import UserError
 from vaekit.runs.folder import VALUES
 
 STATE = "state"
@@ -186,17 +185,6 @@ def _lock(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def open_storage(folder: Path, url: str | None, key: str) -> Storage:
-    """Return the storage of a URL: a PostgreSQL database, or without one the study's own folder."""
-    if url is None:
-        return FolderStorage(folder)
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise UserError(f"--storage {hidden(url)}: write postgresql://user@host/database, or leave it out for a folder")
-    from vaekit.studies.postgres import PostgresStorage
-
-    return PostgresStorage(url, key)
 
 
 def hidden(url: str) -> str:

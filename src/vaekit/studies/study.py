@@ -19,10 +19,11 @@ from vaekit.errors import UserError, optional
 from vaekit.studies.budget import seconds
 from vaekit.studies.definition import Definition, by_tpe, definition, differing
 from vaekit.studies.output import REPORT, Written, write_results
-from vaekit.studies.points import check_settings, fixed_points
+from vaekit.studies.places import open_storage
+from vaekit.studies.points import check_settings, fixed_points, trials_of
 from vaekit.studies.results import Results
 from vaekit.studies.search import NEEDS_OPTUNA, points_of
-from vaekit.studies.storage import Outcome, Storage, open_storage
+from vaekit.studies.storage import Outcome, Storage
 from vaekit.studies.trial import Bench, check_metrics
 from vaekit.studies.worker import PAUSE, RECORD, STORAGE, TRIALS, work
 
@@ -129,7 +130,10 @@ def study(
     began = time.monotonic()
     try:
         watch = _Watch(storage, shown, _count(made))
-        if not by_tpe(made) and len(watch.outcomes) == _count(made):
+        if (
+            not by_tpe(made)
+            and {one.name for one in trials_of(fixed_points(made), made.seeds)} <= watch.outcomes.keys()
+        ):
             pass  # all is done
         elif jobs == 1:
             work(bench, storage, record["terms"], watch.told)
@@ -250,8 +254,9 @@ class _Crew:
                     if code is None:
                         continue
                     hands.remove(hand)
+                    said = hand.end()
                     if code != 0:
-                        self._died(hand, code)
+                        self._died(hand.trial or "", code, said)
                         hands.append(_Hand(self._start()))
                 self._watch.look()
         finally:
@@ -267,11 +272,9 @@ class _Crew:
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen[bytes](command, env=environment, **pipes)
 
-    def _died(self, hand: _Hand, code: int) -> None:
+    def _died(self, trial: str, code: int, said: str) -> None:
         """Count a worker's death against its trial; one that kills its process again and again has failed."""
-        said = hand.last_words()
         why = f"its process ended with signal {-code}" if code < 0 else f"its process ended with {code}: {said}"
-        trial = hand.trial or ""
         self._deaths[trial] = self._deaths.get(trial, 0) + 1
         if self._deaths[trial] < MOST_DEATHS:
             return
@@ -290,13 +293,14 @@ class _Hand:
     """One worker process: what it says, and which trial it is at."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process, self.trial = process, None
+        self.process = process
+        self.trial: str | None = None
         self._heard: list[tuple[str, str]] = []
         self._words: list[str] = []
-        for pipe, take in ((process.stdout, self._hear), (process.stderr, self._keep)):
-            threading.Thread(target=_read, args=(pipe, take), daemon=True).start()
-
-    trial: str | None
+        pipes = ((process.stdout, self._hear), (process.stderr, self._keep))
+        self._readers = [threading.Thread(target=_read, args=pair, daemon=True) for pair in pipes]
+        for reader in self._readers:
+            reader.start()
 
     def _hear(self, line: str) -> None:
         what, trial = json.loads(line)
@@ -304,24 +308,25 @@ class _Hand:
         self._heard.append((what, trial))
 
     def _keep(self, line: str) -> None:
-        self._words = [*self._words[-20:], line]
+        self._words = [*self._words[-20:], line.strip()]
 
     def news(self) -> list[tuple[str, str]]:
         """Return what was said since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
-    def last_words(self) -> str:
-        """Return the last line that it wrote as an error."""
-        time.sleep(PAUSE)
-        return self._words[-1].strip() if self._words else ""
-
-    def end(self) -> None:
-        """End the process."""
+    def end(self) -> str:
+        """End the process, if it has not, and return the last line that it wrote as an error."""
         self.process.kill()
         self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return next((line for line in reversed(self._words) if line), "")
 
 
-def _read(pipe: IO[bytes] | None, take: Callable[[str], None]) -> None:
-    for line in pipe or ():
-        take(line.decode("utf-8", "replace"))
+def _read(pipe: IO[bytes], take: Callable[[str], None]) -> None:
+    with pipe:
+        for line in pipe:
+            take(line.decode("utf-8", "replace"))

@@ -17,9 +17,10 @@ from typing import Any
 
 from vaekit.studies.budget import Length, length_within, measure
 from vaekit.studies.definition import Definition, by_tpe
+from vaekit.studies.places import open_storage
 from vaekit.studies.points import Trial, fixed_points, trials_of
 from vaekit.studies.search import search
-from vaekit.studies.storage import Outcome, Storage, open_storage, turn
+from vaekit.studies.storage import Outcome, Storage, turn
 from vaekit.studies.trial import Bench, run_trial, values_of
 
 STORAGE = "VAEKIT_STUDY_STORAGE"

@@ -12,9 +12,10 @@ on the stack allow, so that these initial bits are paid for once. The blocks' le
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -141,7 +142,8 @@ def compress(codec: Codec, x: Tensor, *, block: int = BLOCK, seed: int = 0, prog
             done += size
             if progress is not None:
                 progress(done, len(x))
-    return Packed(stack.finish(), tuple(sizes), words, seed)
+    runs = tuple((size, len(list(same))) for size, same in groupby(sizes))
+    return Packed(stack.finish(), runs, words, seed)
 
 
 def seed_words(count: int, seed: int) -> NDArray[np.uint32]:
@@ -151,17 +153,20 @@ def seed_words(count: int, seed: int) -> NDArray[np.uint32]:
 
 @dataclass(frozen=True)
 class Packed:
-    """Coded examples: the stack's words, and what is needed to unpack them."""
+    """Coded examples: the stack's words, and what is needed to unpack them.
+
+    `blocks` are the blocks' lengths in order, each with how many of that length follow one another.
+    """
 
     words: NDArray[np.uint32]
-    blocks: tuple[int, ...]
+    blocks: Sequence[tuple[int, int]]
     initial: int
     seed: int = 0
 
     @property
     def count(self) -> int:
         """How many examples there are."""
-        return sum(self.blocks)
+        return sum(size * times for size, times in self.blocks)
 
 
 def decompress(codec: Codec, packed: Packed, *, progress: Progress | None = None) -> Tensor:
@@ -169,18 +174,20 @@ def decompress(codec: Codec, packed: Packed, *, progress: Progress | None = None
 
     Raises `Damaged` if what is left at the end is not what the coder began with.
     """
-    out = torch.empty((packed.count, *codec.shape), dtype=torch.uint8)
     end = packed.count
     try:
+        out = torch.empty((packed.count, *codec.shape), dtype=torch.uint8)
         stack = BitStack(packed.words, closed=True)
         with one_thread():
-            for size in reversed(packed.blocks):
+            for size in (size for size, times in reversed(packed.blocks) for _ in range(times)):
                 out[end - size : end] = codec.pop(stack, size)
                 end -= size
+                if stack.bits < size * codec.needs + 32 * MARGIN_WORDS:  # as many as the coder had before this block
+                    raise ValueError("they end before the examples do")
                 if progress is not None:
                     progress(packed.count - end, packed.count)
         left = stack.words()
-    except ValueError as error:
+    except (ValueError, RuntimeError, MemoryError) as error:
         raise Damaged(f"the bits do not decode with this model ({error})") from None
     if not np.array_equal(left, seed_words(packed.initial, packed.seed)):
         raise Damaged("the bits do not decode with this model on this machine")

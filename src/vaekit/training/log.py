@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import ConfigDict, Field, model_validator
 
 from vaekit.atomic import finite
-from vaekit.errors import optional
+from vaekit.errors import UserError, optional
 from vaekit.registry import Registry
+from vaekit.schemas import Number, Place, Record, Text, Whole, checked, parsed
 
 
 class Logger(Protocol):
@@ -40,14 +45,18 @@ class JsonLines:
 
     def __init__(self, path: str | os.PathLike[str], position: int = 0) -> None:
         self.path = Path(path)
-        self._file = self.path.open("r+b" if position and self.path.exists() else "wb")
+        position = min(position, self.path.stat().st_size) if self.path.exists() else 0
+        self._file = self.path.open("r+b" if position else "wb")
         self._file.truncate(position)
         self._file.seek(position)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Write one line."""
-        self._file.write((json.dumps(finite(record), allow_nan=False) + "\n").encode())
-        self._file.flush()
+        try:
+            self._file.write((json.dumps(finite(record), allow_nan=False) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     @property
     def position(self) -> int:
@@ -56,7 +65,8 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # of a line that could not be written, as was said then
+            self._file.close()
 
 
 class Kept:
@@ -71,6 +81,12 @@ class Kept:
 
     def close(self) -> None:
         """Nothing."""
+
+
+def _named(folder: str | os.PathLike[str]) -> str:
+    """Return the name of the run in a folder; one that replaces another lies in a hidden folder inside that run's."""
+    place = Path(folder).resolve()
+    return place.parent.name if place.name.startswith(".") else place.name
 
 
 def _package(module: str, extra: str) -> Any:
@@ -123,7 +139,7 @@ class MLflow:
         self._entities, self._client = mlflow.entities, mlflow.MlflowClient(tracking_uri=uri)
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = self._client.create_experiment(PROJECT) if known is None else known.experiment_id
-        self._run = self._client.create_run(experiment, run_name=place.name).info.run_id
+        self._run = self._client.create_run(experiment, run_name=_named(place)).info.run_id
         params = [self._entities.Param(name, str(value)[:500]) for name, value in (config or {}).items()]
         self._client.log_batch(self._run, params=params)
 
@@ -148,7 +164,9 @@ class WandB:
     def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
         wandb, place = _package("wandb", "wandb"), Path(folder).resolve()
         mode = os.environ.get("WANDB_MODE", "offline")
-        self._run = wandb.init(project=PROJECT, name=place.name, dir=str(place), mode=mode, config=dict(config or {}))
+        self._run = wandb.init(
+            project=PROJECT, name=_named(place), dir=str(place), mode=mode, config=dict(config or {})
+        )
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Log every number of the record."""
@@ -165,7 +183,7 @@ class Trackio:
 
     def __init__(self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> None:
         trackio = _package("trackio", "trackio")
-        self._run = trackio.init(project=PROJECT, name=Path(folder).resolve().name, config=dict(config or {}))
+        self._run = trackio.init(project=PROJECT, name=_named(folder), config=dict(config or {}))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Log every number of the record."""
@@ -176,14 +194,51 @@ class Trackio:
         self._run.finish()
 
 
+Logged = Number | None | list[Number | None]
+
+
+class LogLine(Record):
+    """A line of log.jsonl: the step and epoch, and numbers by name, some of them one for each latent dimension."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Logged] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    step: Whole
+    epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    stage: Text | None = None
+    failed: Text | None = None
+    not_finite: dict[str, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_latents(self) -> LogLine:
+        more = self.__pydantic_extra__
+        for name, value in more.items():
+            latent = name.removeprefix("kl_elements.")
+            if (latent != name) != isinstance(value, list):
+                raise ValueError(f"{name}: a number is needed, and a list for kl_elements alone")
+            counts = [more.get(f"{part}.{latent}") for part in ("active", "units")]
+            if latent != name and not all(isinstance(count, int | float) and count >= 0 for count in counts):
+                raise ValueError(f"{name}: active.{latent} and units.{latent} are needed with it")
+        return self
+
+
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read a log back, [] if there is none; a last line cut short by a crash is left out."""
+    """Read a log back, [] if there is none; a last line cut short by a crash is left out.
+
+    Another line that is not a record of the log is named in a warning, and the lines from it on are left out.
+    """
     records: list[dict[str, Any]] = []
     if not Path(path).is_file():
         return records
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+    lines = Path(path).read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
+        place = Place(f"{path}, line {number},", "the log is read up to there")
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = parsed(line, place)
+            checked(LogLine, record, place)
+        except UserError as error:
+            if number < len(lines) or line.endswith(b"}"):
+                warnings.warn(str(error), stacklevel=2)
             break
+        records.append(record)
     return records

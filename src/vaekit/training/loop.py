@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from vaekit import bounds, collapse, distributed
 from vaekit.atomic import sweep
 from vaekit.devices import choose_device, seeded
+from vaekit.errors import UserError
 from vaekit.models.base import Model, evaluating
 from vaekit.objectives.base import MODEL, Loss, whole_loss
 from vaekit.schedules import annealed_in
@@ -106,10 +107,20 @@ class Fit:
             try:
                 with arithmetic(self.precision), explained(self.settings, self.device):
                     return self._run(state)
+            except Exception as error:
+                self._log_failure(error)
+                raise
             finally:
                 self.progress.end()
                 for logger in [*self.loggers, *([self.jsonl] if self.jsonl else [])]:
                     logger.close()
+
+    def _log_failure(self, error: Exception) -> None:
+        """Let the log end with why a run failed that has taken steps."""
+        if self.jsonl is not None and self.at.step:
+            with suppress(OSError):  # the disk is full, say, which `error` tells
+                at = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
+                self.jsonl.log(at | {"failed": " ".join(str(error).split()) or type(error).__name__})
 
     def _run(self, state: State | None) -> FitResult:
         first, last = 0, len(self.stages) - 1
@@ -401,6 +412,11 @@ class Fit:
 
     def _restore(self, state: State) -> None:
         self.at = self.saved.restore(state)
+        if self.at.stage >= len(self.stages) or self.at.batch > self.per_epoch:
+            raise UserError(
+                f"{self.folder}: the checkpoint is of stage {self.at.stage + 1}, batch {self.at.batch:,}, and this run "
+                f"has {len(self.stages)} stages of {self.per_epoch:,} batches an epoch; train again"
+            )
         self.warnings = list(state[1]["warnings"])
         self.warned = collapse.Warned(list(state[1].get("collapsed", ())))
         self.skipped_before = state[1]["skipped_before"]

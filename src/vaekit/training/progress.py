@@ -6,6 +6,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -118,6 +119,33 @@ class Lines(Progress):
         print(text, file=sys.stderr, flush=True)
 
 
+class Safe(Progress):
+    """Shows what `inner` shows; where that cannot be written, as on a terminal that has gone, training goes on."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.inner = inner
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Start a stage."""
+        with suppress(OSError):
+            self.inner.begin(name, done, total)
+
+    def update(self, done: int, record: Mapping[str, Any]) -> None:
+        """Show the newest record."""
+        with suppress(OSError):
+            self.inner.update(done, record)
+
+    def note(self, text: str) -> None:
+        """Print one line of text."""
+        with suppress(OSError):
+            self.inner.note(text)
+
+    def end(self) -> None:
+        """Stop showing."""
+        with suppress(OSError):
+            self.inner.end()
+
+
 class Notebook(Progress):
     """A bar in the notebook's cell, drawn anew a few times a second; `draw` makes its HTML."""
 
@@ -161,4 +189,4 @@ def in_notebook() -> bool:
 
 def for_terminal() -> Progress:
     """Return a bar when standard error is a terminal, else plain lines."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Safe(Bar() if sys.stderr.isatty() else Lines())

@@ -14,6 +14,7 @@ import torch
 
 from vaekit.data.audio.mel import MelScale
 from vaekit.data.audio.wav import Sound, read_wav, resampled
+from vaekit.data.digest import file_keys
 from vaekit.data.files import in_folder
 from vaekit.data.limits import check_size
 from vaekit.data.origin import Origin
@@ -54,11 +55,11 @@ def read_audio(path: Path, settings: DataSettings) -> Raw:
     check_size(len(files) * scale.length * 8, path)
     made = np.stack([scale.fitted(sound.samples, i) for i, sound in enumerate(sounds)])
     x = scale.log_mel(torch.from_numpy(made)).numpy().astype(np.float32)[:, None]
-    classes = sorted(set(labels), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    classes = sorted(set(labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     y = np.array([classes.index(name) for name in labels]) if labels else None
     facts = {"mel": scale.to_dict(), "mean": 0.0, "sd": 1.0, "counts": counts}
     root = path if path.is_dir() else path.parent
-    part = Part(x, y, origin=Origin.files([str(file.relative_to(root)) for file in files]))
+    part = Part(x, y, origin=Origin.files([str(file.relative_to(root)) for file in files]), keys=file_keys(files))
     return Raw(path.stem, str(path), part, classes=tuple(classes), modality="audio", facts=facts)
 
 

@@ -11,8 +11,8 @@ from vaekit.data.raw import Raw
 
 MNIST = ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/")
 FASHION = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
@@ -24,10 +24,30 @@ CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
     licence="CC BY-SA 3.0",
     size="70,000 of 28×28",
     files=(
-        Remote("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", MNIST, 0xE9F4D8B3),
-        Remote("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", MNIST, 0xE0CB4AD2),
-        Remote("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", MNIST, 0x91373BDF),
-        Remote("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", MNIST, 0x4AB9EFF9),
+        Remote(
+            "train-images-idx3-ubyte.gz",
+            MNIST,
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            most=47_040_016,
+        ),
+        Remote(
+            "train-labels-idx1-ubyte.gz",
+            MNIST,
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            most=60_008,
+        ),
+        Remote(
+            "t10k-images-idx3-ubyte.gz",
+            MNIST,
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            most=7_840_016,
+        ),
+        Remote(
+            "t10k-labels-idx1-ubyte.gz",
+            MNIST,
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            most=10_008,
+        ),
     ),
 )
 def mnist(folder: Path) -> Raw:
@@ -42,10 +62,30 @@ def mnist(folder: Path) -> Raw:
     licence="MIT",
     size="70,000 of 28×28",
     files=(
-        Remote("train-images-idx3-ubyte.gz", "f4a8712d7a061bf5bd6d2ca38dc4d50a", FASHION, 0xB4F29F28),
-        Remote("train-labels-idx1-ubyte.gz", "9018921c3c673c538a1fc5bad174d6f9", FASHION, 0x741A4657),
-        Remote("t10k-images-idx3-ubyte.gz", "8181f5470baa50b63fa0f6fddb340f0a", FASHION, 0x678FE0B1),
-        Remote("t10k-labels-idx1-ubyte.gz", "15d484375f8d13e6eb1aabb0c3f46965", FASHION, 0x80142C1F),
+        Remote(
+            "train-images-idx3-ubyte.gz",
+            FASHION,
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            most=47_040_016,
+        ),
+        Remote(
+            "train-labels-idx1-ubyte.gz",
+            FASHION,
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            most=60_008,
+        ),
+        Remote(
+            "t10k-images-idx3-ubyte.gz",
+            FASHION,
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            most=7_840_016,
+        ),
+        Remote(
+            "t10k-labels-idx1-ubyte.gz",
+            FASHION,
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            most=10_008,
+        ),
     ),
 )
 def fashion_mnist(folder: Path) -> Raw:

@@ -11,7 +11,7 @@ from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.graphs.raw_graphs import RawGraphs
 
 
-def _register(name: str, summary: str, size: str, md5: str) -> None:
+def _register(name: str, summary: str, size: str, sha256: str) -> None:
     """Register the graph of a file NAME.npz."""
 
     def read(folder: Path) -> RawGraphs:
@@ -25,7 +25,7 @@ def _register(name: str, summary: str, size: str, md5: str) -> None:
         reference="Yang, Cohen & Salakhutdinov 2016, arXiv:1603.08861; Sen et al. 2008",
         licence="MIT",
         size=size,
-        files=(Remote(f"{name}.npz", md5, ()),),
+        files=(Remote(f"{name}.npz", (), sha256),),
         folder="graphs",
         modality="graphs",
     )(read)
@@ -35,11 +35,11 @@ _register(
     "cora",
     "2,708 papers on machine learning and who cites whom, 1,433 words, seven fields",
     "2,708 nodes, 5,278 edges",
-    "eadda4769066cefdd12ce24bfefab563",
+    "2d1cf1c2f636495354d44a758137a5e278e3b5fb0e74e8533da6e655eb7a9519",
 )
 _register(
     "citeseer",
     "3,327 papers on computer science and who cites whom, 3,703 words, six fields",
     "3,327 nodes, 4,552 edges",
-    "52df1609ade2a53c28c12c6c6887fd5e",
+    "850616ec02d5fbc859c115bc8d818880649c50201c6d4ac5d19336377ceffb1b",
 )

@@ -26,7 +26,14 @@ _BLOCK = 1024
     reference="Burgess and Kim (2018), 3D Shapes, github.com/google-deepmind/3d-shapes",
     licence="Apache 2.0",
     size="20,000 (or data.limit) of 480,000, 64×64 colour",
-    files=(Remote(FILE, "099a2078d58cec4daad0702c55d06868", ("https://storage.googleapis.com/3d-shapes/",)),),
+    files=(
+        Remote(
+            FILE,
+            ("https://storage.googleapis.com/3d-shapes/",),
+            md5="099a2078d58cec4daad0702c55d06868",  # the publishers' own: there is no copy here to hash
+            most=1 << 30,
+        ),
+    ),
     total=480_000,
 )
 def shapes3d(folder: Path, count: int | None = None) -> Raw:

@@ -11,6 +11,8 @@ from vaekit.data.lines import Lines, read_lines
 FILE = "tiny-shakespeare.txt"
 MIRROR = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
 
 @DATASETS.register(
     "tiny-shakespeare",
@@ -18,7 +20,7 @@ MIRROR = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinysh
     reference="Karpathy 2015, char-rnn; the plays: Shakespeare",
     licence="public domain",
     size="1.1 MB, 32,777 lines that are not empty",
-    files=(Remote(FILE, "6fb458f1232090904fb40fe944165e91", (MIRROR,)),),
+    files=(Remote(FILE, (MIRROR,), SHA256, most=1_115_394),),
     folder="text",
     modality="text",
 )

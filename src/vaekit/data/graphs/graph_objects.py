@@ -10,7 +10,7 @@ import numpy as np
 
 from vaekit.data.arrays import as_array
 from vaekit.data.csv_files import LABEL_COLUMNS
-from vaekit.data.files import read_text
+from vaekit.data.files import in_short, read_text
 from vaekit.data.graphs.graph_arrays import from_arrays
 from vaekit.data.graphs.raw_graphs import RawGraphs, strong
 from vaekit.data.number_forms import number_of
@@ -37,7 +37,7 @@ def read_markup(path: Path, threshold: float | None = None) -> RawGraphs:
             named = text.count("label") >= text.count("node")
             graphs = [networkx.parse_gml(text, label="label" if named else "id")]
     except Exception as error:  # networkx raises whatever it meets
-        raise UserError(f"{path} is not a readable graph ({error}); write it again") from None
+        raise UserError(f"{path} is not a readable graph ({in_short(error)}); write it again") from None
     return from_objects(graphs, path.stem, str(path), threshold)
 
 

@@ -10,11 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from vaekit.atomic import replacing, write_text
+from vaekit.data.contents import contents_of
 from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
 from vaekit.data.graphs.features import feature_kind, feature_width, with_features
 from vaekit.data.graphs.graph_files import read_graphs
+from vaekit.data.graphs.keys import graph_keys
 from vaekit.data.graphs.links import as_tensor, link_splits, unsplit
 from vaekit.data.graphs.raw_graphs import RawGraphs
 from vaekit.data.info import DataInfo
@@ -24,7 +26,7 @@ from vaekit.data.origin import Origin
 from vaekit.data.paths import exists, resolve_path
 from vaekit.data.prepare import Prepare
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.errors import UserError
 from vaekit.figures.graphs import graphs
 from vaekit.graphs import Graphs
@@ -93,11 +95,15 @@ class GraphData(Modality):
         links = len(raw.sizes) == 1
         kind = feature_kind(raw, own.features, links)
         if links:
-            splits = link_splits(raw, own, hide=own.held_out == "hidden")
+            splits, contents = link_splits(raw, own, hide=own.held_out == "hidden")
             parts = [with_features(part, raw, kind, own.spectral) for part in splits]
+            numbers = [np.arange(1)] * 3
         else:
             whole = with_features(unsplit(raw), raw, kind, own.spectral)
-            parts = [whole[as_tensor(index)] for index in split_numbers(len(raw.sizes), raw.source, own)]
+            keys = graph_keys(raw)
+            dealt = deal(keys, raw.source, own)
+            numbers, contents = [dealt.train, dealt.valid, dealt.test], contents_of(dealt, keys)
+            parts = [whole[as_tensor(index)] for index in numbers]
         train = parts[0]
         pairs = int((train.sizes * (train.sizes - 1) // 2).sum()) - (0 if train.hidden is None else len(train.hidden))
         values, counts = np.unique(train.sizes.numpy(), return_counts=True)
@@ -122,9 +128,8 @@ class GraphData(Modality):
                 "names": list(raw.names),
             },
         )
-        numbers = [np.arange(1)] * 3 if links else split_numbers(len(raw.sizes), raw.source, own)
         splits: list[Any] = [Split(x, origin=_origin(raw).take(i)) for x, i in zip(parts, numbers)]  # type: ignore[arg-type]
-        return DataSet(info, splits[0], splits[1], splits[2], Prepare("graph"))
+        return DataSet(info, splits[0], splits[1], splits[2], Prepare("graph"), contents)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other graphs the way the run's own were: every edge is seen and scored.
@@ -146,7 +151,7 @@ class GraphData(Modality):
                 if kind == "given"
                 else f"{raw.source} has {width} nodes; this run's model takes exactly {info.facts['inputs']}, by number"
             )
-        return Split(x, origin=_origin(raw))  # type: ignore[arg-type]
+        return Split(x, origin=_origin(raw), keys=graph_keys(raw))  # type: ignore[arg-type]
 
     def lines(self, x: Graphs, info: DataInfo) -> list[str]:  # type: ignore[override]
         """Return each graph's size and its first edges."""

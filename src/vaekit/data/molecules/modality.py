@@ -16,9 +16,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from vaekit.data.contents import contents_of
 from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
+from vaekit.data.digest import text_keys
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.lines import Lines
@@ -26,7 +28,7 @@ from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.molecules.chemistry import canonical, need, properties, smiles_of, tokens
 from vaekit.data.molecules.smiles_files import smiles_lines
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import examples_needed, split_numbers
+from vaekit.data.splits import deal, examples_needed
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError, few
 from vaekit.figures.molecules import molecules
@@ -101,7 +103,9 @@ class Molecules(Modality):
         settings = settings_as(MoleculeSettings, settings)
         lines = _some(_lines(source, settings), settings)
         molecules = read(lines, settings)
-        parts = split_numbers(len(molecules.words), lines.source, settings)
+        keys = text_keys(molecules.smiles)
+        dealt = deal(keys, lines.source, settings)
+        parts = dealt.train, dealt.valid, dealt.test
         vocabulary = sorted({word for i in parts[0] for word in molecules.words[i]})
         width = 1 + max(len(words) for words in molecules.words)
         facts: dict[str, Any] = {
@@ -123,7 +127,8 @@ class Molecules(Modality):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
             splits.append(Split(x, y, origin=lines.origin([molecules.numbers[i] for i in index]).of_some))
-        return self.data_set(lines.name, lines.source, "tokens", splits, facts, SPECIAL + len(vocabulary))
+        contents, size = contents_of(dealt, keys), SPECIAL + len(vocabulary)
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, size, contents=contents)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other molecules with the run's vocabulary; tokens that it lacks become UNKNOWN.
@@ -159,7 +164,7 @@ class Molecules(Modality):
                 stacklevel=2,
             )
         x = _rows(molecules.words, vocabulary, info.shape[0])
-        return Split(x, origin=lines.origin(molecules.numbers, molecules.places))
+        return Split(x, None, None, lines.origin(molecules.numbers, molecules.places), text_keys(molecules.smiles))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the SMILES that each row spells (maybe of no molecule, where rows are SMILES)."""

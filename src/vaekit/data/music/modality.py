@@ -12,8 +12,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from vaekit.data.contents import contents_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
+from vaekit.data.digest import array_keys
 from vaekit.data.files import paths_below
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded, check_count
@@ -22,8 +24,9 @@ from vaekit.data.music import piano_roll
 from vaekit.data.music.midi import Note, read_midi, write_midi
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, Pieces
 from vaekit.data.origin import Origin
+from vaekit.data.paths import exists
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
 from vaekit.figures.music import rolls
@@ -75,17 +78,18 @@ class Music(Modality):
         Raises:
             UserError: the source cannot be read, or holds a piece that does not fit (unless `data.invalid` is drop).
 
-        >>> piece = Piece("scale", np.array([[60, 1, 62, 1] * 8]))
-        >>> data = Music().load([piece] * 3, MusicSettings(bars=1, valid=1, test=1, transpose=1))
+        >>> scales = [Piece(f"scale {i}", np.array([[60 + i, 1, 62 + i, 1] * 8])) for i in range(3)]
+        >>> data = Music().load(scales, MusicSettings(bars=1, valid=1, test=1, transpose=1))
         >>> data.train.x.shape, data.test.x.shape, Music().lines(data.test.x[:1], data.info)
         (torch.Size([6, 17]), torch.Size([2, 17]), ['C4 - D4 - C4 - D4 - C4 - D4 - C4 - D4 -'])
         """
         mine = settings_as(MusicSettings, settings)
         music = pieces(source, mine)
-        parts = split_numbers(len(music.pieces), music.source, mine.model_copy(update={"limit": None}))
+        keys = array_keys(piece.grid for piece in music.pieces)
+        parts = deal(keys, music.source, mine.model_copy(update={"limit": None}))
         voices = music.pieces[0].grid.shape[0]
         width = mine.bars * STEPS * voices + 1
-        chosen = [[music.pieces[i] for i in index] for index in parts]
+        chosen = [[music.pieces[i] for i in index] for index in (parts.train, parts.valid, parts.test)]
         grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
         if mine.limit is not None and mine.limit < len(grids):
             index = np.random.default_rng(mine.seed).choice(len(grids), mine.limit, replace=False)
@@ -101,7 +105,8 @@ class Music(Modality):
             "pieces": [len(group) for group in chosen],
             "left_out": music.left_out,
         }
-        return self.data_set(music.name, music.source, "tokens", splits, facts, SPECIAL + len(piano_roll.WORDS))
+        contents, size = contents_of(parts, keys), SPECIAL + len(piano_roll.WORDS)
+        return self.data_set(music.name, music.source, "tokens", splits, facts, size, contents=contents)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Cut other pieces into rows like the run's own, which do not overlap.
@@ -162,7 +167,7 @@ def _given(source: Any, settings: MusicSettings) -> Pieces:
 def _files(path: Path, settings: MusicSettings) -> Pieces:
     """Return the pieces of MIDI files."""
     files = [path]
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         files = [file for file in paths_below(path) if file.suffix.lower() in Music.reads]
     if not files:
         raise UserError(f"{path} holds no .mid files; give a folder that does")
@@ -229,10 +234,13 @@ def grids_of(x: Tensor, info: DataInfo) -> list[np.ndarray]:
 def _held_out(chosen: list[Piece], bars: int, width: int) -> Split:
     """Return rows that do not overlap, each with its piece's file (or name) and its first bar, counted from 1."""
     parts = [(piece.name, piano_roll.segments(piece, bars, bars)) for piece in chosen]
+    keys = np.repeat(array_keys(piece.grid for piece in chosen), [len(grids) for _, grids in parts])
     names = np.array([name for name, grids in parts for _ in grids], dtype=str)
     first = np.array([1 + bars * i for _, grids in parts for i in range(len(grids))], np.int64)
     return Split(
-        _rows((grid for _, grids in parts for grid in grids), width), origin=Origin({"file": names, "bar": first})
+        _rows((grid for _, grids in parts for grid in grids), width),
+        origin=Origin({"file": names, "bar": first}),
+        keys=keys,
     )
 
 

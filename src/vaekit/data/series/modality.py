@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.data.contents import contents_of, with_classes
 from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
+from vaekit.data.digest import array_keys
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.preprocessing import Wants
@@ -22,7 +24,7 @@ from vaekit.data.series.collection import Collection, Values, rows, unpadded
 from vaekit.data.series.reading import read_series
 from vaekit.data.series.settings import SeriesSettings
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.errors import UserError
 from vaekit.figures.series import curves, paths
 from vaekit.figures.style import save
@@ -67,8 +69,9 @@ class Series(Modality):
         steps = max(one.shape[1] for one in every)
         classes = _classes(found, test)
         x, y = rows(found.series, steps), _numbered(found, classes)
-        parts = split_numbers(len(x), found.source, mine, own_test=test is not None)
-        splits = [_part(x, y, index) for index in parts]
+        keys, own = array_keys(found.series), {} if test is None else {"test": array_keys(test.series)}
+        parts = deal(keys, found.source, mine, own_test=test is not None)
+        splits = [_part(x, y, parts[i]) for i in range(3)]
         if test is not None:
             splits[2] = Split(rows(test.series, steps), _numbered(test, classes))
         lengths, counts = np.unique(found.lengths[parts[0]], return_counts=True)
@@ -79,7 +82,11 @@ class Series(Modality):
             "layout": found.layout,
             "rate": found.rate,
         }
-        return self.data_set(found.name, found.source, "series", splits, facts, classes=classes)
+        whole = np.concatenate([keys, *own.values()])
+        numbers = [part for part in (y, splits[2].y if own else None) if part is not None]
+        labelled = with_classes(whole, torch.cat(numbers).numpy() if numbers else None, classes)
+        contents = contents_of(parts, keys, own, labelled)
+        return self.data_set(found.name, found.source, "series", splits, facts, classes=classes, contents=contents)
 
     def fitted(self, data: DataSet, wants: Wants) -> DataSet:
         """Standardise each channel by its observed training values, for a likelihood that wants real ones.
@@ -109,7 +116,8 @@ class Series(Modality):
         """Read other series as the run's own were, in the units of the source."""
         mine = settings_as(SeriesSettings, settings)
         found = self.collected(source, info, mine).unpadded()
-        return Split(rows(found.series, info.shape[1]), _known(found, info.classes))
+        keys = array_keys(found.series)
+        return Split(rows(found.series, info.shape[1]), _known(found, info.classes), keys=keys)
 
     def collected(self, source: Any, info: DataInfo, settings: DataSettings) -> Collection:
         """Read other series of the run's channels; longer ones than the run's are refused, or cut by `data.length`."""
@@ -186,7 +194,7 @@ def _are_counts(one: Values) -> bool:
 def _classes(found: Collection, test: Collection | None) -> tuple[str, ...]:
     """Return the classes' names, numbers by size before names."""
     names = {*found.labels, *(() if test is None else test.labels)}
-    return tuple(sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+    return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def _numbered(found: Collection, classes: Sequence[str]) -> Tensor | None:

@@ -32,6 +32,7 @@ from vaekit.errors import UserError, few
 Facts = dict[str, Any]
 REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
+LARGEST = float(np.finfo(np.float32).max)
 EXAMPLE = (datetime(2024, 12, 31, tzinfo=UTC) - EPOCH).days
 
 
@@ -111,7 +112,7 @@ def parse(frame: Frame, cells: Cells, facts: Mapping[str, Any], unknown: str = "
         value = read(text)
         if value is None and facts["type"] in CHOICE and unknown == "missing":
             continue
-        if value is None or not math.isfinite(value):
+        if value is None or not abs(value) <= LARGEST:
             place = frame.place(cells.first_row(code), cells.name)
             raise UserError(f"{place}: {_fault(text, value, facts)}")
         known[code] = value
@@ -164,7 +165,8 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
             "missing, or train with --set data.unknown=missing"
         )
     if value is not None:
-        return f"'{text}' is not finite; correct it or empty the cell"
+        what = "too large for 32 bits" if math.isfinite(value) else "not finite"
+        return f"'{text}' is {what}; correct it or empty the cell"
     other = "numeric" if kind in ("positive", "count") and any_number(text) is not None else "categorical"
     plain = {"numeric": "a number", "positive": "a number above 0", "count": "a count (a whole number from 0)"}
     what = plain.get(kind, f"a date like {write_date(EXAMPLE, facts.get('format', '%Y-%m-%d'))}")

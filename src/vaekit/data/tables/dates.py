@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from vaekit.data.number_forms import number_of
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS = (
     "%Y-%m-%d",
@@ -56,6 +58,8 @@ def formats_of(texts: Sequence[str]) -> list[str]:
     (['%Y%m%d'], ['%m/%d/%Y'], [])
     """
     if not texts or sum(map(str.isdigit, texts[0])) < 3:  # quickly, where they are words
+        return []
+    if not texts[0].isdecimal() and number_of(texts[0]) is not None:  # trying every form takes milliseconds
         return []
     zone = ZONE.search(texts[0])
     if zone and all(text.endswith(zone[1]) for text in texts):

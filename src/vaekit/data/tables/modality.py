@@ -15,9 +15,11 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from vaekit.data.conditions import Conditions, fitted
+from vaekit.data.contents import contents_of
 from vaekit.data.csv_files import MISSING, label_columns, rows_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import DATASETS, modality_name, read_if_known
+from vaekit.data.digest import frame_keys
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.modality import MODALITIES, Modality
@@ -25,7 +27,7 @@ from vaekit.data.number_forms import number_of
 from vaekit.data.origin import Origin
 from vaekit.data.paths import exists
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.frames import Cells, Frame, write_frame
 from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, split_type
@@ -118,7 +120,8 @@ class Tables(Modality):
         """
         settings = settings_as(TableSettings, settings)
         frame = read_table(source, settings)
-        parts = split_numbers(len(frame), frame.source, settings)
+        keys = frame_keys(frame)
+        parts = deal(keys, frame.source, settings)
         labels = _labels(frame, settings)
         facts = _fitted(frame, labels, settings, parts[0])
         if not facts["columns"]:
@@ -128,8 +131,9 @@ class Tables(Modality):
         classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
-        splits = [_split(values, y, frame.origin.take(index), index) for index in parts]
-        made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes)
+        splits = [_split(values, y, frame.origin.take(parts[i]), parts[i]) for i in range(3)]
+        contents = contents_of(parts, keys, columns=facts["header"])
+        made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes, contents=contents)
         return replace(made, info=replace(made.info, condition=condition))
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
@@ -154,7 +158,9 @@ class Tables(Modality):
         conditions = Conditions.of(info)
         if conditions.classes:
             _check_classes(frame, conditions)
-        return _split(_stored(frame, columns, unknown), conditions.read(frame, unknown), frame.origin, slice(None))
+        y = conditions.read(frame, unknown)
+        split = _split(_stored(frame, columns, unknown), y, frame.origin, slice(None))
+        return replace(split, keys=frame_keys(frame))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.csv_files import MISSING, check_names, column_names, counts_columns, header_is_data, rows_of
-from vaekit.data.files import size_of
+from vaekit.data.files import in_short, size_of
 from vaekit.data.limits import check_size
 from vaekit.data.paths import exists
 from vaekit.data.python_objects import index_of, table_of
@@ -121,5 +121,5 @@ def _parquet(path: Path) -> dict[str, Any]:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from None
+        raise UserError(f"{path} is not a readable Parquet file ({in_short(error)}); write it again") from None
     return {name: table.column(name) for name in table.column_names}

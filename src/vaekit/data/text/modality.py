@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from vaekit.data.contents import contents_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
+from vaekit.data.digest import text_keys
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.lines import Lines, lines_of, read_column
 from vaekit.data.modality import MODALITIES, Modality
 from vaekit.data.paths import resolve_path
 from vaekit.data.settings import DataSettings, settings_as
-from vaekit.data.splits import split_numbers
+from vaekit.data.splits import deal
 from vaekit.data.text.tokeniser import Tokeniser, Unit, fit
 from vaekit.data.token_rows import token_rows
 from vaekit.errors import UserError
@@ -73,7 +76,7 @@ class Text(Modality):
         Raises:
             UserError: the source cannot be read, or a line is too long and `data.longer` refuses it.
 
-        >>> lines = ["to be", "or not", "to be", "that is", "the question"]
+        >>> lines = ["to be", "or not", "to sleep", "that is", "the question"]
         >>> data = Text().load(lines, TextSettings(valid=1, test=1, least=1))
         >>> data.info.kind, len(data.train), Text().lines(data.train.x, data.info)[0] in lines
         ('tokens', 3, True)
@@ -84,15 +87,16 @@ class Text(Modality):
         if settings.duplicates == "drop":
             first = {text: number for number, text in reversed(rows)}
             rows = sorted((number, text) for text, number in first.items())
-        parts = split_numbers(len(rows), lines.source, settings)
-        train = [rows[i][1] for i in parts[0]]
+        keys = text_keys(text for _, text in rows)
+        parts = deal(keys, lines.source, settings)
+        train = [rows[i][1] for i in parts.train]
         tokeniser = fit(
             train, settings.unit, most=settings.vocabulary, least=settings.least, lowercase=settings.lowercase
         )
         longest = min(settings.longest, max(len(tokeniser.encode(text)) for text in train))
         counts = {"empty": lines.empty, "met again": len(lines.rows) - len(rows), "too long": 0}
         splits: list[Split] = []
-        for name, index in zip(("train", "valid", "test"), parts):
+        for name, index in zip(("train", "valid", "test"), (parts.train, parts.valid, parts.test)):
             made = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
             counts["too long"] += made.long
             counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in made.ids)
@@ -102,7 +106,8 @@ class Text(Modality):
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
             )
         facts = {"tokeniser": tokeniser.to_dict(), "truncated": settings.longer == "cut", "counts": counts}
-        return self.data_set(lines.name, lines.source, "tokens", splits, facts, tokeniser.size)
+        contents = contents_of(parts, keys)
+        return self.data_set(lines.name, lines.source, "tokens", splits, facts, tokeniser.size, contents=contents)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:
         """Read other lines with the run's vocabulary: unknown tokens become UNKNOWN, with a warning that counts them.
@@ -119,7 +124,9 @@ class Text(Modality):
         if not made.ids:
             raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
         _warn(lines, made, tokeniser, longer)
-        return Split(token_rows(made.ids, info.shape[0]), origin=lines.origin(made.numbers, made.left_out))
+        keyed = dict(zip((number for number, _ in lines.rows), text_keys(text for _, text in lines.rows)))
+        keys = np.array([keyed[number] for number in made.numbers], np.uint64)
+        return Split(token_rows(made.ids, info.shape[0]), origin=lines.origin(made.numbers, made.left_out), keys=keys)
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the text of each row; what is unknown is shown as �."""

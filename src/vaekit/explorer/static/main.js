@@ -173,7 +173,7 @@ function writeLink() {
   if (app.store.label !== null) words.set("y", String(app.store.label));
   for (const tool of Object.values(app.tools)) for (const [name, value] of Object.entries(tool.save?.() ?? {})) words.set(name, value);
   written = `#${words.toString().replaceAll("%2C", ",")}`;
-  history.replaceState(null, "", written);
+  history.replaceState(null, "", location.pathname + written);
 }
 let written = "";
 app.changed = linkSoon;
@@ -194,6 +194,7 @@ async function restore() {
 }
 
 async function start() {
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash);  // the token is a cookie now
   let theme = null;
   try { theme = localStorage.getItem("vaekit-theme"); } catch { /* storage may be off */ }
   const system = matchMedia("(prefers-color-scheme: dark)");
