@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from attack import archives, commands, explorer, numbers, readers
+from attack import archives, commands, explorer, instants, readers, records, values
 from attack.tries import Try
 
 TryOne = Callable[[int, Path], Try]
@@ -43,7 +44,7 @@ def compressed() -> Iterator[TryOne]:
 def bytes_of_an_archive() -> Iterator[TryOne]:
     """Every bit of a compressed file."""
     made = archives.Archives()
-    yield lambda seed, _: made.byte(seed // 8 % len(made.file), seed % 8)
+    yield lambda seed, _: made.bit(seed // 8 % len(made.file), seed % 8)
 
 
 @contextmanager
@@ -63,8 +64,13 @@ AREAS: dict[str, Area] = {
     "archives": Area(compressed),
     "archives.bits": Area(bytes_of_an_archive, most=8 * 700),
     "explorer": Area(requests, 2.0),
-    "numbers": Area(always(lambda seed, _: numbers.try_one(seed)), 4.0),
+    "numbers": Area(always(lambda seed, _: values.try_one(seed)), 4.0),
     "commands": Area(commands.ready, 6.0),
+    "records.run.json": Area(partial(records.ready, "record"), 2.0),
+    "records.computed again": Area(partial(records.ready, "again"), 1.0),
+    "records.tensors": Area(partial(records.ready, "tensors"), 1.0),
+    "records.checkpoint": Area(partial(records.ready, "checkpoint"), 1.0),
+    **{f"io.{scene}": Area(partial(instants.ready, scene), 2.0) for scene in instants.SCENES},
 }
 
 

@@ -29,7 +29,21 @@ DATA = "{data}/x.npz"
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("train", "vae", "--data", DATA, "--out", "{out}/new", "--steps", "2", "--seed", "3", "--set", "model.hidden=[4]"),
     ("train", "vae", "--data", DATA, "--out", "{run}", "--resume"),
-    ("train", "vae", "--data", DATA, "--out", "{out}/new", "--steps", "2", "--batch-size", "8", "--lr", "0.01", "--json"),
+    (
+        "train",
+        "vae",
+        "--data",
+        DATA,
+        "--out",
+        "{out}/new",
+        "--steps",
+        "2",
+        "--batch-size",
+        "8",
+        "--lr",
+        "0.01",
+        "--json",
+    ),
     ("train", "tabular-vae", "--data", "{data}/t.csv", "--out", "{out}/new", "--steps", "2", "--set", "model.latent=2"),
     ("evaluate", "{run}", "--metrics", "elbo,mse", "--limit", "5", "--k", "3", "--json"),
     ("evaluate", "{run}", "--metrics", "likelihood", "--limit", "3", "--k", "2"),
@@ -52,16 +66,82 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("datasets",),
 )
 PATHS = (
-    *("{run}", "{run}/run.json", "{run}/model.safetensors", "{data}", "{data}/x.npz", "{data}/t.csv", "{data}/none.npz"),
-    *("{out}", "{out}/a/b/c.npz", "/dev/null", "/dev/full", "/proc/self/mem", ".", "..", "/", "", "~", "x" * 300, "{out}/é\u202e.npz"),
-    *("{out}/\udcff.npz", "{out}/link", "{data}/empty.npz", "{data}/text.npz", "-", "--", "http://127.0.0.1:1/x.npz", "*.npz"),
+    *(
+        "{run}",
+        "{run}/run.json",
+        "{run}/model.safetensors",
+        "{data}",
+        "{data}/x.npz",
+        "{data}/t.csv",
+        "{data}/none.npz",
+    ),
+    *(
+        "{out}",
+        "{out}/a/b/c.npz",
+        "/dev/null",
+        "/dev/full",
+        "/proc/self/mem",
+        ".",
+        "..",
+        "/",
+        "",
+        "~",
+        "x" * 300,
+        "{out}/é\u202e.npz",
+    ),
+    *(
+        "{out}/\udcff.npz",
+        "{out}/link",
+        "{data}/empty.npz",
+        "{data}/text.npz",
+        "-",
+        "--",
+        "http://127.0.0.1:1/x.npz",
+        "*.npz",
+    ),
 )
 SET = (
-    *("model.latent=0", "model.latent=-1", "model.latent=1e9", "model.latent=yes", "model.hidden=[]", "model.hidden=[0]"),
-    *("model.likelihood=gaussian", "model.likelihood=nope", "model.prior=vamp", "objective.beta=nan", "objective.beta=-1"),
-    *("train.lr=inf", "train.ema=2", "train.precision=bf16", "data.valid=0", "data.test=1", "data.valid=.9", "data.seed=²"),
-    *("data.stream=no", "data.size=0", "data.size=10000000", "=", "model", "model.=1", "a.b.c=1", "model.hidden=!!python/object:x"),
-    *("objective.beta={schedule: linear}", "objective.beta=[1", "train.max_bad_steps=0", "train.clip=0", "model.scale=1e-30"),
+    *(
+        "model.latent=0",
+        "model.latent=-1",
+        "model.latent=1e9",
+        "model.latent=yes",
+        "model.hidden=[]",
+        "model.hidden=[0]",
+    ),
+    *(
+        "model.likelihood=gaussian",
+        "model.likelihood=nope",
+        "model.prior=vamp",
+        "objective.beta=nan",
+        "objective.beta=-1",
+    ),
+    *(
+        "train.lr=inf",
+        "train.ema=2",
+        "train.precision=bf16",
+        "data.valid=0",
+        "data.test=1",
+        "data.valid=.9",
+        "data.seed=²",
+    ),
+    *(
+        "data.stream=no",
+        "data.size=0",
+        "data.size=10000000",
+        "=",
+        "model",
+        "model.=1",
+        "a.b.c=1",
+        "model.hidden=!!python/object:x",
+    ),
+    *(
+        "objective.beta={schedule: linear}",
+        "objective.beta=[1",
+        "train.max_bad_steps=0",
+        "train.clip=0",
+        "model.scale=1e-30",
+    ),
 )
 
 
@@ -70,7 +150,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
     made = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            made[str(path)] = f"-> {os.readlink(path)}"
+            made[str(path)] = f"-> {path.readlink()}"
         elif path.is_file():
             made[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return made
@@ -103,7 +183,9 @@ class Place:
         for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
             at = random.randrange(1, len(words)) if len(words) > 1 else 1
             if random.random() < 0.15:
-                words[at:at] = random.choice((["--set", random.choice(SET)], ["--json"], ["--help"], ["--device", "cuda"]))
+                words[at:at] = random.choice(
+                    (["--set", random.choice(SET)], ["--json"], ["--help"], ["--device", "cuda"])
+                )
             elif random.random() < 0.1 and len(words) > 1:
                 del words[at]
             elif at < len(words):
@@ -111,7 +193,9 @@ class Place:
                 new = random.choice(PATHS if "{" in old and random.random() < 0.8 else SET if "=" in old else WORDS)
                 words[at] = new.replace("\0", "")
         run = out / "run"
-        return [w.format(run=run, data=self.folder / "data", out=out) if "{" in w and "}" in w else w for w in _safe(words)]
+        return [
+            w.format(run=run, data=self.folder / "data", out=out) if "{" in w and "}" in w else w for w in _safe(words)
+        ]
 
     def try_one(self, seed: int, out: Path) -> Try:
         """Run one command in a child, and look at what it said and left."""
@@ -125,7 +209,9 @@ class Place:
         why = _complaint(code, text, signalled is not None)
         if fingerprint(self.folder / "data") != before[0]:
             why = why or "the data were changed"
-        if words[:1] not in (["train"], ["evaluate"], ["report"]) and _weights(fingerprint(out / "run")) != _weights(before[1]):
+        if words[:1] not in (["train"], ["evaluate"], ["report"]) and _weights(fingerprint(out / "run")) != _weights(
+            before[1]
+        ):
             why = why or "the run was changed"
         if why:
             return Try("bad", f"vaekit {words} (signal {signalled}): {why}\n{text[-1500:]}", seconds)

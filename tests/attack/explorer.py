@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +45,14 @@ VALUES = (
     *(["a"] * 3, [[True] * 3], {"a": {}}, [0.1, 0.2], [[0.1] * 3] * 129, "x" * 10_001, "é\0", *WORDS[:12]),
 )
 HEADERS = (
+    *(("authorization", "Bearer x"), ("authorization", ""), ("cookie", "token=x")),
     *(("host", "evil.example"), ("origin", "http://evil.example"), ("content-type", "text/plain"), ("cookie", "x=1")),
-    *(("sec-fetch-site", "cross-site"), ("content-length", "abc"), ("content-length", "99999999"), ("range", "bytes=0-")),
+    *(
+        ("sec-fetch-site", "cross-site"),
+        ("content-length", "abc"),
+        ("content-length", "99999999"),
+        ("range", "bytes=0-"),
+    ),
     *(("transfer-encoding", "chunked"), ("x" * 300, "y" * 3000), ("accept-encoding", "br;q=9e9"), ("te", "trailers")),
 )
 
@@ -128,22 +133,15 @@ def judged(answer: httpx.Response, asked: str, seconds: float) -> Try:
 @contextmanager
 def served() -> Iterator[Attacked]:
     """Serve a small run on digits."""
-    run = vaekit.train("vae", "digits", steps=2, device="cpu", pictures=False, set={"model.latent": 3, "model.hidden": [8]})
+    run = vaekit.train(
+        "vae", "digits", steps=2, device="cpu", pictures=False, set={"model.latent": 3, "model.hidden": [8]}
+    )
     explorer = Explorer(Session(run), rate=1e9, burst=1e9).start()
     try:
-        with httpx.Client(base_url=explorer.url, timeout=20) as client:
+        bearer = {"authorization": f"Bearer {explorer.token}"}
+        with httpx.Client(base_url=explorer.home, timeout=20, headers=bearer) as client:
             while client.get("/api/map").status_code == 202:
                 time.sleep(0.05)
             yield Attacked(explorer, client)
     finally:
         explorer.stop()
-
-
-def half_open(explorer: Explorer, count: int) -> list[socket.socket]:
-    """Return connections that have begun a request and send no more."""
-    made = []
-    for _ in range(count):
-        one = socket.create_connection(("127.0.0.1", explorer.port), timeout=10)
-        one.sendall(b"GET /api/facts HTTP/1.1\r\nHost: ")
-        made.append(one)
-    return made

@@ -16,13 +16,21 @@ TYPES = (
     *(np.uint32, np.uint64, np.bool_, np.complex64, ">f4", ">i2", "U3", object),
 )
 RECIPES = ("vae", "vae", "ae", "beta-vae", "iwae", "vq-vae", "linear-vae", "wae-mmd", "flow-vae", "sigma-vae")
-SHAPES = (*((5,), (5,), (5,), (1, 8, 8), (1, 8, 8), (3, 4, 4), (1,), (2,)), *((), (1, 1, 1), (0,), (2, 3), (1, 4, 4, 4)))
+SHAPES = (
+    *((5,), (5,), (5,), (1, 8, 8), (1, 8, 8), (3, 4, 4), (1,), (2,)),
+    *((), (1, 1, 1), (0,), (2, 3), (1, 4, 4, 4)),
+)
 SPECIAL = (0.0, -0.0, 1e30, -1e30, 1e-30, 9.96921e36, math.nan, math.inf, -math.inf, 1e38, 3.4e38, 255.0, 65504.0)
 SETTINGS: tuple[dict[str, Any], ...] = (
     *({}, {}, {"data.valid": 0}, {"data.test": 0}, {"data.valid": 0, "data.test": 0}, {"model.scale": 1e-30}),
     *({"train.lr": 1e30}, {"train.lr": 0}, {"train.batch_size": 1}, {"train.batch_size": 100_000}, {"model.latent": 1}),
     *({"model.likelihood": "gaussian"}, {"model.likelihood": "bernoulli"}, {"model.likelihood": "poisson"}),
-    *({"model.likelihood": "tokens"}, {"model.likelihood": "mixed"}, {"data.standardise": "no"}, {"data.binarise": "fixed"}),
+    *(
+        {"model.likelihood": "tokens"},
+        {"model.likelihood": "mixed"},
+        {"data.standardise": "no"},
+        {"data.binarise": "fixed"},
+    ),
 )
 
 
@@ -33,7 +41,9 @@ def array(random: Random) -> np.ndarray:
     shape = (rows, *random.choice(SHAPES))
     kind = random.choice(("normal", "unit", "whole", "constant", "one column", "huge", "tiny", "special"))
     x = rng.normal(size=shape)
-    x = {"unit": rng.random(shape), "whole": np.floor(rng.random(shape) * 4), "huge": x * 1e30, "tiny": x * 1e-30}.get(kind, x)
+    x = {"unit": rng.random(shape), "whole": np.floor(rng.random(shape) * 4), "huge": x * 1e30, "tiny": x * 1e-30}.get(
+        kind, x
+    )
     if kind == "constant":
         x = np.full(shape, random.choice((0.0, 1.0, -3.5, 1e30)))
     if kind == "one column" and len(shape) == 2 and shape[1]:
