@@ -7,17 +7,17 @@ was (all but `evaluate` and `report` only read it), and change no file that it w
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -229,44 +229,45 @@ def _safe(words: list[str]) -> Iterator[str]:
 
 
 def child(words: list[str], out: Path, signalled: int | None, after: float) -> tuple[int, str, float]:
-    """Run a command in a fork of this process; return its exit code (None: it hung), what it said, and the seconds."""
-    said = out / "said.txt"
-    start = time.monotonic()
+    """Run a command in a fork of this process; return its exit code (-9: it hung), what it said, and the seconds."""
+    said, start = out / "said.txt", time.monotonic()
     pid = os.fork()
     if pid == 0:
-        try:
-            os.chdir(out)
-            os.setsid()
-            null, file = os.open(os.devnull, os.O_RDWR), os.open(said, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            os.dup2(null, 0), os.dup2(file, 1), os.dup2(file, 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
-            from vaekit.commands.main import run
-
-            try:
-                run(words)
-            except SystemExit as error:
-                sys.stdout.flush(), sys.stderr.flush()
-                os._exit(error.code if isinstance(error.code, int) else 1)
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-                sys.stderr.flush()
-            os._exit(99)
-        finally:
-            os._exit(98)
-    for _ in itertools.count():
+        _become(words, out, said)
+    done, status = 0, 0
+    while not done:
         done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        if signalled is not None and time.monotonic() - start > after:
+        if not done and signalled is not None and time.monotonic() - start > after:
             os.kill(pid, signalled)
             signalled = None
-        if time.monotonic() - start > SECONDS:
+        if not done and time.monotonic() - start > SECONDS:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
     text = said.read_text(encoding="utf-8", errors="replace") if said.exists() else ""
     return os.waitstatus_to_exitcode(status), text, time.monotonic() - start
+
+
+def _become(words: list[str], out: Path, said: Path) -> NoReturn:
+    """Be the command, with what it says in a file."""
+    from vaekit.commands.main import run
+
+    code = 99
+    try:
+        os.chdir(out)
+        os.setsid()
+        null, file = os.open(os.devnull, os.O_RDWR), os.open(said, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        for number, source in enumerate((null, file, file)):
+            os.dup2(source, number)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
+        run(words)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _complaint(code: int, text: str, signalled: bool) -> str:

@@ -62,7 +62,7 @@ def try_one(seed: int) -> Try:
     recipe = random.choice(RECIPES)
     settings.setdefault("model.latent", 2)
     if recipe == "vq-vae":
-        settings.pop("model.hidden"), settings.pop("model.latent")
+        settings = {name: value for name, value in settings.items() if name not in ("model.hidden", "model.latent")}
 
     def call() -> str:
         with np.errstate(all="ignore"):
