@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,9 +51,12 @@ class Tally:
 
 
 def once(try_one: Callable[[int, Path], Try], seed: int) -> Try:
-    """Make one try in an empty folder of its own."""
+    """Make one try in an empty folder of its own; a fault of the attack itself is a bad try."""
     with tempfile.TemporaryDirectory() as folder:
-        return try_one(seed, Path(folder))
+        try:
+            return try_one(seed, Path(folder))
+        except Exception:
+            return Try("bad", traceback.format_exc())
 
 
 def attack(areas: dict[str, Area], minutes: float, first: int, corpus: dict[str, list[int]]) -> dict[str, Tally]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+import h11
 import httpx
 
 import vaekit
@@ -61,7 +62,7 @@ def changed(random: Random, value: Any) -> Any:
     """Return a value with one of its parts replaced, left out or damaged."""
     if isinstance(value, bytes):
         return random.choice(BYTES)(random, value)
-    if not isinstance(value, dict) or random.random() < 0.05:
+    if not isinstance(value, dict) or not value or random.random() < 0.05:
         return random.choice(VALUES)
     made, name = dict(value), random.choice(sorted(value))
     if random.random() < 0.1:
@@ -102,7 +103,7 @@ class Attacked:
         start = time.perf_counter()
         try:
             answer = self.client.request(method, path, content=content, headers=headers)
-        except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError) as error:
+        except (httpx.InvalidURL, httpx.LocalProtocolError, h11.LocalProtocolError, UnicodeEncodeError) as error:
             return Try("refused", f"the client refuses: {error}")
         except httpx.RemoteProtocolError as error:  # a length that lies: the server closes
             lied = {"content-length", "transfer-encoding"} & set(headers)
@@ -121,7 +122,8 @@ def judged(answer: httpx.Response, asked: str, seconds: float) -> Try:
     if answer.status_code >= 500:
         return Try("bad", f"{asked}: {answer.status_code} {answer.text[:500]}")
     if answer.status_code >= 400:
-        if answer.headers.get("content-type", "").startswith("application/json"):
+        told = answer.headers.get("content-type", "").startswith("application/json")
+        if told and answer.request.method != "HEAD":
             why = sentence(answer.json().get("error", ""))
             return Try("bad", f"{asked}: {why}") if why else Try("refused", answer.json()["error"])
         return Try("refused", answer.text[:100])
