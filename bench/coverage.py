@@ -59,6 +59,8 @@ class Case:
     draws: int = 200
     least: float = LEAST
     most: float = MOST
+    long: bool = False
+    """Whether it takes over fifteen seconds of one core."""
 
     @property
     def id(self) -> str:
@@ -266,17 +268,17 @@ def agreeing(seed: int) -> Mapping[str, Result]:
 def _codes() -> Iterator[Case]:
     situation = "200 examples, two noisy factors"
     both = disentanglement
-    yield Case(("mig",), situation, of_codes(both.mig))
-    yield Case(("modularity", "explicitness"), situation, of_codes(both.modularity_explicitness))
+    yield Case(("mig",), situation, of_codes(both.mig), long=True)
+    yield Case(("modularity", "explicitness"), situation, of_codes(both.modularity_explicitness), long=True)
     few = f"{situation}; known to be low, resampling repeats no maximum"
     yield Case(("irs", "irs_max"), few, of_codes(both.irs), least=0.80)
-    yield Case(("sap", "sap_categorical"), situation, of_codes(both.sap))
+    yield Case(("sap", "sap_categorical"), situation, of_codes(both.sap), long=True)
     names = tuple(f"dci_{name}" for name in ("disentanglement", "completeness", "informativeness"))
-    yield Case(names, situation, of_codes(both.dci))
-    yield Case(tuple(f"{name}_boosted" for name in names), situation, of_codes(both.dci_boosted))
-    yield Case(("mcc", "mcc_rank"), situation, of_codes(mcc))
-    yield Case(("udr",), "200 examples, three runs; known to be low", agreeing, least=0.85)
-    yield Case(("cluster_nmi", "cluster_ari", "cluster_accuracy"), situation, of_codes(clustering, 100))
+    yield Case(names, situation, of_codes(both.dci), long=True)
+    yield Case(tuple(f"{name}_boosted" for name in names), situation, of_codes(both.dci_boosted), long=True)
+    yield Case(("mcc", "mcc_rank"), situation, of_codes(mcc), long=True)
+    yield Case(("udr",), "200 examples, three runs; known to be low", agreeing, least=0.85, long=True)
+    yield Case(("cluster_nmi", "cluster_ari", "cluster_accuracy"), situation, of_codes(clustering, 100), long=True)
 
 
 def _accuracies() -> Iterator[Case]:
@@ -290,7 +292,7 @@ def _accuracies() -> Iterator[Case]:
             codes = factors + 1.3 * generator.normal(size=(160, 3)) + 0.8 * np.roll(factors, 1, axis=1)
             return {name: accuracy_of(lambda c, f: score(c, f, batch=16, train=150, test=150), codes, factors)}
 
-        yield Case((name,), "160 examples, three noisy factors", draw)
+        yield Case((name,), "160 examples, three noisy factors", draw, long=True)
 
 
 def _latents() -> Iterator[Case]:

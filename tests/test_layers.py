@@ -86,7 +86,18 @@ ALLOWED: dict[str, set[str]] = {
     | _RUNS
     | {"recipes", "metrics", "latents", "tasks", "devices", "inference", "intervals", "explorer", "runs.display"}
     | {"runs.record", "schemas"},
-    "studies": {"errors", "atomic", "figures", "metrics", "recipes", "report", "runs", "runs.data", "runs.folder"}
+    "studies": {
+        "errors",
+        "atomic",
+        "data",
+        "figures",
+        "metrics",
+        "recipes",
+        "report",
+        "runs",
+        "runs.data",
+        "runs.folder",
+    }
     | {"training"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {

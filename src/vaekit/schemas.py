@@ -10,6 +10,7 @@ refuses one of a newer vaekit.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -59,6 +60,11 @@ def parsed(data: bytes, place: Place) -> Any:
     try:
         return from_json(data, allow_inf_nan=False)
     except ValueError as error:
+        if "surrogate" not in str(error):
+            raise place.damaged(str(error)) from None
+    try:  # file names that are not UTF-8 have lone surrogates, which pydantic does not read
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise place.damaged(str(error)) from None
 
 
@@ -93,11 +99,19 @@ def migrated(value: Any, steps: Mapping[int, Callable[[dict[str, Any]], dict[str
 def checked(kind: Any, value: Any, place: Place) -> Any:
     """Return a JSON value as a type has it; its first fault is told in one sentence that names the field."""
     try:
-        return _adapter(kind).validate_json(to_json(value), strict=True)
+        return _adapter(kind).validate_json(_text(value), strict=True)
     except ValidationError as error:
         raise place.damaged(fault(error)) from None
     except ValueError as error:  # no text that JSON can hold
         raise place.damaged(str(error)) from None
+
+
+def _text(value: Any) -> bytes:
+    """Return JSON to be checked, in which "?" stands for a lone surrogate."""
+    try:
+        return to_json(value)
+    except ValueError:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from vaekit.recipes.base import RECIPES
 
 @pytest.fixture(scope="module")
 def bench() -> Any:
-    sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-    try:
-        return importlib.import_module("recipes")
-    finally:
-        sys.path.pop(0)
+    spec = importlib.util.spec_from_file_location("bench_recipes", Path(__file__).parents[2] / "bench" / "recipes.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def made(bench: Any, claim: Any, ours: Any, theirs: Any, stderr: float | None = None) -> dict[str, Any]:

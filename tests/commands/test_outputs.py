@@ -40,8 +40,8 @@ WRITERS = {
     "report": "{run} {other}",
 }
 SUFFIX = {"export": ".zip", "compress": ".vkz", "report": ".html"}
-OTHERS = {"train", "evaluate", "explore", "recipes", "datasets", "parts", "show"}
-"""Commands that write into a run's folder, or nothing."""
+OTHERS = {"train", "evaluate", "study", "explore", "recipes", "datasets", "parts", "show"}
+"""Commands that write into a folder of a run or study, or nothing."""
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_an_evaluation_that_cannot_be_kept_is_told(
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "evaluation.json"))
 
-    monkeypatch.setattr(runs, "write_json", fails)
+    monkeypatch.setattr(runs, "write_evaluation", fails)
     done = vaekit("evaluate", folder, "--metrics", "elbo", "--json")
     failed(done, "could not be stored", "No space left on device")
     assert isinstance(json.loads(done.out)["elbo"]["value"], float)

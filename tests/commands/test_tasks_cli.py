@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], str]] = {
     "impute greys by a binary model": (("impute", "vae", "--data", "grey-gaps.npy"), "binary data"),
     "impute text": (("impute", "vae", "--data", "text.csv"), "row 1, column 'b'"),
     "impute a broken archive": (("impute", "vae", "--data", "broken.npz"), "damaged"),
-    "impute with no file": (("impute", "vae", "--data", "none.csv"), "no file"),
+    "impute with no file": (("impute", "vae", "--data", "none.csv"), "no such file"),
     "augment by missing labels": (("augment", "vae", "--data", "plain.npy", "--method", "class"), "labels"),
     "augment another shape": (("augment", "vae", "--data", "nine.npy"), "shape"),
     "augment none": (("augment", "vae", "-n", "0"), "at least 1"),

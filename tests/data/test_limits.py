@@ -149,7 +149,9 @@ def test_what_is_meant_is_read_where_it_is_allowed(tmp_path: Path, monkeypatch: 
     np.savez_compressed(tmp_path / "a.npz", x=np.tile([[0.0, 1.0]], (5000, 1)))
     with pytest.raises(UserError, match="--allow-large"):
         load(tmp_path / "a.npz")
-    assert load(tmp_path / "a.npz", DataSettings(allow_large=True)).info.n_train == 4000
+    assert (
+        load(tmp_path / "a.npz", DataSettings(allow_large=True, repeats="apart", test=0, valid=0)).info.n_train == 5000
+    )
     with pytest.raises(UserError, match="--allow-large"):  # the setting held for that reading alone
         load(tmp_path / "a.npz")
 
@@ -162,7 +164,7 @@ def test_half_of_the_memory_is_the_most_and_the_sentence_says_so(
     with pytest.raises(UserError, match=r"more than half of the 20.0 kB there is; .*data.stream=yes"):
         load(tmp_path / "a.npy")
     assert load(tmp_path / "a.npy", DataSettings(allow_large=True)).info.shape == (10,)
-    assert load(tmp_path / "a.npy", DataSettings(stream="yes", allow_large=True)).info.n_train == 160
+    assert load(tmp_path / "a.npy", DataSettings(stream="yes", allow_large=True)).info.n_train == 200
 
 
 def test_memory_is_what_this_process_may_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,12 +192,14 @@ def test_no_process_runs_a_file_of_the_current_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_launcher_alone_starts_processes() -> None:
+def test_what_starts_processes_keeps_them_from_the_current_folder() -> None:
     """What starts others must keep them from the current folder's files, as the test above asks of it."""
     starts = re.compile(r"\b(subprocess|multiprocessing|Popen|os\.(system|exec\w+|spawn\w+|fork))\b")
     source = Path(launcher.__file__).parents[1]
-    found = [path.name for path in source.rglob("*.py") if starts.search(path.read_text(encoding="utf-8"))]
-    assert found == ["launcher.py"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
+    found = {name: text for name, text in texts.items() if starts.search(text)}
+    assert sorted(found) == ["launcher.py", "study.py"]
+    assert all("PYTHONSAFEPATH" in text for text in found.values())
 
 
 # -- the launcher with stand-ins for the command ----------------------------------------------------------------------

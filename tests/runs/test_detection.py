@@ -74,10 +74,12 @@ def test_what_is_kept_belongs_to_the_weights(run: Run, tmp_path: Path) -> None:
     copy = shutil.copytree(run.path, tmp_path / "copy")
     kept = json.loads((copy / files.THRESHOLDS).read_text())
     assert [*kept["references"]] == ["iw k=64 seed=0"] and kept["model"] == run.fingerprint
-    for text in ("{", json.dumps({"model": "another", "references": kept["references"]})):
-        (copy / files.THRESHOLDS).write_text(text)
-        with pytest.raises(UserError, match="in memory"):
-            load(copy, "cpu").detect(rows(3))
+    (copy / files.THRESHOLDS).write_text(json.dumps(kept | {"model": "0" * 32}))
+    with pytest.raises(UserError, match="in memory"):
+        load(copy, "cpu").detect(rows(3))
+    (copy / files.THRESHOLDS).write_text("{")
+    with pytest.warns(UserWarning, match="thresholds.json is damaged"), pytest.raises(UserError, match="in memory"):
+        load(copy, "cpu").detect(rows(3))
 
 
 def test_p_values_are_conformal(run: Run) -> None:

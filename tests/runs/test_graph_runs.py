@@ -14,6 +14,7 @@ from vaekit.commands.sample import sample
 from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
 from vaekit.runs.loading import load
+from vaekit.runs.record import RUN_FORMAT
 from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
@@ -96,4 +97,4 @@ def test_recipes_refuse_the_other_s_data(links: Run) -> None:
         train("vae", "cora", epochs=1)
     with pytest.raises(UserError, match="takes graphs"):
         train("graph-vae", "digits", epochs=1)
-    assert links.path is not None and load(links.path).record == links.record
+    assert links.path is not None and load(links.path).record == links.record | {"format": RUN_FORMAT}

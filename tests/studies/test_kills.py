@@ -45,7 +45,7 @@ def kept(out: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-MANY = pytest.mark.skipif("VAEKIT_MANY_KILLS" not in os.environ, reason="minutes; set VAEKIT_MANY_KILLS=1")
+MANY = pytest.mark.skipif("VAEKIT_THOROUGH" not in os.environ, reason="minutes; set VAEKIT_THOROUGH=1")
 
 
 @pytest.mark.slow

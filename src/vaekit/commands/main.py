@@ -77,6 +77,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            warnings.simplefilter("default", UserWarning)  # words for a person, whatever Python was told of others
             app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import yaml
 
 from vaekit import report
 from vaekit.atomic import write_bytes, write_json, write_text
+from vaekit.data.csv_files import write_csv
 from vaekit.figures import studies as drawing
 from vaekit.figures import style
 from vaekit.report.content import differing
@@ -43,7 +42,7 @@ def write_results(folder: Path, results: Results, record: dict[str, Any]) -> Wri
     said = [asdict(one) for one in found]
     write_json(folder / RECORD, record | {"versions": versions(), "findings": said, "trials": trials})
     write_json(folder / TABLE_JSON, {"study": results.study.name, "points": rows})
-    write_text(folder / TABLE_CSV, _csv(rows, results))
+    _write_csv(folder / TABLE_CSV, rows, results)
     figures = _figures(folder / FIGURES, results)
     write_text(folder / REPORT, report.study(_page(results, record, found, figures)))
     return Written(rows, found)
@@ -68,23 +67,18 @@ def table(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _csv(rows: list[dict[str, Any]], results: Results) -> str:
-    """Return the table as CSV: a column for each axis, and three for each number: mean, half its interval, seeds."""
+def _write_csv(path: Path, rows: list[dict[str, Any]], results: Results) -> None:
+    """Write the table as CSV: a column for each axis, and three for each number: mean, half its interval, seeds."""
     axes = list(dict.fromkeys(name for row in rows for name in row["at"]))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["point", *axes, *(f"{n}{end}" for n in results.numbers for end in ("", "_half_interval", "_seeds"))]
-    )
+    header = ["point", *axes, *(f"{n}{end}" for n in results.numbers for end in ("", "_half_interval", "_seeds"))]
+    lines = []
     for row in rows:
-        cells = [row["point"], *(row["at"].get(name, "") for name in axes)]
+        cells = [row["point"], *(row["at"].get(name) for name in axes)]
         for name in results.numbers:
             entry = row["numbers"][name]
-            half = entry.get("half_interval")
-            cells += ["" if entry["mean"] is None else entry["mean"], "" if half is None else half]
-            cells.append(len(entry.get("seeds", {})))
-        writer.writerow(cells)
-    return out.getvalue()
+            cells += [entry["mean"], entry.get("half_interval"), len(entry.get("seeds", {}))]
+        lines.append(cells)
+    write_csv(path, header, lines)
 
 
 def _figures(folder: Path, results: Results) -> list[report.Figure]:
