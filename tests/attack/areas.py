@@ -59,8 +59,13 @@ def reader(name: str) -> Callable[[], AbstractContextManager[TryOne]]:
     return always(lambda seed, folder: readers.try_one(name, seed, folder))
 
 
+SLOW = ("wav", "images", "images streamed", "smiles", "npz sparse", "table csv", "table parquet")
+"""Readers that need more of the time for their thousand tries."""
 AREAS: dict[str, Area] = {
-    **{f"readers.{name}": Area(reader(name), 0.5) for name in (*readers.READERS, *readers.OBJECTS)},
+    **{
+        f"readers.{name}": Area(reader(name), 1.2 if name in SLOW else 0.5, most=2000)
+        for name in (*readers.READERS, *readers.OBJECTS)
+    },
     "archives": Area(compressed),
     "archives.bits": Area(bytes_of_an_archive, most=8 * 700),
     "explorer": Area(requests, 2.0),
