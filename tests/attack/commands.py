@@ -7,6 +7,7 @@ was (all but `evaluate` and `report` only read it), and change no file that it w
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -156,6 +157,17 @@ def fingerprint(folder: Path) -> dict[str, str]:
     return made
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return what each file in a folder holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def replaceable(words: list[str], data: Path) -> set[str]:
+    """Return the file that a command is asked to write with --out, where it reads it neither itself nor by its run."""
+    asked = {word for option, word in itertools.pairwise(words) if option == "--out" and words.count(word) == 1}
+    return asked - {str(data / "x.npz")}
+
+
 class Place:
     """A trained run and files to use it on, from which each try begins anew."""
 
@@ -204,11 +216,15 @@ class Place:
         (out / "link").symlink_to(self.folder / "data" / "x.npz")
         words = self.arguments(random, out)
         signalled = random.choice((None,) * 12 + (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-        before = fingerprint(self.folder / "data"), fingerprint(out / "run")
+        data, files = self.folder / "data", contents(self.folder / "data")
+        before = fingerprint(data), fingerprint(out / "run")
         code, text, seconds = child(words, out, signalled, random.random() * 2)
         why = _complaint(code, text, signalled is not None)
-        if fingerprint(self.folder / "data") != before[0]:
+        changed = {path for path, _ in before[0].items() ^ fingerprint(data).items()}
+        if changed - replaceable(words, data):
             why = why or "the data were changed"
+        for path in map(Path, changed):
+            path.write_bytes(files[path]) if path in files else path.unlink()
         if words[:1] not in (["train"], ["evaluate"], ["report"]) and _weights(fingerprint(out / "run")) != _weights(
             before[1]
         ):
