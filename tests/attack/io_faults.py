@@ -193,13 +193,13 @@ def attack(scene: Scene, parent: Path, kind: Kind, first: int = 0, stride: int =
     start.mkdir(parents=True)
     made = forked(lambda: [scene.before(start)][:0])
     assert made == Ended([]), made
-    calls = forked(lambda: _under(Faults(start.parent / "count"), scene, start)).answer
+    calls = forked(lambda: under(Faults(start.parent / "count"), scene, start)).answer
     complaints: list[str] = []
     tried = instants(calls)[first::stride]
     for at in tried:
         place = parent / "tried"
         shutil.copytree(start, place)
-        ended = forked(lambda at=at, place=place: _under(Faults(place, kind, at), scene, place, copied=True))
+        ended = forked(lambda at=at, place=place: under(Faults(place, kind, at), scene, place, copied=True))
         where = f"{kind} at {at} ({calls[at - 1]})"
         if ended.raised is not None and not ended.raised.startswith(scene.allowed):
             complaints.append(f"{where}: {ended.raised}")
@@ -209,7 +209,7 @@ def attack(scene: Scene, parent: Path, kind: Kind, first: int = 0, stride: int =
     return {"tried": len(tried), "calls": calls, "complaints": complaints}
 
 
-def _under(faults: Faults, scene: Scene, start: Path, copied: bool = False) -> list[str]:
+def under(faults: Faults, scene: Scene, start: Path, copied: bool = False) -> list[str]:
     """Run the scene under faults, in a copy of `start` unless that is one; return the calls."""
     if not copied:
         shutil.copytree(start, faults.root)

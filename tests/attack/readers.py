@@ -1,37 +1,28 @@
 """Structure-aware fuzzing of every reader: small valid files, damaged by a seed, are read or refused in a sentence.
 
 `try_one(name, seed)` is one try: a valid source, none to three mutations of one of its files, and the reader, in this
-process. `python tests/attack/readers.py 1000` makes a thousand tries a reader and prints the bad ones.
+process. `PYTHONPATH=src:tests python -m attack --area readers.` makes many.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
-import tempfile
-import time
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from attack import sources as make
 from attack.mutations import BYTES, NPY, NPZ, TEXT, Mutation
+from attack.tries import Try, attempt
 from vaekit.data.dataset import DataSet
 from vaekit.data.loading import prepare, read
 from vaekit.data.modality import MODALITIES
 from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
-from vaekit.errors import UserError
-
-MOST_SECONDS, MOST_MB, LONGEST = 3.0, 400.0, 1500
-"""Processor time, memory, and letters of a refusal, beyond which a try is bad."""
-Outcome = Literal["read", "refused", "bad"]
 
 
 @dataclass(frozen=True)
@@ -97,16 +88,6 @@ OBJECTS: dict[str, Reader] = {
 }
 
 
-@dataclass(frozen=True)
-class Try:
-    """How one try ended: `why` is the sentence, or the traceback of a bad one."""
-
-    outcome: Outcome
-    why: str
-    seconds: float
-    mb: float
-
-
 def damaged(reader: Reader, random: Random) -> dict[str, bytes]:
     """Return the files of a valid source, one of them damaged by up to three mutations."""
     files = reader.make(random)
@@ -129,71 +110,21 @@ def try_one(name: str, seed: int, folder: Path) -> Try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             held = make.memory(random)
-        return run(lambda: reader.read(held, random))
+        return attempt(lambda: reader.read(held, random), unsound)
     files = damaged(reader, random)
     for file, data in files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     source = folder if reader.folder else folder / next(iter(files))
-    return run(lambda: reader.read(source, random))
+    return attempt(lambda: reader.read(source, random), unsound)
 
 
-def run(call: Callable[[], DataSet]) -> Try:
-    """Call a reader and say how it ended."""
-    before, start = _peak_mb(), time.process_time()
-    outcome, why = _ended(call)
-    seconds, mb = time.process_time() - start, _peak_mb() - before
-    if outcome != "bad" and (seconds > MOST_SECONDS or mb > MOST_MB):
-        outcome, why = "bad", f"{seconds:.1f} s, {mb:.0f} MB: {why}"
-    return Try(outcome, why, seconds, mb)
-
-
-def _ended(call: Callable[[], DataSet]) -> tuple[Outcome, str]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            warnings.simplefilter("ignore", UserWarning)  # what is said to a person
-            warnings.filterwarnings("ignore", module="(networkx|rdkit|selfies|torch)")
-            data = call()
-    except UserError as error:
-        text = str(error)
-        good = len(text) <= LONGEST and text.strip() and "Traceback" not in text
-        return ("refused", text) if good else ("bad", f"a refusal of {len(text)} letters: {text[:200]}")
-    except (Exception, RecursionError):
-        return "bad", traceback.format_exc()
-    return _sound(data)
-
-
-def _sound(data: DataSet) -> tuple[Outcome, str]:
-    """Whether what was read holds together: rows as said, and no number that is not finite where none may be."""
+def unsound(data: DataSet) -> str:
+    """Return what does not hold together in what was read: rows as said, and finite numbers where they must be."""
     x = data.train.x
     if len(data.train) != data.info.n_train or len(data.test) != data.info.n_test:
-        return "bad", f"{len(data.train)} rows, and the record says {data.info.n_train}"
+        return f"{len(data.train)} rows, and the record says {data.info.n_train}"
     if data.info.is_array and isinstance(x, torch.Tensor) and not torch.isfinite(x.float()).all():
-        return "bad", "a value that is not finite was read"
-    return "read", data.info.name
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def many(names: list[str], count: int, first: int = 0) -> dict[str, dict[str, int]]:
-    """Make many tries, print the bad ones, and return how many of each reader ended how."""
-    found: dict[str, dict[str, int]] = {}
-    for name in names:
-        counts = found.setdefault(name, {"read": 0, "refused": 0, "bad": 0})
-        for seed in range(first, first + count):
-            with tempfile.TemporaryDirectory() as folder:
-                made = try_one(name, seed, Path(folder))
-            counts[made.outcome] += 1
-            if made.outcome == "bad":
-                print(f"--- {name} {seed}\n{made.why}", flush=True)
-        print(name, counts, flush=True)
-    return found
-
-
-if __name__ == "__main__":
-    chosen = sys.argv[3:] or [*READERS, *OBJECTS]
-    many(chosen, int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+        return "a value that is not finite was read"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,31 +12,20 @@ import numpy as np
 import pytest
 import torch
 
-from attack.readers import OBJECTS, READERS, run, try_one
+from attack.readers import OBJECTS, READERS, try_one
+from attack.tries import attempt
 from vaekit.data.loading import load
 from vaekit.errors import UserError
 
 COUNT = 40
 """Tries a reader here; `make attack` makes many more, by the same seeds from 0 on."""
-FOUND = {
-    "gml": (5159,),  # a refusal of thousands of letters
-    "series tsv": (5145,),
-    "npy streamed": (20120,),
-    "npz sparse": (20013, 20122, 20238, 20284),
-    "table csv": (31, 1011, 1025),
-    "array in memory": (15, 1025, 1054, 1123, 1127),
-    "tables in memory": (12, 1006, 1059, 1077, 1141),
-    "series in memory": (21, 1007, 1041),
-    "graphs in memory": (14, 27),
-    "text in memory": (8, 1073, 1103, 1133),
-    "molecules in memory": (2, 1033, 1053, 1109),
-}
-"""Seeds that were bad once."""
+CORPUS = json.loads((Path(__file__).parent / "corpus.json").read_text(encoding="utf-8"))
+"""Seeds that were bad once, by area."""
 
 
 @pytest.mark.parametrize("name", [*READERS, *OBJECTS])
 def test_a_reader_reads_or_refuses(name: str, tmp_path: Path) -> None:
-    for seed in sorted({*range(COUNT), *FOUND.get(name, ())}):
+    for seed in sorted({*range(COUNT), *CORPUS.get(f"readers.{name}", ())}):
         folder = tmp_path / str(seed)
         folder.mkdir()
         made = try_one(name, seed, folder)
@@ -52,8 +42,8 @@ def test_undamaged_sources_are_read(tmp_path: Path) -> None:
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).write_bytes(data)
             source = folder if reader.folder else folder / next(iter(files))
-            made = run(lambda plain=plain, source=source, random=random: plain.read(source, random))
-            assert made.outcome == "read", f"{name}: {made.why}"
+            made = attempt(lambda plain=plain, source=source, random=random: plain.read(source, random))
+            assert made.outcome == "works", f"{name}: {made.why}"
 
 
 @pytest.mark.parametrize(
@@ -65,4 +55,4 @@ def test_undamaged_sources_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_bad_is_seen(call: Callable[[], object]) -> None:
-    assert run(call).outcome == "bad"  # type: ignore[arg-type]
+    assert attempt(call).outcome == "bad"

@@ -161,6 +161,7 @@ def test_graphs_in_memory() -> None:
         ({"adjacency": np.ones((1, 2, 2)) - np.eye(2), "mask": [[1, 0]]}, "one of them is not a node"),
         ({"a": ["b"]}, "'b', which is not listed as a node"),
         ({"a": ["a"]}, "joined to itself"),
+        ({1: [None], 2: [1]}, "1 is joined to None, which is not listed"),
         ({}, "has no node"),
         (3, "cannot read graphs from int"),
         ("nowhere.npz", "no data|no file"),

@@ -229,6 +229,21 @@ def test_a_bad_npz_is_refused(arrays: dict[str, Any], words: str) -> None:
         of_arrays(arrays, "file.npz")
 
 
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_labels_of_one_split_alone_are_refused(which: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 5))
+    arrays = {"x_train": x, "x_test": x[:4], f"y_{which}": np.arange(8 if which == "train" else 4)}
+    np.savez(tmp_path / "f.npz", **arrays)
+    with pytest.raises(UserError, match=f"labels for {which} only"):
+        Series().load(tmp_path / "f.npz", SeriesSettings())
+
+
+def test_nan_that_signals_is_a_gap() -> None:
+    x = np.ones((3, 4), np.float32)
+    x.view(np.uint32)[1, 2] = 0x7F800001
+    assert int(np.isnan(of_memory(x).series[1]).sum()) == 1
+
+
 def test_objects_are_never_loaded(tmp_path: Path) -> None:
     ragged = np.empty(2, object)
     ragged[:] = [np.zeros(3), np.zeros(2)]

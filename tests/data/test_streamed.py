@@ -191,6 +191,8 @@ def test_a_bad_row_within_the_sample_is_named_before_training(tmp_path: Path) ->
         (lambda f: np.save(f / "x-001.npy", np.asfortranarray(greys())), "column by column"),
         (lambda f: (f / "x-001.npy").write_bytes(b"nothing"), "x-001.npy is not a readable array"),
         (lambda f: np.save(f / "y-001.npy", np.arange(2)), "2 labels and .*x-001.npy 1 rows"),
+        (lambda f: np.save(f / "y-001.npy", np.zeros((1, 2), int)), r"y-001.npy has labels of shape \(1, 2\)"),
+        (lambda f: np.save(f / "y-001.npy", np.zeros(1, "M8[s]")), "y-001.npy has type datetime64"),
         (lambda f: (f / "y-001.npy").unlink(), "x-001.npy has no labels"),
         (lambda f: (f / "x-001.npy").unlink(), "y-001.npy holds labels, and there is no x-001.npy"),
     ],

@@ -51,7 +51,8 @@ def test_every_line_of_its_log_is_json_with_the_reason(broken: Run) -> None:
 
 def test_it_is_evaluated_resumed_and_loaded(broken: Run) -> None:
     assert broken.path is not None
-    broken.evaluate(["likelihood"], k=2, limit=8)
+    held = broken.evaluate(["likelihood"], k=2, limit=8)
+    assert held["elbo"].value is None and held["elbo"].facts["not_finite"] == {"value": "-inf"}
     entries = strict((broken.path / "evaluation.json").read_text())
     for name in ("elbo", "log_px", "iw_bound"):
         assert entries[name]["value"] is None

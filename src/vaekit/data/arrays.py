@@ -35,6 +35,16 @@ def as_array(value: Any, what: str) -> np.ndarray:
     return array
 
 
+def as_floats(x: np.ndarray, kind: Any = np.float64) -> np.ndarray:
+    """Return numbers as floats of a `kind`; what is too large for it becomes infinite, which readers name by its place.
+
+    >>> as_floats(np.array([1, 1e300]), np.float32).tolist()
+    [1.0, inf]
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid: a NaN that signals
+        return x.astype(kind)
+
+
 def unmasked(value: Any, what: str) -> Any:
     """Return an array with NaN where a mask hides its values; other values as they are.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaekit.data.arrays import as_floats
 from vaekit.data.contents import contents_of, with_classes
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.digest import Keys, mixed, row_keys
@@ -98,7 +99,7 @@ def _numbers(part: Part, what: str) -> np.ndarray:
         raise UserError(f"{what} has type {part.x.dtype} and shape {part.x.shape}; give numbers, (N, ...)")
     if part.y is not None and len(part.y) != len(part.x):
         raise UserError(f"{what} has {len(part.x)} examples but {len(part.y)} labels; give one label each")
-    return part.x.astype(np.float32)
+    return as_floats(part.x, np.float32)
 
 
 def _conditions(y: Any, split: str) -> np.ndarray:

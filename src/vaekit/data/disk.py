@@ -294,6 +294,8 @@ def open_shards(folder: Path) -> tuple[Rows, np.ndarray | None]:
                 f"{twin} has {own.shape[0]} labels and {part.path} {part.shape[0]} rows; give one label each"
             )
         labels.append(own.all())
+        if labels[-1].shape[1:] != labels[0].shape[1:]:
+            raise UserError(f"{twin} has labels of shape {own.shape}, unlike the others here; give all the same")
     return Shards(parts), np.concatenate(labels) if labels else None
 
 

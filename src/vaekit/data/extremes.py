@@ -22,6 +22,7 @@ def warn_of_extremes(raw: Raw) -> Raw:
     >>> from vaekit.data.raw import Part
     >>> x = np.append(np.arange(20.0), 1e20)[:, None].astype(np.float32)
     >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
     ...     _ = warn_of_extremes(Raw("x", "x.npy", Part(x)))
     >>> str(told[0].message)[:40]
     'x.npy: row 20, column 0 is 1e+20, over a'

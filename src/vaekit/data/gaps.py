@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.data.arrays import as_floats
 from vaekit.data.csv_files import MISSING
 from vaekit.data.number_tables import NumberTable, read_numbers
 from vaekit.data.sources import read_raw
@@ -35,4 +36,4 @@ def read_gaps(source: str) -> Gaps:
         raise UserError(f"{source} holds several splits; give a file with one array, x")
     if raw.train.x.dtype.kind not in "buif":
         raise UserError(f"{source} has type {raw.train.x.dtype}, not numbers; use NaN for what is missing")
-    return Gaps(raw.train.x.astype(np.float64), raw.train.y)
+    return Gaps(as_floats(raw.train.x), raw.train.y)

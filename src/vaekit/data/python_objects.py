@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.arrays import as_array, unmasked
+from vaekit.data.arrays import as_array, as_floats, unmasked
 from vaekit.data.csv_files import LABEL_COLUMNS, check_names
 from vaekit.data.factors import known_factors
 from vaekit.data.iterated import X_NAMES, Y_NAMES, is_pair, items_of, read_dataset, stacked
@@ -247,7 +247,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             f"memory: column '{name}' has whole numbers beyond ±2^53, which would be rounded; drop the column, or "
             "train tabular-vae on it"
         )
-    return values.astype(np.float64)
+    return as_floats(values)
 
 
 def _number(cell: Any) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaekit.data.arrays import as_floats
 from vaekit.data.digest import Keys
 from vaekit.data.labels import Kind, read_labels
 from vaekit.data.origin import Origin
@@ -180,8 +181,7 @@ def _plain(x: np.ndarray, where: str) -> np.ndarray:
             )
         return x.astype(np.int64)
     if x.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what overflows becomes infinite and is then named with its row
-            return x.astype(np.float32)
+        return as_floats(x, np.float32)
     hint = "ragged rows? give every example the same shape" if x.dtype.kind == "O" else "give numbers"
     raise UserError(f"{where} has type {x.dtype}, not numbers; {hint}")
 

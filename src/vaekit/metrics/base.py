@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One number: its value (None if refused), unit, count, standard error or interval, and further facts.
+    """One number: its value (None if refused or not finite), unit, count, standard error or interval, further facts.
 
     `values` (n,) are those of the examples whose mean it is, if it is one: differences between runs are taken of them.
     """
@@ -42,6 +42,17 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
     values: Tensor | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        """Give a value that is not finite as None, with the reason.
+
+        >>> Result(math.inf, "nats", 3).to_dict()
+        {'value': None, 'unit': 'nats', 'n': 3, 'refused': 'its value is inf', 'not_finite': {'value': 'inf'}}
+        """
+        if self.value is not None and not math.isfinite(self.value):
+            told = {"refused": f"its value is {self.value}"} | dict(self.facts)
+            object.__setattr__(self, "facts", told | {"not_finite": {"value": str(self.value)}})
+            object.__setattr__(self, "value", None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; what is not finite becomes null, with the reason."""
         out: dict[str, Any] = {"value": self.value, "unit": self.unit, "n": self.n}
@@ -49,8 +60,6 @@ class Result:
             out["stderr"] = self.stderr
         if self.interval is not None:
             out["interval"] = list(self.interval)
-        if self.value is not None and not math.isfinite(self.value):
-            out["refused"] = f"its value is {self.value}"
         return finite(out | dict(self.facts))
 
 

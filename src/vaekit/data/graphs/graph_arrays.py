@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaekit.data.arrays import as_floats
 from vaekit.data.graphs.raw_graphs import RawGraphs, check_edges, strong
 from vaekit.data.limits import check_size
 from vaekit.errors import UserError
@@ -44,7 +45,7 @@ def from_sparse(matrix: Any, name: str, source: str, threshold: float | None = N
         raise UserError(f"{source} has shape {matrix.shape}; the adjacency of a graph is (N, N)")
     if matrix.dtype.kind not in "buif" or not matrix.shape[0]:
         raise UserError(f"{source} is a sparse matrix of {matrix.dtype}, {matrix.shape}; give numbers, (N, N)")
-    matrix = matrix.astype(np.float64)
+    matrix = as_floats(matrix)
     if not np.isfinite(matrix.data).all():
         raise UserError(f"{source}: the adjacency has a value that is not finite; write 0 or 1, or weights")
     if matrix.nnz and abs(matrix - matrix.T).max() > TOLERANCE * abs(matrix).max():
@@ -194,8 +195,7 @@ def _features(arrays: Mapping[str, np.ndarray], total: int, keep: np.ndarray | N
             raise UserError(f"{source}: features have shape {x.shape}; give one row a node, ({total}, F)")
         if x.dtype.kind not in "buif":
             raise UserError(f"{source}: features have type {x.dtype}; give numbers")
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named
-            x, flat = x.astype(np.float32), flat.astype(np.float32)
+        x, flat = as_floats(x, np.float32), as_floats(flat, np.float32)
         if not np.isfinite(flat).all():
             i, j = np.argwhere(~np.isfinite(flat))[0]
             raise UserError(f"{source}: feature {j} of node {i} is {flat[i, j]}; fill it in or leave the column out")
@@ -213,8 +213,7 @@ def _features(arrays: Mapping[str, np.ndarray], total: int, keep: np.ndarray | N
         raise UserError(f"{source}: feature_shape is (nodes, F), and rows, columns and values of features are (E,)")
     if values.dtype.kind not in "buif":
         raise UserError(f"{source}: feature_values have type {values.dtype}; give numbers")
-    with np.errstate(over="ignore"):
-        (count, width), values = shape, values.astype(np.float32)
+    (count, width), values = shape, as_floats(values, np.float32)
     check_size(WEIGHT_BYTES * width, f"{source}: features of {width:,} columns")
     if count != total or not len(rows) == len(columns) == len(values):
         raise UserError(f"{source}: sparse features are of {count} nodes, and the graph has {total}; make them agree")

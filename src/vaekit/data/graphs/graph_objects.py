@@ -76,12 +76,13 @@ def _one(graph: Any, where: str, threshold: float | None) -> dict[str, Any]:
         raise UserError(f"{where} has no node; leave it out")
     try:
         place = {node: i for i, node in enumerate(nodes)}
-        unknown = next((node for pair in pairs for node in pair if node not in place), None)
+        lost = next((pair for pair in pairs if pair[0] not in place or pair[1] not in place), None)
     except TypeError:
         raise UserError(f"{where}: nodes are numbers or names, and one is none; check its neighbours") from None
+    if lost is not None:
+        one, other = lost if lost[0] in place else lost[::-1]
+        raise UserError(f"{where}: {one!r} is joined to {other!r}, which is not listed as a node; list it too")
     for one, other in pairs:
-        if unknown is not None and other not in place:
-            raise UserError(f"{where}: {one!r} is joined to {other!r}, which is not listed as a node; list it too")
         if one == other:
             raise UserError(f"{where}: {one!r} is joined to itself; leave such edges out")
     if weights is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.data.arrays import as_array, unmasked
+from vaekit.data.arrays import as_array, as_floats, unmasked
 from vaekit.data.number_forms import MOST_WHOLE
 from vaekit.data.series.collection import Collection, Layout, Values
 from vaekit.errors import UserError, few
@@ -62,7 +62,7 @@ def _numbers(x: Any, where: str) -> Values:
         raise UserError(f"{where} has type {array.dtype}, not numbers; use NaN for what is missing")
     if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), abs(int(array.max()))) > MOST_WHOLE:
         raise UserError(f"{where} has whole numbers beyond ±2^53, which would be rounded; rescale them")
-    return array.astype(np.float64)
+    return as_floats(array)
 
 
 def _flat(x: Any) -> Iterator[Any]:

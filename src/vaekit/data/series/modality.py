@@ -62,9 +62,13 @@ class Series(Modality):
         found = read_series(source, mine).unpadded()
         found, test = _cut(found, mine.length), None if found.test is None else _cut(found.test, mine.length)
         if test is not None:
-            warnings.warn(f"{found.source}: {Path(test.source).name} beside it is the test split", stacklevel=2)
+            if test.source != found.source:
+                warnings.warn(f"{found.source}: {Path(test.source).name} beside it is the test split", stacklevel=2)
             if test.width != found.width:
                 raise UserError(f"{test.source} has {test.width} channels, and {found.source} {found.width}")
+            if bool(test.labels) != bool(found.labels):
+                which = "train" if found.labels else "test"
+                raise UserError(f"{found.source}: labels for {which} only; give labels for every split or for none")
         every = [*found.series, *(() if test is None else test.series)]
         steps = max(one.shape[1] for one in every)
         classes = _classes(found, test)
