@@ -246,6 +246,7 @@ class ReferenceRecord(Record):
 
     of: Literal["held-out", "training", "data"]
     scores: list[Number | None] = Field(min_length=1)
+    not_finite: NotFinite = Field(default_factory=dict)
 
 
 class ThresholdsRecord(Record):
