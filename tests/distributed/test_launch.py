@@ -196,9 +196,9 @@ def test_what_starts_processes_keeps_them_from_the_current_folder() -> None:
     """What starts others must keep them from the current folder's files, as the test above asks of it."""
     starts = re.compile(r"\b(subprocess|multiprocessing|Popen|os\.(system|exec\w+|spawn\w+|fork))\b")
     source = Path(launcher.__file__).parents[1]
-    texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
+    texts = {path.relative_to(source).as_posix(): path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     found = {name: text for name, text in texts.items() if starts.search(text)}
-    assert sorted(found) == ["launcher.py", "study.py"]
+    assert sorted(found) == ["distributed/launcher.py", "studies/study.py"]
     assert all("PYTHONSAFEPATH" in text for text in found.values())
 
 

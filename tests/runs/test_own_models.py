@@ -414,7 +414,7 @@ def test_nothing_is_imported_that_is_not_named(kept: Path, monkeypatch: pytest.M
     """A run from elsewhere names a file beside it as its class: loading it must not run the file."""
     record = json.loads(Path("run/run.json").read_text())
     Path("evil.py").write_text("raise SystemExit('was run')", encoding="utf-8")
-    record["model"] = {"class": "evil:make", "arguments": {}}
+    record["model"] |= {"class": "evil:make", "arguments": {}}
     Path("run/run.json").write_text(json.dumps(record))
     monkeypatch.syspath_prepend(str(kept))
     with pytest.raises(UserError, match="evil:make"):

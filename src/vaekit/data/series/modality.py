@@ -136,7 +136,7 @@ class Series(Modality):
                 f"{found.place(longest)} has {found.lengths[longest]} steps; this run's model takes up to {steps}: cut "
                 "it, or train with longer series"
             )
-        if info.facts["sd"] is None:
+        if info.facts.get("sd", ()) is None:  # there is none yet while the run's own splits are read
             odd = next((i for i, one in enumerate(found.series) if not _are_counts(one)), None)
             if odd is not None:
                 raise UserError(
