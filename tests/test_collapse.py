@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_training_and_the_report_agree(run: Run, kl: float, active: int, collapsed: bool) -> None:
     assert (warning([Usage("z", kl, active, 1)]) is not None) == collapsed
     assert run.path is not None
-    record = {"step": 1, "valid.loss": 1.0, "kl_elements.z": [kl], "active.z": active, "units.z": 1}
+    record = {"step": 1, "epoch": 1, "valid.loss": 1.0, "kl_elements.z": [kl], "active.z": active, "units.z": 1}
     (run.path / "log.jsonl").write_text(json.dumps(record) + "\n")
     titles = [one.title for one in gather(run).warnings]
     assert ("The posterior has collapsed" in titles) == collapsed
@@ -58,7 +58,7 @@ def test_one_of_several_collapsed_latents_is_named_by_both(run: Run) -> None:
     sentence = warning(latents)
     assert sentence is not None and "posterior of top has collapsed" in sentence
     assert run.path is not None
-    record = {"step": 1, "valid.loss": 1.0}
+    record = {"step": 1, "epoch": 1, "valid.loss": 1.0}
     for one in latents:
         record |= {
             f"kl_elements.{one.name}": [one.kl],
