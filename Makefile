@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # One thread a worker: several workers with several threads each wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test quick lint format bench mutants trust screenshots lock clean
+.PHONY: help demo test quick lint format bench mutants trust attack screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench   training speed against a textbook loop, pythae and the machine's limit (ARGS=--quick for a first look)"
 	@echo "make mutants  plant faults one at a time and see which the tests catch (ARGS='--area bounds --per-file 3')"
 	@echo "make trust   docs/trust.md: what intervals cover, what is compared, what recipes are worth (ARGS=--keep: no training)"
+	@echo "make attack  try for an hour to break vaekit, and write docs/reliability.md (ARGS='--minutes 5')"
 	@echo "make screenshots  the pictures and the sample report in docs (needs a Chromium)"
 	@echo "make lock    write the files of hashes again after a change of constraints.txt (needs uv)"
 	@echo "make clean   remove .venv, demo and runs"
@@ -75,6 +76,9 @@ mutants: $(VENV)/.dev
 
 trust: $(VENV)/.dev
 	$(BIN)/python bench/trust.py $(ARGS)
+
+attack: $(VENV)/.dev
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m attack --out bench/results/attack.json --page $(ARGS)
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python bench/screenshots.py

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from attack import page
 from attack.areas import AREAS, Area, area_named
 from attack.tries import Try
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--out", type=Path, help="a JSON file of the counts")
     parser.add_argument("--keep", action="store_true", help="add bad tries to the corpus")
+    parser.add_argument("--page", action="store_true", help="write docs/reliability.md from the counts kept")
     given = parser.parse_args()
     chosen = {name: area for name, area in AREAS.items() if not given.area or name.startswith(tuple(given.area))}
     if given.seed is not None:
@@ -109,6 +111,8 @@ def main() -> None:
         about = {"python": platform.python_version(), "system": platform.system(), "minutes": given.minutes}
         about["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         given.out.write_text(json.dumps({"about": about, "areas": made}, indent=1) + "\n")
+    if given.page:
+        page.write()
     bad = sum(tally.bad for tally in tallies.values())
     print(f"{sum(t.tries for t in tallies.values()):,} tries, {bad} bad")
     sys.exit(bad > 0)
