@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -26,14 +27,17 @@ from vaekit.data.info import DataInfo
 from vaekit.distributions.normal import StandardNormalFamily
 from vaekit.intervals import auroc
 from vaekit.metrics import disentanglement, interventions, kl_decomposition, samples
+from vaekit.metrics.ais import Bracket
 from vaekit.metrics.base import Metric, Result, Subject, mean_of
 from vaekit.metrics.disentanglement import accuracy_of
+from vaekit.metrics.gradient_noise import signal_to_noise
 from vaekit.metrics.kl_decomposition import AggregatePosterior
 from vaekit.metrics.mcc import mcc
 from vaekit.metrics.molecules import explained, internal_diversity, uniqueness
 from vaekit.metrics.named_features import cmmd
 from vaekit.metrics.probes import clustering, holes_of
 from vaekit.metrics.sequences import per_token
+from vaekit.metrics.sharpness import ratio
 from vaekit.metrics.tables import over_cells, root_over_cells
 from vaekit.metrics.two_sample import told_apart
 from vaekit.metrics.udr import udr
@@ -137,7 +141,9 @@ MEANS = (
     *("approximation_gap", "approximation_gap_full", "amortisation_gap", "elbo_per_node", "label_log_prob"),
     *("mse", "psnr", "ssim", "ssim_reflect", "ms_ssim", "path_length_linear", "path_length_spherical", "code_gain"),
     *("accuracy", "token_accuracy", "edit_distance", "exact_reconstruction", "frame_accuracy", "note_f1"),
-    *("degree", "clustering", "property_error", "column_nll", "column_accuracy"),
+    *("degree", "clustering", "property_error", "column_nll", "column_accuracy", "cubo", "renyi_upper", "sbc_spread"),
+    *(f"code_path_{kind}" for kind in ("linear", "spherical", "neighbours")),
+    *(f"off_data_{kind}" for kind in ("linear", "spherical", "neighbours", "pixels")),
 )
 """Numbers that are means over examples, with the standard error of a mean."""
 SHARES = ("linear_probe", "knn_accuracy", "validity", "novelty", "same_molecule")
@@ -165,7 +171,28 @@ def _means() -> Iterator[Case]:
         wrong, truth = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 100)))
         return {"property_r2": explained(0.6 * wrong, truth)}
 
+    def sharper(seed: int) -> dict[str, Result]:
+        own, made, noise = torch.from_numpy(np.random.default_rng(seed).gamma(3.0, size=(3, 100)))
+        return {
+            "sharpness": ratio(0.2 * own * noise, own, paired=True),
+            "sample_sharpness": ratio(0.6 * made, own, paired=False),
+        }
+
+    def gradients(seed: int) -> dict[str, Result]:
+        drawn = torch.from_numpy(np.random.default_rng(seed).normal(0.5, 1.0, (50, 40)))
+        value, error = signal_to_noise(drawn)
+        return {"encoder_snr_1": Result(value, "", 50, error)}
+
+    def bracket(seed: int) -> dict[str, Result]:
+        true, below, above = torch.from_numpy(np.random.default_rng(seed).gamma(2.0, size=(3, 50)))
+        forward: Any = SimpleNamespace(values=true - true.mean() - below)
+        found = Bracket(true, forward, true - true.mean() + above)
+        return {"log_px_bracket": Result(0.0, "nats", 50, interval=found.interval)}
+
     yield Case(MEANS, "100 examples with a tail to the right", mean, 2.0, 1000)
+    yield Case(("sharpness", "sample_sharpness"), "100 pictures", sharper, 0.6)
+    yield Case(("encoder_snr_1", "encoder_snr_5", "encoder_snr_50"), "50 gradients of 40 weights", gradients, 0.5)
+    yield Case(("log_px_bracket",), "50 examples, bounds apart by more than their noise", bracket, 0.0, most=1.0)
     yield Case(SHARES, "10% of 100 examples", hits, 0.1, 1000)
     yield Case(("perplexity", "perplexity_elbo"), "100 sequences of 3 to 29 tokens", tokens, draws=1000)
     numbers = ["impute_rmse_mean", "impute_accuracy", "impute_accuracy_mode", "column_rmse", "cell_mse"]

@@ -39,7 +39,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         ("vae", ["all"], 7),
         ("cvae", ["all", "ais", "gaps"], 7),
         ("linear-vae", ["all"], 7),
-        ("semi-supervised-vae", ["all"], 9),
+        ("semi-supervised-vae", ["all"], 8),
         ("hierarchical-vae", ["all"], 7),
         ("vq-vae", ["all"], 9),
         ("tabular-vae", ["all", "columns"], 2),
