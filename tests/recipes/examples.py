@@ -124,7 +124,7 @@ DATA: dict[str, Callable[[], Any]] = {
 }
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
-    "very-deep-vae": {"model.finest": "half", "model.width": 16, "model.groups": [1, 2, 2], "train.batch_size": 32},
+    "very-deep-vae": {"model.finest": "half", "model.width": 12, "model.groups": [1, 1, 2], "train.batch_size": 16},
     "vq-vae": {"model.prior_width": 16, "model.prior_layers": 1},
     "fsq": {"model.prior_width": 16, "model.prior_layers": 1},
     "vq-vae-2": {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8},
@@ -135,6 +135,8 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
     "series-vae": {"model.width": 16, "model.latent": 3, "model.layers": 1},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
+    "semi-amortised-vae": {"model.steps": 2},
+    "vae-gan": {"train.steps": 200},  # its critic begins to teach late
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes
 }
 
