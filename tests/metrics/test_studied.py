@@ -116,7 +116,7 @@ def test_paths_of_a_linear_decoder_are_as_long_as_their_ends_are_apart() -> None
 def test_a_cross_fade_of_training_examples_themselves_is_off_data_by_what_is_computed_by_hand() -> None:
     model = VAE(DiagonalNormal(nn.Linear(1, 2)), StandardNormal(1), Gaussian(nn.Linear(1, 1), scale=1.0))
     x = torch.tensor([[0.0], [1.0]]).repeat(10, 1)
-    run = vaekit.Run.of(model, x, test=x)
+    run = vaekit.Run.of(model, x, valid=x, test=x)
     found = compute(run.subject(), "code_paths")["off_data_pixels"]
     values = {round(float(value), 4) for value in torch.as_tensor(found.values)}
     # nothing between equal examples; between 0 and 1 the mean of .1 .2 .3 .4 .5 .4 .3 .2 .1

@@ -127,7 +127,9 @@ def test_no_metric_forgets_the_unit(recipe: str) -> None:
         if one.value is None:
             continue
         density = one.facts.get("measure") == "density"
-        power = {"mse": 2}.get(name, int(name.startswith(("code_path_", "off_data_"))))  # of the unit, as lengths and squares have it
+        power = {"mse": 2}.get(
+            name, int(name.startswith(("code_path_", "off_data_")))
+        )  # of the unit, as lengths and squares have it
         wanted = one.value * factor**power - density * D * math.log(factor)
         assert b[name].value == pytest.approx(wanted, rel=1e-4, abs=2e-3), name
         if density or name == "mse":
