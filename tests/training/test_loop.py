@@ -260,21 +260,22 @@ def test_the_log_has_what_a_person_follows(tmp_path: Path) -> None:
 
 def test_records_are_json_whatever_happens(tmp_path: Path) -> None:
     log = JsonLines(tmp_path / "log.jsonl")
-    log.log({"step": 1, "loss": math.nan, "list": [math.inf, 1.0]})
+    log.log({"step": 1, "epoch": 0, "loss": math.nan, "list": [math.inf, 1.0]})
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {
         "step": 1,
+        "epoch": 0,
         "loss": None,
         "list": [None, 1.0],
         "not_finite": {"loss": "nan", "list": "inf"},
     }
     position = log.position
-    log.log({"step": 2})
+    log.log({"step": 2, "epoch": 0})
     log.close()
     with (tmp_path / "log.jsonl").open("ab") as file:
         file.write(b'{"step": 3, "lo')
     assert [r["step"] for r in read(tmp_path / "log.jsonl")] == [1, 2]
     again = JsonLines(tmp_path / "log.jsonl", position)
-    again.log({"step": 7})
+    again.log({"step": 7, "epoch": 1})
     again.close()
     assert [r["step"] for r in read(tmp_path / "log.jsonl")] == [1, 7]
     assert read(tmp_path / "none.jsonl") == []

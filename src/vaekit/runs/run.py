@@ -103,7 +103,7 @@ class Run(SeriesRun):
 
         >>> from torch import nn; import torch; from vaekit import VAE, Bernoulli, DiagonalNormal, StandardNormal
         >>> model = VAE(DiagonalNormal(nn.Linear(9, 4)), StandardNormal(2), Bernoulli(nn.Linear(2, 9)))
-        >>> run = Run.of(model, torch.rand(100, 9).round(), name="bits")
+        >>> run = Run.of(model, torch.rand(100, 9).round(), test=torch.rand(10, 9).round(), name="bits")
         >>> run.evaluate(["elbo"])["elbo"].n, run
         (10, Run(custom on bits, held-out ELBO ... nats, in memory))
         """
