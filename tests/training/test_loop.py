@@ -260,13 +260,15 @@ def test_the_log_has_what_a_person_follows(tmp_path: Path) -> None:
 
 def test_records_are_json_whatever_happens(tmp_path: Path) -> None:
     log = JsonLines(tmp_path / "log.jsonl")
-    log.log({"step": 1, "epoch": 0, "loss": math.nan, "list": [math.inf, 1.0]})
+    units = {"active.z": 1, "units.z": 2}
+    log.log({"step": 1, "epoch": 0, "loss": math.nan, "kl_elements.z": [math.inf, 1.0], **units})
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {
         "step": 1,
         "epoch": 0,
         "loss": None,
-        "list": [None, 1.0],
-        "not_finite": {"loss": "nan", "list": "inf"},
+        "kl_elements.z": [None, 1.0],
+        **units,
+        "not_finite": {"loss": "nan", "kl_elements.z": "inf"},
     }
     position = log.position
     log.log({"step": 2, "epoch": 0})
