@@ -119,7 +119,7 @@ except Exception as error:
     ("call", "words"),
     [
         ("run.sample(3_000_000)", ("OutOfMemory", "-n, --k, --limit")),
-        ("vaekit.train('vae', np.zeros((2_000_000, 40)), steps=1)", ("OutOfMemory", "data.limit")),
+        ("vaekit.train('vae', np.ones((1_500_000, 40), np.float32), steps=1)", ("OutOfMemory", "data.limit")),
         ("vaekit.train('vae', np.eye(4000, 40), steps=1, batch_size=3000, set={'model.hidden': '9000'})", ("batch",)),
     ],
 )
