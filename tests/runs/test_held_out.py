@@ -189,3 +189,10 @@ def test_figures_without_held_out_examples_are_of_training_ones_and_say_so(tmp_p
     assert "there are no held-out examples" in page
     held = train("vae", GREYS, steps=3, set={"data.test": 0})
     assert torch.equal(held.shown.x, held.prepare.fixed(held.data.valid, 1).x)
+
+
+def test_a_run_called_as_a_known_set_is_trained_on_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train("vae", "digits", out="digits", steps=1, set={"model.hidden": [4]}, pictures=False)
+    assert run.record["data"]["source"] == "digits"
+    assert len(load_run("digits").data.test) == run.info.n_test

@@ -20,6 +20,7 @@ from vaekit.data import load as load_data
 from vaekit.data.as_is import as_they_are
 from vaekit.data.conditions import Conditions
 from vaekit.data.dataset import DataSet, Prepared, Split
+from vaekit.data.datasets import DATASETS
 from vaekit.data.info import DataInfo
 from vaekit.data.loading import prepare, read_like
 from vaekit.data.modality import Modality, modality_of
@@ -55,7 +56,8 @@ AS_IS = "as-is"
 
 def describe_source(source: Any) -> str:
     """Return how a run remembers its data: a name or an absolute path; "memory" for arrays."""
-    if isinstance(source, Path) or (isinstance(source, str) and Path(source).exists()):
+    known = isinstance(source, str) and source in DATASETS  # also beside a file or run of that name
+    if isinstance(source, Path) or (isinstance(source, str) and not known and Path(source).exists()):
         return str(Path(source).resolve())
     return source if isinstance(source, str) else "memory"
 
