@@ -118,7 +118,7 @@ def sentences() -> list[str]:
 def text() -> Any:
     """A run on lines of text."""
     small = {"model.width": 48, "model.latent": 5, "model.word_dropout": 0.5, "data.unit": "words", "train.lr": 1e-2}
-    small |= {"objective.beta": 0.2, "objective.free_bits": 0.0, "train.batch_size": 32}
+    small |= {"objective.beta": 0.2, "objective.free_bits": 0.0, "train.batch_size": 32, "data.repeats": "apart"}
     return vaekit.train("sequence-vae", sentences(), epochs=30, set=small, pictures=False)
 
 
