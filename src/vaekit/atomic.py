@@ -28,8 +28,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     [('a.txt', 'whole')]
     """
     path = Path(path)
-    # Its start is enough of a name, which has a greatest length.
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix[-40:]}")
+    part = _beside(path)
     try:
         part.touch()
         mode = part.stat().st_mode  # some writers make private files; these get the folder's usual rights
@@ -63,10 +62,15 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _beside(path: Path) -> Path:
+    """Return the temporary name of a file; the start of its own is enough, since names have a greatest length."""
+    return path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix[-40:]}")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise an OSError if no file can be written at `path`, by a try beside it."""
     path = Path(path)
-    part = path.with_name(f".{path.stem[:40]}.{os.getpid()}.part{path.suffix[-40:]}")
+    part = _beside(path)
     path.exists()  # its name may be too long
     try:
         part.write_bytes(b"0")

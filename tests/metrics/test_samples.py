@@ -220,8 +220,10 @@ NAMES = ("fid", "fid_extrapolated", "kid", "inception_score", "precision", "reca
 
 
 def test_every_number_of_samples_names_its_features() -> None:
-    found = evaluate(subject(), ["samples", "path_length"])
-    del found["sample_sharpness"]  # of the pixels themselves
+    found = evaluate(subject(), ["samples", "interpolation"])
+    pixels = {"sample_sharpness", *(f"code_path_{kind}" for kind in ("linear", "spherical", "neighbours"))}
+    pixels |= {f"off_data_{kind}" for kind in ("linear", "spherical", "neighbours", "pixels")}
+    assert all("features" not in found.pop(name).to_dict() for name in pixels)
     assert set(found) == {*NAMES, "path_length_linear", "path_length_spherical", "c2st_accuracy", "c2st_auroc"}
     for name, result in found.items():
         plain = result.to_dict()
