@@ -209,8 +209,9 @@ def model_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     device, split = device_of(model), run.test.first(6)
 
     def each(call: Callable[[Any, Tensor | None], Any]) -> Any:
+        at_once = 6 if run.info.kind == "graph" else 4  # a batch's codes are as wide as its largest graph
         with inference(model):
-            return joined([call(x, y) for x, y in batches(model, split.x, split.y, size=4)])
+            return joined([call(x, y) for x, y in batches(model, split.x, split.y, size=at_once)])
 
     def traced(read: Callable[[Any], Tensor], hard: bool, k: int = 2) -> Any:
         def call(x: Any, y: Tensor | None) -> Tensor:

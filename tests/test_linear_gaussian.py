@@ -153,7 +153,7 @@ def test_linear_vae_is_probabilistic_pca() -> None:
     toy, x, seen = _trained(vaekit.train("linear-vae", "digits", pictures=False))
     pca: Any = PCA(toy.weight.shape[1]).fit(x.numpy())
     oracle = float(pca.score(x.numpy()))
-    assert oracle == pytest.approx(8.8676, abs=1e-3)
+    assert oracle == pytest.approx(8.9463, abs=1e-3)
     found = float(toy.marginal().log_prob(x).mean())
     assert oracle - 1e-3 * abs(oracle) < found < oracle + 1e-4
     assert np.degrees(subspace_angles(toy.weight.numpy(), pca.components_.T)).max() < 2.0

@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from attack import page
@@ -90,11 +90,14 @@ def main() -> None:
     parser.add_argument("--area", action="append", help="an area, or the start of several areas' names")
     parser.add_argument("--seed", type=int, help="make this one try alone")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--tries", type=int, help="at most so many tries of an area")
     parser.add_argument("--out", type=Path, help="a JSON file of the counts")
     parser.add_argument("--keep", action="store_true", help="add bad tries to the corpus")
     parser.add_argument("--page", action="store_true", help="write docs/reliability.md from the counts kept")
     given = parser.parse_args()
     chosen = {name: area for name, area in AREAS.items() if not given.area or name.startswith(tuple(given.area))}
+    if given.tries is not None:
+        chosen = {name: replace(area, most=given.tries) for name, area in chosen.items()}
     if given.seed is not None:
         name = given.area[0]
         with area_named(name).ready() as try_one:

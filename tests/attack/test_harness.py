@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +30,19 @@ def test_an_area_of_readers_makes_its_tries(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in AREAS if not name.startswith("readers.")])
+@pytest.mark.parametrize("name", [name for name in AREAS if not name.startswith(("readers.", "io."))])
 def test_an_area_makes_its_tries(name: str) -> None:
     assert bad_of(name) == (4, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in AREAS if name.startswith("io.")])
+def test_an_area_of_instants_makes_its_tries(name: str) -> None:
+    """In a process of its own: it forks, which autograd refuses once a registered device has started its threads."""
+    command = [sys.executable, "-m", "attack", "--area", name, "--tries", "4"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0 and ended.stdout.endswith("4 tries, 0 bad\n"), ended.stdout + ended.stderr
 
 
 def test_a_fault_of_a_reader_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def test_the_budget_is_divided_into_steps(tmp_path: Path) -> None:
     assert short.steps == 50 and "too short" in short.said
     told = Told()
     quick = BETA | {"settings": {"model.hidden": [8], "model.latent": 2}, "seeds": 1}
-    made = study(quick, "digits", out=tmp_path / "out", budget="1s", progress=told)
+    made = study(quick, "digits", out=tmp_path / "out", budget="0.1s", progress=told)
     assert {one.facts["steps"] for one in made.outcomes.values()} == {50}
     assert "a step takes" in told.notes[0] and told.notes[0] in made.report.read_text(encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,13 +15,16 @@ from vaekit.metrics.base import Result, Subject, metric, refused, refuses
 KINDS = (nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.ELU, nn.Softplus)
 SAME = 1e-6
 """Outputs that differ by no more over all examples are the same."""
+MAPS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""Modules whose outputs are (B, units, places); all others give (B, places, units)."""
 UNIT = "of hidden units"
 
 
 class Ranges:
     """The lowest and highest output of each hidden unit, by place: which activation, and its how manieth call.
 
-    A unit is a feature of a dense layer, or a channel of a map, whose outputs at all its places count.
+    A unit is a feature of a dense layer, or a channel of a map, whose outputs at all its places (pixels, steps, nodes)
+    count.
     """
 
     def __init__(self) -> None:
@@ -31,10 +35,10 @@ class Ranges:
         """Begin the next batch."""
         self._calls = {}
 
-    def add(self, name: str, out: Tensor) -> None:
-        """Take the outputs of one call, (B, units, ...)."""
+    def add(self, name: str, out: Tensor, axis: int) -> None:
+        """Take the outputs of one call, whose units lie along `axis`."""
         call = self._calls[name] = self._calls.get(name, -1) + 1
-        flat = out.transpose(0, 1).flatten(1)
+        flat = out.movedim(axis, 0).flatten(1)
         low, high = flat.amin(1), flat.amax(1)
         before = self.ends.get((name, call))
         if before is not None:
@@ -58,15 +62,18 @@ def watched(model: nn.Module) -> Iterator[Ranges]:
     >>> ranges.dead()
     (2, 3)
     """
-    ranges, hooks = Ranges(), []
+    ranges, hooks, axis = Ranges(), [], 1
+
+    def take(module: nn.Module, _: Any, out: Tensor, name: str) -> None:
+        nonlocal axis
+        if not isinstance(module, KINDS):
+            axis = 1 if isinstance(module, MAPS) else -1
+        elif out.dim() > 1:
+            ranges.add(name, out, axis)
+
     for name, module in model.named_modules():
-        if isinstance(module, KINDS):
-
-            def take(_: nn.Module, __: Any, out: Tensor, name: str = name) -> None:
-                if out.dim() > 1:
-                    ranges.add(name, out)
-
-            hooks.append(module.register_forward_hook(take))
+        if isinstance(module, KINDS) or next(module.parameters(recurse=False), None) is not None:
+            hooks.append(module.register_forward_hook(partial(take, name=name)))
     try:
         yield ranges
     finally:
