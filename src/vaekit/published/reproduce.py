@@ -78,8 +78,14 @@ def reproduce(
     return found
 
 
+def all_kept(out: str | Path) -> dict[str, dict[str, Result]]:
+    """Return the results that a folder holds, by table and budget."""
+    found = {entry.name: kept(Path(out), entry.name) for entry in TABLES}
+    return {name: some for name, some in found.items() if some}
+
+
 def _path(data: str | None) -> str | None:
-    return os.path.abspath(data) if data is not None and Path(data).exists() else data
+    return str(Path(data).resolve()) if data is not None and Path(data).exists() else data
 
 
 @contextmanager

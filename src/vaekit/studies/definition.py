@@ -142,7 +142,8 @@ class Definition(Part):
         return f"{self.name} {digest}"
 
 
-DECIDES = {"recipe", "data", "settings", "arms", "grid", "search", "metrics", "seeds", "resplit", "k", "limit", "options"}
+DECIDES = {"recipe", "data", "settings", "arms", "grid", "search", "metrics", "seeds", "resplit", "k", "limit"}
+DECIDES |= {"options"}
 """Parts of a definition that a study that goes on must have as it began with them; the others are words."""
 
 
