@@ -31,7 +31,11 @@ published(
     "300,000 steps. Of the weights (β, γ) the figures' sources say little.",
     data="sprites",
     unit="of 1",
-    rows={f"{arm}, {word}": Figure(*v[:1], "S", v[1]) for arm, row in KNOWN.items() for word, v in row.items()},
+    rows={
+        f"{arm}, {word}": Figure(mean, "S", spread)
+        for arm, row in KNOWN.items()
+        for word, (mean, spread) in row.items()
+    },
     tolerance=0.1,
     lower=False,
     budgets={

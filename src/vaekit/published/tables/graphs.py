@@ -57,15 +57,17 @@ published(
 def communities(path: str | Path, count: int = 500, seed: int = 0) -> Path:
     """Write graphs of two halves of 6 to 10 nodes, joined with probability 0.7 within and 0.05 between, as NPZ."""
     rng = np.random.default_rng(seed)
-    sizes, edges, start = [], [], 0
+    drawn = []
     for _ in range(count):
         a, b = rng.integers(6, 11, 2)
-        half = rng.permutation(a + b) < a
-        odds = np.where(half[:, None] == half, 0.7, 0.05)
-        edges.append(np.argwhere(np.triu(rng.random(odds.shape) < odds, 1)) + start)
-        sizes.append(a + b)
-        start += a + b
-    np.savez_compressed(path, sizes=np.array(sizes), edges=np.concatenate(edges))
+        half = np.arange(a + b) < a
+        drawn.append(np.triu(rng.random((a + b, a + b)) < np.where(half[:, None] == half, 0.7, 0.05), 1))
+    edges, start = [], 0
+    for upper in drawn:
+        order = rng.permutation(len(upper))
+        edges.append(np.argwhere(np.triu((upper | upper.T)[order][:, order])) + start)
+        start += len(upper)
+    np.savez_compressed(path, sizes=[len(upper) for upper in drawn], edges=np.concatenate(edges))
     return Path(path)
 
 

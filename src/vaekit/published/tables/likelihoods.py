@@ -180,8 +180,8 @@ published(
     title="a ladder of five stochastic layers on MNIST",
     source="Sønderby et al. 2016, arXiv:1602.02282, as later papers quote it",
     protocol="MNIST binarised afresh at every visit; latents of 64, 32, 16, 8 and 4 dimensions with networks of 512, "
-    "256, 128, 64 and 64 leaky units; batch normalisation, a KL warm-up of 200 epochs, 2,000 epochs; the negative bound "
-    "of K = 5,000 samples on the test images. Layer sizes and lengths are from memory.",
+    "256, 128, 64 and 64 leaky units; batch normalisation, a KL warm-up of 200 epochs, 2,000 epochs; the negative "
+    "bound of K = 5,000 samples on the test images. Layer sizes and lengths are from memory.",
     data="mnist",
     unit="nats/example",
     rows={"ladder VAE": Figure(81.74, "S")},

@@ -12,6 +12,7 @@ from vaekit.runs.train import train
 
 LINEAR = "linear VAE, exact log p(x)"
 BOUND = "linear VAE, ELBO"
+DRAWS = 50
 
 
 @published(
@@ -20,7 +21,7 @@ BOUND = "linear VAE, ELBO"
     source="Lucas et al. 2019, arXiv:1911.02469, theorem; Tipping & Bishop 1999",
     protocol="The optimum of a linear VAE with one σ is probabilistic PCA with as many latents, and there the ELBO is "
     "log p(x): mean exact log p(x) of the test split against that of scikit-learn's PCA fitted to the same training "
-    "split.",
+    "split. The ELBO is a mean over 50 samples an example.",
     data="breast-cancer",
     unit="nats/example",
     rows={LINEAR: Figure(tag="T"), BOUND: Figure(tag="T")},
@@ -40,9 +41,10 @@ def ppca(at: Attempt) -> Iterator[tuple[str, Measured]]:
     found: dict[str, list[float]] = {"exact_log_px": [], "elbo": [], "pca": []}
     for seed in at.seeds:
         run = train("linear-vae", x, seed=seed, device=at.device, set=at.terms.get("settings", {}))
-        for name, result in run.evaluate(["exact_log_px", "elbo"]).items():
-            if name in found and result.value is not None:
-                found[name].append(result.value)
+        found["exact_log_px"].append(float(run.evaluate(["exact_log_px"])["exact_log_px"].value or 0.0))
+        # one sample an example is too noisy on so few examples
+        each = [run.evaluate(["elbo"], seed=draw)["elbo"].value or 0.0 for draw in range(DRAWS)]
+        found["elbo"].append(float(np.mean(each)))
         seen = np.asarray(run.prepare.fixed(run.data.train, 1).x.flatten(1))
         scores = PCA(run.settings.model.latent).fit(seen).score_samples(np.asarray(run.test.x.flatten(1)))
         # the run's figures are of the values before they were standardised
