@@ -75,7 +75,7 @@ def spoken_digits(at: Attempt) -> Iterator[tuple[str, Measured]]:
         asked = (
             (test.x.flatten(1).numpy(), test.y),
             (heard(run, some.x, at.folder), some.y),
-            (heard(run, run.reconstruct(some.x, some.y), at.folder), some.y),
+            (heard(run, run.reconstruct(some), at.folder), some.y),
             (heard(run, drawn, at.folder), labels),
         )
         for row, (x, y) in zip(ROWS, asked, strict=True):
