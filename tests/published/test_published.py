@@ -139,7 +139,10 @@ def test_a_table_that_is_a_study(tmp_path: Path) -> None:
         differences={"gain": ("wide, bound", "narrow, bound")},
         metrics=["elbo"],
         settings={"train.steps": 50, "model.latent": 2},
-        arms={"narrow": {"settings": {"model.hidden": [4]}}, "wide": {"settings": {"model.hidden": [16]}}},
+        arms={
+            "narrow": {"settings": {"model.hidden": [4], "train.steps": 40}},
+            "wide": {"settings": {"model.hidden": [16]}},
+        },
     )
     at = Attempt({"settings": {"train.steps": 3}, "limit": 20, "seeds": [0, 1]}, "digits", tmp_path)
     found = dict(measure(at))
