@@ -14,10 +14,13 @@ import pytest
 import vaekit
 from vaekit.commands.main import outcome
 from vaekit.errors import UserError
+from vaekit.metrics.base import METRICS
 from vaekit.published.base import BUDGETS, OURS, TABLES, TAGS, Attempt, Budget, Figure, Measured, Table, published
-from vaekit.published.by_study import by_study
+from vaekit.published.by_study import ByStudy, by_study
 from vaekit.published.page import page, rows
 from vaekit.published.results import Result, keep, kept, still_holds
+from vaekit.studies.points import check_settings, fixed_points
+from vaekit.studies.trial import check_metrics
 
 ROOT = Path(__file__).parents[2]
 ROW, OTHER, ALONE, MEMORY = "a", "b", "alone", "from memory"
@@ -122,6 +125,24 @@ def test_every_table_is_complete() -> None:
         alone = all(f.value is None and f.tag != "T" for f in table.rows.values())
         assert table.tolerance > 0 or alone or not last.gates, table.name
         assert all(budget.differs for name, budget in table.budgets.items() if name != "full"), table.name
+
+
+STUDIES = [entry.part for entry in TABLES if isinstance(entry.part.measure, ByStudy)]
+
+
+@pytest.mark.parametrize("table", STUDIES, ids=lambda table: table.name)
+def test_every_study_names_settings_metrics_and_rows_that_exist(table: Table) -> None:
+    measure = table.measure
+    assert isinstance(measure, ByStudy)
+    for budget in table.budgets.values():
+        made = measure.study(budget.terms)
+        check_settings(made, fixed_points(made))
+        check_metrics(made.metrics)
+        given = {name for metric in made.metrics for name in METRICS[metric].facts["gives"]}
+        assert set(measure.words) <= given
+        assert {measure.row(arm, n) for arm in made.arms for n in measure.words} | {*measure.differences} == {
+            *table.rows
+        }
 
 
 def test_a_definition_that_names_no_row_of_its_own_is_a_fault() -> None:

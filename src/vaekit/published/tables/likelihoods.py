@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vaekit.published.base import Budget, Figure, Measure, published
-from vaekit.published.by_study import by_study
+from vaekit.published.base import Budget, Figure, published
+from vaekit.published.by_study import ByStudy, by_study
 
 IWAE = (
     "Burda et al. 2016, arXiv:1509.00519, table 1, as nbip/IWAE (3a5e38b) quotes it; settings of yburda/iwae (78a6075)"
@@ -61,7 +61,7 @@ def _arms(recipes: Mapping[str, dict[str, Any]], ks: tuple[int, ...] = (1, 5, 50
     return out
 
 
-def _importance(settings: Mapping[str, Any], recipes: Mapping[str, dict[str, Any]]) -> Measure:
+def _importance(settings: Mapping[str, Any], recipes: Mapping[str, dict[str, Any]]) -> ByStudy:
     return by_study("iw_bound", settings=dict(settings), arms=_arms(recipes), **NEGATIVE_BOUND)
 
 
@@ -132,11 +132,11 @@ published(
     budgets={
         "smoke": Budget(
             {
-                "settings": {"train.steps": 2000, "objective.beta": "linear 0 1 30%", "model.components": 100},
+                "settings": {"train.steps": 2000, "objective.beta": "linear 0 1 30%"},
                 "k": 100,
                 "limit": 200,
             },
-            "2,000 steps of a million at most; 100 pseudo-inputs; K = 100; 200 test images; SiLU units",
+            "2,000 steps of a million at most; K = 100; 200 test images; SiLU units",
         ),
         "hour": Budget(
             {"settings": {"train.epochs": 60, "objective.beta": "linear 0 1 30%"}, "k": 5000, "limit": 500},
