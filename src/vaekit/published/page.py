@@ -105,8 +105,8 @@ def page(tables: Mapping[str, Table], results: Mapping[str, Mapping[str, Result]
         "<!-- Made by 'vaekit reproduce --show' from docs/published, which is changed by running. -->",
         "Every table below is a definition that runs: `vaekit reproduce NAME --budget smoke`, at most five CPU "
         "minutes; `hour`; `full`, the published protocol. Every number of ours was measured by that command and lies "
-        "in `docs/published`, a JSON file a table, with its terms, seeds, commit, device and time; a table that was not "
-        "run says so. "
+        "in `docs/published`, a JSON file a table, with its terms, seeds, commit, device and time; a table that was "
+        "not run says so. "
         f"Of {len(tables)} tables {len(run)} were run. Of the figures that can be held to at the budget that was run "
         f"{reached} are reached and {missed} missed; the others are distances on the way, with too little training for "
         "the protocol, or have no published figure.",
