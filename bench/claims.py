@@ -93,7 +93,7 @@ CLAIMS = (
     Claim("wae-mmd", "ae", "kid", "samples of an autoencoder", data=("digits",)),
     Claim("wae-gan", "ae", "kid", "samples of an autoencoder", data=("digits",)),
     Claim("adversarial-ae", "ae", "kid", "samples of an autoencoder", data=("digits",)),
-    Claim("vae-gan", "vae", "kid", "samples judged by a critic", data=("digits",)),
+    Claim("vae-gan", "vae", "kid", "samples judged by a critic", (), GREY, ("digits",)),
     Claim("semi-supervised-vae", "SVC on the same labels", "accuracy", "examples without labels", data=IMAGES),
     Claim("spherical-vae", "vae", "iw_bound", "directions as latents", (), ("model.latent=10",), ("digits",)),
     Claim("categorical-vae", "independent", "iw_bound", "categories as latents", data=("digits",)),
