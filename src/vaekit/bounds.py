@@ -165,7 +165,7 @@ def sumo(
         NotALikelihood: the model bounds nothing.
     """
     out: list[Tensor] = []
-    width = max(1, rows // (first + REACH))
+    width = max(1, rows // (2 * first))
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
         each: list[Tensor] = []

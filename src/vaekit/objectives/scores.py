@@ -31,7 +31,7 @@ class Reinforce(Term):
 
     ∇_φ = (1/K) Σ_k (f_k - (1/(K-1)) Σ_{j≠k} f_j) ∇_φ log q(z_k|x), f = log p(x|z): unbiased for discrete latents,
     whatever their number. It stands in for `reconstruction` beside a `rate` whose KL is a closed form.
-    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Mnih & Rezende 2016, arXiv:1602.06725.
+    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!", openreview:r1lgTGL5DE.
     """
 
     name = "reconstruction"
