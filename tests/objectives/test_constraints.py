@@ -51,9 +51,7 @@ def test_each_player_moves_its_own() -> None:
     assert losses[MODEL].parts.keys() == {"reconstruction", "rate"}
 
 
-@pytest.mark.parametrize(
-    ("of", "target"), [("rate", 1.5), ("rate", 0.4), ("reconstruction", 3.4), ("reconstruction", 3.8)]
-)
+@pytest.mark.parametrize(("of", "target"), [("rate", 0.4), ("reconstruction", 3.4)])
 def test_both_players_together_end_at_the_target(of: Any, target: float) -> None:
     """Free posteriors N(μ, σ²) of sixteen points x under p(x|z) = N(z, I), z of two numbers; Adam for both players."""
     torch.manual_seed(0)
