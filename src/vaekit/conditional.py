@@ -145,7 +145,10 @@ class Posterior(Conditional):
 
     def coupled(self, q: Distribution, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw discrete codes, the relaxed ones they come of, and relaxed ones given the codes: (K, B, ...) each."""
-        raise Unsupported(f"{type(self).__name__} has no relaxation that its samples are coupled to")
+        raise Unsupported(
+            f"{type(self).__name__} has no relaxation that its samples are coupled to; use model.posterior=bernoulli or "
+            "categorical"
+        )
 
     def embed(self, code: Tensor) -> Tensor:
         """Return the decoder's input for a code as q and p score it: the code itself unless codes are discrete."""

@@ -62,7 +62,7 @@ def test_both_players_together_end_at_the_target(of: Any, target: float) -> None
     decay = [torch.optim.lr_scheduler.CosineAnnealingLR(adam, 700) for adam in adams]
     tail = []
     for step in range(700):
-        posterior = DiagonalNormalFamily(*q)
+        posterior = DiagonalNormalFamily(q[0], q[1])
         z = posterior.rsample(torch.Size((4,)))
         trace = Trace(
             x,

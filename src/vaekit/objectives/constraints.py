@@ -28,12 +28,19 @@ class Multiplier(Annealed):
     (1.0, False, True)
     """
 
-    is_one = False
-    varies = True
-
     def __init__(self) -> None:
         super().__init__(1.0)
         self.exponent = nn.Parameter(torch.zeros(()))
+
+    @property
+    def is_one(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def varies(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def log(self) -> Tensor:
