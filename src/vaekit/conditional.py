@@ -146,7 +146,7 @@ class Posterior(Conditional):
     def coupled(self, q: Distribution, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw discrete codes, the relaxed ones they come of, and relaxed ones given the codes: (K, B, ...) each."""
         raise Unsupported(
-            f"{type(self).__name__} has no relaxation that its samples are coupled to; use model.posterior=bernoulli or "
+            f"{type(self).__name__} has no relaxation coupled to its samples; use model.posterior=bernoulli or "
             "categorical"
         )
 
