@@ -30,7 +30,8 @@ def sumo(subject: Subject) -> dict[str, Result]:
     x, y = subject.some(1)
     measure = measure_of(subject.model.trace(x, y, hard=True).px)
     with seeded(subject.seed, device_of(subject.model)):
-        values = subject.per_example("sumo", lambda x, y: bounds.sumo(subject.model, x, y, repeats))
+        parts = [bounds.sumo(subject.model, x, y, repeats=repeats) for x, y in subject.pieces("sumo")]
+    values = subject.join_pieces(parts)
     facts = {"repeats": repeats, "largest": largest_share(values)}
     return {"sumo": mean_of(values, nats(subject.info), measure=measure, caution=caution(facts["largest"]), **facts)}
 
