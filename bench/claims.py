@@ -97,6 +97,14 @@ CLAIMS = (
     Claim("semi-supervised-vae", "SVC on the same labels", "accuracy", "examples without labels", data=IMAGES),
     Claim("spherical-vae", "vae", "iw_bound", "directions as latents", (), ("model.latent=10",), ("digits",)),
     Claim("categorical-vae", "independent", "iw_bound", "categories as latents", data=("digits",)),
+    Claim("vimco", "categorical-vae", "iw_bound", "bits, trained on the bound without a relaxation", data=("digits",)),
+    Claim("reinforce", "categorical-vae", "iw_bound", "bits, trained without a relaxation", data=("digits",)),
+    Claim("rebar", "reinforce", "iw_bound", "a relaxation as control variate", data=("digits",)),
+    Claim("wake-sleep", "reinforce", "iw_bound", "trained on the bound, the encoder by its weights", data=("digits",)),
+    Claim("thermodynamic-vae", "vae", "iw_bound", "a tighter bound, without paths", data=("digits",)),
+    Claim("rate-vae", "vae", "mse", "a rate of 10 nats, where the ELBO alone has fewer", data=("digits",)),
+    Claim("geco-vae", "vae", "mse", "a reconstruction that is asked for", data=("digits",)),
+    Claim("delta-vae", "vae", "iw_bound", "what the committed rate of 2 nats costs, so at most 0", data=("digits",)),
     Claim("joint-vae", "categorical-vae", "iw_bound", "categories and numbers as latents", data=("digits",)),
 )
 OTHER_DATA = ("graph-vae", "molecule-vae", "music-vae", "sequence-vae", "series-vae", "tabular-vae", "tabular-cvae")
