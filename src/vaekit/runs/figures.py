@@ -94,7 +94,7 @@ def curves(run: LatentRun) -> Any:
 def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences."""
     split = run.shown.first(12)
-    x, made = run.prepare.show(split.inputs), run.prepare.picture(run.reconstruct(split))
+    x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
     return figures.reconstructions(x.numpy(), made.numpy())
 
 
@@ -105,7 +105,7 @@ def samples(run: LatentRun) -> Any:
         return draw(run.sample(_few(run, PICTURED)), run.info.facts)
     if not run.info.is_array:
         return None
-    return figures.samples(run.prepare.picture(run.sample(64)).numpy())
+    return figures.samples(run.picture(run.sample(64)).numpy())
 
 
 def interpolation(run: LatentRun) -> Any:
@@ -117,7 +117,7 @@ def interpolation(run: LatentRun) -> Any:
     if not half:
         return None
     paths = run.interpolate_examples([(i, half + i) for i in range(half)], split)
-    return figures.interpolation(run.prepare.picture(paths).numpy())
+    return figures.interpolation(run.picture(paths).numpy())
 
 
 def traversals(run: LatentRun) -> Any:
@@ -126,11 +126,10 @@ def traversals(run: LatentRun) -> Any:
         made = run.traverse(run.shown, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
-    shown = run.prepare.picture(made.x)
+    shown = run.picture(made.x)
     rows = shown if run.info.has_picture else shown.reshape(*shown.shape[:2], -1)
-    names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
-    return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
+    return figures.traversals(rows, made.names, made.kl.tolist() if made.factorises else None, values)
 
 
 def manifold(run: LatentRun) -> Any:
@@ -146,7 +145,7 @@ def manifold(run: LatentRun) -> Any:
         made = run.manifold(MANIFOLD_SIDE, label=label)
     except UserError:
         return None
-    return figures.manifold(run.prepare.picture(made.x), made.xs, made.ys)
+    return figures.manifold(run.picture(made.x), made.xs, made.ys)
 
 
 def latent_map(run: LatentRun) -> Any:
@@ -179,27 +178,34 @@ def _colours(run: LatentRun, y: Tensor | None, names: Sequence[str]) -> tuple[np
 
 
 def kl(run: LatentRun) -> Any:
-    """KL of each latent dimension over test examples."""
-    watch = LatentWatch()
-    with inference(run.model):
-        split = run.shown.first(KL_EXAMPLES)
-        for x, y in batches(run.model, split.x, split.y):
-            watch.add(run.model.trace(x, y, hard=True))
-    each = watch.kl_elements()
+    """KL of each latent dimension over test examples, with errors where it is estimated from samples."""
+    watch = _watched(run)
+    each, active = watch.kl_elements(), watch.active()
     if not each:
         return None
-    values: Any = each if len(each) > 1 else next(iter(each.values()))
-    return figures.kl_per_dimension(values)
+    if len(each) == 1:
+        ((name, values),) = each.items()
+        return figures.kl_per_dimension(values, active[name])
+    return figures.kl_per_dimension(each, active, watch.kl_stderr() or None)
+
+
+def _watched(run: LatentRun) -> LatentWatch:
+    """Return the KL of each latent over test examples; the same draws, and so the same numbers, for every figure."""
+    watch, split = LatentWatch(), run.shown.first(KL_EXAMPLES)
+    with inference(run.model):
+        for x, y in batches(run.model, split.x, split.y):
+            watch.add(run.model.trace(x, y, hard=True))
+    return watch
 
 
 def kl_layers(run: LatentRun) -> Any:
     """KL of each stochastic layer of a hierarchy, over test examples and over training."""
     if not isinstance(run.model, Hierarchy):
         return None
-    split = run.shown.first(LAYER_EXAMPLES)
+    split = run.shown.first(KL_EXAMPLES)
     parts: dict[str, list[Tensor]] = {name: [] for name in run.model.names}
-    with inference(run.model):
-        for part, label in batches(run.model, split.x, split.y, size=250):
+    with inference(run.model):  # as in `_watched`
+        for part, label in batches(run.model, split.x, split.y):
             for name, value in run.model.trace(part, label, hard=True).kl.items():
                 # Below the top of a chain the rate is a sample's, (K, B).
                 parts[name].append((value if value.dim() == 1 else value.mean(0)).double().cpu())

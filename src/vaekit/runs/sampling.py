@@ -49,7 +49,7 @@ class SamplingRun(RunBase):
             made = self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
         else:
             made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
-        return shown(made, self.prepare.picture, None if self.info.is_array else self.lines)
+        return shown(made, self.picture, None if self.info.is_array else self.lines)
 
     def drawn(
         self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
