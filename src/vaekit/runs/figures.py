@@ -17,6 +17,7 @@ from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import ChangedData, UserError
+from vaekit.figures.audio import spectrograms
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
@@ -31,6 +32,8 @@ TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
 LAYER_EXAMPLES = 1000
 PICTURED = 12
+EACH, MOST_ROWS = 8, 12
+"""Samples of each label in a row, and rows."""
 SHOWN = 32
 """Examples in the files of lines."""
 
@@ -88,7 +91,9 @@ def _costing_no_other(what: str) -> Iterator[None]:
 def curves(run: LatentRun) -> Any:
     """Training curves."""
     records = run.log
-    return figures.curves(records) if records else None
+    stages = {record.get("stage") for record in records}
+    final = run.record.get("result", {}).get("elbo") if len(stages) > 1 else None
+    return figures.curves(records, final) if records else None
 
 
 def reconstructions(run: LatentRun) -> Any:
@@ -101,11 +106,30 @@ def reconstructions(run: LatentRun) -> Any:
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
     draw = None if run.modality is None else type(run.modality).picture
+    if draw is not None and run.info.is_array and run.model.takes_label:
+        y, names = _labelled(run, 1, PICTURED)
+        return spectrograms(run.prepare.values(run.drawn(len(names), y=y)), run.info.facts, names)
     if draw is not None:
         return draw(run.sample(_few(run, PICTURED)), run.info.facts)
     if not run.info.is_array:
         return None
-    return figures.samples(run.picture(run.sample(64)).numpy())
+    if not run.model.takes_label:
+        return figures.samples(run.picture(run.sample(64)).numpy())
+    y, names = _labelled(run, EACH, MOST_ROWS)
+    made = run.picture(run.prepare.values(run.drawn(len(names) * EACH, y=y)))
+    return figures.samples(made.numpy(), title="Samples from the prior, a row a label", rows=names)
+
+
+def _labelled(run: LatentRun, each: int, most: int) -> tuple[Tensor | None, list[str]]:
+    """Return labels to sample by, `each` of one after the other, and what they are called: classes, or examples'."""
+    conditions = run.conditions
+    count = min(most, run.info.n_classes) if conditions.classes else min(most, 8)
+    y = run.labels(count)
+    if y is None:
+        return None, []
+    columns = run.label_columns(y)
+    names = [", ".join(f"{k} {v}" if len(columns) > 1 else v for k, v in zip(columns, row)) for row in zip(*columns.values())]
+    return y.repeat_interleave(each, 0), names
 
 
 def interpolation(run: LatentRun) -> Any:
