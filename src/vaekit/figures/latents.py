@@ -114,8 +114,8 @@ def kl_per_dimension(kl: Any, active: Any = None, stderr: Any = None) -> Figure:
     groups = _groups(kl, "kl")
     if not groups:
         raise UserError("kl is empty; give at least one latent's KL")
-    on = {name: None for name in groups} if active is None else _groups(active, "active")
-    errors = {name: None for name in groups} if stderr is None else _groups(stderr, "stderr")
+    on = dict.fromkeys(groups) if active is None else _groups(active, "active")
+    errors = dict.fromkeys(groups) if stderr is None else _groups(stderr, "stderr")
     unit = "KL (nats/example)"
     if len(groups) > 6 or (len(groups) > 1 and all(len(v) == 1 for v in groups.values())):
         fig = style.figure(height=3.6)
@@ -130,12 +130,12 @@ def kl_per_dimension(kl: Any, active: Any = None, stderr: Any = None) -> Figure:
         mask = on[name]
         each = None if mask is None else mask.astype(bool)
         title = _counted(each, len(values), "dimensions", values)
-        style.dress(
-            ax, f"{name}: {title}" if name else title, "latent dimension, most informative first", unit, "y"
-        )
+        style.dress(ax, f"{name}: {title}" if name else title, "latent dimension, most informative first", unit, "y")
         names = [f"{name}.{i + 1}" if name and len(values) < 10 else str(i + 1) for i in order]
         spread = errors[name]
-        _bars(ax, values[order], None if each is None else each[order], names, None if spread is None else spread[order])
+        _bars(
+            ax, values[order], None if each is None else each[order], names, None if spread is None else spread[order]
+        )
     return fig
 
 

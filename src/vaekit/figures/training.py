@@ -46,8 +46,8 @@ def curves(records: Sequence[Mapping[str, Any]], final: float | None = None) -> 
     of `elbo`, `loss`, `log_px`, `kl` (nats/example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
     the panel of NAME. Other numeric keys get a small panel each. Records may lack keys. A step count that starts again
     in a later stage is carried on from the stage before, and what several stages log under one name has a panel for
-    each. `final` is the held-out ELBO when all stages have ended, drawn as a line. The first steps of a run are left off scale when they would
-    flatten the rest.
+    each. `final` is the held-out ELBO when all stages have ended, drawn as a line. The first steps of a run are left
+    off scale when they would flatten the rest.
 
     Raises:
         UserError: when no record holds a finite number to draw.

@@ -1,4 +1,4 @@
-"""The baseline without latents: what independent pixels, columns, tokens or links cost, fitted to the training split."""
+"""The baseline without latents: independent pixels, columns, tokens or links, fitted to the training split."""
 
 from __future__ import annotations
 
@@ -63,10 +63,9 @@ def no_latents(subject: Subject) -> dict[str, Result]:
     if subject.info.is_array:
         centre = (train[_rows(train)] if len(train) > MOST else train).float().mean(0)
         each = [
-            subject.in_units(x.float() - centre).double().square().flatten(1).mean(1)
-            for x in subject.x.split(BLOCK)
+            subject.in_units(x.float() - centre).double().square().flatten(1).mean(1) for x in subject.x.split(BLOCK)
         ]
-        out["no_latents_mse"] = mean_of(torch.cat(each), "squared error")
+        out["no_latents_mse"] = mean_of(torch.cat(each), "squared units a dimension")
     try:
         fitted = fit(subject.model, subject.info, train, train_y, *subject.some(2))
     except UserError as error:
@@ -282,7 +281,7 @@ def _table(x: Tensor, info: DataInfo) -> LogProb:
             log_probs[j] = _count(seen)
         elif j in layout.choice:
             shares = _shares(torch.bincount(seen.long(), minlength=len(column["levels"])).double().unsqueeze(0))
-            log_probs[j] = lambda v, log_p=shares.log()[0]: log_p[v.long()]
+            log_probs[j] = _looked_up(shares.log()[0])
         else:
             log_probs[j] = _normal(seen)
 
@@ -295,6 +294,10 @@ def _table(x: Tensor, info: DataInfo) -> LogProb:
         return torch.where(seen, each, 0.0).sum(1)
 
     return log_prob
+
+
+def _looked_up(log_p: Tensor) -> LogProb:
+    return lambda x: log_p[x.long()]
 
 
 def _normal(values: Tensor) -> LogProb:

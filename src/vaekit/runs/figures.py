@@ -128,7 +128,9 @@ def _labelled(run: LatentRun, each: int, most: int) -> tuple[Tensor | None, list
     if y is None:
         return None, []
     columns = run.label_columns(y)
-    names = [", ".join(f"{k} {v}" if len(columns) > 1 else v for k, v in zip(columns, row)) for row in zip(*columns.values())]
+    names = [
+        ", ".join(f"{k} {v}" if len(columns) > 1 else v for k, v in zip(columns, row)) for row in zip(*columns.values())
+    ]
     return y.repeat_interleave(each, 0), names
 
 

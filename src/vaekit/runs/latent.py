@@ -63,8 +63,8 @@ class LatentRun(SamplingRun):
     ) -> Traversal:
         """Decode an example's code as one latent dimension at a time moves from -reach to reach.
 
-        `dimensions` are counted from 0, or named as figures name them; default the `top` most informative. Without a `reach` it is 3, or, where nothing ties the codes
-        to a prior, as far as the codes themselves go.
+        `dimensions` are counted from 0, or named as figures name them; default the `top` most informative. Without a
+        `reach` it is 3, or, where nothing ties the codes to a prior, as far as the codes themselves go.
         """
         split = self.split(data)
         if not 0 <= example < len(split):

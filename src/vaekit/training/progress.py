@@ -55,9 +55,9 @@ def fitted(record: Mapping[str, Any], width: int) -> list[str]:
     ['elbo -101.2 · lr 0.001', 'held-out elbo -99.0']
     """
     record = dict(record)
-    if isinstance(record.get("elbo"), float) and isinstance(record.get("loss"), float):
-        if abs(record["loss"] + record["elbo"]) < 0.05:
-            del record["loss"]
+    elbo, loss = record.get("elbo"), record.get("loss")
+    if isinstance(elbo, float) and isinstance(loss, float) and abs(loss + elbo) < 0.05:
+        del record["loss"]
     parts = describe(record).split(" · ")
     lines = []
     for chosen in ([p for p in parts if not p.startswith("held-out")], [p for p in parts if p.startswith("held-out")]):
@@ -105,7 +105,7 @@ class Bar(Progress):
         """Move the bar and show the newest numbers."""
         self._seen.update(record)
         if self._task is not None:
-            left = "left" if done < self._bar.tasks[-1].total else "in all"
+            left = "left" if done < (self._bar.tasks[-1].total or 0) else "in all"
             self._bar.update(self._task, completed=done, left=left)
 
     def note(self, text: str) -> None:
