@@ -256,7 +256,7 @@ def _number_table(title: str, numbers: Sequence[Number]) -> str:
 
 
 def _titled(figure: Figure) -> str:
-    return f"<h3>{text(figure.title)}</h3>" * bool(figure.title) + _picture(figure)
+    return f"<h3>{text(figure.title)}</h3>" * (figure.title not in ("", figure.section)) + _picture(figure)
 
 
 def _verdict(verdict: Verdict) -> str:

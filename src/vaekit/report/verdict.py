@@ -112,7 +112,7 @@ def _of_bound(known: Evidence, bound: float, baseline: float) -> tuple[Tone, str
     if known.over_fitted:
         said.append("It fits its training data better than new data: see the warnings.")
         return "poor", "It works, but it over-fits", said
-    return "good", "It beats what has no latents", said
+    return "good", "It works: it beats the baseline without latents", said
 
 
 def _of_error(known: Evidence, mse: float, mean: float) -> tuple[Tone, str, list[str]]:

@@ -81,7 +81,6 @@ NOTED: dict[str, str] = {
     "caution": "{}",
 }
 """Facts of a metric that stand beside its number, in words."""
-MEASURES = {"mass": "a probability", "density": "a density", "none": ""}
 
 
 def title(name: str) -> str:

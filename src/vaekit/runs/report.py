@@ -22,11 +22,11 @@ from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
+    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
     "reconstructions": (
         "Reconstructions",
         "Test examples, the mean of p(x|z) at their posterior mean, the difference.",
     ),
-    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
     "interpolation": ("Interpolation", "Straight paths between the codes of test examples, decoded."),
     "traversals": (
         "Traversals",
@@ -68,6 +68,7 @@ ONE = {
     "text": "a line of text",
 }
 """What an example is called, by its modality."""
+MEASURES = {"mass": " (probabilities)", "density": " (densities)", "none": ""}
 KINDS = {"audio": "sound", "graphs": "graph", "molecules": "molecule", "tables": "row"}
 
 
@@ -93,12 +94,13 @@ def gather(run: RunBase) -> report.RunReport:
     rest = {name: number for name, number in numbers.items() if name not in first}
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
     warnings = _warnings(run)
+    captions = CAPTIONS | (SERIES if info.kind == "series" else {})
     shape = " × ".join(str(n) for n in info.shape)
     of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
         "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
-        "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
+        "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
         "latent": str(run.settings.model.latent),
         "parameters": f"{result.get('parameters', 0):,}",
         "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
@@ -125,7 +127,7 @@ def gather(run: RunBase) -> report.RunReport:
                 _of_split(run, caption + (SAMPLED if name == "kl" and isinstance(run.model, Hierarchy) else "")),
                 SECTIONS.get(name, LATENTS),
             )
-            for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
+            for name, (title, caption) in captions.items()
             if (run.path / files.FIGURES / f"{name}.png").is_file()
         ],
         lines=[
