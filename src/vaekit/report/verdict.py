@@ -52,8 +52,8 @@ class Evidence:
 class Verdict:
     """What to think of a run: a tone, a title, and sentences.
 
-    "good": it beats the baseline; "poor": it does, but over-fits; "failed": it does not, or uses no latent; "open":
-    there is nothing to judge by.
+    "good": it beats the baseline by more than two standard errors; "poor": by less, or it over-fits; "failed": it does
+    not, or uses no latent; "open": there is nothing to judge by.
     """
 
     tone: Tone
@@ -94,7 +94,7 @@ def _of_bound(known: Evidence, bound: float, baseline: float) -> tuple[Tone, str
     if known.density:
         one = known.one[:1].upper() + known.one[1:]
         what = f"{one} costs it {cost} nats{known.given} (−log p, a density; less is better)"
-    if gain <= 2 * error:
+    if gain <= 0:
         compared = "as much" if gain >= -2 * error else f"{_nats(-gain)} fewer"
         said = [
             f"{what}; {known.baseline_of}, without any latents, take {other}: {compared}.",
@@ -112,6 +112,9 @@ def _of_bound(known: Evidence, bound: float, baseline: float) -> tuple[Tone, str
     if known.over_fitted:
         said.append("It fits its training data better than new data: see the warnings.")
         return "poor", "It works, but it over-fits", said
+    if gain <= 2 * error:
+        said.append(f"That is within what chance gives on so few examples: {_nats(gain)} nats, ± {_nats(error)}.")
+        return "poor", "It is not shown to beat the baseline without latents", said
     return "good", "It works: it beats the baseline without latents", said
 
 

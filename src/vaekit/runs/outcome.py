@@ -32,9 +32,11 @@ def result_of(
 ) -> dict[str, Any]:
     """Return the result that run.json keeps: lengths, times, the held-out score or why there is none, warnings."""
     at, held_out = result.position, result.held_out
-    more: dict[str, Any] = {"refused": held_out.refused, "held_out_loss": held_out.loss}
-    if held_out.elbo is not None:
-        more = {"elbo_standardised": held_out.elbo + info.log_unit} if info.standardised else {}
+    more: dict[str, Any] = {"held_out_loss": held_out.loss}
+    if held_out.elbo is None:
+        more["refused"] = held_out.refused
+    elif info.standardised:
+        more["elbo_standardised"] = held_out.elbo + info.log_unit
     numbers: dict[str, Any] = {
         "epochs": at.step // steps_per_epoch,
         "steps": at.step,

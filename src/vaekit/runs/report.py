@@ -83,8 +83,8 @@ def compare(runs: Sequence[RunBase]) -> str:
 
 
 def gather(run: RunBase) -> report.RunReport:
-    """Collect everything the report of a run shows."""
-    assert run.path is not None
+    """Collect everything the report of a run shows; of a run in memory all but figures and lines."""
+    drawn = None if run.path is None else run.path / files.FIGURES
     entry = entry_of(run.recipe)
     result = run.record.get("result", {})
     info, train = run.info, run.settings.train
@@ -122,22 +122,22 @@ def gather(run: RunBase) -> report.RunReport:
         },
         figures=[
             report.Figure(
-                run.path / files.FIGURES / f"{name}.png",
+                drawn / f"{name}.png",
                 title,
                 _of_split(run, caption + (SAMPLED if name == "kl" and isinstance(run.model, Hierarchy) else "")),
                 SECTIONS.get(name, LATENTS),
             )
             for name, (title, caption) in captions.items()
-            if (run.path / files.FIGURES / f"{name}.png").is_file()
+            if drawn is not None and (drawn / f"{name}.png").is_file()
         ],
         lines=[
             report.Lines(
-                (run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(),
+                (drawn / name).read_text(encoding="utf-8").splitlines(),
                 title,
                 _of_split(run, caption),
             )
             for name, (title, caption) in LINES.items()
-            if (run.path / files.FIGURES / name).is_file()
+            if drawn is not None and (drawn / name).is_file()
         ],
         command=run.record.get("command") or _command(run),
         environment=run.record["versions"],
