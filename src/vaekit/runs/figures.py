@@ -238,7 +238,6 @@ def kl_layers(run: LatentRun) -> Any:
     values = {name: torch.cat(each) for name, each in parts.items()}
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(split) > 1 else None
-    assert run.path is not None
     log = [record for record in run.log if f"kl.{run.model.names[0]}" in record]
     steps = [record["step"] for record in log]
     history = {name: (steps, [record[f"kl.{name}"] for record in log]) for name in run.model.names}

@@ -56,7 +56,7 @@ class Grid {
 }
 
 // How opaque a dot is where dots cover the map `layers` times over: a dense map shows where examples lie, no blob.
-const opacity = (layers) => clamp(0.6 / Math.max(layers, 1e-6), 0.12, 0.9);
+export const opacity = (layers) => clamp(0.6 / Math.max(layers, 1e-6), 0.12, 0.9);
 
 export function latentMap(app) {
   const { facts, store } = app;
