@@ -62,7 +62,7 @@ _COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
             "study",
             "study:study",
             "Run a study: settings that vary, with several seeds, and what was found.",
-            ("study", "study run beta --out studies/beta"),
+            ("study --list", "study beta --data digits --out studies/beta"),
         ),
         (
             "explore",
@@ -142,7 +142,7 @@ _COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
             "augment",
             "augment:augment",
             "Write new examples near given ones.",
-            ("augment runs/mnist-vae --kind near --out more.npz",),
+            ("augment runs/mnist-vae --method near --out more.npz",),
         ),
         (
             "cluster",
@@ -166,13 +166,13 @@ _COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
             "compress",
             "compress:compress",
             "Compress data losslessly with a model.",
-            ("compress runs/mnist-vae --data images.npy --out images.vk",),
+            ("compress runs/mnist-vae images.npy images.vkz",),
         ),
         (
             "decompress",
             "compress:decompress",
             "Undo compress, bit for bit.",
-            ("decompress runs/mnist-vae images.vk --out images.npy",),
+            ("decompress runs/mnist-vae images.vkz images.npy",),
         ),
         ("export", "export:export", "Write the model as ONNX or torch.export.", ("export runs/mnist-vae --out onnx",)),
     ),

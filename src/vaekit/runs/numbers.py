@@ -7,6 +7,7 @@ from typing import Any
 
 from vaekit.metrics.base import METRICS, meanings
 from vaekit.recipes.own import entry_of
+from vaekit.report.numbers import format_number
 
 TITLES = {
     "elbo": "ELBO",
@@ -15,6 +16,9 @@ TITLES = {
     "iw_bound": "Importance-weighted bound",
     "no_latents": "Without latents",
     "no_latents_mse": "Squared error of the average example",
+    "knn_accuracy": "Nearest neighbours' accuracy",
+    "cluster_nmi": "Clusters' NMI",
+    "cluster_ari": "Clusters' adjusted Rand index",
     "bits_per_dim": "Bits per dimension",
     "exact_log_px": "Exact log p(x)",
     "active_units": "Active latent dimensions",
@@ -140,3 +144,14 @@ def direction(name: str) -> bool | None:
     """Return whether higher is better, None where neither is."""
     known = meanings()
     return known.get(name, known.get(name.split(".")[0], ("", None)))[1]
+
+
+def value(entry: Mapping[str, Any]) -> str:
+    """Return a number's value with as many digits as its error supports.
+
+    >>> value({"value": 0.9609, "interval": [0.9215, 0.9809]}), value({"value": -2955186.0}), value({"value": None})
+    ('0.961 [0.921, 0.981]', '−2,955,186', '–')
+    """
+    interval = entry.get("interval")
+    ends = None if interval is None or None in interval else (interval[0], interval[1])
+    return format_number(entry.get("value"), entry.get("stderr"), ends)

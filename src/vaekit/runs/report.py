@@ -82,6 +82,11 @@ def compare(runs: Sequence[RunBase]) -> str:
     return report.compare([gather(run) for run in runs])
 
 
+def verdict(run: RunBase) -> report.Verdict:
+    """Return what to think of a run, in words."""
+    return report.judge(_evidence(run, [one.title for one in _warnings(run)]))
+
+
 def gather(run: RunBase) -> report.RunReport:
     """Collect everything the report of a run shows; of a run in memory all but figures and lines."""
     drawn = None if run.path is None else run.path / files.FIGURES
