@@ -42,7 +42,10 @@ def test_recipes_are_listed_by_family_and_each_once(vaekit: Command) -> None:
     assert set(catalogue.families()) <= set(said.splitlines()) and "More" not in said.splitlines()
 
 
-def test_the_end_of_training_says_what_came_out_and_what_to_do_next(vaekit: Command, here: Path) -> None:
+def test_the_end_of_training_says_what_came_out_and_what_to_do_next(
+    vaekit: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaekit.runs.figures.MAKERS", {})
     done = vaekit("train", "vae", "--steps", 30, "--out", "run", "--set", "model.hidden=16")
     assert done.out == "run\n"
     *_, headline, verdict, report, first, second, third = done.err.splitlines()

@@ -93,12 +93,14 @@ def print_table(
     every = [header, *rows] if any(header) else rows
     widths = widths or widths_of(every)
     start = len(indent) + sum(width + 2 for width in widths)
-    room = max(LEAST, columns_of_terminal() - start - 1)
+    below = columns_of_terminal() - start < LEAST  # then the last column has lines of its own
+    start = len(indent) + 4 if below else start
     for row in every:
-        first, *more = textwrap.wrap(row[-1], room) or [""]
+        lines = textwrap.wrap(row[-1], max(LEAST, columns_of_terminal() - start - 1)) or [""]
+        first = "" if below else lines.pop(0)
         line = indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), first]).rstrip()
         print(bold(line) if row is header else line)
-        for rest in more:
+        for rest in lines:
             print(" " * start + rest)
 
 
