@@ -34,6 +34,8 @@ LAYER_EXAMPLES = 1000
 PICTURED = 12
 EACH, MOST_ROWS = 8, 12
 """Samples of each label in a row, and rows."""
+MOST_NODES = 300
+"""Nodes of a graph that is drawn, or listed edge by edge."""
 SHOWN = 32
 """Examples in the files of lines."""
 
@@ -68,7 +70,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
             figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
-    if not run.info.is_array and names is None:
+    if not run.info.is_array and names is None and not _one_large_graph(run):
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
     return written
@@ -105,6 +107,8 @@ def reconstructions(run: LatentRun) -> Any:
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
+    if _one_large_graph(run):
+        return None
     draw = None if run.modality is None else type(run.modality).picture
     if draw is not None and run.info.is_array and run.model.takes_label:
         y, names = _labelled(run, 1, PICTURED)
@@ -242,6 +246,11 @@ def kl_layers(run: LatentRun) -> Any:
     steps = [record["step"] for record in log]
     history = {name: (steps, [record[f"kl.{name}"] for record in log]) for name in run.model.names}
     return figures.kl_layers(means, errors, history if len(log) > 1 else None)
+
+
+def _one_large_graph(run: LatentRun) -> bool:
+    """Whether the data are one graph that is too large to be drawn or read edge by edge."""
+    return run.info.kind == "graph" and run.info.n_train == 1 and run.info.shape[0] > MOST_NODES
 
 
 def _few(run: LatentRun, n: int) -> int:

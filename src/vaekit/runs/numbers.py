@@ -7,7 +7,7 @@ from typing import Any
 
 from vaekit.metrics.base import METRICS, meanings
 from vaekit.recipes.own import entry_of
-from vaekit.report.numbers import format_number
+from vaekit.report.numbers import format_number, signed
 
 TITLES = {
     "elbo": "ELBO",
@@ -136,8 +136,17 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     for name, words in NOTED.items():
         if name in entry and name not in leave:
             value = entry[name]
-            said.append(words.format(f"{value:.3g}" if isinstance(value, float) else value))
+            said.append(words.format(_short(value) if isinstance(value, float) else value))
     return "; ".join(one for one in said if one)
+
+
+def _short(value: float) -> str:
+    """Three digits, all of those before the point; a true minus.
+
+    >>> _short(-3346.2), _short(0.4567)
+    ('−3,346', '0.457')
+    """
+    return signed(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}")
 
 
 def direction(name: str) -> bool | None:

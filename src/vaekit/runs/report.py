@@ -100,10 +100,8 @@ def gather(run: RunBase) -> report.RunReport:
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
     warnings = _warnings(run)
     captions = CAPTIONS | (SERIES if info.kind == "series" else {})
-    shape = " × ".join(str(n) for n in info.shape)
-    of = "" if info.modality == "array" else f"{info.modality}, "
     facts = {
-        "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
+        "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
         "latent": str(run.settings.model.latent),
@@ -148,6 +146,18 @@ def gather(run: RunBase) -> report.RunReport:
         environment=run.record["versions"],
         settings=run.record["settings"],
     )
+
+
+SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
+SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
+SHAPES |= {"music": "pieces of {} tokens", "audio": "spectrograms of {}"}
+
+
+def _shape(run: RunBase) -> str:
+    """Return what an example is, in words, with its size."""
+    size = " × ".join(f"{n:,}" for n in run.info.shape)
+    words = SHAPES.get(run.info.modality)
+    return f"{size}, {run.info.kind}" if words is None else words.format(size)
 
 
 def _of_split(run: RunBase, caption: str) -> str:
