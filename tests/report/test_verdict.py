@@ -45,7 +45,8 @@ def test_the_verdict_follows_from_the_numbers(changed: dict[str, Any], tone: str
 
 
 def test_the_verdict_comes_first_and_is_escaped() -> None:
-    page = render(RunReport("run", verdict=judge(Evidence(**(HEALTHY | {"one": "a <b>"})))))
+    known: dict[str, Any] = HEALTHY | {"one": "a <b>"}
+    page = render(RunReport("run", verdict=judge(Evidence(**known))))
     assert "a &lt;b&gt;" in page and "<b>" not in page
     assert page.index("It works") < page.index("</header>")
 
