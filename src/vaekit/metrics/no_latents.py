@@ -25,8 +25,8 @@ from vaekit.metrics.likelihood import NATS, nats
 from vaekit.models.base import Model
 from vaekit.tokens import END, used
 
-MOST = 20_000
-"""Training examples that it is fitted to."""
+MOST, MOST_NUMBERS = 20_000, 1 << 24
+"""Training examples that it is fitted to, and numbers in them."""
 MOST_COUNTS = 1 << 24
 """Counts of levels kept; of more pixels than these allow, those of a channel have one distribution."""
 SMOOTHING = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -61,7 +61,7 @@ def no_latents(subject: Subject) -> dict[str, Result]:
     train, train_y = subject.train()
     out: dict[str, Result] = {}
     if subject.info.is_array:
-        centre = (train[_rows(train)] if len(train) > MOST else train).float().mean(0)
+        centre = train[some_rows(len(train), most(subject.info))].float().mean(0)
         each = [
             subject.in_units(x.float() - centre).double().square().flatten(1).mean(1) for x in subject.x.split(BLOCK)
         ]
@@ -94,8 +94,8 @@ def fit(model: Model, info: DataInfo, train: Any, y: Tensor | None, x: Any, labe
     reason = bounds.refusal(trace)
     if reason is not None:
         raise UserError(reason)
-    if len(train) > MOST:
-        rows = _rows(train)
+    if len(train) > most(info):
+        rows = some_rows(len(train), most(info))
         train, y = train.index_select(0, rows), None if y is None else y[rows]
     make, of = _maker(model, info, trace.px)
     measure = measure_of(trace.px)
@@ -117,8 +117,9 @@ def fit(model: Model, info: DataInfo, train: Any, y: Tensor | None, x: Any, labe
     return NoLatents(by_class, f"{of} given the label", measure)
 
 
-def _rows(x: Any) -> Tensor:
-    return some_rows(len(x), MOST)
+def most(info: DataInfo) -> int:
+    """Return how many training examples it is fitted to: fewer of large ones, for memory."""
+    return min(MOST, max(500, MOST_NUMBERS // info.dimensions))
 
 
 def _maker(model: Model, info: DataInfo, px: Any) -> tuple[Callable[[Any], LogProb], str]:
@@ -208,7 +209,7 @@ def _real(x: Tensor, info: DataInfo, scale: float | str) -> LogProb:
         return each
 
     least = math.exp(-7) if info.standardised else math.exp(-7) * unit
-    mean, middle = train.mean(0), train.quantile(0.5, 0) if len(train) < 5000 else train[::4].quantile(0.5, 0)
+    mean, middle = train.mean(0), train.median(0).values
     sd = spread((train - mean).square().mean(0)).sqrt().clamp(min=least)
     width = spread((train - middle).abs().mean(0)).clamp(min=least)
     if isinstance(scale, float | int):

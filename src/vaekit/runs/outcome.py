@@ -13,7 +13,7 @@ from vaekit.data.dataset import DataSet
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.metrics.base import mean_of
-from vaekit.metrics.no_latents import MOST, fit, scores
+from vaekit.metrics.no_latents import fit, most, scores
 from vaekit.recipes.base import Built
 from vaekit.training.state import FitResult
 
@@ -64,8 +64,9 @@ def without_latents(built: Built, dataset: DataSet) -> dict[str, Any]:
     valid, train = dataset.valid.in_memory, dataset.train.in_memory
     if not len(valid) or not len(train):
         return {}
-    if len(train) > MOST:
-        train = train.take(torch.linspace(0, len(train) - 1, MOST).long())
+    count = most(dataset.info)
+    if len(train) > count:
+        train = train.take(torch.linspace(0, len(train) - 1, count).long())
     seen, known = dataset.prepare.fixed(valid, 1), dataset.prepare.fixed(train, 2)
     few = torch.arange(min(2, len(seen)))
     try:

@@ -95,9 +95,12 @@ def gather(run: RunBase) -> report.RunReport:
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
     first = numbers_.headline(run.recipe)
-    headline = [numbers[name] for name in first if name in numbers] or _held_out(run)
+    evaluated = [numbers[name] for name in first if name in numbers]
+    headline = evaluated or _held_out(run)
     rest = {name: number for name, number in numbers.items() if name not in first}
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
+    if evaluated:
+        tables.append(("Held out while training", _held_out(run)))
     warnings = _warnings(run)
     captions = CAPTIONS | (SERIES if info.kind == "series" else {})
     facts = {
