@@ -65,6 +65,12 @@ _COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
             ("study --list", "study beta --data digits --out studies/beta"),
         ),
         (
+            "reproduce",
+            "reproduce:reproduce",
+            "Measure published tables again, and print ours beside theirs.",
+            ("reproduce",),
+        ),
+        (
             "explore",
             "explore:explore",
             "Explore a run's latent space in the browser.",
