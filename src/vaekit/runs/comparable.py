@@ -39,9 +39,6 @@ def digest(x: Any) -> str:
 def _add(made: Any, x: Any) -> None:
     if isinstance(x, DiskRows):
         made.update(f"{x.source.place(0)} {len(x)}".encode(errors="backslashreplace"))
-    elif isinstance(x, Tensor) and x.is_sparse:
-        for part in (x.coalesce().indices(), x.coalesce().values(), tuple(x.shape)):
-            _add(made, part)
     elif isinstance(x, Tensor):
         made.update(f"{x.dtype} {tuple(x.shape)}".encode())
         made.update(x.detach().cpu().to_dense().contiguous().reshape(-1).view(torch.uint8).numpy())
