@@ -137,7 +137,19 @@ def _precisions() -> Iterator[Case]:
 # -- means, shares, ratios ---------------------------------------------------------------------------------------------
 
 MEANS = (
-    *("elbo", "log_px", "kl", "iw_bound", "bits_per_dim", "exact_log_px", "ais", "ais_gap", "rate_distortion"),
+    *(
+        "elbo",
+        "log_px",
+        "kl",
+        "iw_bound",
+        "bits_per_dim",
+        "exact_log_px",
+        "no_latents",
+        "no_latents_mse",
+        "ais",
+        "ais_gap",
+        "rate_distortion",
+    ),
     *("approximation_gap", "approximation_gap_full", "amortisation_gap", "elbo_per_node", "label_log_prob"),
     *("mse", "psnr", "ssim", "ssim_reflect", "ms_ssim", "path_length_linear", "path_length_spherical", "code_gain"),
     *("accuracy", "token_accuracy", "edit_distance", "exact_reconstruction", "frame_accuracy", "note_f1"),

@@ -266,6 +266,8 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "encode", lambda: run.encode(few)
     yield "codes and back", lambda: run.decode(run.codes(few), labels)
     yield "reconstruct", lambda: run.reconstruct(few)
+    if run.info.is_array:
+        yield "as pictures", lambda: run.picture(run.reconstruct(few))
     if run.info.kind == "graph":
         yield "node codes", lambda: run.node_codes(few)
     else:

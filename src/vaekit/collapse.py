@@ -87,7 +87,7 @@ class Warned:
 
 @dataclass
 class LatentWatch:
-    """Running sums over `n` held-out examples for each latent: its KL, its posterior mean, and the mean's square."""
+    """Running sums over `n` examples for each latent: its KL and the KL's square, its posterior mean and its square."""
 
     sums: dict[str, list[Tensor]] = field(default_factory=dict)
     n: int = 0
@@ -104,7 +104,7 @@ class LatentWatch:
                 (value if value.dim() == dims else value[0]).double() for value in (latent.kl_elements, latent.q.mean)
             )
             size = len(mean)
-            values = [kl.sum(0), mean.sum(0), mean.square().sum(0)]
+            values = [kl.sum(0), mean.sum(0), mean.square().sum(0), kl.square().sum(0)]
             values = values if counts else [torch.zeros_like(value) for value in values]
             self.sums[name] = [a + b for a, b in zip(self.sums[name], values)] if name in self.sums else values
         self.n += size if counts else 0
@@ -120,10 +120,33 @@ class LatentWatch:
         """Mean KL of each dimension by latent, nats."""
         return {name: (kl / self.n).flatten().tolist() for name, (kl, *_) in self.sums.items()} if self.n else {}
 
+    def kl_stderr(self) -> dict[str, list[float]]:
+        """Standard error of each of `kl_elements`; {} of fewer than two examples."""
+        out: dict[str, list[float]] = {}
+        for name, (kl, _, _, square) in self.sums.items() if self.n > 1 else ():
+            variance = (square / self.n - (kl / self.n).square()).clamp(min=0)
+            out[name] = (variance / (self.n - 1)).sqrt().flatten().tolist()
+        return out
+
+    def active(self) -> dict[str, list[bool]]:
+        """Which dimensions of each latent are active: those whose posterior mean varies by more than `ACTIVE`."""
+        out: dict[str, list[bool]] = {}
+        for name, (_, first, second, _) in self.sums.items():
+            out[name] = (second / self.n - (first / self.n).square() > ACTIVE).flatten().tolist()
+        return out
+
     def usage(self) -> list[Usage]:
         """KL and active units of each latent."""
-        usage: list[Usage] = []
-        for name, (kl, first, second) in self.sums.items():
-            variance = second / self.n - (first / self.n).square()
-            usage.append(Usage(name, float(kl.sum()) / self.n, int((variance > ACTIVE).sum()), variance.numel()))
-        return usage
+        sums, active = self.sums, self.active()
+        return [Usage(n, float(sums[n][0].sum()) / self.n, sum(each), len(each)) for n, each in active.items()]
+
+
+def dimension_names(sizes: dict[str, int]) -> list[str]:
+    """Return what the dimensions of latents are called everywhere, counted from 1: z3 of one latent, z2.3 of several.
+
+    >>> dimension_names({"z": 2}), dimension_names({"z2": 1, "z1": 2})
+    (['z1', 'z2'], ['z2.1', 'z1.1', 'z1.2'])
+    """
+    if len(sizes) == 1:
+        return [f"z{j + 1}" for j in range(*sizes.values())]
+    return [f"{name}.{j + 1}" for name, size in sizes.items() for j in range(size)]

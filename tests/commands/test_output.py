@@ -101,7 +101,7 @@ def test_evaluate_json_maps_names_to_numbers(vaekit: Command, copied: Callable[[
             assert "stderr" in entry or "interval" in entry or entry["n"] == 0 or entry.get("exact"), name
     assert found["iw_bound"]["k"] == 3 and found["elbo"]["n"] == 50
     table = vaekit("evaluate", copied_again(copied), "--metrics", "elbo", "--k", 3)
-    assert table.code == 0 and "±" in table.out and table.out.startswith("metric")
+    assert table.code == 0 and "±" in table.out and table.out.startswith("Headline\n  ELBO ↑")
 
 
 def copied_again(copied: Callable[[str], Path]) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vaekit
+from recipes import examples
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 
@@ -120,6 +121,18 @@ def text() -> Any:
     small = {"model.width": 48, "model.latent": 5, "model.word_dropout": 0.5, "data.unit": "words", "train.lr": 1e-2}
     small |= {"objective.beta": 0.2, "objective.free_bits": 0.0, "train.batch_size": 32, "data.repeats": "apart"}
     return vaekit.train("sequence-vae", sentences(), epochs=30, set=small, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def mixed() -> Any:
+    """A run on a table of mixed columns with gaps."""
+    small = {"model.hidden": [16], "model.latent": 2, "objective.k": 2}
+    return vaekit.train("tabular-vae", examples.source("tabular-vae"), steps=20, set=small, pictures=False)
+
+
+@pytest.fixture(scope="session")
+def served_mixed(mixed: Any) -> Iterator[Explorer]:
+    yield from _served(mixed)
 
 
 @pytest.fixture(scope="session")

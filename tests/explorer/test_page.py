@@ -575,6 +575,38 @@ def test_rows_of_numbers_are_shown_as_tables(
     wait_for(page, "document.querySelector('#own-results').innerText.includes('row.npy')")
 
 
+def test_a_tables_rows_are_cells_by_column(open_page: Any, served_mixed: Explorer, mixed: Any) -> None:
+    page = open_page(served_mixed).page
+    names = [column["name"] for column in mixed.info.facts["columns"]]
+    wait_for(page, "document.querySelector('#decoded-table td').textContent !== '–'")
+    session = Session(mixed)
+    assert page.locator("#decoded-table tbody th").all_inner_texts() == names
+    (expected,) = session.decode(session.code([[0.0] * session.size]))
+    assert page.locator("#decoded-table td").all_inner_texts() == [cell or "–" for cell in expected]
+    ready(page)
+    page.click("#tab-own")
+    page.click("text=Look at it")
+    page.wait_for_selector("#own-results:visible")
+    cells = page.locator("#own-results td").all_inner_texts()
+    own, made = cells[::2], cells[1::2]
+    assert own == [cell or "–" for cell in session.shown(session.example(0)[0])[0]]
+    marked = page.locator("#own-results tr:has(td.changed) th").all_inner_texts()
+    assert marked == [name for name, a, b in zip(names, own, made, strict=True) if a != b]
+    page.click("#tab-between")
+    page.wait_for_selector("#panel-between .strip button .cells")
+    assert names[0] in page.locator("#panel-between .strip .cells").first.inner_text()
+
+
+def test_a_dense_map_shows_where_examples_lie_and_no_blob(open_page: Any, served: Explorer, digits: Any) -> None:
+    """Dots that cover the map many times over are pale: the middle is no one solid patch."""
+    page = open_page(served).page
+    ready(page)
+    opacity = page.evaluate("import('/static/map.js').then((map) => [0.1, 1, 30].map(map.opacity))")
+    assert opacity[0] > 0.8 and opacity == sorted(opacity, reverse=True) and opacity[2] < 0.15
+    picture = "document.getElementById('map').getContext('2d').getImageData(0, 0, 400, 300).data"
+    assert page.evaluate(f"new Set({picture}.filter((v, i) => i % 4 === 3)).size") > 2, "what overlaps is darker"
+
+
 @pytest.mark.slow
 def test_lines_of_text_are_read_moved_between_and_typed(open_page: Any, served_text: Explorer, text: Any) -> None:
     watched = open_page(served_text)
@@ -620,8 +652,14 @@ def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_code
     ready(page)
     explored = Session(codes)
     most = explored.facts["discrete"]["categories"] - 1
-    slider = page.locator("#sliders input").first
-    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("0", str(most))
+    assert not page.locator("#sliders input[type=range]").count(), "categories have no order to slide along"
+    choice = page.locator("#sliders select").first
+    assert choice.locator("option").all_inner_texts() == [str(i) for i in range(most + 1)]
+    j = explored.facts["latents"].index(page.locator("#sliders label").first.inner_text())
+    before, other = drawn(page), int(code(page)[j] + 1) % (most + 1)
+    choice.select_option(str(other))
+    changed(page, before)
+    assert code(page)[j] == other
     page.click("#tab-own")
     page.fill("#own-index", "8")
     page.keyboard.press("Enter")

@@ -127,11 +127,27 @@ def test_epochs_along_the_top():
     np.testing.assert_allclose(above.get_xlim(), np.array(fig.axes[0].get_xlim()) / 100)
 
 
-def test_stages_follow_one_another_with_their_names():
-    log = [{"step": i, "stage": s, "loss": 1.0} for s in ("vae", "prior") for i in (1, 2, 3)]
-    ax = figures.curves(log).axes[0]
-    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
-    assert [t.get_text() for t in ax.texts] == ["vae", "prior"]
+def test_what_stages_log_under_one_name_has_a_panel_for_each():
+    log = [{"step": i, "stage": s, "loss": 9.0, "lr": 0.1} for s in ("codes", "prior") for i in (1, 2, 3)]
+    log[2] |= {"valid.elbo": -90.0, "valid.loss": 9.5}
+    fig = figures.curves(log, final=-60.0)
+    panels = {title(ax): ax for ax in fig.axes}
+    assert list(panels) == ["ELBO, held-out · codes", "Training loss · codes", "Training loss · prior", "Learning rate"]
+    assert panels["Training loss · codes"].lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert panels["Training loss · prior"].lines[0].get_xdata().tolist() == [4, 5, 6]
+    assert panels["Learning rate"].lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    main = fig.axes[0]
+    assert main.lines[-1].get_ydata() == [-60, -60] and "held-out at the end, -60" in main.lines[-1].get_label()
+    low, high = main.get_ylim()
+    assert low < -90 and high > -60, "the end's bound is on the scale"
+
+
+def test_panels_have_words_for_titles_and_no_curve_twice():
+    log = [{"step": i, "elbo": -5.0, "log_px": -4.0, "kl": 1.0, "reconstruction": 4.0, "rate": 1.0} for i in (1, 2)]
+    log = [one | {"terms.1": 0.5, "kl.z2": 0.3, "active.z2": 4.0} for one in log]
+    names = [title(ax) for ax in figures.curves(log).axes]
+    assert names[3:] == ["Weight of loss term 2", "KL of z2", "Active units of z2"]
+    assert not {"rate", "terms.1", "Reconstruction loss"} & set(names)
 
 
 @pytest.mark.parametrize(
@@ -284,11 +300,23 @@ def test_many_points_are_small_and_pale():
     assert np.max(many.get_alpha()) < np.max(few.get_alpha())
 
 
-def test_without_labels_the_map_counts_every_point():
-    z = RNG.normal(size=(500, 2))
-    fig = figures.latent_map(z)
-    assert np.sum(fig.axes[0].collections[0].get_array()) == 500
+def test_without_labels_the_map_shows_every_point_or_counts_them():
+    fig = figures.latent_map(RNG.normal(size=(5000, 2)))
+    assert np.sum(fig.axes[0].collections[0].get_array()) == 5000
     assert fig.axes[1].get_ylabel() == "examples in a cell"
+    few = RNG.normal(size=(150, 2))
+    (dots,) = figures.latent_map(few).axes[0].collections
+    np.testing.assert_array_equal(np.asarray(dots.get_offsets()), few)
+
+
+def test_samples_of_labels_stand_in_rows_with_their_names():
+    fig = figures.samples(np.zeros((6, 1, 8, 8)), rows=["zero", "one"])
+    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["zero", "one"]
+    assert fig.axes[0].images[0].get_array().shape == (17, 26, 3)
+    vectors = figures.samples(np.zeros((6, 5)), rows=["zero", "one"])
+    assert [title(ax) for ax in vectors.axes] == ["zero", "one"]
+    with pytest.raises(UserError, match="do not fill"):
+        figures.samples(np.zeros((5, 1, 8, 8)), rows=["zero", "one"])
 
 
 def test_real_labels_get_a_colour_scale():
@@ -298,26 +326,39 @@ def test_real_labels_get_a_colour_scale():
 
 
 def test_kl_bars_are_sorted_coloured_and_named_by_dimension():
-    fig = figures.kl_per_dimension([0.004, 2.0, 0.5])
+    fig = figures.kl_per_dimension([0.004, 2.0, 0.5], [False, True, True])
     bars = fig.axes[0].patches
     assert [p.get_height() for p in bars] == [2.0, 0.5, 0.004]
     assert bars[0].get_facecolor() == bars[1].get_facecolor() != bars[2].get_facecolor()
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["2", "3", "1"]
-    assert title(fig.axes[0]).startswith("2 of 3 dimensions above 0.01 nats, 2.50")
-    assert figures.kl_per_dimension([5.0, 0.02]).axes[0].get_yscale() == "log"
-    assert figures.kl_per_dimension([5.0, 0.5]).axes[0].get_yscale() == "linear"
+    assert title(fig.axes[0]).startswith("2 of 3 dimensions active, 2.50")
 
 
-def test_a_threshold_says_what_is_coloured():
-    assert title(figures.kl_per_dimension([2.0, 1.0], 1.5).axes[0]).startswith("1 of 2")
+def test_kl_bars_stand_on_a_linear_axis_whatever_their_sizes():
+    assert figures.kl_per_dimension([50.0, 0.002]).axes[0].get_yscale() == "linear"
+
+
+def test_active_is_what_the_mask_says_and_not_a_kl():
+    (ax,) = figures.kl_per_dimension([2.0, 1.0, 0.5], [True, False, False]).axes
+    assert title(ax).startswith("1 of 3 dimensions active")
+    assert len({p.get_facecolor() for p in ax.patches[1:]}) == 1 != len({p.get_facecolor() for p in ax.patches})
+
+
+def test_a_negative_kl_is_drawn_with_its_error():
+    (ax,) = figures.kl_per_dimension({"z2": [0.5, -0.03]}, stderr={"z2": [0.1, 0.05]}).axes
+    assert [p.get_height() for p in ax.patches] == [0.5, -0.03]
+    (whiskers,) = (c for c in ax.containers if not hasattr(c, "patches"))
+    ends = [s[:, 1] for s in whiskers.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.4, 0.6], [-0.08, 0.02]])
 
 
 def test_groups_of_latents():
     two = figures.kl_per_dimension({"z1": [1.0, 2.0], "z2": [0.5]})
     assert [title(a).split(":")[0] for a in two.axes] == ["z1", "z2"]
-    many = figures.kl_per_dimension({f"b{i}": [0.25 * i, 0.25 * i] for i in range(8)})
+    on = {f"b{i}": [False, i > 0] for i in range(8)}
+    many = figures.kl_per_dimension({f"b{i}": [0.25 * i, 0.25 * i] for i in range(8)}, on)
     np.testing.assert_allclose([p.get_height() for p in many.axes[0].patches], [0.5 * i for i in range(8)])
-    assert title(many.axes[0]).startswith("7 of 8 latents above 0.01 nats")
+    assert title(many.axes[0]).startswith("7 of 8 latents active")
 
 
 def test_the_aggregate_posterior_is_the_mixture_density():

@@ -282,7 +282,7 @@ def titles(**facts):
 
 def test_a_sound_run_has_no_warnings():
     history = [{"step": i, "valid.elbo": -100.0 + i} for i in range(10)]
-    sound = {"kl": {"z": 3.5}, "active": 3, "units": 3, "train_elbo": -90.0, "valid_elbo": -92.0, "history": history}
+    sound = {"kl": {"z": 3.5}, "active": 3, "units": 3, "train_bound": -90.0, "valid_bound": -92.0, "history": history}
     assert titles(**sound, likelihood="bernoulli", measure="mass", data_values="binary") == []
     assert titles() == []
 
@@ -294,7 +294,7 @@ def test_a_sound_run_has_no_warnings():
         ({"kl": {"z1": 0.0, "z2": 0.01}, "collapsed": ["z1", "z2"]}, "The posterior has collapsed"),
         ({"kl": {"z1": 4.0, "z2": 0.0}, "collapsed": ["z2"]}, "Some latents have collapsed"),
         ({"kl": {"z": 3.0}, "active": 1, "units": 10}, "1 of 10 latent dimensions are active"),
-        ({"train_elbo": -80.0, "valid_elbo": -95.0}, "The model fits its training data better than new data"),
+        ({"train_bound": -80.0, "valid_bound": -95.0}, "The model fits its training data better than new data"),
         ({"skipped": 1}, "1 training step was skipped"),
         ({"likelihood": "bernoulli-soft"}, "bernoulli-soft is not a likelihood"),
         ({"likelihood": "bernoulli", "data_values": "grey"}, "bernoulli is not a likelihood of these data"),
@@ -318,11 +318,11 @@ def test_each_fault_is_warned_of_with_a_remedy(facts, expected):
 @pytest.mark.parametrize(
     "facts",
     [
-        {"train_elbo": -90.0, "valid_elbo": -94.0},
-        {"train_elbo": -80.0, "valid_elbo": -95.0, "valid_stderr": 9.0},
-        {"train_elbo": -95.0, "valid_elbo": -80.0},
-        {"train_elbo": 0.3, "valid_elbo": 0.1},
-        {"train_elbo": float("nan"), "valid_elbo": 0.1},
+        {"train_bound": -90.0, "valid_bound": -94.0},
+        {"train_bound": -80.0, "valid_bound": -95.0, "valid_stderr": 9.0},
+        {"train_bound": -95.0, "valid_bound": -80.0},
+        {"train_bound": 0.3, "valid_bound": 0.1},
+        {"train_bound": float("nan"), "valid_bound": 0.1},
         {"likelihood": "gaussian", "measure": "density", "data_values": "quantised", "dequantised": True},
     ],
 )

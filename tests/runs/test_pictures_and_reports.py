@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import vaekit
 from vaekit import figures
 from vaekit.commands.report import report
 from vaekit.errors import UserError
+from vaekit.explorer.session import Session
+from vaekit.inference import inference
 from vaekit.runs import figures as pictures
 
 SMALL = {"model.hidden": [32]}
@@ -89,6 +92,57 @@ def test_a_hierarchy_shows_the_kl_of_its_layers(recipe: str, tmp_path: Path, mon
     assert all(stderr[name] > 0 for name in kl)
     steps, nats = history["z3"]
     assert len(steps) == len(nats) >= 3 and steps == sorted(steps)
+
+
+def test_a_hierarchys_latents_have_one_name_and_one_kl_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SMALL | {"model.latent": 3, "model.between": [16], "model.upper": [2]}
+    run = vaekit.train("hierarchical-vae", "digits", steps=6, device="cpu", pictures=False, set=small)
+    names = ["z2.1", "z2.2", "z1.1", "z1.2", "z1.3"]
+    moved = run.traverse(top=5)
+    assert Session(run).facts["latents"] == names == [moved.names[i] for i in np.argsort(moved.dimensions)]
+    assert run.traverse(dimensions=["z1.2", "z2.1"]).dimensions == [3, 0]
+    with pytest.raises(UserError, match=r"no latent dimension z3\.1; they are z2\.1 to z1\.3"):
+        run.traverse(dimensions=["z3.1"])
+    for name in ("kl_per_dimension", "kl_layers"):
+        given(monkeypatch, name)
+    each, active, errors = pictures.kl(run)
+    layers, _, _ = pictures.kl_layers(run)
+    assert {name: sum(values) for name, values in each.items()} == pytest.approx(layers, rel=1e-4)
+    assert {n: len(v) for n, v in active.items()} == {n: len(v) for n, v in errors.items()} == {"z2": 2, "z1": 3}
+    assert run.evaluate(["active_units"])["active_units"].value == sum(sum(v) for v in active.values()), "one rule"
+
+
+def test_samples_of_a_conditional_model_stand_in_rows_of_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = vaekit.train("cvae", "digits", steps=5, device="cpu", pictures=False, set=SMALL)
+    shown: dict[str, Any] = {}
+    monkeypatch.setattr(figures, "samples", lambda x, **more: shown.update(more, x=x))
+    pictures.samples(run)
+    assert shown["rows"] == [str(i) for i in range(10)]
+    y = torch.arange(10).repeat_interleave(len(shown["x"]) // 10)
+    with inference(run.model, 0):
+        made = run.model.sample(len(y), y)
+    assert np.allclose(shown["x"], run.prepare.picture(made), atol=1e-6)
+
+
+def test_spectrograms_are_shown_with_the_lowest_band_at_the_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = vaekit.train("vae", "digits", steps=2, device="cpu", pictures=False, set=SMALL)
+    before = {name: getattr(pictures, name)(run) for name in _pictured(monkeypatch)}
+    shown = Session(run).decode(torch.zeros(1, 20))
+    run.info = replace(run.info, modality="audio")
+    assert np.array_equal(run.picture(run.test.inputs), run.prepare.picture(run.test.inputs).flip(-2))
+    for name, was in before.items():
+        assert np.allclose(getattr(pictures, name)(run)[0], np.asarray(was[0])[..., ::-1, :]), name
+    session = Session(run)
+    assert np.array_equal(session.decode(torch.zeros(1, 20)), shown[:, ::-1])
+    drawn = session.shown(run.test.x[:1].float())[0, :, :, 0] / 255
+    assert torch.equal(session.prepared(drawn[None], "unit"), run.test.x[:1]), "a drawing is read as it is shown"
+
+
+def _pictured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names = ["reconstructions", "interpolation", "traversals"]
+    for name in names:
+        given(monkeypatch, name)
+    return names
 
 
 def test_a_flat_model_has_no_layers_to_show() -> None:

@@ -127,7 +127,7 @@ def test_no_metric_forgets_the_unit(recipe: str) -> None:
         if one.value is None:
             continue
         density = one.facts.get("measure") == "density"
-        power = {"mse": 2}.get(
+        power = {"mse": 2, "no_latents_mse": 2}.get(
             name, int(name.startswith(("code_path_", "off_data_")))
         )  # of the unit, as lengths and squares have it
         wanted = one.value * factor**power - density * D * math.log(factor)

@@ -213,7 +213,8 @@ class Flickering(Fit):
     def _validate(self, averaged: bool = True) -> HeldOut:
         last = self.at.stage_step >= self.total
         lost = self.ends_collapsed if last else self.at.epoch % 2 == 0
-        watch = LatentWatch({"z": [torch.tensor([v]) for v in (0.001 * self.at.epoch if lost else 9.0, 0.0, 99.0)]}, 1)
+        sums = [torch.tensor([v]) for v in (0.001 * self.at.epoch if lost else 9.0, 0.0, 99.0, 0.0)]
+        watch = LatentWatch({"z": sums}, 1)
         return HeldOut(-1.0, 0.1, None, 1.0, 10, watch=watch)
 
 

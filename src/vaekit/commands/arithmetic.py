@@ -39,5 +39,5 @@ def arithmetic(
     if attribute is None and len(chosen) != 3:
         raise UserError(f"--examples {examples}: a - b + c takes three examples, e.g. 3,17,42")
     made = opened.arithmetic(chosen, split, attribute=attribute, amounts=steps)
-    write_drawn(out, figures.interpolation, opened.prepare.picture(made.x), made.done, x=made.x, z=made.z)
+    write_drawn(out, figures.interpolation, opened.picture(made.x), made.done, x=made.x, z=made.z)
     note(f"{made.done} in {out}")

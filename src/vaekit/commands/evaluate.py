@@ -13,7 +13,7 @@ from typing import Any
 from vaekit import _env
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
-from vaekit.commands.output import describe, print_json, print_table
+from vaekit.commands.output import bold, columns_of_terminal, print_json, print_table, widths_of
 from vaekit.errors import NotStored, UserError
 
 
@@ -79,39 +79,70 @@ def evaluate(
                     one.write_report()
     if not _env.is_first():
         return
-    _show(found, answer)
+    _show(found, {str(path): one.recipe for path, one in zip(runs, loaded)}, answer)
     unstored = [one.unstored for one in loaded if one.unstored is not None]
     if unstored:
         raise NotStored("; ".join(unstored))
 
 
-def _show(found: Mapping[str, Mapping[str, Any]], answer: Answer) -> None:
+def _show(found: Mapping[str, Mapping[str, Any]], recipes: Mapping[str, str], answer: Answer) -> None:
+    from vaekit.runs import numbers
+
     if answer.json:
         print_json(found if len(found) > 1 else next(iter(found.values())))
         return
-    rows = [
-        [*([path] if len(found) > 1 else []), name, describe(entry), entry["unit"], _note(entry)]
-        for path, plain in found.items()
-        for name, entry in plain.items()
-    ]
-    print_table([*(["run"] if len(found) > 1 else []), "metric", "value", "unit", ""], rows)
+    for path, plain in found.items():
+        if len(found) > 1:
+            print(bold(path))
+        recipe = recipes[path]
+        first = [name for name in numbers.headline(recipe) if name in plain]
+        groups = [("Headline", first)] if first else []
+        groups += numbers.grouped(name for name in plain if name not in first)
+        below: list[str] = []
+        tables = {title: [_row(name, plain[name], below) for name in names] for title, names in groups}
+        widths = widths_of([row for rows in tables.values() for row in rows])
+        beside = sum(widths) + 2 * len(widths) + 30 <= columns_of_terminal()
+        for title, rows in tables.items():
+            print(bold(title))
+            if beside:
+                print_table([""] * 4, rows, "  ", widths)
+            else:  # unit and notes stand below the value, not beside it
+                for name, shown, unit, more in rows:
+                    print_table(["", ""], [[name, shown]], "  ", widths[:1])
+                    print_table([""], [[f"{unit}; {more}" if unit else more]], "      ")
+        for i, text in enumerate(below, 1):
+            print(f"[{i}] {text}")
+    print("↑ higher is better, ↓ lower; vaekit parts metric says what each is")
 
 
-WEIGHTS = {"ess": "effective", "pareto_k": "k̂"}
+def _row(name: str, entry: Mapping[str, Any], below: list[str]) -> list[str]:
+    """Return a number as it is read: what it is called, its value with error or interval, its unit, and its notes.
+
+    What several numbers have in common, the network of their features, goes into `below`, and its number here.
+    """
+    from vaekit.runs import numbers
+
+    arrow = {True: " ↑", False: " ↓", None: ""}[numbers.direction(name)]
+    shared, mark = numbers.note({k: v for k, v in entry.items() if k in FEATURES}), ""
+    if shared and not entry.get("refused"):
+        below += [] if shared in below else [shared]
+        mark = f" [{below.index(shared) + 1}]"
+    return [numbers.title(name) + arrow, numbers.value(entry), entry["unit"], f"{name}: {_note(entry)}{mark}"]
+
+
+FEATURES = ("features", "features_accuracy")
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """Return what a number must not be read without: n, K and its weights, features; or why it is none."""
-    if "refused" in entry:
+    """Return what a number must not be read without: n, K and its weights; or why it is none."""
+    from vaekit.runs import numbers
+
+    if entry.get("refused"):
         return entry["refused"]
-    given = "given y" if "y" in entry.get("number_of", {}).get("quantity", "") else None
     aside = [] if entry.get("split", "test") == "test" else [f"on {entry['split']}"]
     aside += ["changed data"] if "changed" in entry.get("number_of", {}) else []
-    more = [*aside, *([given] if given else []), *([f"k={entry['k']}"] if "k" in entry else [])]
-    more += [f"{words} {entry[name]:.3g}" for name, words in WEIGHTS.items() if name in entry]
-    return ", ".join(
-        [f"n={entry['n']}", *more, *(entry[name] for name in ("features", "definition", "caution") if name in entry)]
-    )
+    said = numbers.note(entry, FEATURES).replace("; ", ", ")
+    return ", ".join(part for part in (f"n={entry['n']}", *aside, said) if part)
 
 
 class Ticker:

@@ -151,12 +151,12 @@ def write_examples(run: Run, out: Path, x: Any, y: Any = None, names: Sequence[s
         numbers = [f"{i:0{len(str(len(x) - 1))}d}" for i in range(len(x))]
         classes = run.class_names(y) if y is not None and y.ndim == 1 and run.info.classes else []
         inside = [f"{name.replace('/', '_')}/{i}" for name, i in zip(classes, numbers)]
-        write_pictures(out, run.prepare.picture(x), names or inside or numbers)
+        write_pictures(out, run.picture(x), names or inside or numbers)
         return
     if run.modality is not None and suffix_of(out, own):
         run.modality.write(out, x, run.info, y)
     elif out.suffix.lower() == ".png":
-        write_images(out, run.prepare.picture(x))
+        write_images(out, run.picture(x))
     else:
         write_npz(out, x=x, y=y)
 

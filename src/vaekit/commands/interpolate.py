@@ -60,5 +60,5 @@ def interpolate(
     elif opened.modality is not None and suffix in opened.modality.formats:
         opened.modality.write(out, paths.flatten(0, 1), opened.info)
     else:
-        write_drawn(out, figures.interpolation, opened.prepare.picture(paths), paths=paths)
+        write_drawn(out, figures.interpolation, opened.picture(paths), paths=paths)
     note(f"{len(paths)} paths of {steps} points in {out}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vaekit.commands.common import Json
-from vaekit.commands.output import print_json, print_table
+from vaekit.commands.output import bold, print_json, print_table
 
 
 def recipes(*, json: Json = False) -> None:
@@ -15,10 +15,13 @@ def recipes(*, json: Json = False) -> None:
     listed = catalogue.recipes()
     if json:
         print_json(listed)
-    else:
-        print_table(
-            ["recipe", "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in listed.items()]
-        )
+        return
+    width = max(map(len, listed))
+    for family, names in catalogue.families().items():
+        print(bold(family))
+        print_table(["", ""], [[name, listed[name]["summary"]] for name in names], "  ", [width])
+        print()
+    print("vaekit show RECIPE: its settings, and its source")
 
 
 def datasets(*, json: Json = False) -> None:
@@ -29,8 +32,8 @@ def datasets(*, json: Json = False) -> None:
     if json:
         print_json(listed)
     else:
-        rows = [[name, entry["summary"], entry["found"] or _missing(entry)] for name, entry in listed.items()]
-        print_table(["data set", "what it is", "where"], rows)
+        rows = [[name, f"{entry['summary']} ({entry['found'] or _missing(entry)})"] for name, entry in listed.items()]
+        print_table(["data set", "what it is, and where it was found"], rows)
 
 
 def _missing(entry: dict[str, Any]) -> str:

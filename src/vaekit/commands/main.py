@@ -8,12 +8,12 @@ import sys
 import warnings
 from typing import Any
 
-from cyclopts import App, CycloptsError
-from cyclopts.help import PlainFormatter
+from cyclopts import App, CycloptsError, Group
 
 from vaekit import __version__, _env
+from vaekit.commands.help import Formatter, examples
 from vaekit.commands.output import note, prepare_streams
-from vaekit.errors import Missed, NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
+from vaekit.errors import NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
 
 NO_MEMORY_LEFT = "there is not enough memory for this: ask for less at once, or give fewer or smaller examples"
 
@@ -21,41 +21,188 @@ app = App(
     name="vaekit",
     help="Variational autoencoders from a few shared parts: train, evaluate, use and see them.",
     version=f"vaekit {__version__}",
-    help_formatter=PlainFormatter(),
+    help_formatter=Formatter(),
+    help_format="plaintext",
+    help_epilogue=examples("train vae --data digits", "evaluate runs/digits-vae", "explore runs/digits-vae"),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
 
 # Help stands here too, since a command's own module is imported only when it runs.
-for _name, _where, _help in (
-    ("train", "train:train", "Train a recipe on data into a run folder."),
-    ("evaluate", "evaluate:evaluate", "Evaluate a run on its test split."),
-    ("sample", "sample:sample", "Sample from a run's model."),
-    ("encode", "encode:encode", "Write the codes of data."),
-    ("reconstruct", "reconstruct:reconstruct", "Reconstruct examples."),
-    ("interpolate", "interpolate:interpolate", "Decode paths between examples."),
-    ("traverse", "traverse:traverse", "Decode along single latents."),
-    ("manifold", "manifold:manifold", "Decode a plane of the latent space."),
-    ("arithmetic", "arithmetic:arithmetic", "Decode a - b + c of examples' codes."),
-    ("detect", "detect:detect", "Score data for anomalies."),
-    ("impute", "impute:impute", "Fill missing values in."),
-    ("augment", "augment:augment", "Write new examples near given ones."),
-    ("cluster", "cluster:cluster", "Cluster data by their codes."),
-    ("classify", "classify:classify", "Classify data by their codes."),
-    ("optimise", "optimise:optimise", "Seek molecules with more of a property."),
-    ("compress", "compress:compress", "Compress data losslessly with a model."),
-    ("decompress", "compress:decompress", "Undo compress, bit for bit."),
-    ("export", "export:export", "Write the model as ONNX or torch.export."),
-    ("report", "report:report", "Write a run's report again, or compare runs."),
-    ("study", "study:study", "Run a study: settings that vary, with several seeds, and what was found."),
-    ("reproduce", "reproduce:reproduce", "Measure published tables again, and print ours beside theirs."),
-    ("explore", "explore:explore", "Explore a run's latent space in the browser."),
-    ("recipes", "lists:recipes", "List the recipes."),
-    ("datasets", "lists:datasets", "List the known data sets."),
-    ("parts", "parts:parts", "List the parts and their options."),
-    ("show", "lists:show", "Show a recipe's settings and defaults."),
-):
-    app.command(f"vaekit.commands.{_where}", name=_name, help=_help)
+_COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
+    "Train and measure": (
+        (
+            "train",
+            "train:train",
+            "Train a recipe on data into a run folder.",
+            (
+                "train vae --data mnist --epochs 20",
+                "train beta-vae --data mnist --set objective.beta=4 --out runs/beta",
+                "train tabular-vae --data customers.csv",
+                "train vae --resume --out runs/mnist-vae --epochs 40",
+            ),
+        ),
+        (
+            "evaluate",
+            "evaluate:evaluate",
+            "Evaluate a run on its test split.",
+            (
+                "evaluate runs/mnist-vae",
+                "evaluate runs/mnist-vae --metrics likelihood,latents --k 100",
+                "evaluate runs/a runs/b --metrics udr",
+            ),
+        ),
+        (
+            "report",
+            "report:report",
+            "Write a run's report again, or compare runs.",
+            ("report runs/mnist-vae", "report runs/mnist-vae runs/mnist-iwae --out comparison.html"),
+        ),
+        (
+            "study",
+            "study:study",
+            "Run a study: settings that vary, with several seeds, and what was found.",
+            ("study --list", "study beta --data digits --out studies/beta"),
+        ),
+        (
+            "reproduce",
+            "reproduce:reproduce",
+            "Measure published tables again, and print ours beside theirs.",
+            ("reproduce",),
+        ),
+        (
+            "explore",
+            "explore:explore",
+            "Explore a run's latent space in the browser.",
+            ("explore runs/mnist-vae", "explore runs/mnist-vae --port 0 --no-browser"),
+        ),
+    ),
+    "Sample and look": (
+        (
+            "sample",
+            "sample:sample",
+            "Sample from a run's model.",
+            (
+                "sample runs/mnist-vae -n 64 --out samples.png",
+                "sample runs/customers-tabular-vae -n 1000 --out rows.csv",
+                "sample runs/mnist-cvae --label 7 --out sevens.png",
+            ),
+        ),
+        (
+            "reconstruct",
+            "reconstruct:reconstruct",
+            "Reconstruct examples.",
+            (
+                "reconstruct runs/mnist-vae --out reconstructions.png",
+                "reconstruct runs/mnist-vae --data mine.png --out made.npz",
+            ),
+        ),
+        (
+            "interpolate",
+            "interpolate:interpolate",
+            "Decode paths between examples.",
+            ("interpolate runs/mnist-vae --out paths.png",),
+        ),
+        (
+            "traverse",
+            "traverse:traverse",
+            "Decode along single latents.",
+            (
+                "traverse runs/mnist-vae --out traversals.png",
+                "traverse runs/mnist-vae --example 3 --dimensions z1,z4 --out two.png",
+            ),
+        ),
+        (
+            "manifold",
+            "manifold:manifold",
+            "Decode a plane of the latent space.",
+            ("manifold runs/mnist-vae --out plane.png",),
+        ),
+        (
+            "arithmetic",
+            "arithmetic:arithmetic",
+            "Decode a - b + c of examples' codes.",
+            ("arithmetic runs/mnist-vae --examples 3,17,42 --out sum.png",),
+        ),
+    ),
+    "Use": (
+        (
+            "encode",
+            "encode:encode",
+            "Write the codes of data.",
+            ("encode runs/mnist-vae --out codes.csv", "encode runs/mnist-vae --data new.npy --out codes.npz"),
+        ),
+        (
+            "detect",
+            "detect:detect",
+            "Score data for anomalies.",
+            ("detect runs/mnist-vae --data new.npy --out scores.csv",),
+        ),
+        (
+            "impute",
+            "impute:impute",
+            "Fill missing values in.",
+            ("impute runs/customers-tabular-vae --data gaps.csv --out filled.csv",),
+        ),
+        (
+            "augment",
+            "augment:augment",
+            "Write new examples near given ones.",
+            ("augment runs/mnist-vae --method near --out more.npz",),
+        ),
+        (
+            "cluster",
+            "cluster:cluster",
+            "Cluster data by their codes.",
+            ("cluster runs/mnist-vae --k 10 --out clusters.csv",),
+        ),
+        (
+            "classify",
+            "classify:classify",
+            "Classify data by their codes.",
+            ("classify runs/mnist-vae --labels 100 --out classes.csv",),
+        ),
+        (
+            "optimise",
+            "optimise:optimise",
+            "Seek molecules with more of a property.",
+            ("optimise runs/nci-molecule-vae --out better.csv",),
+        ),
+        (
+            "compress",
+            "compress:compress",
+            "Compress data losslessly with a model.",
+            ("compress runs/mnist-vae images.npy images.vkz",),
+        ),
+        (
+            "decompress",
+            "compress:decompress",
+            "Undo compress, bit for bit.",
+            ("decompress runs/mnist-vae images.vkz images.npy",),
+        ),
+        ("export", "export:export", "Write the model as ONNX or torch.export.", ("export runs/mnist-vae --out onnx",)),
+    ),
+    "What there is": (
+        ("recipes", "lists:recipes", "List the recipes.", ("recipes", "recipes --json")),
+        ("datasets", "lists:datasets", "List the known data sets.", ("datasets",)),
+        ("parts", "parts:parts", "List the parts and their options.", ("parts", "parts prior")),
+        ("show", "lists:show", "Show a recipe's settings and defaults.", ("show vae",)),
+    ),
+}
+for _order, (_title, _rows) in enumerate(_COMMANDS.items()):
+    _group = Group(_title, sort_key=_order)
+    for _place, (_name, _where, _help, _examples) in enumerate(_rows):
+        app.command(
+            f"vaekit.commands.{_where}",
+            name=_name,
+            help=_help,
+            group=_group,
+            sort_key=_place,
+            help_epilogue=examples(*_examples),
+        )
+app.register_install_completion_command(
+    help="Complete commands and options by the Tab key in this shell.", group="Shell"
+)
 
 
 def run(arguments: list[str] | None = None) -> Any:
@@ -83,7 +230,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         return 2, " ".join(str(error).split())
-    except (TrainingFailed, NotStored, Missed) as error:
+    except (TrainingFailed, NotStored) as error:
         return 1, " ".join(str(error).split())
     except (OutOfMemory, MemoryError) as error:
         return 1, str(error) if isinstance(error, OutOfMemory) else NO_MEMORY_LEFT

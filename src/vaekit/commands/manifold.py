@@ -29,6 +29,6 @@ def manifold(
         raise UserError("a plane needs a --size of at least 2 and a --reach above 0")
     opened = use.load(run)
     made = opened.manifold(size, reach=reach, label=label)
-    drawn = (opened.prepare.picture(made.x), made.xs, made.ys, made.axes)
+    drawn = (opened.picture(made.x), made.xs, made.ys, made.axes)
     write_drawn(out, figures.manifold, *drawn, x=made.x, z=made.z, xs=made.xs, ys=made.ys)
     note(f"a plane of {size} × {size} points in {out}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -66,11 +68,45 @@ def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
     return SPELLED.get(letter, "".join(filter(str.isascii, parts)) if plain else "?"), after
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, padded; the last one is free."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header) - 1)]
-    for row in [header, *rows]:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[-1]]).rstrip())
+def columns_of_terminal() -> int:
+    """Return how many letters a line of standard output has room for; more than any line where it is no terminal."""
+    return shutil.get_terminal_size((10_000, 24)).columns
+
+
+def bold(text: str) -> str:
+    """Return a title in bold where standard output is a terminal that takes it."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return text if plain else f"\x1b[1m{text}\x1b[0m"
+
+
+LEAST = 24
+"""Letters that the last column of a table has at least."""
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "", widths: Sequence[int] = ()
+) -> None:
+    """Print columns, padded; the last one is wrapped within the terminal's width. Of an empty header nothing is said.
+
+    `widths` are those of the columns where several tables are to stand under one another.
+    """
+    every = [header, *rows] if any(header) else rows
+    widths = widths or widths_of(every)
+    start = len(indent) + sum(width + 2 for width in widths)
+    below = columns_of_terminal() - start < LEAST  # then the last column has lines of its own
+    start = len(indent) + 4 if below else start
+    for row in every:
+        lines = textwrap.wrap(row[-1], max(LEAST, columns_of_terminal() - start - 1)) or [""]
+        first = "" if below else lines.pop(0)
+        line = indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), first]).rstrip()
+        print(bold(line) if row is header else line)
+        for rest in lines:
+            print(" " * start + rest)
+
+
+def widths_of(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column but the last."""
+    return [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
 
 
 def number(value: float | None, stderr: float | None = None) -> str:

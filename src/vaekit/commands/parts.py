@@ -25,7 +25,8 @@ def parts(kind: Kind | None = None, /, *, json: Json = False) -> None:
         print_json(listed)
         return
     for one, entries in listed.items():
-        print_table([one, "what it is", "reference"], [[n, e["summary"], e["reference"]] for n, e in entries.items()])
+        cited = [[n, f"{e['summary']} {e['reference']}".strip()] for n, e in entries.items()]
+        print_table([one, "what it is, and where it comes from"], cited)
         rows = [
             [name, o["name"], o["type"], str(o["default"]), o["description"]]
             for name, e in entries.items()

@@ -36,6 +36,6 @@ def reconstruct(
         write_examples(opened, out, made)
     else:
         x = opened.prepare.values(split.inputs)
-        shown = (opened.prepare.picture(part).numpy() for part in (x, made))
+        shown = (opened.picture(part).numpy() for part in (x, made))
         write_drawn(out, figures.reconstructions, *shown, n, x=x, reconstruction=made)
     note(f"{len(split)} reconstructions in {out}")

@@ -75,7 +75,7 @@ def sample(
 
         x, z = opened.sample_aggregate(n, label, components=components, seed=seed)
         if out.suffix.lower() == ".png":
-            write_images(out, opened.prepare.picture(x))
+            write_images(out, opened.picture(x))
         else:
             write_npz(out, x=x, z=z, y=opened.labels(n, label, seed=seed))
         note(f"{n} samples of the aggregate posterior ({components} normals fitted to training codes) in {out}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vaekit import _env
 from vaekit.commands.common import Flag, Whole, Words
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
 from vaekit.errors import UserError
+
+if TYPE_CHECKING:
+    from vaekit.runs.run import Run
 
 
 def train(
@@ -136,13 +141,32 @@ def train(
     if json:
         print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})
         return
+    for line in _closing(run, result):
+        note(line)
+    print(run.path)
+
+
+def _closing(run: Run, result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is said at the end: the held-out number and what to think of it, the report, the next commands."""
+    from vaekit.runs.report import verdict
+
     if result["elbo"] is None:
         what = "no bound on log p(x)" if result["held_out_n"] else "no held-out number"
-        note(f"{what}: {result['refused']}")
+        yield f"{what}: {result['refused']}"
     else:
         error = result["elbo_stderr"]  # None where one example is all there is, a graph say
-        note(f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats/example")
-    print(run.path)
+        yield f"held-out ELBO {result['elbo']:.2f}{'' if error is None else f' ± {error:.2f}'} nats/example"
+        said = verdict(run)
+        yield f"{said.title}. {said.sentences[0]}"
+    assert run.path is not None
+    page = run.path / "report.html"
+    if page.is_file():
+        yield f"report  {page}"
+    suffix = ".png" if run.modality is None or not run.modality.formats else run.modality.formats[0]
+    then = [f"vaekit evaluate {run.path}", f"vaekit sample {run.path} --out samples{suffix}"]
+    then.insert(1, f"vaekit report {run.path}" if run.info.kind == "graph" else f"vaekit explore {run.path}")
+    for i, command in enumerate(then):
+        yield f"{'next' if not i else '':<6}  {command}"
 
 
 def _next_free(recipe: str | None, data: str | None, init: Path | None) -> AbstractContextManager[Path]:

@@ -236,7 +236,7 @@ class Api:
 
         answer = await self._run(self._slow, work)
         for name in ("x", "recon"):
-            answer[name] = base64.b64encode(_bytes(np.atleast_1d(answer[name]))).decode()
+            answer[name] = base64.b64encode(_bytes(np.asarray(answer[name])[None])).decode()
         return JSONResponse(answer | {"told": told, "label": label})
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:

@@ -22,13 +22,15 @@ from torch.distributions import Distribution
 from vaekit.bounds import refusal
 from vaekit.data.dataset import Split
 from vaekit.data.prepare import as_input
+from vaekit.data.tables.columns import as_text
+from vaekit.data.tables.modality import cells_of
 from vaekit.distributions.base import is_point_mass
 from vaekit.errors import Unsupported, UserError
 from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
 from vaekit.inference import batches, inference
-from vaekit.latents.information import Information, information, is_discrete, is_one_hot
+from vaekit.latents.information import Information, information, is_discrete, is_one_hot, unknown
 from vaekit.latents.manifold import Plane, principal_plane
 from vaekit.models.base import Model, point
 from vaekit.runs.base import TEST_SEED, RunBase
@@ -112,7 +114,7 @@ class Session:
     def _studied(self) -> Information:
         """KL and spread of each latent dimension over test examples."""
         if not self._splits:
-            return Information(None, torch.zeros(self.size), torch.ones(self.size))
+            return unknown(self.size)
         split = self._splits[0].first(STUDIED)
         with self._drawing:
             return information(self.model, split.x, split.y, self._codes)
@@ -132,7 +134,11 @@ class Session:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
         height, width = info.shape[-2:] if info.has_picture else (0, 0)
         bare = info.has_picture or self.as_text or self.as_lines
-        names = [] if bare else [f"value {i + 1}" for i in range(info.dimensions)]
+        if self.as_table:
+            bare, columns = False, [column["name"] for column in info.facts["columns"]]
+        else:
+            columns = [f"value {i + 1}" for i in range(info.dimensions)]
+        names = [] if bare else columns
         first = self._splits[0] if self._splits else None
         return {
             "title": f"{self.run.recipe} on {info.name}",
@@ -140,6 +146,7 @@ class Session:
             "pictured": info.has_picture or self.as_lines,
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
             "text": self.as_text,
+            "table": self.as_table,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,
             "channels": 3 if info.has_picture and info.shape[0] >= 3 else 1,
             "height": height,
@@ -150,6 +157,7 @@ class Session:
             "size": self.size,
             "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
             "order": studied.order,
+            "latents": studied.names,
             "kl": studied.kl,
             "centre": centre.tolist(),
             "low": low.tolist(),
@@ -196,6 +204,11 @@ class Session:
         return not self.info.is_array and not self.as_lines
 
     @property
+    def as_table(self) -> bool:
+        """Whether examples are rows of a table, whose cells are read by column."""
+        return self.info.kind == "table"
+
+    @property
     def as_lines(self) -> bool:
         """Whether examples are time series, drawn as lines."""
         return self.info.kind == "series"
@@ -203,16 +216,18 @@ class Session:
     def shown(self, x: Tensor) -> np.ndarray:
         """Return what the page draws: pictures as uint8 (N, H, W, 1 or 3), else float32 (N, D) in the source's units.
 
-        A volume's picture is its middle slice. Examples that are read come as an array of N texts; series as values
-        and deviations, float32 (N, 2 C T).
+        A volume's picture is its middle slice. Examples that are read come as an array of N texts, rows of a table as
+        (N, C) texts of their cells; series as values and deviations, float32 (N, 2 C T).
         """
         if self.as_lines:
             return series.drawn(self.info, self.run.prepare, x)
+        if self.as_table:
+            return np.array(cells_of(x, self.info.facts["columns"], as_text), dtype=np.str_)
         if self.as_text:
             return np.array(self.run.lines(x), dtype=np.str_)
         if not self.info.has_picture:
             return np.ascontiguousarray(self.run.prepare.invert(x).flatten(1).numpy(), dtype=np.float32)
-        grey = self.run.prepare.show(x).mul(255).round_().to(torch.uint8)
+        grey = self.run.picture(self.run.prepare.values(x)).mul(255).round_().to(torch.uint8)
         if self.info.is_volume:
             grey = grey[:, :, grey.shape[2] // 2]
         kept = grey[:, :3] if grey.shape[1] >= 3 else grey[:, :1]
@@ -304,6 +319,8 @@ class Session:
         the data's own if they fit, else greys 0 … 255; "deep" for greys of 16 bits in [0, 1], likewise.
         """
         prepare = self.run.prepare
+        if self.info.modality == "audio" and scale in ("unit", "deep"):
+            values = np.flip(values, -2)  # of a picture, which has the lowest band at its bottom
         if scale == "deep":
             ours = self.info.kind in ("real", "counts") and prepare.high > 255
             values, scale = (values * 65535, "source") if ours else (values, "unit")

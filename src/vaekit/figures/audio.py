@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,8 @@ SHOWN = 60.0
 """Decibels below the loudest that have a colour of their own."""
 
 
-def spectrograms(x: Any, facts: Mapping[str, Any]) -> Figure:
-    """Draw log-mel spectrograms (N, 1, mels, frames) in decibels, bands in hertz, seconds across."""
+def spectrograms(x: Any, facts: Mapping[str, Any], titles: Sequence[str] = ()) -> Figure:
+    """Draw log-mel spectrograms (N, 1, mels, frames) in decibels, hertz up, seconds across; `titles` name them."""
     mel = facts["mel"]
     values = np.asarray(x, np.float64).reshape(-1, mel["mels"], mel["frames"]) * facts["sd"] + facts["mean"]
     count, columns = len(values), min(COLUMNS, len(values))
@@ -30,7 +30,14 @@ def spectrograms(x: Any, facts: Mapping[str, Any]) -> Figure:
     for i, (ax, level) in enumerate(zip(axes, values * DECIBEL)):
         level = level - level.max()
         drawn = ax.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-SHOWN, vmax=0)
-        style.dress(ax, "", "s" if i + columns >= count else "", "Hz" if i % columns == 0 else "", None)
+        style.dress(
+            ax,
+            titles[i] if titles else "",
+            "s" if i + columns >= count else "",
+            "Hz" if i % columns == 0 else "",
+            None,
+            small=bool(titles),
+        )
     axes[0].set_yticks(*_ticks(mel))
     style.colour_bar(fig, drawn, axes, "dB below the loudest")
     return fig

@@ -75,19 +75,37 @@ def _as_images(x: Any, what: str, lead: int = 1) -> np.ndarray:
     return made
 
 
-def samples(x: Any, columns: int | None = None, title: str | None = "Samples from the prior") -> Figure:
+def samples(
+    x: Any, columns: int | None = None, title: str | None = "Samples from the prior", rows: Sequence[str] = ()
+) -> Figure:
     """A grid of examples, such as decoded draws from p(z): (N, C, H, W) in [0, 1]; or (N, D), the first 16 of them.
+
+    `rows` names the rows, of N / len(rows) examples each: the labels that they were drawn for.
 
     >>> fig = samples(np.zeros((6, 1, 8, 8)), columns=3)
     >>> fig.axes[0].images[0].get_array().shape
     (17, 26, 3)
     """
     made = _as_images(x, "x")
+    if rows and len(made) % len(rows):
+        raise UserError(f"{len(made)} samples do not fill {len(rows)} rows; give as many of each")
     if made.ndim == 2:
-        return _vectors(made[:_MOST_VECTORS], columns or 4, title)
+        return _vectors(made[:_MOST_VECTORS], columns or 4, title) if not rows else _by_row(made, rows, title)
+    if rows:
+        fig, ax, y, _ = _rows(made.reshape(len(rows), -1, *made.shape[1:]), title)
+        ax.set_yticks(y, [style.plain(style.short(name)) for name in rows])
+        return fig
     n, _, h, w = made.shape
     across = min(n, columns or _columns(n, h / w))
     return _picture(mosaic(made, across), across, title)[0]
+
+
+def _by_row(x: np.ndarray, rows: Sequence[str], title: str | None) -> Figure:
+    """Vectors (N, D), the first of each row's, with the row's name above each."""
+    fig = _vectors(x[:: len(x) // len(rows)][:_MOST_VECTORS], 4, title)
+    for ax, name in zip(fig.axes, rows):
+        ax.set_title(style.plain(style.short(name)), loc="left", fontsize=style.LABEL, color=style.INK)
+    return fig
 
 
 def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_CLASSES = 30
+_FEW = 3000
+"""Codes below which each is a dot; more are counted in cells."""
 
 
 def latent_map(
@@ -25,7 +27,7 @@ def latent_map(
     method: str = "PCA",
     explained: Sequence[float] | None = None,
 ) -> Figure:
-    """Codes in a plane, coloured by label; by how many lie there when there are no labels.
+    """Codes in a plane, coloured by label; many without labels by how many lie there.
 
     Args:
         z2: (N, 2) coordinates.
@@ -46,7 +48,9 @@ def latent_map(
     shares = [f" ({v:.0%} of the variance)" for v in explained[:2]] if explained is not None else ["", ""]
     ax = style.dress(fig.add_subplot(), "", named.format(1) + shares[0], named.format(2) + shares[1])
     ax.set_aspect("equal", adjustable="datalim")
-    if labels is None:
+    if labels is None and len(z) < _FEW:
+        ax.scatter(*z.T, s=18, alpha=0.6, linewidths=0, color=style.BLUE)
+    elif labels is None:
         cells = int(np.clip(math.sqrt(len(z)), 12, 90))
         drawn = ax.hexbin(*z.T, gridsize=cells, bins="log", mincnt=1, cmap=style.SEQUENTIAL, linewidths=0.1)
         drawn.set_clim(1, max(2.0, float(np.max(drawn.get_array()))))  # type: ignore[arg-type]
@@ -93,62 +97,84 @@ def _name(kind: Any, classes: Sequence[str]) -> str:
     return f"{kind:g}" if isinstance(kind, np.floating) else str(kind)
 
 
-def kl_per_dimension(kl: Any, threshold: float = 0.01) -> Figure:
-    """Each latent dimension's mean KL, nats/example, the largest first; those above `threshold` coloured and counted.
+def kl_per_dimension(kl: Any, active: Any = None, stderr: Any = None) -> Figure:
+    """Each latent dimension's mean KL, nats/example, the largest first; the active ones coloured and counted.
 
     Args:
         kl: (D,) or a mapping from a group's or latent's name to its (D,) array or its number. Up to six groups of
             dimensions get a panel each; more are drawn as one bar a group, in the given order (a hierarchy's levels).
-        threshold: nats, above which a dimension or group is coloured.
+        active: which dimensions are active, in the shape of `kl`; a group is active where one of its dimensions is.
+        stderr: standard errors in the shape of `kl`, drawn as whiskers. A KL estimated from samples may come out
+            slightly negative, and is drawn as it is.
 
-    >>> fig = kl_per_dimension([0.001, 2.0, 0.5])
+    >>> fig = kl_per_dimension([0.001, 2.0, 0.5], [False, True, True])
     >>> fig.axes[0].get_title(loc="left"), [float(b.get_height()) for b in fig.axes[0].patches]
-    ('2 of 3 dimensions above 0.01 nats, 2.50 in all', [2.0, 0.5, 0.001])
+    ('2 of 3 dimensions active, 2.50 nats in all', [2.0, 0.5, 0.001])
     """
-    groups = (
-        {str(k): np.atleast_1d(style.array(v, f"kl[{k}]", (0, 1))) for k, v in kl.items()}
-        if isinstance(kl, Mapping)
-        else {"": style.array(kl, "kl", 1)}
-    )
+    groups = _groups(kl, "kl")
     if not groups:
         raise UserError("kl is empty; give at least one latent's KL")
+    on = dict.fromkeys(groups) if active is None else _groups(active, "active")
+    errors = dict.fromkeys(groups) if stderr is None else _groups(stderr, "stderr")
     unit = "KL (nats/example)"
     if len(groups) > 6 or (len(groups) > 1 and all(len(v) == 1 for v in groups.values())):
         fig = style.figure(height=3.6)
         sums = np.array([v.sum() for v in groups.values()])
-        above = np.array([(v > threshold).any() for v in groups.values()])
-        title = f"{above.sum()} of {len(groups)} latents above {threshold:g} nats, {sums.sum():.2f} in all"
-        _bars(style.dress(fig.add_subplot(), title, "", unit, "y"), sums, above, list(groups), threshold)
+        each = None if active is None else np.array([np.any(v) for v in on.values()])
+        ax = style.dress(fig.add_subplot(), _counted(each, len(groups), "latents", sums), "", unit, "y")
+        _bars(ax, sums, each, list(groups), None)
         return fig
     fig = style.figure(height=3.4 * len(groups))
     for ax, (name, values) in zip(style.panels(fig, len(groups), 1), groups.items(), strict=True):
         order = np.argsort(-values, kind="stable")
-        above = values > threshold
-        title = f"{above.sum()} of {len(values)} dimensions above {threshold:g} nats, {values.sum():.2f} in all"
-        title = f"{name}: {title}" if name else title
-        style.dress(ax, title, "latent dimension, most informative first", unit, "y")
-        _bars(ax, values[order], above[order], [str(i + 1) for i in order], threshold)
+        mask = on[name]
+        each = None if mask is None else mask.astype(bool)
+        title = _counted(each, len(values), "dimensions", values)
+        style.dress(ax, f"{name}: {title}" if name else title, "latent dimension, most informative first", unit, "y")
+        names = [f"{name}.{i + 1}" if name and len(values) < 10 else str(i + 1) for i in order]
+        spread = errors[name]
+        _bars(
+            ax, values[order], None if each is None else each[order], names, None if spread is None else spread[order]
+        )
     return fig
 
 
-def _bars(ax: Axes, values: np.ndarray, above: np.ndarray, names: Sequence[str], threshold: float) -> None:
+def _groups(values: Any, what: str) -> dict[str, np.ndarray]:
+    if isinstance(values, Mapping):
+        return {str(k): np.atleast_1d(style.array(v, f"{what}[{k}]", (0, 1))) for k, v in values.items()}
+    return {"": style.array(values, what, 1)}
+
+
+def _counted(active: np.ndarray | None, count: int, what: str, values: np.ndarray) -> str:
+    of = f"{count} {what}" if active is None else f"{int(active.sum())} of {count} {what} active"
+    return f"{of}, {values.sum():.2f} nats in all"
+
+
+def _bars(
+    ax: Axes, values: np.ndarray, active: np.ndarray | None, names: Sequence[str], errors: np.ndarray | None
+) -> None:
     place = np.arange(len(values))
-    ax.bar(place, values, color=[style.BLUE if on else style.GREY for on in above], width=0.82, linewidth=0)
+    lit = np.ones(len(values), bool) if active is None else active
+    whiskers: dict[str, Any] = {"ecolor": style.INK, "error_kw": {"linewidth": 0.9}}
+    ax.bar(
+        place,
+        values,
+        color=[style.BLUE if on else style.GREY for on in lit],
+        width=0.82,
+        linewidth=0,
+        yerr=errors,
+        **whiskers,
+    )
     ax.set_xlim(-0.7, max(len(values) - 0.3, 4))
-    used = values[above & (values > 0)]
-    if len(used) and used.max() > 100 * used.min():
-        ax.set_yscale("log")
-        ax.set_ylim(bottom=min(max(float(values[values > 0].min()), threshold / 100), threshold) / 2)
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.axhline(threshold, color=style.MUTED, linestyle="--", linewidth=0.9)
     style.name_ticks(ax, names)
-    if above.any() and not above.all():
+    if (values < 0).any():
+        ax.axhline(0, color=style.MUTED, linewidth=0.9)
+    if lit.any() and not lit.all():
         if (np.diff(values) > 0).any():
             ax.margins(y=0.32)  # the highest bar may stand under the legend
         from matplotlib.patches import Patch
 
-        labels = f"above {threshold:g} nats", f"below {threshold:g} nats"
-        patches = [Patch(color=c, label=label) for c, label in zip((style.BLUE, style.GREY), labels)]
+        patches = [Patch(color=c, label=label) for c, label in ((style.BLUE, "active"), (style.GREY, "not active"))]
         style.legend(ax, handles=patches, loc="upper right")
 
 

@@ -27,18 +27,27 @@ _NAMES = {
     "grad_norm": ("Gradient norm", ""),
     "skipped": ("Steps skipped", "count"),
     "active_units": ("Active units", "count"),
+    "reconstruction": ("Reconstruction loss", "nats/example"),
+    "rate": ("Rate (KL)", "nats/example"),
+    "importance": ("Minus the weighted bound", "nats/example"),
 }
+_ALSO = {"reconstruction": "log_px", "rate": "kl"}
+"""Terms of a loss that another curve shows: they are drawn where it is not there."""
+_ALL_ALONG = {*_LAST, "active_units"}
+"""What means the same in every stage; of anything else each stage has a panel of its own."""
+_OF = " · "
 _MOST_PANELS = 10
 
 
-def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
+def curves(records: Sequence[Mapping[str, Any]], final: float | None = None) -> Figure:
     """Loss terms, held-out ELBO and learning rate against training steps.
 
     Each record is a mapping with `step` and, where known, `epoch` (epochs done, possibly a fraction), `stage`, and any
     of `elbo`, `loss`, `log_px`, `kl` (nats/example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
     the panel of NAME. Other numeric keys get a small panel each. Records may lack keys. A step count that starts again
-    in a later stage is carried on from the stage before. The first steps of a run are left off scale when they would
-    flatten the rest.
+    in a later stage is carried on from the stage before, and what several stages log under one name has a panel for
+    each. `final` is the held-out ELBO when all stages have ended, drawn as a line. The first steps of a run are left
+    off scale when they would flatten the rest.
 
     Raises:
         UserError: when no record holds a finite number to draw.
@@ -48,7 +57,7 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     ['ELBO, training and held-out', 'KL(q(z|x) ‖ p(z))']
     """
     steps, borders = _steps(records)
-    series = _series(records, steps)
+    series = _by_stage(_series(records, steps), records, steps) if borders else _series(records, steps)
     if not series:
         raise UserError("the training log has no finite numbers to draw; train for at least one step")
     panels = _panels(series)
@@ -59,10 +68,15 @@ def curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.8] + [1.0] * rows)
     main, small = fig.add_subplot(spec[0, :]), None
     _panel(main, panels[0], series, borders, large=True, named=True)
+    if final is not None and panels[0].split(_OF)[0] == "elbo":
+        main.axhline(final, color=style.RED, linewidth=1.2, linestyle="--", label=f"held-out at the end, {final:.4g}")
+        low, high = main.get_ylim()
+        main.set_ylim(min(low, final - 0.05 * (high - low)), max(high, final + 0.05 * (high - low)))
+        _legend(main, panels[0], borders)
     for i, name in enumerate(rest):
         # The small panels show the same steps, so that a column of them needs its numbers once.
-        small = fig.add_subplot(spec[1 + i // columns, i % columns], sharex=small)
-        _panel(small, name, series, borders, large=False, named=i + columns >= len(rest))
+        small = fig.add_subplot(spec[1 + i // columns, i % columns], sharex=None if borders else small)
+        _panel(small, name, series, borders, large=False, named=bool(borders) or i + columns >= len(rest))
     _epochs(main, records, steps, borders)
     return fig
 
@@ -113,9 +127,50 @@ def _series(records: Sequence[Mapping[str, Any]], steps: np.ndarray) -> dict[str
     return series
 
 
+def _by_stage(
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]], records: Sequence[Mapping[str, Any]], steps: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Split what several stages have logged under one name: it means another thing in each."""
+    ends: dict[str, float] = {}
+    for record, x in zip(records, steps, strict=True):
+        ends[str(record.get("stage", ""))] = float(x)
+    bounds = list(ends.items())
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, (x, y) in series.items():
+        if name.removeprefix("valid.") in _ALL_ALONG:
+            out[name] = (x, y)
+            continue
+        start = -math.inf
+        for stage, end in bounds:
+            inside = (x > start) & (x <= end)
+            if inside.any():
+                out[f"{name}{_OF}{stage}"] = (x[inside], y[inside])
+            start = end
+    return out
+
+
+def _title(name: str) -> tuple[str, str]:
+    """Return a panel's title and unit: in words, and of which stage.
+
+    >>> _title("kl.z2 · prior"), _title("active.z"), _title("mse")
+    (('KL of z2 · prior', 'nats/example'), ('Active units of z', 'count'), ('mse', ''))
+    """
+    base, _, stage = name.partition(_OF)
+    kind, _, of = base.partition(".")
+    title, unit = _NAMES.get(base, (base, ""))
+    words = {"kl": (f"KL of {of}", "nats/example"), "active": (f"Active units of {of}", "count")}
+    if of and kind in words:
+        title, unit = words[kind]
+    elif kind == "terms" and of.isdigit():
+        title = f"Weight of loss term {int(of) + 1}"
+    return f"{title}{_OF}{stage}" if stage else title, unit
+
+
 def _panels(series: Mapping[str, Any]) -> list[str]:
     bases = list(dict.fromkeys(name.removeprefix("valid.") for name in series))
-    first = [n for n in _FIRST if n in bases]
+    twice = {n for n in bases if _ALSO.get(n.split(_OF)[0], "-") + n[len(n.split(_OF)[0]) :] in bases}
+    bases = [n for n in bases if n not in twice]
+    first = [n for one in _FIRST for n in bases if n.split(_OF)[0] == one]
     last = [n for n in _LAST if n in bases]
     middle = [n for n in bases if n not in first and n not in last]
     return first + middle[: max(0, _MOST_PANELS - len(first) - len(last))] + last
@@ -130,24 +185,32 @@ def _panel(
         _line(ax, *train, label="training")
     if valid is not None:
         ax.plot(*valid, color=style.RED, linewidth=1.6, marker="o", markersize=4 if large else 2.5, label="held-out")
-    title, unit = _NAMES.get(name, (name, ""))
-    if name == "elbo" and not both:
-        title = "ELBO, training" if valid is None else "ELBO, held-out"
+    title, unit = _title(name)
+    if name.split(_OF)[0] == "elbo" and not both:
+        title = title.replace("training and held-out", "training" if valid is None else "held-out")
     style.dress(ax, title, "step" if large else "", unit, small=not large)
     ax.tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:
         ax.set_xlabel("step (the first lie off the scale)")
+    ends = ax.get_xlim()
     for i, (x, stage) in enumerate(borders):
+        if not (ends[0] <= x <= ends[1]):
+            continue
         if i:
             ax.axvline(x, color=style.MUTED, linewidth=0.9, linestyle=":")
-        if large:
+        if large and _OF not in name:
             mark = ax.annotate(style.plain(stage), (x, 1), xycoords=("data", "axes fraction"))
             mark.set(fontsize=8.5, color=style.MUTED, va="top", position=(x, 0.985))
-    if large and len(borders) > 1:
+    if large:
+        _legend(ax, name, borders)
+
+
+def _legend(ax: Axes, name: str, borders: Sequence[Any]) -> None:
+    if len(borders) > 1:
         # The names of the stages stand along the top: the legend goes above them, beside the title.
         style.legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
-    elif large:
+    else:
         style.legend(ax, loc="lower right" if name == "elbo" else "upper right")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit.collapse import LatentWatch
+from vaekit.collapse import LatentWatch, dimension_names
 from vaekit.distributions.base import measure_of
 from vaekit.inference import batches, inference
 from vaekit.latents.traverse import by_information
@@ -19,11 +19,17 @@ from vaekit.trace import Latent, Trace
 
 @dataclass(frozen=True)
 class Information:
-    """Mean KL of each dimension (D,), None where the KL does not factorise; mean and deviation of the codes, (D,)."""
+    """Mean KL of each dimension (D,), None where the KL does not factorise; mean and deviation of the codes, (D,).
+
+    `names` are those of the dimensions, as every figure, list and slider has them. Of several latents they are all side
+    by side, in the order of the trace; the KL below the top of a hierarchy is estimated from samples, and may come out
+    slightly negative.
+    """
 
     kl: list[float] | None
     mean: Tensor
     sd: Tensor
+    names: list[str]
 
     @property
     def values(self) -> Tensor:
@@ -34,6 +40,11 @@ class Information:
     def order(self) -> list[int]:
         """The dimensions, most informative first."""
         return by_information(self.values)
+
+
+def unknown(size: int) -> Information:
+    """Return what is known of `size` dimensions without any data: their names."""
+    return Information(None, torch.zeros(size), torch.ones(size), dimension_names({"z": size}))
 
 
 def information(
@@ -49,9 +60,12 @@ def information(
             watch.add(model.trace(part, label, hard=True))
             parts.append((codes or model.features)(part, label).cpu())
     z = torch.cat(parts)
-    elements = list(watch.kl_elements().values())
-    kl = elements[0] if len(elements) == 1 and len(elements[0]) == z.shape[1] else None
-    return Information(kl, z.mean(0), z.std(0, correction=0) if len(z) > 1 else torch.ones(z.shape[1]))
+    elements = watch.kl_elements()
+    sizes = {name: len(each) for name, each in elements.items()}
+    fit = sum(sizes.values()) == z.shape[1]
+    kl = [value for each in elements.values() for value in each] if fit else None
+    names = dimension_names(sizes if fit else {"z": z.shape[1]})
+    return Information(kl, z.mean(0), z.std(0, correction=0) if len(z) > 1 else torch.ones(z.shape[1]), names)
 
 
 def is_one_hot(latent: Latent) -> bool:

@@ -22,7 +22,7 @@ from vaekit.objectives.adversaries import (
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.perceptual import FeatureReconstruction
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import UNBOUNDED, Built, recipe
 from vaekit.recipes.parts import encoder, flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.schedules import ScheduleSetting
@@ -67,7 +67,13 @@ def factor_vae(settings: SettingsOf[ModelSettings, FactorSettings], data: DataIn
     return Built.of(model, Objective(*terms, Permuted(critic), players={CRITIC: critic}))
 
 
-@recipe("wae-gan", reference="Tolstikhin et al. 2018, arXiv:1711.01558", model={"posterior": "delta"}, train=PACE)
+@recipe(
+    "wae-gan",
+    headline=UNBOUNDED,
+    reference="Tolstikhin et al. 2018, arXiv:1711.01558",
+    model={"posterior": "delta"},
+    train=PACE,
+)
 def wae_gan(settings: SettingsOf[ModelSettings, CriticSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder whose aggregate posterior is held to the prior by a critic of codes."""
     o, model = settings.objective, flat_vae(settings, data)
@@ -78,6 +84,7 @@ def wae_gan(settings: SettingsOf[ModelSettings, CriticSettings], data: DataInfo)
 
 @recipe(
     "adversarial-ae",
+    headline=UNBOUNDED,
     reference="Makhzani et al. 2016, arXiv:1511.05644",
     model={"posterior": "delta"},
     train=PACE,
@@ -88,7 +95,12 @@ def adversarial_ae(settings: SettingsOf[ModelSettings, CriticSettings], data: Da
     return wae_gan(settings, data)
 
 
-@recipe("vae-gan", reference="Larsen et al. 2016, arXiv:1512.09300", model={"likelihood": "bernoulli-soft"})
+@recipe(
+    "vae-gan",
+    headline=UNBOUNDED,
+    reference="Larsen et al. 2016, arXiv:1512.09300",
+    model={"likelihood": "bernoulli-soft"},
+)
 def vae_gan(settings: SettingsOf[ModelSettings, VaeGanSettings], data: DataInfo) -> Built:
     """A VAE that reconstructs the features of a discriminator, which tells its samples from data."""
     o, flat = settings.objective, flat_vae(settings, data)

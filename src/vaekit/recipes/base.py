@@ -31,6 +31,15 @@ from vaekit.recipes.settings import (
 from vaekit.registry import Registry
 from vaekit.training.stages import Stage
 
+HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
+"""The numbers that a reader sees first, where a recipe declares no others."""
+WEIGHTED = ("iw_bound", "elbo", "bits_per_dim", "active_units", "mse")
+"""Those of a recipe that maximises an importance-weighted bound."""
+UNBOUNDED = ("mse", "ssim", "fid", "c2st_auroc", "linear_probe")
+"""Those of a recipe that bounds no log p(x)."""
+OF_CODES = ("elbo", "bits_per_dim", "codebook_perplexity", "codebook_used", "mse")
+"""Those of a recipe whose codes are a codebook's."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -55,7 +64,8 @@ class Recipe(Generic[M, L]):
 
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
     which data its likelihood is of, where the settings do not name it. `on_tables` names the recipe that is trained in
-    its place on a table.
+    its place on a table. `headline` names the numbers of an evaluation that say how good the variant is, the first
+    above all.
     """
 
     name: str
@@ -65,6 +75,7 @@ class Recipe(Generic[M, L]):
     takes: str = "array"
     wants: Wants | None = None
     on_tables: str | None = None
+    headline: tuple[str, ...] = HEADLINE
 
     @cached_property
     def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:
@@ -109,18 +120,19 @@ def recipe(
     needs_labels: bool = False,
     takes: str = "array",
     on_tables: str | None = None,
+    headline: tuple[str, ...] = HEADLINE,
     **defaults: Mapping[str, Any],
 ) -> Callable[[Callable[[SettingsOf[M, L], DataInfo], Built]], Callable[[SettingsOf[M, L], DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
     The builder's annotation says which settings it takes: `Settings`, or `SettingsOf[M, L]` with kinds of its own.
     `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it;
-    `on_tables` the recipe for tables.
+    `on_tables` the recipe for tables; `headline` the numbers to read first.
     """
 
     def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables)
+        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables, headline=headline)
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 

@@ -7,12 +7,12 @@ from vaekit.models.conditioned import ConditionedVAE
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import UNBOUNDED, WEIGHTED, Built, recipe
 from vaekit.recipes.parts import checked, condition, flat_vae
 from vaekit.recipes.settings import DROP_CONDITION, ModelSettings, ObjectiveSettings, Settings, SettingsOf
 
 
-@recipe("ae", reference="Hinton & Salakhutdinov 2006", model={"posterior": "delta"})
+@recipe("ae", headline=UNBOUNDED, reference="Hinton & Salakhutdinov 2006", model={"posterior": "delta"})
 def ae(settings: Settings, data: DataInfo) -> Built:
     """A plain autoencoder: a point-mass code and no prior to keep to, so no bound on log p(x)."""
     return Built.of(flat_vae(settings, data), Objective(Reconstruction()))
@@ -87,7 +87,7 @@ def cvae(settings: SettingsOf[ConditionedSettings, ObjectiveSettings], data: Dat
     return Built.of(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k))
 
 
-@recipe("iwae", reference="Burda et al. 2016, arXiv:1509.00519", objective={"k": 5})
+@recipe("iwae", headline=WEIGHTED, reference="Burda et al. 2016, arXiv:1509.00519", objective={"k": 5})
 def iwae(settings: Settings, data: DataInfo) -> Built:
     """The importance-weighted autoencoder: maximises the bound of K samples."""
     return checked(flat_vae(settings, data), Objective(ImportanceWeighted(settings.objective.k)), data)

@@ -18,6 +18,37 @@ from vaekit.registry import Entry, Option, Registry
 KINDS: dict[str, Registry[Any]] = {registry.kind: registry for registry in (*PARTS, OBJECTIVES, METRICS)}
 
 
+FAMILIES = {
+    "The basics": ("vae", "beta-vae", "capacity-vae", "sigma-vae", "cvae", "linear-vae", "ae"),
+    "Tighter bounds and better inference": ("iwae", "dreg", "miwae", "ciwae", "flow-vae", "semi-amortised-vae"),
+    "Priors": ("vamp-vae", "gmm-vae", "spherical-vae", "identifiable-vae", "two-stage-vae"),
+    "Disentangling, and matching the aggregate posterior": (
+        *("factor-vae", "beta-tc-vae", "dip-vae", "info-vae"),
+        *("wae-mmd", "wae-gan", "adversarial-ae", "vae-gan"),
+    ),
+    "Discrete codes": ("categorical-vae", "joint-vae", "vq-vae", "vq-vae-2", "fsq"),
+    "Hierarchies and pixels": ("hierarchical-vae", "ladder-vae", "very-deep-vae", "pixel-vae"),
+    "Few labels": ("semi-supervised-vae",),
+    "Other data": (
+        *("series-vae", "sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
+        *("tabular-vae", "tabular-cvae"),
+    ),
+}
+"""Recipes as a reader meets them; one that is in none of these stands at the end."""
+
+
+def families() -> dict[str, list[str]]:
+    """Return the recipes' names by family, every recipe once.
+
+    >>> families()["Few labels"]
+    ['semi-supervised-vae']
+    """
+    known = {name for names in FAMILIES.values() for name in names}
+    every = {title: [name for name in names if name in RECIPES.names] for title, names in FAMILIES.items()}
+    rest = [name for name in RECIPES.names if name not in known]
+    return every | ({"More": rest} if rest else {})
+
+
 def recipes() -> dict[str, dict[str, str]]:
     """Return every recipe's summary and reference, by name."""
     return {entry.name: {"summary": entry.summary, "reference": entry.reference} for entry in RECIPES}

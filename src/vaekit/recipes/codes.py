@@ -22,7 +22,7 @@ from vaekit.objectives.elbo import Reconstruction
 from vaekit.posteriors.base import POSTERIORS
 from vaekit.posteriors.quantised import CodePosterior
 from vaekit.priors.base import PRIORS, Prior
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import OF_CODES, Built, recipe
 from vaekit.recipes.basic import vae
 from vaekit.recipes.parts import encoder, likelihood, of_data, posterior
 from vaekit.recipes.settings import Choice, ModelSettings, ObjectiveSettings, Settings, SettingsOf
@@ -123,7 +123,7 @@ CODES = {"codes": 128, "prior_layers": 4}
 """Sizes that suit small images."""
 
 
-@recipe("vq-vae", reference="van den Oord et al. 2017, arXiv:1711.00937", model=CODES)
+@recipe("vq-vae", headline=OF_CODES, reference="van den Oord et al. 2017, arXiv:1711.00937", model=CODES)
 def vq_vae(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) -> Built:
     """Codes from a learned codebook on a map, then an autoregressive prior fitted to them; quantisers in a row."""
     return code_vae(settings.model, data, settings.objective.commitment)
@@ -131,6 +131,7 @@ def vq_vae(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) ->
 
 @recipe(
     "fsq",
+    headline=OF_CODES,
     reference="Mentzer et al. 2023, arXiv:2309.15505",
     model=CODES | {"posterior": "finite-scalar", "levels": (8, 6, 5)},
 )
@@ -139,7 +140,7 @@ def fsq(settings: SettingsOf[CodeSettings, ObjectiveSettings], data: DataInfo) -
     return code_vae(settings.model, data)
 
 
-@recipe("vq-vae-2", reference="Razavi et al. 2019, arXiv:1906.00446", model=CODES)
+@recipe("vq-vae-2", headline=OF_CODES, reference="Razavi et al. 2019, arXiv:1906.00446", model=CODES)
 def vq_vae_2(settings: SettingsOf[CodeSettings, CodeObjective], data: DataInfo) -> Built:
     """Coarse and fine codes, then a prior of the coarse ones and one of the fine ones given them."""
     m, model = settings.model, two_levels(settings.model, data)

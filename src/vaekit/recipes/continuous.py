@@ -16,7 +16,7 @@ from vaekit.objectives.importance import (
     PathGradient,
 )
 from vaekit.objectives.thermodynamic import Thermodynamic
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import WEIGHTED, Built, recipe
 from vaekit.recipes.parts import checked, flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.schedules import ScheduleSetting
@@ -68,28 +68,28 @@ def capacity_vae(settings: SettingsOf[ModelSettings, CapacitySettings], data: Da
     return Built.of(flat_vae(settings, data), Objective(Reconstruction(k=o.k), Capacity(o.gamma, capacity)))
 
 
-@recipe("dreg", reference="Tucker et al. 2019, arXiv:1810.04152")
+@recipe("dreg", headline=WEIGHTED, reference="Tucker et al. 2019, arXiv:1810.04152")
 def dreg(settings: SettingsOf[ModelSettings, GradientSettings], data: DataInfo) -> Built:
     """The importance-weighted autoencoder trained with doubly reparameterised (or STL) gradients, which vary less."""
     o = settings.objective
     return checked(flat_vae(settings, data), Objective(ImportanceWeighted(o.k, gradient=o.gradient)), data)
 
 
-@recipe("miwae", reference="Rainforth et al. 2018, arXiv:1802.04537")
+@recipe("miwae", headline=WEIGHTED, reference="Rainforth et al. 2018, arXiv:1802.04537")
 def miwae(settings: SettingsOf[ModelSettings, MultipleSettings], data: DataInfo) -> Built:
     """Maximises the mean of M importance-weighted bounds of K samples, whose gradients serve the encoder better."""
     o = settings.objective
     return checked(flat_vae(settings, data), Objective(MultipleImportanceWeighted(o.m, o.k)), data)
 
 
-@recipe("ciwae", reference="Rainforth et al. 2018, arXiv:1802.04537")
+@recipe("ciwae", headline=WEIGHTED, reference="Rainforth et al. 2018, arXiv:1802.04537")
 def ciwae(settings: SettingsOf[ModelSettings, CombinedSettings], data: DataInfo) -> Built:
     """Maximises a mixture of the ELBO and the importance-weighted bound of K samples."""
     o = settings.objective
     return checked(flat_vae(settings, data), Objective(CombinedImportanceWeighted(o.k, o.mix)), data)
 
 
-@recipe("thermodynamic-vae", reference="Masrani et al. 2019, arXiv:1907.00031")
+@recipe("thermodynamic-vae", headline=WEIGHTED, reference="Masrani et al. 2019, arXiv:1907.00031")
 def thermodynamic_vae(settings: SettingsOf[ModelSettings, ThermodynamicSettings], data: DataInfo) -> Built:
     """Maximises a sum under the integral that log p(x) is, whose gradients need no path: latents may be discrete."""
     o = settings.objective

@@ -15,7 +15,7 @@ from vaekit.objectives.scores import Rebar, Reinforce, WakeSleep
 from vaekit.posteriors.categorical import CategoricalPosterior
 from vaekit.priors.categorical import UniformCategorical
 from vaekit.recipes import parts
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import WEIGHTED, Built, recipe
 from vaekit.recipes.basic import vae
 from vaekit.recipes.parts import checked, flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, SettingsOf
@@ -69,7 +69,7 @@ def categorical_vae(settings: Settings, data: DataInfo) -> Built:
     return vae(settings, data)
 
 
-@recipe("vimco", reference="Mnih & Rezende 2016, arXiv:1602.06725", model=BITS)
+@recipe("vimco", headline=WEIGHTED, reference="Mnih & Rezende 2016, arXiv:1602.06725", model=BITS)
 def vimco(settings: SettingsOf[ModelSettings, SampledSettings], data: DataInfo) -> Built:
     """The importance-weighted autoencoder of discrete latents, by unbiased score-function gradients of the bound."""
     bound = ImportanceWeighted(settings.objective.k, gradient="vimco")
@@ -93,7 +93,10 @@ def rebar(settings: SettingsOf[ModelSettings, RebarSettings], data: DataInfo) ->
 
 
 @recipe(
-    "wake-sleep", reference="Bornschein & Bengio 2015, arXiv:1406.2751; Le et al. 2019, arXiv:1805.10469", model=BITS
+    "wake-sleep",
+    headline=WEIGHTED,
+    reference="Bornschein & Bengio 2015, arXiv:1406.2751; Le et al. 2019, arXiv:1805.10469",
+    model=BITS,
 )
 def wake_sleep(settings: SettingsOf[ModelSettings, SampledSettings], data: DataInfo) -> Built:
     """Reweighted wake-sleep: the decoder by the importance-weighted bound, the encoder by the same samples' weights."""

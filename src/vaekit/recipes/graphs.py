@@ -61,6 +61,7 @@ class GraphObjectiveSettings(ObjectiveSettings):
 
 @recipe(
     "graph-vae",
+    headline=("auc", "ap", "elbo", "degree_distance", "active_node_units"),
     reference="Kipf & Welling 2016, arXiv:1611.07308",
     takes="graphs",
     train={"epochs": 200, "lr": 1e-2, "warmup": 0, "decay": "none", "batch_size": 32, "validate_every": 10},

@@ -31,6 +31,7 @@ def semi_amortised_vae(settings: SettingsOf[RefinedSettings, ObjectiveSettings],
 
 @recipe(
     "identifiable-vae",
+    headline=("mcc", "elbo", "iw_bound", "active_units", "mse"),
     reference="Khemakhem et al. 2020, arXiv:1907.04809",
     needs_labels=True,
     model={"prior": "conditional-normal"},

@@ -32,6 +32,7 @@ class MoleculeObjective(ObjectiveSettings):
 
 @recipe(
     "molecule-vae",
+    headline=("validity", "novelty", "same_molecule", "iw_bound", "active_units"),
     reference="Gómez-Bombarelli et al. 2018, arXiv:1610.02415; SELFIES: Krenn et al. 2020, arXiv:1905.13741",
     takes="molecules",
     model={"latent": 64, "embedding": 64, "dropout": 0.0, "word_dropout": 0.0},

@@ -42,6 +42,7 @@ def conducted(flat: VAE, m: MusicModel, data: DataInfo) -> VAE:
 
 @recipe(
     "music-vae",
+    headline=("iw_bound", "note_f1", "frame_accuracy", "active_units"),
     reference="Roberts et al. 2018, arXiv:1803.05428",
     takes="music",
     model={"latent": 64, "embedding": 64, "dropout": 0.1, "word_dropout": 0.0},

@@ -13,7 +13,7 @@ from vaekit.objectives.covariance import Covariance
 from vaekit.objectives.decomposition import decomposed_kl
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.mmd import MMD
-from vaekit.recipes.base import Built, recipe
+from vaekit.recipes.base import UNBOUNDED, Built, recipe
 from vaekit.recipes.parts import flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, Settings, SettingsOf
 from vaekit.schedules import ScheduleSetting
@@ -99,7 +99,9 @@ def fixed(value: float | str, name: str) -> float:
         raise UserError(f"objective.{name}='{value}' has to be one number here, not a schedule") from None
 
 
-@recipe("wae-mmd", reference="Tolstikhin et al. 2018, arXiv:1711.01558", model={"posterior": "delta"})
+@recipe(
+    "wae-mmd", headline=UNBOUNDED, reference="Tolstikhin et al. 2018, arXiv:1711.01558", model={"posterior": "delta"}
+)
 def wae_mmd(settings: SettingsOf[ModelSettings, MmdSettings], data: DataInfo) -> Built:
     """A Wasserstein autoencoder: reconstruction, and an MMD that holds the aggregate posterior to the prior."""
     o = settings.objective

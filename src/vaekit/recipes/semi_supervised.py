@@ -60,7 +60,12 @@ def m2(m: LabelledSettings, encoder: Callable[[int], Net], classes: int, px: Lik
     return SemiSupervised(trunk, classifier, q, StandardNormal(m.latent), px, classes)
 
 
-@recipe("semi-supervised-vae", reference="Kingma et al. 2014, arXiv:1406.5298", needs_labels=True)
+@recipe(
+    "semi-supervised-vae",
+    headline=("accuracy", "elbo", "iw_bound", "active_units", "mse"),
+    reference="Kingma et al. 2014, arXiv:1406.5298",
+    needs_labels=True,
+)
 def semi_supervised_vae(settings: SettingsOf[LabelledSettings, LabelledObjectiveSettings], data: DataInfo) -> Built:
     """M1 + M2: the label is a latent, seen for a few examples and summed over for the rest (M2: model.stack=false)."""
     m, o, classes = settings.model, settings.objective, label_count(data, "semi-supervised-vae")

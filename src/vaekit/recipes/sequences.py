@@ -74,6 +74,7 @@ def token_vae(m: SequenceSettings, data: DataInfo) -> VAE:
 
 @recipe(
     "sequence-vae",
+    headline=("perplexity", "iw_bound", "token_accuracy", "active_units"),
     reference="Bowman et al. 2016, arXiv:1511.06349",
     takes="text",
     objective={"beta": "linear 0 1 30%", "free_bits": 0.2},

@@ -44,6 +44,7 @@ class SeriesModel(ModelSettings):
 
 @recipe(
     "series-vae",
+    headline=("iw_bound", "gap_rmse", "gap_rmse_line", "forecast_rmse", "active_units"),
     reference="Kingma & Welling 2014, arXiv:1312.6114; missing cells: Mattei & Frellsen 2019, arXiv:1812.02633",
     takes="series",
     model={"scale": "channel"},

@@ -47,6 +47,7 @@ class TableObjectiveSettings(ObjectiveSettings):
 
 @recipe(
     "tabular-vae",
+    headline=("iw_bound", "impute_rmse", "impute_rmse_mean", "impute_accuracy", "impute_accuracy_mode"),
     reference="Mattei & Frellsen 2019, arXiv:1812.02633; Nazábal et al. 2020, arXiv:1807.03653",
     takes="tables",
     train={"batch_size": 64, "lr": 1e-3, "warmup": 0, "decay": "none"},
@@ -65,6 +66,7 @@ class ConditionedTableSettings(TableModelSettings):
 
 @recipe(
     "tabular-cvae",
+    headline=("iw_bound", "impute_rmse", "impute_rmse_mean", "impute_accuracy", "impute_accuracy_mode"),
     reference="Sohn et al. 2015; Mattei & Frellsen 2019, arXiv:1812.02633",
     takes="tables",
     needs_labels=True,

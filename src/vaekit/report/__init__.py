@@ -9,18 +9,22 @@ from vaekit.report.advice import Facts, advise
 from vaekit.report.content import Figure, Lines, Number, RunReport, StudyReport, Warning_
 from vaekit.report.html import compare, render, study
 from vaekit.report.numbers import format_number
+from vaekit.report.verdict import Evidence, Verdict, judge
 
 __all__ = [
+    "Evidence",
     "Facts",
     "Figure",
     "Lines",
     "Number",
     "RunReport",
     "StudyReport",
+    "Verdict",
     "Warning_",
     "advise",
     "compare",
     "format_number",
+    "judge",
     "render",
     "study",
 ]

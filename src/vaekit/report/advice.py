@@ -20,10 +20,12 @@ class Facts:
         collapsed: the latents that have collapsed, by the rule of `vaekit.collapse`.
         active: how many latent dimensions are active; None where it is not known.
         units: how many latent dimensions there are.
-        train_elbo: the last ELBO on training data, nats per example.
-        valid_elbo: that on held-out data, with its standard error `valid_stderr`.
-        log_unit: Σ log sd of standardised data, by which the ELBO of their standardised values is larger.
-        history: log records; those with `valid.elbo` (and `step` or `epoch`) count.
+        data: what an example is: "image", "row", "text", "molecule", "music", "graph", "series", "sound" or "numbers".
+        bound: the bound that the objective maximises: "ELBO", or "importance-weighted bound", which is minus the loss.
+        train_bound: its last value on training data, nats per example.
+        valid_bound: that on held-out data, with its standard error `valid_stderr`.
+        log_unit: Σ log sd of standardised data, by which the bound of their standardised values is larger.
+        history: log records; those with `valid.elbo` or `valid.loss` (and `step` or `epoch`) count.
         likelihood: its name, e.g. `bernoulli-soft`.
         measure: "mass", "density" or "none", the kind of its values.
         data_values: what it is given: "binary", "grey" (in [0, 1]), "quantised" (8-bit levels), "count" or "real".
@@ -37,8 +39,10 @@ class Facts:
     collapsed: Sequence[str] = ()
     active: int | None = None
     units: int = 0
-    train_elbo: float | None = None
-    valid_elbo: float | None = None
+    data: str = "image"
+    bound: str = "ELBO"
+    train_bound: float | None = None
+    valid_bound: float | None = None
     valid_stderr: float | None = None
     log_unit: float = 0.0
     history: Sequence[Mapping[str, Any]] = ()
@@ -74,82 +78,119 @@ def collapse(facts: Facts) -> Warning_ | None:
             "q(z|x) is almost the prior for every x, so the decoder ignores the latents. The mean KL is "
             f"{format_number(float(f'{sum(facts.kl.values()):.2g}'))} nats/example. Samples may look fine, but "
             "codes carry no information on their examples.",
-            _COLLAPSE,
+            _against_collapse(facts),
         )
     if facts.collapsed:
         return Warning_(
             "Some latents have collapsed",
             f"q is almost the prior for {', '.join(facts.collapsed)}: the other latents carry all the information.",
-            _COLLAPSE,
+            _against_collapse(facts),
         )
     if facts.active is not None and facts.active < facts.units / 2:
         return Warning_(
             f"{facts.active} of {facts.units} latent dimensions are active",
             "The rest have a posterior mean that hardly varies: they cost nothing but carry nothing. That is the model "
             "choosing its own size; it is a fault only where you expected more from the latents.",
-            (f"set the latent dimension nearer {max(facts.active, 1)}, for a smaller model", *_COLLAPSE),
+            (f"set the latent dimension nearer {max(facts.active, 1)}, for a smaller model", *_against_collapse(facts)),
         )
     return None
 
 
 _COLLAPSE = (
-    "warm the KL weight up from 0 over the first part of the run",
-    "give each dimension free bits (a KL below which it is not penalised)",
+    "warm the KL weight up from 0 over the first part of the run (objective.beta='linear 0 1 50%')",
+    "give each dimension free bits, a KL below which it is not penalised (objective.free_bits=0.1)",
     "lower β, if it is above 1",
-    "use a smaller decoder, or one that is less able to model x without z (fewer autoregressive layers)",
-    "feed z to every decoder layer (generative skip connections)",
 )
+_WEAKER = {
+    "image": "use a smaller decoder, or one that is less able to model x without z (fewer autoregressive layers)",
+    "text": "hide more of the words before from the decoder (model.word_dropout=0.3)",
+    "molecule": "hide more of the tokens before from the decoder (model.word_dropout=0.3)",
+    "music": "hide more of the notes before from the decoder (model.word_dropout=0.3)",
+    "graph": "use fewer latent dimensions, or fewer features of the nodes",
+}
+
+
+def _against_collapse(facts: Facts) -> tuple[str, ...]:
+    return (*_COLLAPSE, _WEAKER.get(facts.data, "use a smaller decoder"))
 
 
 def over_fitting(facts: Facts) -> Warning_ | None:
-    """Over-fitting: the training ELBO is above the held-out one by over 5% of it, 1 nat, and two standard errors.
+    """Over-fitting: the training bound is above the held-out one by over 5% of it, 1 nat, and two standard errors.
 
-    >>> over_fitting(Facts(train_elbo=-80.0, valid_elbo=-95.0, valid_stderr=0.3)).title
+    >>> over_fitting(Facts(train_bound=-80.0, valid_bound=-95.0, valid_stderr=0.3)).title
     'The model fits its training data better than new data'
-    >>> over_fitting(Facts(train_elbo=-94.0, valid_elbo=-95.0)) is None
+    >>> over_fitting(Facts(train_bound=-94.0, valid_bound=-95.0)) is None
     True
     """
-    train, valid, error = facts.train_elbo, facts.valid_elbo, facts.valid_stderr
+    train, valid, error = facts.train_bound, facts.valid_bound, facts.valid_stderr
     if train is None or valid is None or not math.isfinite(train + valid):
         return None
     if train - valid <= max(1.0, 0.05 * abs(valid + facts.log_unit), 2 * (error or 0.0)):
         return None
     return Warning_(
         "The model fits its training data better than new data",
-        f"The ELBO is {format_number(train)} nats/example on training data and "
-        f"{format_number(valid, error)} on held-out data, a gap of {format_number(train - valid, error)}.",
-        _OVER_FITTING,
+        f"The {facts.bound} is {format_number(_shown(train))} nats/example on training data and "
+        f"{format_number(_shown(valid), error)} on held-out data, {format_number(_shown(train - valid), error)} less.",
+        _against_over_fitting(facts),
     )
 
 
-_OVER_FITTING = (
-    "stop early, on the held-out ELBO",
-    "use more data, or augment it",
-    "use a smaller network, weight decay or dropout",
-    "draw a fresh binarisation each epoch, if the data are grey values in [0, 1]",
-)
+_MORE = {
+    "image": (
+        "use more images, or shift those there are",
+        "draw a fresh binarisation each epoch, if they are grey",
+    ),
+    "row": ("use more rows, or leave columns out that name single rows",),
+    "text": ("use more text", "hide words from the decoder while training (model.word_dropout=0.3)"),
+    "molecule": ("use more molecules", "hide tokens from the decoder while training (model.word_dropout=0.3)"),
+    "music": ("use more pieces, or transpose those there are (data.transpose=6)",),
+    "graph": ("use more graphs, or fewer features of the nodes", "use fewer latent dimensions"),
+    "series": ("use more series, or windows of those there are",),
+    "sound": ("use more recordings, or shift those there are in time",),
+}
+
+
+def _against_over_fitting(facts: Facts) -> tuple[str, ...]:
+    more = _MORE.get(facts.data, ("use more examples",))
+    return (f"stop early, on the held-out {facts.bound}", *more, "use a smaller network, weight decay or dropout")
+
+
+def _shown(value: float) -> float:
+    """Two decimals, which is what a gap is read to."""
+    return round(value, 2)
 
 
 def falling(facts: Facts) -> Warning_ | None:
-    """The held-out ELBO has fallen since its best: by over 1% and 0.5 nats, for three checks or more.
+    """The held-out bound has fallen since its best: by over 1% and 0.5 nats, for three checks or more.
+
+    It is the bound that the objective maximises, in the last stage that has one. Where the objective is another, the
+    ELBO counts, and only where the objective's loss has risen since too: what training improves is not over-fitted.
 
     >>> history = [{"step": i, "valid.elbo": v} for i, v in enumerate([-99, -90, -91, -92, -93])]
     >>> falling(Facts(history=history)).title
     'The held-out ELBO fell in the later part of the run'
+    >>> falling(Facts(history=[one | {"valid.loss": 80 - one["step"]} for one in history])) is None
+    True
     """
-    numbers = [(record.get("valid.elbo"), record) for record in facts.history]
-    kept = [(v, record) for v, record in numbers if isinstance(v, int | float) and math.isfinite(v)]
+    key, sign = ("valid.elbo", 1) if facts.bound == "ELBO" else ("valid.loss", -1)
+    numbers = [(record.get(key), record) for record in facts.history]
+    kept = [(sign * v, record) for v, record in numbers if isinstance(v, int | float) and math.isfinite(v)]
+    kept = [one for one in kept if one[1].get("stage") == kept[-1][1].get("stage")]
     values = [value for value, _ in kept]
     best = max(values, default=0.0)
     at = values.index(best) if values else 0
     if len(values) - at < 4 or best - max(values[-2:]) <= max(0.5, 0.01 * abs(best + facts.log_unit)):
         return None
+    losses = [record.get("valid.loss") for _, record in kept[at:]]
+    known = [loss for loss in losses if isinstance(loss, int | float) and math.isfinite(loss)]
+    if len(known) == len(losses) and min(known[-2:]) <= known[0]:
+        return None
     where = next((f" at {name} {kept[at][1][name]}" for name in ("epoch", "step") if name in kept[at][1]), "")
     return Warning_(
-        "The held-out ELBO fell in the later part of the run",
+        f"The held-out {facts.bound} fell in the later part of the run",
         f"It was best{where} ({format_number(round(best, 2))} nats/example) and ended at "
         f"{format_number(round(values[-1], 2))}.",
-        _OVER_FITTING,
+        _against_over_fitting(facts),
     )
 
 

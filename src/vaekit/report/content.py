@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vaekit.report.verdict import Verdict
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: a PNG file or its bytes, its title, and what it shows."""
+    """A picture: a PNG file or its bytes, its title, what it shows, and the section of the report that it is in."""
 
     file: Path | bytes
     title: str
     caption: str = ""
+    section: str = "Figures"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Number:
         higher_is_better: None where neither direction is better.
         of: what it is a number of, by aspect (data, quantity, measure, …): only numbers of the same are compared.
         values: the value of each example, of numbers that are means over examples.
+        title: what a reader sees in place of the name.
     """
 
     name: str
@@ -57,6 +61,36 @@ class Number:
     higher_is_better: bool | None = None
     of: Mapping[str, str] = field(default_factory=dict)
     values: Sequence[float] | None = field(default=None, repr=False)
+    title: str = ""
+
+    @classmethod
+    def of_entry(cls, name: str, entry: Mapping[str, Any], **more: Any) -> Number:
+        """Return a number as evaluation.json has it, `entry`, with `more` of what it is.
+
+        >>> Number.of_entry("elbo", {"value": None, "unit": "nats", "n": 0, "refused": "no bound"}).note
+        'no bound'
+        """
+        interval = entry.get("interval")
+        more["note"] = entry.get("refused") or more.get("note", "")
+        return cls(
+            name,
+            entry["value"],
+            entry.get("stderr"),
+            None if interval is None else (interval[0], interval[1]),
+            unit=entry["unit"],
+            n=entry["n"],
+            **{"of": entry.get("number_of", {})} | more,
+        )
+
+    @property
+    def shown(self) -> str:
+        """Its title, or its name."""
+        return self.title or self.name
+
+    @property
+    def arrow(self) -> str:
+        """An arrow towards better, "" where neither direction is."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
     def error(self) -> float | None:
@@ -136,6 +170,8 @@ class RunReport:
         command: the exact command that repeats the run.
         environment: versions and machine.
         settings: every setting, nested by part.
+        verdict: what to think of the run, which comes first.
+        changed: the settings that are not the recipe's defaults, by dotted name; None: not known, all are shown.
     """
 
     title: str
@@ -151,6 +187,8 @@ class RunReport:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Lines] = ()
+    verdict: Verdict | None = None
+    changed: Mapping[str, str] | None = None
 
     def numbers(self) -> dict[str, Number]:
         """All numbers by name, the headline first; a name that comes twice keeps its first."""

@@ -17,7 +17,10 @@ from pathlib import Path
 from vaekit.errors import UserError
 from vaekit.report.content import Figure, Number, RunReport, StudyReport, Warning_, difference, differing
 from vaekit.report.numbers import format_number
+from vaekit.report.verdict import Verdict
 
+SEEN, TRAINING = "Samples and reconstructions", "Training"
+"""The sections of a report that figures name."""
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -32,6 +35,10 @@ def render(report: RunReport) -> str:
     >>> "vae on &lt;digits&gt;" in document, "−98.10 ± 0.20" in document
     (True, True)
     """
+    by_section: dict[str, list[Figure]] = {}
+    for one in report.figures:
+        by_section.setdefault(one.section, []).append(one)
+    drawn = {name: [_titled(one) for one in figures] for name, figures in by_section.items()}
     examples = [
         f"<h3>{text(one.title)}</h3>"
         + (f'<p class="note">{text(one.caption)}</p>' if one.caption else "")
@@ -39,16 +46,24 @@ def render(report: RunReport) -> str:
         for one in report.lines
     ]
     repeat = [_command("Command", report.command)] if report.command else []
-    for title, values in (("Environment", report.environment), ("Settings", _flat(report.settings))):
-        if values:
-            rows = [(name, f"<td>{text(value)}</td>") for name, value in values.items()]
-            repeat.append(f"<h3>{title}</h3>" + _table(title, rows, kind="pairs"))
+    if report.environment:
+        rows = [(name, f"<td>{text(value)}</td>") for name, value in report.environment.items()]
+        repeat.append("<h3>Environment</h3>" + _table("Environment", rows, kind="pairs"))
+    changed = _flat(report.settings) if report.changed is None else report.changed
+    rows = [(name, f"<td>{text(value)}</td>") for name, value in changed.items()]
+    settings = [_table("Settings", rows, kind="pairs")] if rows else []
+    if report.changed is not None:
+        defaults = "All other settings are the recipe's defaults" if rows else "All settings are the recipe's defaults"
+        recipe = f": vaekit show {report.recipe}" if report.recipe else ""
+        settings.append(f'<p class="note">{text(f"{defaults}{recipe}.")}</p>')
     sections = {
-        "Headline numbers": [_cards(report.headline), f'<p class="note">{_ERRORS}</p>'] if report.headline else [],
+        SEEN: [*drawn.pop(SEEN, []), *examples],
         "Warnings": [_warning(one) for one in report.warnings],
-        "Figures": [f"<h3>{text(one.title)}</h3>" * bool(one.title) + _picture(one) for one in report.figures],
-        "Examples": examples,
+        "Headline numbers": [_cards(report.headline), f'<p class="note">{_ERRORS}</p>'] if report.headline else [],
+        TRAINING: drawn.pop(TRAINING, []),
         "All numbers": [f"<h3>{text(t)}</h3>{_number_table(t, numbers)}" for t, numbers in report.tables if numbers],
+        **drawn,
+        "Settings changed" if report.changed is not None else "Settings": settings,
         "To repeat this run": repeat,
     }
     made_by = " · ".join(text(part) for part in (report.recipe and f"Recipe {report.recipe}", report.reference) if part)
@@ -57,6 +72,7 @@ def render(report: RunReport) -> str:
         f"<header><h1>{text(report.title)}</h1>",
         f"<p>{text(report.summary)}</p>" if report.summary else "",
         f'<p class="soft">{made_by}</p>' if made_by else "",
+        _verdict(report.verdict) if report.verdict is not None else "",
         f'<dl class="facts">{facts}</dl>' if facts else "",
         "</header>",
     ]
@@ -220,7 +236,7 @@ def _cards(numbers: Sequence[Number]) -> str:
         unit = ", ".join(part for part in (n.unit, "" if n.n is None else f"n = {n.n:,}") if part)
         rest = "".join(f'<p class="note">{text(t)}</p>' for t in (n.meaning, n.note) if t)
         items.append(
-            f'<li><div class="name">{text(n.name)}</div><div class="{kind}">{value}</div>'
+            f'<li><div class="name">{text(f"{n.shown} {n.arrow}".strip())}</div><div class="{kind}">{value}</div>'
             f'<div class="unit">{text(unit)}</div>{rest}</li>'
         )
     return f'<ul class="cards">{"".join(items)}</ul>'
@@ -229,7 +245,7 @@ def _cards(numbers: Sequence[Number]) -> str:
 def _number_table(title: str, numbers: Sequence[Number]) -> str:
     rows = [
         (
-            n.name,
+            f"{n.shown} {n.arrow}".strip(),
             f'<td class="num">{_shown(n)}</td><td>{text(n.unit)}</td>'
             f'<td class="num">{"" if n.n is None else f"{n.n:,}"}</td>'
             f'<td class="meaning">{text(" ".join(t for t in (n.meaning, n.note) if t))}</td>',
@@ -237,6 +253,15 @@ def _number_table(title: str, numbers: Sequence[Number]) -> str:
         for n in numbers
     ]
     return _table(title, rows, ("Number", "Value", "Unit", "n", "What it means"))
+
+
+def _titled(figure: Figure) -> str:
+    return f"<h3>{text(figure.title)}</h3>" * (figure.title not in ("", figure.section)) + _picture(figure)
+
+
+def _verdict(verdict: Verdict) -> str:
+    said = "".join(f"<p>{text(one)}</p>" for one in verdict.sentences)
+    return f'<div class="verdict {text(verdict.tone)}" role="note"><h2>{text(verdict.title)}</h2>{said}</div>'
 
 
 def _warning(warning: Warning_) -> str:
@@ -258,13 +283,14 @@ def _numbers(reports: Sequence[RunReport], names: Sequence[str]) -> list[str]:
         row = [numbers.get(key) for numbers in every]
         units = list(dict.fromkeys(n.unit for n in row if n is not None))
         top = best(row)
-        name = f"{key} ({units[0]})" if len(units) == 1 and units[0] else key
+        shown = next(n.shown for n in row if n is not None)
+        name = f"{shown} ({units[0]})" if len(units) == 1 and units[0] else shown
         rows[name] = [
             _cell(n, i == top, with_unit=len(units) > 1, against=row[0] if i else None) for i, n in enumerate(row)
         ]
         why = _why_not(row, names)
         if why:
-            reasons.setdefault(why, []).append(key)
+            reasons.setdefault(why, []).append(shown)
     note = (
         "A number is marked as best only where it is ahead of every other run's by more than two standard errors of "
         "the difference. Differences of means over the same test examples are paired, example by example."

@@ -34,10 +34,10 @@ def format_number(value: float | None, stderr: float | None = None, interval: tu
         low, high = (_fixed(end, digits, width) for end in interval)
         return f"{_fixed(value, digits, width)} [{low}, {high}]"
     if float(value).is_integer() and abs(value) < 1e15:
-        return _sign(f"{int(value):,}")
+        return signed(f"{int(value):,}")
     if not 1e-4 <= abs(value) < 1e9:
-        return _sign(f"{value:.3e}")
-    return _sign(f"{value:,.{_decimals(value, 4)}f}")
+        return signed(f"{value:.3e}")
+    return signed(f"{value:,.{_decimals(value, 4)}f}")
 
 
 def _decimals(size: float, significant: int) -> int:
@@ -48,15 +48,15 @@ def _decimals(size: float, significant: int) -> int:
 def _fixed(value: float, digits: int, scale: float) -> str:
     if digits > 6 or abs(value) >= 1e9:
         shown = max(2, 2 + _magnitude(value) - _magnitude(scale)) if value and scale else 3
-        return _sign(f"{value:.{shown - 1}e}")
-    return _sign(f"{value:,.{digits}f}")
+        return signed(f"{value:.{shown - 1}e}")
+    return signed(f"{value:,.{digits}f}")
 
 
 def _magnitude(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-def _sign(text: str) -> str:
+def signed(text: str) -> str:
     """A true minus before the mantissa; a zero has no sign."""
     if text.startswith("-") and not any(c in "123456789" for c in text.split("e")[0]):
         text = text[1:]

@@ -441,6 +441,16 @@ class RunBase:
         split = self.split(data, y)
         return self.prepare.values(batched(self.model, self.model.reconstruct, split.x, split.y))
 
+    def picture(self, x: Any) -> Any:
+        """Return values in the data's units (tensor or array) as pictures show them, in [0, 1].
+
+        Spectrograms are stored the lowest band first, and shown with it at the bottom.
+        """
+        shown = self.prepare.picture(x)
+        if self.info.modality != "audio":
+            return shown
+        return shown.flip(-2) if isinstance(shown, Tensor) else shown[..., ::-1, :]
+
     def interpolate(self, a: Any, b: Any, y: Tensor | None = None, steps: int = 8, kind: Kind = "linear") -> Tensor:
         """Return decoded paths between R examples a and as many b: (R, steps, *shape), in the data's units.
 

@@ -17,6 +17,7 @@ from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import ChangedData, UserError
+from vaekit.figures.audio import spectrograms
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
@@ -31,6 +32,10 @@ TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
 LAYER_EXAMPLES = 1000
 PICTURED = 12
+EACH, MOST_ROWS = 8, 12
+"""Samples of each label in a row, and rows."""
+MOST_NODES = 300
+"""Nodes of a graph that is drawn, or listed edge by edge."""
 SHOWN = 32
 """Examples in the files of lines."""
 
@@ -65,7 +70,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
             figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
-    if not run.info.is_array and names is None:
+    if not run.info.is_array and names is None and not _one_large_graph(run):
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
     return written
@@ -88,24 +93,49 @@ def _costing_no_other(what: str) -> Iterator[None]:
 def curves(run: LatentRun) -> Any:
     """Training curves."""
     records = run.log
-    return figures.curves(records) if records else None
+    stages = {record.get("stage") for record in records}
+    final = run.record.get("result", {}).get("elbo") if len(stages) > 1 else None
+    return figures.curves(records, final) if records else None
 
 
 def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences."""
     split = run.shown.first(12)
-    x, made = run.prepare.show(split.inputs), run.prepare.picture(run.reconstruct(split))
+    x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
     return figures.reconstructions(x.numpy(), made.numpy())
 
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
+    if _one_large_graph(run):
+        return None
     draw = None if run.modality is None else type(run.modality).picture
+    if draw is not None and run.info.is_array and run.model.takes_label:
+        y, names = _labelled(run, 1, PICTURED)
+        return spectrograms(run.prepare.values(run.drawn(len(names), y=y)), run.info.facts, names)
     if draw is not None:
         return draw(run.sample(_few(run, PICTURED)), run.info.facts)
     if not run.info.is_array:
         return None
-    return figures.samples(run.prepare.picture(run.sample(64)).numpy())
+    if not run.model.takes_label:
+        return figures.samples(run.picture(run.sample(64)).numpy())
+    y, names = _labelled(run, EACH, MOST_ROWS)
+    made = run.picture(run.prepare.values(run.drawn(len(names) * EACH, y=y)))
+    return figures.samples(made.numpy(), title="Samples from the prior, a row a label", rows=names)
+
+
+def _labelled(run: LatentRun, each: int, most: int) -> tuple[Tensor | None, list[str]]:
+    """Return labels to sample by, `each` of one after the other, and what they are called: classes, or examples'."""
+    conditions = run.conditions
+    count = min(most, run.info.n_classes) if conditions.classes else min(most, 8)
+    y = run.labels(count)
+    if y is None:
+        return None, []
+    columns = run.label_columns(y)
+    names = [
+        ", ".join(f"{k} {v}" if len(columns) > 1 else v for k, v in zip(columns, row)) for row in zip(*columns.values())
+    ]
+    return y.repeat_interleave(each, 0), names
 
 
 def interpolation(run: LatentRun) -> Any:
@@ -117,7 +147,7 @@ def interpolation(run: LatentRun) -> Any:
     if not half:
         return None
     paths = run.interpolate_examples([(i, half + i) for i in range(half)], split)
-    return figures.interpolation(run.prepare.picture(paths).numpy())
+    return figures.interpolation(run.picture(paths).numpy())
 
 
 def traversals(run: LatentRun) -> Any:
@@ -126,11 +156,10 @@ def traversals(run: LatentRun) -> Any:
         made = run.traverse(run.shown, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
-    shown = run.prepare.picture(made.x)
+    shown = run.picture(made.x)
     rows = shown if run.info.has_picture else shown.reshape(*shown.shape[:2], -1)
-    names = [f"z{j + 1}" for j in made.dimensions]
     values = made.values if made.values.ndim == 1 else None
-    return figures.traversals(rows, names, made.kl.tolist() if made.factorises else None, values)
+    return figures.traversals(rows, made.names, made.kl.tolist() if made.factorises else None, values)
 
 
 def manifold(run: LatentRun) -> Any:
@@ -146,7 +175,7 @@ def manifold(run: LatentRun) -> Any:
         made = run.manifold(MANIFOLD_SIDE, label=label)
     except UserError:
         return None
-    return figures.manifold(run.prepare.picture(made.x), made.xs, made.ys)
+    return figures.manifold(run.picture(made.x), made.xs, made.ys)
 
 
 def latent_map(run: LatentRun) -> Any:
@@ -179,38 +208,49 @@ def _colours(run: LatentRun, y: Tensor | None, names: Sequence[str]) -> tuple[np
 
 
 def kl(run: LatentRun) -> Any:
-    """KL of each latent dimension over test examples."""
-    watch = LatentWatch()
-    with inference(run.model):
-        split = run.shown.first(KL_EXAMPLES)
-        for x, y in batches(run.model, split.x, split.y):
-            watch.add(run.model.trace(x, y, hard=True))
-    each = watch.kl_elements()
+    """KL of each latent dimension over test examples, with errors where it is estimated from samples."""
+    watch = _watched(run)
+    each, active = watch.kl_elements(), watch.active()
     if not each:
         return None
-    values: Any = each if len(each) > 1 else next(iter(each.values()))
-    return figures.kl_per_dimension(values)
+    if len(each) == 1:
+        ((name, values),) = each.items()
+        return figures.kl_per_dimension(values, active[name])
+    return figures.kl_per_dimension(each, active, watch.kl_stderr() or None)
+
+
+def _watched(run: LatentRun) -> LatentWatch:
+    """Return the KL of each latent over test examples; the same draws, and so the same numbers, for every figure."""
+    watch, split = LatentWatch(), run.shown.first(KL_EXAMPLES)
+    with inference(run.model):
+        for x, y in batches(run.model, split.x, split.y):
+            watch.add(run.model.trace(x, y, hard=True))
+    return watch
 
 
 def kl_layers(run: LatentRun) -> Any:
     """KL of each stochastic layer of a hierarchy, over test examples and over training."""
     if not isinstance(run.model, Hierarchy):
         return None
-    split = run.shown.first(LAYER_EXAMPLES)
+    split = run.shown.first(KL_EXAMPLES)
     parts: dict[str, list[Tensor]] = {name: [] for name in run.model.names}
-    with inference(run.model):
-        for part, label in batches(run.model, split.x, split.y, size=250):
+    with inference(run.model):  # as in `_watched`
+        for part, label in batches(run.model, split.x, split.y):
             for name, value in run.model.trace(part, label, hard=True).kl.items():
                 # Below the top of a chain the rate is a sample's, (K, B).
                 parts[name].append((value if value.dim() == 1 else value.mean(0)).double().cpu())
     values = {name: torch.cat(each) for name, each in parts.items()}
     means = {name: float(v.mean()) for name, v in values.items()}
     errors = {name: float(v.std() / len(v) ** 0.5) for name, v in values.items()} if len(split) > 1 else None
-    assert run.path is not None
     log = [record for record in run.log if f"kl.{run.model.names[0]}" in record]
     steps = [record["step"] for record in log]
     history = {name: (steps, [record[f"kl.{name}"] for record in log]) for name in run.model.names}
     return figures.kl_layers(means, errors, history if len(log) > 1 else None)
+
+
+def _one_large_graph(run: LatentRun) -> bool:
+    """Whether the data are one graph that is too large to be drawn or read edge by edge."""
+    return run.info.kind == "graph" and run.info.n_train == 1 and run.info.shape[0] > MOST_NODES
 
 
 def _few(run: LatentRun, n: int) -> int:

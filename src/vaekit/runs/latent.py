@@ -56,15 +56,15 @@ class LatentRun(SamplingRun):
         data: Any = None,
         *,
         example: int = 0,
-        dimensions: Sequence[int] | None = None,
+        dimensions: Sequence[int | str] | None = None,
         top: int = 10,
         steps: int = 9,
         reach: float | None = None,
     ) -> Traversal:
         """Decode an example's code as one latent dimension at a time moves from -reach to reach.
 
-        `dimensions` default to the `top` most informative. Without a `reach` it is 3, or, where nothing ties the codes
-        to a prior, as far as the codes themselves go.
+        `dimensions` are counted from 0, or named as figures name them; default the `top` most informative. Without a
+        `reach` it is 3, or, where nothing ties the codes to a prior, as far as the codes themselves go.
         """
         split = self.split(data)
         if not 0 <= example < len(split):
@@ -73,7 +73,12 @@ class LatentRun(SamplingRun):
         trace, start = self._code(one)
         z, loose = start.flatten(), is_point_mass(next(iter(trace.latents.values())).q)
         known = information(self.model, split.first(STUDIED).x, split.first(STUDIED).y)
-        chosen = known.order[:top] if dimensions is None else list(dimensions)
+        numbers = {name: d for d, name in enumerate(known.names)}
+        asked = known.order[:top] if dimensions is None else dimensions
+        unknown = next((d for d in asked if isinstance(d, str) and d not in numbers), None)
+        if unknown is not None:
+            raise UserError(f"there is no latent dimension {unknown}; they are {known.names[0]} to {known.names[-1]}")
+        chosen = [numbers[d] if isinstance(d, str) else d for d in asked]
         bad = next((d for d in chosen if not 0 <= d < len(z)), None)
         if bad is not None:
             raise UserError(f"there is no latent dimension {bad}; they go from 0 to {len(z) - 1}")
@@ -88,7 +93,8 @@ class LatentRun(SamplingRun):
         x = self.decode(rows.reshape(-1, *start.shape), y).unflatten(0, (len(chosen), steps))
         if self.info.kind == "series":
             x = stopped(x, lengths_of(one.inputs).expand(len(chosen), steps))
-        return Traversal(x.numpy(), chosen, values.numpy(), known.values[chosen].numpy(), known.kl is not None)
+        names = [known.names[d] for d in chosen]
+        return Traversal(x.numpy(), chosen, values.numpy(), known.values[chosen].numpy(), known.kl is not None, names)
 
     def _code(self, one: Split) -> tuple[Trace, Tensor]:
         """Return the trace of one example and its code as the decoder takes it; a UserError for categories."""
@@ -116,7 +122,7 @@ class LatentRun(SamplingRun):
             xs, ys = (c + torch.linspace(-reach, reach, size) * s for c, s in zip(centre, spread))
         points = plane.lift(grid(xs, ys).flatten(0, 1))
         x = self.decode(points, self.labels(len(points), label)).unflatten(0, (size, size))
-        axes = ("z0", "z1") if flat else ("first principal axis", "second principal axis")
+        axes = ("z1", "z2") if flat else ("first principal axis", "second principal axis")
         return Manifold(x.numpy(), points.unflatten(0, (size, size)).numpy(), xs.numpy(), ys.numpy(), axes)
 
     def arithmetic(

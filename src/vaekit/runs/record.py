@@ -108,6 +108,9 @@ class ResultRecord(Record):
     elbo_standardised: Number | None = None
     held_out_n: Whole | None = None
     held_out_loss: Number | None = None
+    no_latents: Number | None = None
+    no_latents_stderr: Number | None = None
+    no_latents_of: Text | None = None
     refused: Text | None = None
     skipped_steps: Whole = 0
     precision: Text | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,19 +11,22 @@ from vaekit.collapse import Usage
 from vaekit.distributions.base import Measure
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import meanings
+from vaekit.models.hierarchy import Hierarchy
+from vaekit.objectives.importance import CombinedImportanceWeighted, ImportanceWeighted, MultipleImportanceWeighted
 from vaekit.recipes.own import CUSTOM, entry_of
 from vaekit.runs import folder as files
+from vaekit.runs import numbers as numbers_
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
 from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
+    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
     "reconstructions": (
         "Reconstructions",
         "Test examples, the mean of p(x|z) at their posterior mean, the difference.",
     ),
-    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
     "interpolation": ("Interpolation", "Straight paths between the codes of test examples, decoded."),
     "traversals": (
         "Traversals",
@@ -45,26 +49,27 @@ CAPTIONS = {
         "The lowest rate any encoder could have at each distortion of this decoder, from the prior to the posterior.",
     ),
 }
+SAMPLED = " Below the top of a hierarchy it is estimated from samples, ± one standard error, and may be negative."
 LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
-NOTED = (
-    "definition",
-    "standardised",
-    "k",
-    "features",
-    "features_accuracy",
-    "measure",
-    "of",
-    "chains",
-    "steps",
-    "ess",
-    "pareto_k",
-    "caution",
-)
-"""Facts of a metric that stand beside its number."""
-HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
+SEEN, TRAINING = "Samples and reconstructions", "Training"
+SECTIONS = {"samples": SEEN, "reconstructions": SEEN, "curves": TRAINING}
+"""Sections of figures; the others are of the latents."""
+LATENTS = "Latent space"
+ONE = {
+    "audio": "a recording",
+    "graphs": "a graph",
+    "molecules": "a molecule",
+    "music": "a piece of music",
+    "series": "a series",
+    "tables": "a row",
+    "text": "a line of text",
+}
+"""What an example is called, by its modality."""
+MEASURES = {"mass": " (probabilities)", "density": " (densities)", "none": ""}
+KINDS = {"audio": "sound", "graphs": "graph", "molecules": "molecule", "tables": "row"}
 
 
 def render(run: RunBase) -> str:
@@ -77,21 +82,31 @@ def compare(runs: Sequence[RunBase]) -> str:
     return report.compare([gather(run) for run in runs])
 
 
+def verdict(run: RunBase) -> report.Verdict:
+    """Return what to think of a run, in words."""
+    return report.judge(_evidence(run, [one.title for one in _warnings(run)]))
+
+
 def gather(run: RunBase) -> report.RunReport:
-    """Collect everything the report of a run shows."""
-    assert run.path is not None
+    """Collect everything the report of a run shows; of a run in memory all but figures and lines."""
+    drawn = None if run.path is None else run.path / files.FIGURES
     entry = entry_of(run.recipe)
     result = run.record.get("result", {})
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
-    headline = [numbers[name] for name in HEADLINE if name in numbers] or [_held_out(run)]
-    rest = [number for name, number in numbers.items() if name not in HEADLINE]
-    shape = " × ".join(str(n) for n in info.shape)
-    of = "" if info.modality == "array" else f"{info.modality}, "
+    first = numbers_.headline(run.recipe)
+    evaluated = [numbers[name] for name in first if name in numbers]
+    headline = evaluated or _held_out(run)
+    rest = {name: number for name, number in numbers.items() if name not in first}
+    tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
+    if evaluated:
+        tables.append(("Held out while training", _held_out(run)))
+    warnings = _warnings(run)
+    captions = CAPTIONS | (SERIES if info.kind == "series" else {})
     facts = {
-        "data": f"{info.name}, {of}{shape}, {info.kind}{', standardised inside' if info.standardised else ''}",
+        "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
-        "likelihood": f"{run.settings.model.likelihood} ({_measure(run)})",
+        "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
         "latent": str(run.settings.model.latent),
         "parameters": f"{result.get('parameters', 0):,}",
         "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
@@ -105,26 +120,47 @@ def gather(run: RunBase) -> report.RunReport:
         summary=entry.summary,
         facts=facts,
         headline=headline,
-        tables=[("Evaluation on the test split", rest)] if rest else [],
-        warnings=_warnings(run),
+        tables=tables,
+        warnings=warnings,
+        verdict=report.judge(_evidence(run, [one.title for one in warnings])),
+        changed={
+            f"{section}.{name}": str(v) for section, given in run.record["given"].items() for name, v in given.items()
+        },
         figures=[
-            report.Figure(run.path / files.FIGURES / f"{name}.png", title, _of_split(run, caption))
-            for name, (title, caption) in (CAPTIONS | (SERIES if info.kind == "series" else {})).items()
-            if (run.path / files.FIGURES / f"{name}.png").is_file()
+            report.Figure(
+                drawn / f"{name}.png",
+                title,
+                _of_split(run, caption + (SAMPLED if name == "kl" and isinstance(run.model, Hierarchy) else "")),
+                SECTIONS.get(name, LATENTS),
+            )
+            for name, (title, caption) in captions.items()
+            if drawn is not None and (drawn / f"{name}.png").is_file()
         ],
         lines=[
             report.Lines(
-                (run.path / files.FIGURES / name).read_text(encoding="utf-8").splitlines(),
+                (drawn / name).read_text(encoding="utf-8").splitlines(),
                 title,
                 _of_split(run, caption),
             )
             for name, (title, caption) in LINES.items()
-            if (run.path / files.FIGURES / name).is_file()
+            if drawn is not None and (drawn / name).is_file()
         ],
         command=run.record.get("command") or _command(run),
         environment=run.record["versions"],
         settings=run.record["settings"],
     )
+
+
+SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
+SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
+SHAPES |= {"music": "pieces of {} tokens", "audio": "spectrograms of {}"}
+
+
+def _shape(run: RunBase) -> str:
+    """Return what an example is, in words, with its size."""
+    size = " × ".join(f"{n:,}" for n in run.info.shape)
+    words = SHAPES.get(run.info.modality)
+    return f"{size}, {run.info.kind}" if words is None else words.format(size)
 
 
 def _of_split(run: RunBase, caption: str) -> str:
@@ -146,26 +182,60 @@ def _command(run: RunBase) -> str:
     return f"vaekit.train({what}, {run.record['data']['source']!r}{f', set={given}' if given else ''})"
 
 
-def _held_out(run: RunBase) -> report.Number:
+def _held_out(run: RunBase) -> list[report.Number]:
+    """Return the held-out numbers of training, for a run that is not evaluated: the bound that it maximised first."""
     result = run.record.get("result", {})
-    return report.Number(
+    of = {"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
+    of |= {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
+    of |= {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")}
+    given = " of log p(x|y), its label given" if run.model.takes_label else ""
+    elbo = report.Number(
         "elbo (held out)",
         result.get("elbo"),
         result.get("elbo_stderr"),
         unit="nats/example",
         n=result.get("held_out_n"),
-        meaning="plain evidence lower bound on the held-out split of the training data",
+        meaning=f"plain evidence lower bound{given} on the held-out split of the training data",
         note=result.get("refused") or _standardised(result),
         higher_is_better=True,
-        of={"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
-        | {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
-        | {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")},
+        of=of,
+        title="ELBO, held out",
     )
+    out = [elbo]
+    if _weighted(run) and result.get("held_out_loss") is not None:
+        k = max(stage.objective.k for stage in run.built.stages)
+        words = f"importance-weighted bound{given} of {k} samples, which training maximises, on the held-out split"
+        loss = report.Number(
+            "iw_bound (held out)",
+            -result["held_out_loss"],
+            None,
+            unit="nats/example",
+            n=result.get("held_out_n"),
+            meaning=words,
+            higher_is_better=True,
+            of=of | {"k": str(k)},
+            title="Importance-weighted bound, held out",
+        )
+        out = [loss, elbo]
+    if result.get("no_latents") is not None:
+        out.append(
+            report.Number(
+                "no_latents (held out)",
+                result["no_latents"],
+                result.get("no_latents_stderr"),
+                unit="nats/example",
+                n=result.get("held_out_n"),
+                of=of,
+                title="Without latents",
+                meaning=f"log-likelihood of {result['no_latents_of']}, on the same examples",
+            )
+        )
+    return out
 
 
 def _standardised(result: Mapping[str, Any]) -> str:
     value = result.get("elbo_standardised")
-    return "" if value is None else f"standardised={value:.3g}"
+    return "" if value is None else f"{value:.3g} of the standardised values"
 
 
 def _numbers(run: RunBase) -> dict[str, report.Number]:
@@ -173,43 +243,114 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
     out: dict[str, report.Number] = {}
     for name, entry in run.evaluation().items():
         meaning, better = known.get(name, known.get(name.split(".")[0], ("", None)))
-        noted = {key: entry[key] for key in NOTED if key in entry}
-        if entry.get("number_of", {}).get("quantity", "log p(x)") != "log p(x)":
-            noted = {"of": entry["number_of"]["quantity"]} | noted
-        extras = ", ".join(f"{key}={v:.3g}" if isinstance(v, float) else f"{key}={v}" for key, v in noted.items())
-        interval = entry.get("interval")
-        out[name] = report.Number(
+        out[name] = report.Number.of_entry(
             name,
-            entry["value"],
-            entry.get("stderr"),
-            None if interval is None else (interval[0], interval[1]),
-            unit=entry["unit"],
-            n=entry["n"],
+            entry,
             meaning=meaning,
-            note=entry.get("refused") or extras,
+            note=numbers_.note(entry),
             higher_is_better=better,
             of=entry.get("number_of", {"examples": "not recorded by the version that evaluated them"}),
             values=values[name].tolist() if name in values else None,
+            title=numbers_.title(name),
         )
     return out
 
 
-def _warnings(run: RunBase) -> list[report.Warning_]:
-    result, records = run.record.get("result", {}), run.log
-    last = next((r for r in reversed(records) if "valid.loss" in r), {})
-    train = next((r for r in reversed(records) if "elbo" in r), {})
+def _weighted(run: RunBase) -> bool:
+    """Whether training maximises an importance-weighted bound."""
+    kinds = (ImportanceWeighted, MultipleImportanceWeighted, CombinedImportanceWeighted)
+    return any(isinstance(term, kinds) for stage in run.built.stages[-1:] for term in stage.objective.each())
+
+
+def _kind(run: RunBase) -> str:
+    """Return what kind of data the run's are, for advice on them."""
+    if run.info.modality in KINDS:
+        return KINDS[run.info.modality]
+    return run.info.modality if run.info.modality != "array" else "image" if run.info.has_picture else "row"
+
+
+def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
+    """Return the numbers of the verdict: of the evaluation where there are any, else those of the end of training."""
+    entries, values, result = run.evaluation(), run.values(), run.record.get("result", {})
+    latents = _latents(run)
+    active = sum(one.active for one in latents) if latents else None
+    units = sum(one.units for one in latents)
+    used = next((entries[n] for n in ("active_node_units", "active_units") if _has(entries, n)), None)
+    if used is not None:
+        active, units = int(used["value"]), int(used.get("of", 0))
+    elif run.info.kind == "graph":
+        active = None  # units of a graph are those of its nodes
+    known: dict[str, Any] = {
+        "one": ONE.get(run.info.modality, "an image" if run.info.has_picture else "a row"),
+        "given": ", its label given" if run.model.takes_label else "",
+        "density": _measure(run) == "density",
+        "refused": result.get("refused") or "",
+        "active": active,
+        "units": units,
+        "collapsed": bool(latents) and all(one.collapsed for one in latents) and run.info.kind != "graph",
+        "over_fitted": any("fell in the later" in title or "better than new data" in title for title in warnings),
+    }
+    bound = next((name for name in ("iw_bound", "elbo") if _has(entries, name)), None)
+    if bound is not None and _has(entries, "no_latents"):
+        known |= {"bound": entries[bound]["value"], "baseline": entries["no_latents"]["value"]}
+        known["apart_stderr"] = _apart(entries, values, bound, "no_latents")
+        known["baseline_of"] = entries["no_latents"].get("definition", "").split(",")[0]
+    elif result.get("elbo") is not None and result.get("no_latents") is not None:
+        weighted = _weighted(run) and result.get("held_out_loss") is not None
+        known |= {"bound": -result["held_out_loss"] if weighted else result["elbo"], "baseline": result["no_latents"]}
+        known["apart_stderr"] = math.hypot(result.get("elbo_stderr") or 0.0, result.get("no_latents_stderr") or 0.0)
+        known["baseline_of"] = result["no_latents_of"]
+    if _has(entries, "mse") and _has(entries, "no_latents_mse"):
+        known |= {"mse": entries["mse"]["value"], "mean_mse": entries["no_latents_mse"]["value"]}
+        known["mse_stderr"] = _apart(entries, values, "mse", "no_latents_mse")
+    if _has(entries, "auc"):
+        low = (entries["auc"].get("interval") or [entries["auc"]["value"]])[0]
+        known["ranked"] = (entries["auc"]["value"], low)
+    if _has(entries, "c2st_accuracy"):
+        known["told_apart"] = entries["c2st_accuracy"]["value"]
+    return report.Evidence(**known)
+
+
+def _has(entries: Mapping[str, Any], name: str) -> bool:
+    return entries.get(name, {}).get("value") is not None
+
+
+def _apart(entries: Mapping[str, Any], values: Mapping[str, Any], a: str, b: str) -> float | None:
+    """Return the standard error of the difference of two means, paired where both are over the same examples."""
+    if a in values and b in values and len(values[a]) == len(values[b]) > 1:
+        each = values[a].double() - values[b].double()
+        return float(each.std()) / math.sqrt(len(each))
+    return math.hypot(entries[a].get("stderr") or 0.0, entries[b].get("stderr") or 0.0)
+
+
+def _latents(run: RunBase) -> list[Usage]:
+    """Return what the last held-out check of training says of the latents."""
+    last = next((r for r in reversed(run.log) if "valid.loss" in r and any(k.startswith("active.") for k in r)), {})
     names = [key.removeprefix("kl_elements.") for key in last if key.startswith("kl_elements.")]
-    latents = [
+    return [
         Usage(n, sum(kl or 0.0 for kl in last[f"kl_elements.{n}"]), last[f"active.{n}"], last[f"units.{n}"])
         for n in names
     ]
+
+
+def _warnings(run: RunBase) -> list[report.Warning_]:
+    result, records = run.record.get("result", {}), run.log
+    weighted = _weighted(run)
+    key = "loss" if weighted else "elbo"
+    train = next((r[key] for r in reversed(records) if isinstance(r.get(key), float)), None)
+    valid = result.get("held_out_loss") if weighted else result.get("elbo")
+    if weighted:
+        train, valid = (None if value is None else -value for value in (train, valid))
+    latents = _latents(run)
     facts = report.Facts(
         kl={latent.name: latent.kl for latent in latents},
         collapsed=[latent.name for latent in latents if latent.collapsed],
         active=sum(latent.active for latent in latents) if latents else None,
         units=sum(latent.units for latent in latents),
-        train_elbo=None if run.info.kind == "graph" else train.get("elbo"),  # of fewer pairs than the held-out one
-        valid_elbo=result.get("elbo"),
+        data=_kind(run),
+        bound="importance-weighted bound" if weighted else "ELBO",
+        train_bound=None if run.info.kind == "graph" else train,  # of fewer pairs than the held-out one
+        valid_bound=valid,
         valid_stderr=result.get("elbo_stderr"),
         log_unit=run.info.log_unit,
         history=records,

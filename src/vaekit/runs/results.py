@@ -19,7 +19,8 @@ Array = NDArray[Any]
 class Traversal:
     """Decoded x (L, S, *shape) as one of L latent dimensions takes S `values`, (S,) or (L, S); `kl` (L,) in nats.
 
-    Where the KL does not factorise, `kl` is the deviation of the codes, and `factorises` is False.
+    Where the KL does not factorise, `kl` is the deviation of the codes, and `factorises` is False. `names` are those
+    that figures have: z1 is the first, z2.1 the first of a hierarchy's layer z2.
     """
 
     x: Array
@@ -27,6 +28,7 @@ class Traversal:
     values: Array
     kl: Array
     factorises: bool
+    names: list[str]
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,23 @@ class SamplingRun(RunBase):
             made = self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
         else:
             made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
-        return shown(made, self.prepare.picture, None if self.info.is_array else self.lines)
+        return shown(made, self.picture, None if self.info.is_array else self.lines)
 
     def drawn(
-        self, n: int, label: Any = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+        self,
+        n: int,
+        label: Any = None,
+        *,
+        y: Tensor | None = None,
+        temperature: float = 1.0,
+        draw: bool = False,
+        seed: int = 0,
     ) -> Tensor:
-        """Return `n` samples as the model makes them: real data standardised, where it sees them so."""
-        return self._drawn(n, self.labels(n, label, seed=seed), temperature, draw, seed)
+        """Return `n` samples as the model makes them: real data standardised, where it sees them so.
+
+        `y` are their labels one by one, in place of one `label` for all.
+        """
+        return self._drawn(n, self.labels(n, label, seed=seed) if y is None else y, temperature, draw, seed)
 
     def _drawn(self, n: int, y: Tensor | None, temperature: float, draw: bool, seed: int) -> Tensor:
         parts: list[Any] = []

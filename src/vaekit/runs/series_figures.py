@@ -47,7 +47,7 @@ def traversals(run: SeriesRun) -> Any:
         made = run.traverse(run.shown, top=TRAVERSED, steps=FRAMES)
     except UserError:  # the codes are categories, or there are no examples
         return None
-    names = [f"z{j + 1}, {kl:.2f} nats" for j, kl in zip(made.dimensions, made.kl)]
+    names = [f"{name}, {kl:.2f} nats" for name, kl in zip(made.names, made.kl)]
     return drawn.paths(made.x, run.info.facts, names, made.values if made.values.ndim == 1 else None)
 
 

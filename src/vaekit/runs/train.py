@@ -28,7 +28,7 @@ from vaekit.runs.base import build, describe_source
 from vaekit.runs.data import contents_record, default_source, load_for, recipe_for, resumed_data
 from vaekit.runs.going_on import longer, settings_to_go_on
 from vaekit.runs.initial import Initial
-from vaekit.runs.outcome import each_once, result_of
+from vaekit.runs.outcome import each_once, result_of, without_latents
 from vaekit.runs.own import meet_data, model_record
 from vaekit.runs.run import Run
 from vaekit.runs.target import Place, placed
@@ -347,9 +347,12 @@ def _fit(job: Training) -> Run:
         built = _whole(built, settings, job.record)
     built.model.eval()
     wall, per_epoch = time.monotonic() - started, source.steps(settings.train.batch_size)
+    ended = result_of(built, job.dataset.info, result, notes, wall, per_epoch)
+    if main and ended["elbo"] is not None:
+        ended |= without_latents(built, job.dataset)
     record = {key: value for key, value in job.record.items() if key != "failed"} | {
         "status": "done",
-        "result": result_of(built, job.dataset.info, result, notes, wall, per_epoch),
+        "result": ended,
     }
     if main:
         before = job.record.get("result", {}).get("steps")

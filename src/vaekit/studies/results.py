@@ -105,19 +105,8 @@ class Results:
         if entry is None:
             return Number(name, None, note=_left_out(outcome))
         values = self._kept.get(outcome.trial, {}).get(name)
-        interval = entry.get("interval")
-        return Number(
-            name,
-            entry["value"],
-            entry.get("stderr"),
-            None if interval is None else (interval[0], interval[1]),
-            unit=entry["unit"],
-            n=entry["n"],
-            note=entry.get("refused", ""),
-            higher_is_better=self.better(name),
-            of=entry.get("number_of", {}),
-            values=None if values is None else [float(value) for value in values],
-        )
+        each = None if values is None else [float(value) for value in values]
+        return Number.of_entry(name, entry, higher_is_better=self.better(name), values=each)
 
     @cached_property
     def axes(self) -> dict[str, list[Any]]:

@@ -46,38 +46,67 @@ def describe(record: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
+def fitted(record: Mapping[str, Any], width: int) -> list[str]:
+    """Return what a person follows as lines of at most `width` letters: of training, and of held-out data.
+
+    Numbers that do not fit are left out from the right. A loss that is minus the ELBO is not said twice.
+
+    >>> fitted({"loss": 101.2, "elbo": -101.2, "valid.elbo": -99.0, "lr": 0.001, "examples_per_second": 1e4}, 24)
+    ['elbo -101.2 · lr 0.001', 'held-out elbo -99.0']
+    """
+    record = dict(record)
+    elbo, loss = record.get("elbo"), record.get("loss")
+    if isinstance(elbo, float) and isinstance(loss, float) and abs(loss + elbo) < 0.05:
+        del record["loss"]
+    parts = describe(record).split(" · ")
+    lines = []
+    for chosen in ([p for p in parts if not p.startswith("held-out")], [p for p in parts if p.startswith("held-out")]):
+        while len(" · ".join(chosen)) > width:
+            chosen = chosen[:-1]
+        lines += [" · ".join(chosen)] if any(chosen) else []
+    return lines
+
+
 class Bar(Progress):
-    """A rich progress bar on standard error."""
+    """A rich progress bar on standard error: bar, count and time on one line, the numbers on lines of their own."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console, Group
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.text import Text
 
-        self._console = Console(stderr=True)
-        self._bar = RichProgress(
+        seen: dict[str, Any] = {}
+        shown = Console(stderr=True) if console is None else console
+
+        class Numbered(RichProgress):
+            def get_renderable(self) -> Any:
+                lines = fitted(seen, shown.width - 2)
+                return Group(*self.get_renderables(), *(Text(f"  {line}", style="dim") for line in lines))
+
+        self._console = shown
+        self._bar = Numbered(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12 if self._console.width < 80 else 24),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
         )
         self._task: Any = None
-        self._seen: dict[str, Any] = {}
+        self._seen = seen
 
     def begin(self, name: str, done: int, total: int) -> None:
         """Start a stage's bar."""
         self._bar.start()
-        self._task = self._bar.add_task(name, total=total, completed=done, numbers="")
+        self._task = self._bar.add_task(name, total=total, completed=done, left="left")
 
     def update(self, done: int, record: Mapping[str, Any]) -> None:
         """Move the bar and show the newest numbers."""
         self._seen.update(record)
         if self._task is not None:
-            self._bar.update(self._task, completed=done, numbers=describe(self._seen))
+            left = "left" if done < (self._bar.tasks[-1].total or 0) else "in all"
+            self._bar.update(self._task, completed=done, left=left)
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""

@@ -44,6 +44,7 @@ export function fromBase64(facts, text) {
 
 // Paints one example: pixels as they are, series as lines, a row of numbers as bars about their own zero.
 export function paint(canvas, facts, values) {
+  if (facts.table) return words(canvas, facts.names.map((name, i) => `${name} ${values[i] || "–"}`));
   if (facts.text) return words(canvas, values);
   if (facts.series) return lines(canvas, facts.series, values);
   if (!facts.image) return bars(canvas, values);
@@ -57,8 +58,10 @@ export function paint(canvas, facts, values) {
   context.putImageData(picture, 0, 0);
 }
 
-// A line to read, wrapped into a small picture of it; what does not fit ends in dots. The whole is its title.
-function words(canvas, text) {
+// A line to read, wrapped into a small picture of it, or lines that each stand alone; what does not fit ends in dots.
+// The whole is its title.
+function words(canvas, said) {
+  const lines = Array.isArray(said) ? said : null, text = lines ? lines.join("\n") : said;
   const ratio = devicePixelRatio || 1, width = 176, height = 96, pad = 8, leading = 16;
   Object.assign(canvas, { width: width * ratio, height: height * ratio, title: text });
   canvas.classList.add("words");
@@ -69,8 +72,8 @@ function words(canvas, text) {
   context.fillRect(0, 0, width, height);
   context.fillStyle = style("--ink") || "#000";
   context.font = "12px ui-monospace, Menlo, Consolas, monospace";
-  const most = Math.floor((width - 2 * pad) / context.measureText("m").width), rows = [""];
-  for (const word of text.split(" ")) {
+  const most = Math.floor((width - 2 * pad) / context.measureText("m").width), rows = lines ? lines.map((line) => (line.length > most ? `${line.slice(0, most - 1)}…` : line)) : [""];
+  for (const word of lines ? [] : text.split(" ")) {
     const last = rows.at(-1);
     if (last === "" || (last + " " + word).length <= most) rows[rows.length - 1] = last === "" ? word : `${last} ${word}`;
     else rows.push(word);
@@ -152,7 +155,7 @@ export function className(facts, label) {
 
 // A table of an example's values, with further columns; cells are kept, so that redrawing is cheap.
 export function valueTable(facts, heads) {
-  if (facts.text) return textTable(heads);
+  if (facts.text && !facts.table) return textTable(heads);
   const cells = [];
   const body = make("tbody");
   for (const name of facts.names) {
@@ -166,7 +169,11 @@ export function valueTable(facts, heads) {
   return {
     element: make("table", {}, make("thead", {}, head), body),
     fill(column, values) {
-      values.forEach((value, i) => { cells[i][column].textContent = short(value); });
+      values.forEach((value, i) => {
+        const cell = cells[i][column];
+        cell.textContent = facts.table ? value || "–" : short(value);
+        cell.classList.toggle("changed", facts.table && column > 0 && cell.textContent !== cells[i][0].textContent);
+      });
     },
   };
 }

@@ -46,7 +46,7 @@ function stage() {
   const table = facts.pictured ? null : valueTable(facts, ["Decoded"]);
   if (table) {
     $("decoded-table").append(table.element);
-    document.querySelector(".stage-body").classList.add(facts.text ? "read" : "table");
+    document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
   }
   if (facts.series) {
     canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");

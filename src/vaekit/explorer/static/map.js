@@ -55,6 +55,9 @@ class Grid {
   }
 }
 
+// How opaque a dot is where dots cover the map `layers` times over: a dense map shows where examples lie, no blob.
+export const opacity = (layers) => clamp(0.6 / Math.max(layers, 1e-6), 0.12, 0.9);
+
 export function latentMap(app) {
   const { facts, store } = app;
   const panel = $("panel-map");
@@ -112,10 +115,11 @@ export function latentMap(app) {
     const { width, height } = canvas;
     const started = performance.now();
     const picture = context.createImageData(width, height);
-    const out = new Uint32Array(picture.data.buffer);
+    const out = picture.data, ink = new Float32Array(width * height); // how much of each pixel is covered
     const ratio = devicePixelRatio || 1;
     const seen = data.n * (view.scale / fitted()) ** -2;
     const dot = Math.round(clamp(200 / Math.sqrt(seen), 1.6, 6) * ratio);
+    const alpha = opacity(seen * dot * dot / (width * height));
     const { xy, labels, n } = data;
     const ox = width / 2 - view.x * view.scale - dot / 2, oy = height / 2 + view.y * view.scale - dot / 2;
     for (let i = 0; i < n; i++) {
@@ -123,7 +127,17 @@ export function latentMap(app) {
       if (left < 0 || top < 0 || left + dot > width || top + dot > height) continue;
       if (hidden.size !== 0 && labels !== null && hidden.has(labels[i])) continue;
       const colour = labels === null ? COLOURS[0] : COLOURS[labels[i] % 10];
-      for (let y = top, row = top * width; y < top + dot; y++, row += width) out.fill(colour, row + left, row + left + dot);
+      const red = colour & 255, green = (colour >> 8) & 255, blue = (colour >> 16) & 255;
+      for (let y = top, row = top * width; y < top + dot; y++, row += width) {
+        for (let at = row + left; at < row + left + dot; at++) {
+          const was = ink[at], now = was + alpha * (1 - was), share = alpha / (alpha + was * (1 - alpha)), p = 4 * at;
+          out[p] += (red - out[p]) * share;
+          out[p + 1] += (green - out[p + 1]) * share;
+          out[p + 2] += (blue - out[p + 2]) * share;
+          ink[at] = now;
+          out[p + 3] = 255 * now;
+        }
+      }
     }
     context.putImageData(picture, 0, 0);
     marks();

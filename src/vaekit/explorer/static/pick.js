@@ -65,6 +65,10 @@ export function picker(app, name, start, changed) {
   return self;
 }
 
+// A row of a table, its cells named; what differs from the row before is marked.
+const cells = (facts, values, before) => make("span", { className: "cells" }, ...facts.names.map((name, i) =>
+  make("span", { className: before && before[i] !== values[i] ? "changed" : "" }, make("small", {}, name), ` ${values[i] || "–"}`)));
+
 // A row of decoded codes, each a button that takes its code.
 export function strip(app, name) {
   const { facts, store } = app;
@@ -83,7 +87,7 @@ export function strip(app, name) {
         canvases.push(canvas);
         return make("button", { type: "button", "aria-label": `${name}: take ${captions[i]}`, title: "Take this code",
           onclick: () => { store.set({ z, label }, { pixels: values }); app.say(`Took ${captions[i]}.`); } },
-          ...(facts.text ? [make("span", { className: "soft" }, captions[i]), make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
+          ...(facts.text ? [make("span", { className: "soft" }, captions[i]), facts.table ? cells(facts, values, examples[i - 1]) : make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
       }));
       if (had >= 0) element.children[Math.min(had, rows.length - 1)]?.focus();
     },

@@ -1,7 +1,8 @@
-// One slider a latent, the most informative first. Discrete codes step through their categories.
+// One slider a latent, the most informative first. A discrete code is chosen from a list: categories have no order.
 import { $, clamp, make, number } from "./dom.js";
 
 const FIRST = 32;
+const MOST = 256; // categories in a list; of more, the number is typed
 
 export function sliders(app) {
   const { facts, store } = app;
@@ -15,16 +16,19 @@ export function sliders(app) {
     const step = discrete ? 1 : Number(((high - low) / 140).toPrecision(1));
     const id = `z${j + 1}`;
     const nats = facts.kl === null ? "" : `${number(facts.kl[j])} nats`;
-    const input = make("input", { type: "range", id, min: low, max: high, step, "aria-label": `Latent ${j + 1}${nats && `, ${nats}`}` });
+    const name = { id, "aria-label": `Latent ${facts.latents[j]}${nats && `, ${nats}`}` };
+    const input = !discrete ? make("input", { type: "range", min: low, max: high, step, ...name })
+      : high > MOST ? make("input", { type: "number", min: 0, max: high, step: 1, ...name })
+      : make("select", name, ...Array.from({ length: high + 1 }, (_, i) => make("option", { value: String(i) }, String(i))));
     const output = make("output", { htmlFor: id });
     const band = make("div", { className: "band", hidden: true });
-    input.addEventListener("input", () => {
+    input.addEventListener(discrete ? "change" : "input", () => {
       const z = [...store.z];
-      z[j] = Number(input.value);
+      z[j] = discrete ? clamp(Math.round(Number(input.value)), 0, high) : Number(input.value);
       store.set({ z }, { by: `slider ${j}` });
     });
-    const box = make("div", { className: "slider" },
-      make("label", { htmlFor: id }, `z${j + 1}`, ...(nats ? [make("small", {}, nats)] : [])),
+    const box = make("div", { className: discrete ? "slider choice" : "slider" },
+      make("label", { htmlFor: id }, facts.latents[j], ...(nats ? [make("small", {}, nats)] : [])),
       make("div", { className: "track" }, input, make("div", { className: "bandbox" }, band)), output);
     return { box, input, output, band, low, high, discrete };
   }
@@ -47,9 +51,10 @@ export function sliders(app) {
       const value = store.z[j];
       if (last.get(j) === value) continue;
       last.set(j, value);
-      const text = discrete ? String(Math.round(value)) : number(value);
+      const text = discrete ? "" : number(value);
       output.value = text;
-      if (Number(input.value) !== value) input.value = value;
+      if (Number(input.value) !== value) input.value = discrete ? Math.round(value) : value;
+      if (discrete) continue;
       input.setAttribute("aria-valuetext", text);
     }
   }
@@ -71,7 +76,7 @@ export function sliders(app) {
     if (kept !== null) posterior(kept.z, kept.sd);
   });
   const about = facts.kl === null ? "" : "most informative first";
-  $("latents-note").textContent = facts.discrete ? `${facts.size} codes of ${facts.discrete.categories}` : about;
+  $("latents-note").textContent = facts.discrete ? `${facts.size} codes, each one of ${facts.discrete.categories} categories` : about;
   more(phone ? 8 : FIRST);
   store.listen((_, found, by) => {
     // The bands stay while sliders are moved about them, and go with the example.

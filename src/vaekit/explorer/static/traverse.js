@@ -9,7 +9,7 @@ export function traverse(app) {
   const { facts, store } = app;
   const panel = $("panel-traverse");
   const select = make("select", { id: "traverse-latent" }, ...facts.order.map((j) =>
-    make("option", { value: String(j) }, `z${j + 1}${facts.kl === null ? "" : ` · ${number(facts.kl[j])} nats`}`)));
+    make("option", { value: String(j) }, `${facts.latents[j]}${facts.kl === null ? "" : ` · ${number(facts.kl[j])} nats`}`)));
   const reach = make("input", { type: "number", id: "traverse-reach", min: 0.5, max: 20, step: 0.5, value: 3 });
   const row = strip(app, "Traversal");
   let rows = null;

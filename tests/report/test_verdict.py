@@ -1,0 +1,56 @@
+"""The verdict's words: which numbers make a model good, poor or failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vaekit.report import Evidence, RunReport, judge, render
+
+HEALTHY: dict[str, Any] = {"one": "an image", "bound": -22.2, "baseline": -27.1, "baseline_of": "independent pixels"}
+HEALTHY |= {"apart_stderr": 0.2, "active": 13, "units": 20}
+
+
+@pytest.mark.parametrize(
+    ("changed", "tone", "title", "says"),
+    [
+        ({}, "good", "It works", "in 22.2 nats; without latents, independent pixels take 27.1"),
+        ({}, "good", "It works", "13 of 20 latent dimensions are used"),
+        ({"bound": -66.8}, "failed", "This model has failed", "take 27.1: 39.7 fewer"),
+        ({"bound": -27.1}, "failed", "This model has failed", "take 27.1: as much"),
+        ({"bound": -27.0}, "poor", "not shown to beat", "0.1 nats, ± 0.2"),
+        ({"collapsed": True}, "failed", "have collapsed", "latents are not used"),
+        ({"bound": -66.8, "collapsed": True}, "failed", "This model has failed", "Its latents have collapsed"),
+        ({"over_fitted": True}, "poor", "over-fits", "better than new data"),
+        ({"density": True, "bound": 3.2, "baseline": 1.0}, "good", "It works", "costs it −3.2 nats"),
+        ({"given": ", its label given"}, "good", "It works", "22.2 nats, its label given"),
+        ({"told_apart": 0.93}, "good", "It works", "samples from real data 93% of the time"),
+        ({"bound": None, "refused": "q is a point mass"}, "open", "Not judged", "q is a point mass"),
+        ({"bound": None, "mse": 0.04, "mean_mse": 0.14}, "good", "reconstructs better", "error of 0.04; the"),
+        ({"bound": None, "mse": 0.14, "mean_mse": 0.14}, "failed", "This model has failed", "average example"),
+        ({"ranked": (0.925, 0.91)}, "good", "It finds links", "ranks the link higher 92.5% of the time"),
+        ({"ranked": (0.51, 0.49)}, "failed", "This model has failed", "51.0%"),
+        (
+            {"ranked": (0.925, 0.91), "bound": -2955186.0, "baseline": -39874.0},
+            "good",
+            "links",
+            "and are no frequencies",
+        ),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(changed: dict[str, Any], tone: str, title: str, says: str) -> None:
+    verdict = judge(Evidence(**(HEALTHY | changed)))
+    assert verdict.tone == tone and title in verdict.title and says in " ".join(verdict.sentences)
+
+
+def test_the_verdict_comes_first_and_is_escaped() -> None:
+    known: dict[str, Any] = HEALTHY | {"one": "a <b>"}
+    page = render(RunReport("run", verdict=judge(Evidence(**known))))
+    assert "a &lt;b&gt;" in page and "<b>" not in page
+    assert page.index("It works") < page.index("</header>")
+
+
+def test_only_changed_settings_are_shown() -> None:
+    page = render(RunReport("run", "vae", settings={"model": {"latent": 3}}, changed={"train.epochs": "7"}))
+    assert "train.epochs" in page and "latent" not in page and "vaekit show vae" in page
