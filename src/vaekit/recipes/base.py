@@ -55,7 +55,7 @@ class Recipe(Generic[M, L]):
 
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
     which data its likelihood is of, where the settings do not name it. `on_tables` names the recipe that is trained in
-    its place on a table.
+    its place on a table. `earlier` are settings of runs that were recorded before there were such settings.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Recipe(Generic[M, L]):
     takes: str = "array"
     wants: Wants | None = None
     on_tables: str | None = None
+    earlier: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:
@@ -79,7 +80,8 @@ class Recipe(Generic[M, L]):
         is given, and left out where it is recorded.
         """
         given, under = given or {}, under or {}
-        earlier = {section: values for section, values in EARLIER.items() if section in under}
+        told = merge(EARLIER, self.earlier)
+        earlier = {section: values for section, values in told.items() if section in under}
         below = merge(self.defaults, earlier, under)
         own, objective = self.sections
         section = with_options(own, merge(below, given).get("model", {}))
@@ -109,18 +111,19 @@ def recipe(
     needs_labels: bool = False,
     takes: str = "array",
     on_tables: str | None = None,
+    earlier: Mapping[str, Mapping[str, Any]] | None = None,
     **defaults: Mapping[str, Any],
 ) -> Callable[[Callable[[SettingsOf[M, L], DataInfo], Built]], Callable[[SettingsOf[M, L], DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
     The builder's annotation says which settings it takes: `Settings`, or `SettingsOf[M, L]` with kinds of its own.
     `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it;
-    `on_tables` the recipe for tables.
+    `on_tables` the recipe for tables, `earlier` what runs were made with that do not record it.
     """
 
     def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables)
+        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables, earlier=earlier or {})
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 
