@@ -26,8 +26,9 @@ from vaekit.recipes.settings import DROP_CONDITION, Choice, ModelSettings, Objec
 EARLIER: Mapping[str, Mapping[str, Any]] = {
     "model": {"straight": False, "hide": 0.0},
     "data": {"marginals": "moments", "gaps": "ignore"},
+    "train": {"least_steps": 2000},
 }
-TRAIN: Mapping[str, Any] = {"batch_size": 256, "lr": 2e-3, "warmup": "2%", "clip": 5.0, "keep": "best"}
+TRAIN: Mapping[str, Any] = {"batch_size": 256, "warmup": "2%", "clip": 5.0, "keep": "best", "least_steps": 4000}
 
 
 class TableModelSettings(ModelSettings):

@@ -3,8 +3,8 @@
 A column is plain facts: `name`, `type`, and what its type needs. Numbers and dates (in days since 1970) have a `curve`,
 their quantile function, and are stored as its normal scores (`vaekit.data.tables.quantiles`). Without one, numeric
 columns and dates have `mean` and `sd` and are stored standardised, positive ones likewise in their logarithm, and
-counts are stored as they are. Choices are stored as the number of their level; the last `rare` levels are those of few rows. A
-boolean column `gap_of` another says whether that one's cell is missing.
+counts are stored as they are. Choices are stored as the number of their level; the last `rare` levels are those of few
+rows. A boolean column `gap_of` another says whether that one's cell is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Facts = dict[str, Any]
 REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
 LARGEST = float(np.finfo(np.float32).max)
-MOST_OWN = 100
+MOST_OWN = 50
 """Levels of a category that can have a probability of their own each; of more, those of few rows share one."""
 FEW_ROWS = 10
 EXAMPLE = (datetime(2024, 12, 31, tzinfo=UTC) - EPOCH).days

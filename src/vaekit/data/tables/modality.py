@@ -127,7 +127,7 @@ class Tables(Modality):
 
         >>> data = Tables().load({"a": [1.5, None, 3.5], "b": ["x", "y", "x"]}, TableSettings(valid=0, test=0))
         >>> [column["type"] for column in data.info.facts["columns"]], data.train.x.shape
-        (['numeric', 'categorical'], torch.Size([3, 2]))
+        (['numeric', 'categorical', 'boolean'], torch.Size([3, 3]))
         """
         settings = settings_as(TableSettings, settings)
         frame = read_table(source, settings)

@@ -42,7 +42,7 @@ def fit_curve(values: np.ndarray, log: bool = False, whole: bool = False, floor:
     keep = _thinned(u, v, spike, grid, min(MOST_KNOTS, 8 + int(2 * len(values) ** (1 / 3))))
     u, v = u[keep], v[keep]
     spread = float(np.std(np.log(values) if log else values)) or 1.0
-    first, last = (max((v[i] - v[j]) / (u[i] - u[j]), 0.0) or spread for i, j in ((1, 0), (-1, -2)))
+    first, last = (max((v[i] - v[j]) / (u[i] - u[j]), spread) for i, j in ((1, 0), (-1, -2)))
     u = np.concatenate([[u[0] - TAIL], u, [u[-1] + TAIL]])
     v = np.concatenate([[v[0] - TAIL * first], v, [v[-1] + TAIL * last]])
     curve: dict[str, Any] = {"u": u.tolist(), "v": v.tolist()}
