@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family
 from vaekit.distributions.normal import LOG_2PI, bounded_log_scale
-from vaekit.nets.made import MADE
+
+
+class CausalNet(Protocol):
+    """A network whose outputs for each of D numbers depend on those before it."""
+
+    features: int
+    first: nn.Linear
+
+    def __call__(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Vectors (N, D) and context (N, W) → (N, D, n)."""
+        ...
 
 
 class Chain(Family):
@@ -24,7 +35,7 @@ class Chain(Family):
 
     has_rsample = False
 
-    def __init__(self, net: MADE, context: Tensor | None = None, temperature: float = 1.0) -> None:
+    def __init__(self, net: CausalNet, context: Tensor | None = None, temperature: float = 1.0) -> None:
         self.net = net
         self.context = context
         self.temperature = temperature
@@ -67,4 +78,5 @@ class Chain(Family):
     def detached(self) -> Chain:
         """Return the chain with its network held fixed."""
         context = None if self.context is None else self.context.detach()
-        return Chain(deepcopy(self.net).requires_grad_(False), context, self.temperature)
+        net: Any = deepcopy(self.net)
+        return Chain(net.requires_grad_(False), context, self.temperature)

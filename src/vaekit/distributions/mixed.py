@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -139,6 +139,11 @@ class MixedColumns(Family):
             if part is not None
         )
         super().__init__(torch.Size(lead), torch.Size((len(layout),)))
+
+    def complete(self) -> MixedColumns:
+        """Return the same columns, of which no cell is missing in a draw."""
+        whole = replace(self.layout, gaps=())
+        return MixedColumns(whole, self.real, self.count, self.logits, self.curved)
 
     @property
     def measure(self) -> Measure:  # pyright: ignore[reportIncompatibleVariableOverride]

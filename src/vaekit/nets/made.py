@@ -49,6 +49,7 @@ class MADE(nn.Module):
         if context is not None and self.given is not None:
             h = h + self.given(context)
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             h = h + F.linear(F.silu(h), layer.weight * self.between, layer.bias)
         out = F.linear(F.silu(h), self.last.weight * self.out, self.last.bias)
         if context is not None and self.given_out is not None:

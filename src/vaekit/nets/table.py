@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekit.nets.mlp import MLP, Shape
+from vaekit.nets.base import size
+from vaekit.nets.mlp import MLP, Shape, as_shape
 
 MOST_PLACES = 4
 """Codes that a category starts with, at most."""
@@ -80,7 +81,7 @@ class StraightMLP(MLP):
 
     def __init__(self, in_shape: Shape, outputs: int, hidden: Sequence[int], **how: Any) -> None:
         super().__init__(in_shape, outputs, hidden, **how)
-        self.straight = nn.Linear(self.in_shape[0], outputs)
+        self.straight = nn.Linear(size(as_shape(in_shape)), outputs)
         _quieten(self.head)
 
     def forward(self, x: Tensor, context: Tensor | None = None, lead: tuple[int, ...] | None = None) -> Tensor:
