@@ -200,6 +200,7 @@ def faults_section() -> Iterator[str]:
                 doc = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
                 yield f"- {words}" + (f" ({doc.rstrip('.')})" if doc else "")
     yield ""
+    yield from planted_table()
     found = read("mutants.json")
     if found is None:
         yield "Mutants: not measured yet; `python bench/mutants.py` measures them."
@@ -214,6 +215,27 @@ def faults_section() -> Iterator[str]:
     for area, n in found["areas"].items():
         share = "–" if n["share_killed"] is None else f"{n['share_killed']:.0%}"
         yield f"| {area} | {n['planted']} | {n['killed']} | {n['explained']} | {n['survived']} | {share} |"
+
+
+def planted_table() -> Iterator[str]:
+    """Yield the faults planted back, each with how many tests fail on it and one of their names."""
+    found = read("planted.json")
+    if found is None:
+        yield "Not planted back yet; `python bench/planted.py` does."
+        yield ""
+        return
+    yield wrapped(
+        "Faults that were found or might be, each planted back in a copy of the package; the tests pass without."
+    )
+    yield wrapped("`python bench/planted.py` does it.")
+    yield ""
+    yield "| fault | file | tests that fail |"
+    yield "|---|---|---|"
+    for row in found["rows"]:
+        first, *others = row["caught_by"] or ["none"]
+        more = f" and {len(others)} more" if others else ""
+        yield f"| {row['fault'].replace('|', chr(92) + '|')} | `{row['file']}` | `{first}`{more} |"
+    yield ""
 
 
 def page(rows: Sequence[dict[str, str]], steps: int) -> str:

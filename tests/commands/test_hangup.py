@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ def own_terminal() -> None:
     import termios
 
     fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, and so by children, where the tests run under nohup
 
 
 @pytest.mark.slow

@@ -136,6 +136,17 @@ def test_own_splits_of_other_kinds_of_data(kind: str) -> None:
     assert run.info.n_train == len(x if isinstance(x, list) else x["a"])
 
 
+@pytest.mark.parametrize("kind", ["arrays", *MODALITIES])
+def test_held_out_examples_that_are_trained_on_are_said(kind: str) -> None:
+    recipe, x, test = ("vae", X, T) if kind == "arrays" else MODALITIES[kind]
+    some = {name: column[:3] for name, column in x.items()} if isinstance(x, dict) else x[:3]
+    size = 3
+    with pytest.warns(UserWarning, match=f"{size} of the {size} test examples are training examples too"):
+        run = train(recipe, x, test=some, steps=1, set={"data.valid": 0}, pictures=False)
+    assert run.info.n_test == size
+    train(recipe, x, test=test, steps=1, set={"data.valid": 0}, pictures=False)  # without a warning
+
+
 def test_own_splits_that_cannot_be() -> None:
     with pytest.raises(UserError, match="is one graph, whose own edges are held out"):
         train("graph-vae", {i: [(i + 1) % 30] for i in range(30)}, test={0: [1]}, steps=1)

@@ -86,7 +86,7 @@ def sap(subject: Subject) -> dict[str, Result]:
         except ValueError as error:
             out[key] = refused(f"too few examples of each value: {error}", UNIT)
             continue
-        stderr = _error(lambda rows, score=score: score(rows).mean(), n, times=3 if score is categorical else 10)
+        stderr = _error(lambda rows, score=score: score(rows).mean(), n, times=10 if score is categorical else 50)
         facts = {"by_factor": dict(zip(names, each.tolist())), "definition": SAP[key]}
         out[key] = Result(float(each.mean()), UNIT, n, stderr, facts=facts)
     return out

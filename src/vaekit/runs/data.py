@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vaekit.data.audio.modality import Audio
@@ -59,7 +60,22 @@ def load_for(
     `held_out` are further sources that are the splits "valid" and "test". A `DataSet` is taken as it is.
     """
     with memory_for(f"the data {source if isinstance(source, str | Path) else ''}".rstrip(), LESS):
-        return _load_for(recipe, settings, source, held_out)
+        dataset, likelihood = _load_for(recipe, settings, source, held_out)
+    for name in held_out or {}:
+        _warn_of_seen(dataset, name)
+    return dataset, likelihood
+
+
+def _warn_of_seen(dataset: DataSet, name: str) -> None:
+    """Say where examples that were given as a held-out split are among those trained on."""
+    trained, held = dataset.train.keys, getattr(dataset, name).keys
+    if trained is None or held is None or not (seen := int(np.isin(held, trained).sum())):
+        return
+    warnings.warn(
+        f"{seen:,} of the {len(held):,} {name} examples are training examples too: numbers on them are not of unseen "
+        "data",
+        stacklevel=3,
+    )
 
 
 def _load_for(

@@ -97,13 +97,13 @@ class GraphData(Modality):
         if links:
             splits, contents = link_splits(raw, own, hide=own.held_out == "hidden")
             parts = [with_features(part, raw, kind, own.spectral) for part in splits]
-            numbers = [np.arange(1)] * 3
+            numbers, keyed = [np.arange(1)] * 3, [None] * 3
         else:
             whole = with_features(unsplit(raw), raw, kind, own.spectral)
             keys = graph_keys(raw)
             dealt = deal(keys, raw.source, own)
             numbers, contents = [dealt.train, dealt.valid, dealt.test], contents_of(dealt, keys)
-            parts = [whole[as_tensor(index)] for index in numbers]
+            parts, keyed = [whole[as_tensor(index)] for index in numbers], [keys[index] for index in numbers]
         train = parts[0]
         pairs = int((train.sizes * (train.sizes - 1) // 2).sum()) - (0 if train.hidden is None else len(train.hidden))
         values, counts = np.unique(train.sizes.numpy(), return_counts=True)
@@ -128,7 +128,10 @@ class GraphData(Modality):
                 "names": list(raw.names),
             },
         )
-        splits: list[Any] = [Split(x, origin=_origin(raw).take(i)) for x, i in zip(parts, numbers)]  # type: ignore[arg-type]
+        splits: list[Any] = [
+            Split(x, origin=_origin(raw).take(i), keys=own_keys)  # type: ignore[arg-type]
+            for x, i, own_keys in zip(parts, numbers, keyed)
+        ]
         return DataSet(info, splits[0], splits[1], splits[2], Prepare("graph"), contents)
 
     def encode(self, source: Any, info: DataInfo, settings: DataSettings) -> Split:

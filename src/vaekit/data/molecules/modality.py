@@ -126,7 +126,8 @@ class Molecules(Modality):
         for index, learned in zip(parts, (True, True, False)):
             x = _rows([molecules.words[i] for i in index], vocabulary, width)
             y = standardised(targets[index], facts) if learned and targets is not None else None
-            splits.append(Split(x, y, origin=lines.origin([molecules.numbers[i] for i in index]).of_some))
+            origin = lines.origin([molecules.numbers[i] for i in index]).of_some
+            splits.append(Split(x, y, origin=origin, keys=keys[index]))
         contents, size = contents_of(dealt, keys), SPECIAL + len(vocabulary)
         return self.data_set(lines.name, lines.source, "tokens", splits, facts, size, contents=contents)
 

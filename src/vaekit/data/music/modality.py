@@ -90,12 +90,17 @@ class Music(Modality):
         voices = music.pieces[0].grid.shape[0]
         width = mine.bars * STEPS * voices + 1
         chosen = [[music.pieces[i] for i in index] for index in (parts.train, parts.valid, parts.test)]
-        grids = [part for piece in chosen[0] for part in piano_roll.segments(piece, mine.bars, mine.stride)]
-        if mine.limit is not None and mine.limit < len(grids):
-            index = np.random.default_rng(mine.seed).choice(len(grids), mine.limit, replace=False)
-            grids = [grids[i] for i in np.sort(index)]
-        grids = [moved for part in grids for moved in transpositions(part, mine.transpose)]
-        splits = [Split(_rows(grids, width))] + [_held_out(group, mine.bars, width) for group in chosen[1:]]
+        keyed = [
+            (part, key)
+            for piece, key in zip(chosen[0], keys[parts.train])
+            for part in piano_roll.segments(piece, mine.bars, mine.stride)
+        ]
+        if mine.limit is not None and mine.limit < len(keyed):
+            index = np.random.default_rng(mine.seed).choice(len(keyed), mine.limit, replace=False)
+            keyed = [keyed[i] for i in np.sort(index)]
+        keyed = [(moved, key) for part, key in keyed for moved in transpositions(part, mine.transpose)]
+        trained = Split(_rows((grid for grid, _ in keyed), width), keys=np.array([key for _, key in keyed], np.uint64))
+        splits = [trained] + [_held_out(group, mine.bars, width) for group in chosen[1:]]
         facts = {
             "vocabulary": list(piano_roll.WORDS),
             "voices": voices,

@@ -75,9 +75,9 @@ class Series(Modality):
         x, y = rows(found.series, steps), _numbered(found, classes)
         keys, own = array_keys(found.series), {} if test is None else {"test": array_keys(test.series)}
         parts = deal(keys, found.source, mine, own_test=test is not None)
-        splits = [_part(x, y, parts[i]) for i in range(3)]
+        splits = [replace(_part(x, y, parts[i]), keys=keys[parts[i]]) for i in range(3)]
         if test is not None:
-            splits[2] = Split(rows(test.series, steps), _numbered(test, classes))
+            splits[2] = Split(rows(test.series, steps), _numbered(test, classes), keys=own["test"])
         lengths, counts = np.unique(found.lengths[parts[0]], return_counts=True)
         facts = {
             "values": "counts" if all(_are_counts(one) for one in every) else "real",

@@ -147,7 +147,8 @@ class Tables(Modality):
         classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
-        splits = [_split(values, y, frame.origin.take(parts[i]), parts[i]) for i in range(3)]
+        dealt = [_split(values, y, frame.origin.take(parts[i]), parts[i]) for i in range(3)]
+        splits = [replace(split, keys=keys[parts[i]]) for i, split in enumerate(dealt)]
         contents = contents_of(parts, keys, columns=facts["header"])
         made = self.data_set(frame.name, frame.source, "table", splits, facts, classes=classes, contents=contents)
         return replace(made, info=replace(made.info, condition=condition))

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaekit.data.contents import contents_of
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.datasets import read_if_known
-from vaekit.data.digest import text_keys
+from vaekit.data.digest import Keys, text_keys
 from vaekit.data.info import DataInfo
 from vaekit.data.limits import bounded
 from vaekit.data.lines import Lines, lines_of, read_column
@@ -100,7 +100,8 @@ class Text(Modality):
             made = _encoded(lines, [rows[i] for i in index], tokeniser, longest, settings.longer)
             counts["too long"] += made.long
             counts[f"unknown in {name}"] = sum(row.count(UNKNOWN) for row in made.ids)
-            splits.append(Split(token_rows(made.ids, longest + 1), origin=lines.origin(made.numbers).of_some))
+            origin = lines.origin(made.numbers).of_some
+            splits.append(Split(token_rows(made.ids, longest + 1), origin=origin, keys=_keys(rows, made.numbers)))
         if not len(splits[0]):
             raise UserError(
                 f"{lines.source} has no line that data.longest={settings.longest} leaves in; make it larger"
@@ -124,9 +125,8 @@ class Text(Modality):
         if not made.ids:
             raise UserError(f"{lines.source} has no line of at most {info.shape[0] - 1} tokens; give shorter lines")
         _warn(lines, made, tokeniser, longer)
-        keyed = dict(zip((number for number, _ in lines.rows), text_keys(text for _, text in lines.rows)))
-        keys = np.array([keyed[number] for number in made.numbers], np.uint64)
-        return Split(token_rows(made.ids, info.shape[0]), origin=lines.origin(made.numbers, made.left_out), keys=keys)
+        origin = lines.origin(made.numbers, made.left_out)
+        return Split(token_rows(made.ids, info.shape[0]), origin=origin, keys=_keys(lines.rows, made.numbers))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return the text of each row; what is unknown is shown as �."""
@@ -146,6 +146,12 @@ class _Encoded:
     def add(self, number: int, *examples: list[int]) -> None:
         self.ids += examples
         self.numbers += [number] * len(examples)
+
+
+def _keys(rows: Sequence[tuple[int, str]], numbers: Sequence[int]) -> Keys:
+    """Return the keys of the lines with these numbers, (N,)."""
+    keyed = dict(zip((number for number, _ in rows), text_keys(text for _, text in rows)))
+    return np.array([keyed[number] for number in numbers], np.uint64)
 
 
 def _encoded(
