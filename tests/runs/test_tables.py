@@ -141,7 +141,7 @@ def test_both_methods_agree_and_keep_what_is_observed(run: Any) -> None:
     seen = ~torch.isnan(x)
     close = impute(run.model, x, None, draws=5, k=400)
     near, draws = close.mean, close.draws
-    far = impute(run.model, x, None, method="gibbs", draws=5, k=400).mean
+    far = impute(run.model, x, None, method="gibbs", draws=5, k=4000, sweeps=100).mean
     for filled in (near, far, *draws):
         assert torch.equal(filled[seen], x[seen]) and not torch.isnan(filled).any()
     real = torch.zeros_like(seen)
