@@ -102,7 +102,7 @@ FAULTS = (
           "values = VALUES.get(prepare.mode, prepare.mode)", 'values = "values"', (COMPARED, "different_things")),
     Fault("numbers of other test examples are compared", "runs/comparable.py",
           '"examples": f"{result.n} {SIMULATED}" if simulated else f"{result.n} of {split}, {examples}"',
-          '"examples": f"{result.n}"', (COMPARED, "different_things")),
+          '"examples": f"{result.n}"', (COMPARED, "other_examples")),
     Fault("bounds of other K are compared", "runs/comparable.py", 'for name in ("k", "features"):',
           'for name in ("features",):', (COMPARED, "fewer_examples")),
     Fault("differences are not paired", "report/content.py",

@@ -54,6 +54,19 @@ def test_a_difference_is_paired_by_example_and_spreads_over_seeds(bench: Any) ->
     assert back.verdict == "worse" and back.difference == pytest.approx(-row.difference)
 
 
+def test_numbers_of_different_things_have_no_row(bench: Any) -> None:
+    claim = bench.Claim("pixel-vae", "vae", "iw_bound", "")
+    zeros = np.zeros((2, 50))
+    results = made(bench, claim, zeros, zeros)
+    for name, one in results.items():
+        one["of"] = {"values": "levels as greys" if name.startswith("pixel-vae") else "binary", "k": "100"}
+    said = bench.row(claim, "digits", 7, results)
+    assert said == "numbers of different things (values levels as greys / binary)"
+    for one in results.values():
+        one["of"] = {"values": "binary", "k": "100"}
+    assert bench.row(claim, "digits", 7, results).seeds == 2
+
+
 def test_seeds_that_disagree_show_no_difference_and_less_is_better_of_distances(bench: Any) -> None:
     claim = bench.Claim("iwae", "vae", "iw_bound", "")
     zeros = np.zeros((3, 50)) + 1e-3 * np.random.default_rng(0).normal(size=50)

@@ -67,9 +67,10 @@ NO_ERROR = {
     "dead_units",
     "degree_distance",
     "clustering_distance",
+    "irs_max",
     "sbc_p_value",
 }
-"""Numbers that are no mean of a sample: counts, p-values, and statistics of the set as a whole."""
+"""Numbers that are no mean of a sample: counts, p-values, maxima, and statistics of the set as a whole."""
 
 
 @cache

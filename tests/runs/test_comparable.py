@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import vaekit
+from vaekit.metrics.base import Result
 from vaekit.report.content import Number, difference, differing
-from vaekit.runs.comparable import digest
+from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.report import gather
 from vaekit.runs.run import Run
 
@@ -58,6 +59,15 @@ def test_bounds_of_different_things(runs: dict[str, Run], other: str, aspects: s
     a, b = numbers(runs["vae"]), numbers(runs[other])
     assert set(differing([a["iw_bound"], b["iw_bound"]])) == aspects
     assert difference(b["elbo"], a["elbo"]) is None
+
+
+def test_as_many_other_examples_are_different_things(runs: dict[str, Run]) -> None:
+    result, prepare = Result(1.0, "nats/example", 9), runs["vae"].prepare
+    a, b, c = (
+        Number("elbo", 1.0, 0.1, of=number_of(result, examples, split, prepare, False))
+        for examples, split in (("aa", "the test split"), ("bb", "the test split"), ("aa", "the training split"))
+    )
+    assert [*differing([a, b])] == [*differing([a, c])] == ["examples"]
 
 
 def test_dequantised_and_plain_greys_are_different_things(runs: dict[str, Run]) -> None:

@@ -274,7 +274,7 @@ def irs(subject: Subject) -> dict[str, Result]:
         def score(rows: np.ndarray, quantile: float = quantile) -> float:
             return interventions.irs(codes[rows], factors[rows], quantile)[0]
 
-        every = np.arange(len(codes))
         facts = {"definition": f"by {'maxima' if quantile == 1 else '0.99 quantiles'}"}
-        out[name] = Result(score(every), UNIT, len(codes), bootstrap(score, len(codes), times=20), facts=facts)
+        stderr = bootstrap(score, len(codes), times=20) if quantile < 1 else None  # no resample has a larger maximum
+        out[name] = Result(score(np.arange(len(codes))), UNIT, len(codes), stderr, facts=facts)
     return out

@@ -12,7 +12,7 @@ from vaekit.inference import batched, joined
 from vaekit.metrics.base import Result, Subject, metric, once, refused, refuses
 from vaekit.metrics.distances import nearest
 from vaekit.metrics.factor_scores import regression, standardised
-from vaekit.metrics.uncertainty import dependent_share, error_of_halves, halves, share
+from vaekit.metrics.uncertainty import bootstrap, dependent_share, error_of_halves, halves, share
 from vaekit.models.base import Model
 
 MAX_EXAMPLES = 10_000
@@ -114,8 +114,8 @@ def clustering(subject: Subject) -> dict[str, Result]:
 
     values = scores(np.arange(len(labels)))
     errors = [None] * 3
-    if len(labels) >= 2 * count:  # the clusters of each half are its own
-        errors = error_of_halves(halves(scores, len(labels), times=10, seed=subject.seed))
+    if len(labels) >= 2 * count:  # each resample has clusters of its own
+        errors = bootstrap(scores, len(labels), times=40, seed=subject.seed)
     units = {"cluster_nmi": "of 1", "cluster_ari": "of 1", "cluster_accuracy": "accuracy"}
     return {
         name: Result(value, unit, len(labels), stderr, facts={"clusters": count})

@@ -10,7 +10,7 @@ from vaekit.collapse import LatentWatch
 from vaekit.errors import UserError
 from vaekit.inference import inference
 from vaekit.metrics.base import Result, Subject, metric, once, refuses
-from vaekit.metrics.uncertainty import error_of_halves, halves
+from vaekit.metrics.uncertainty import bootstrap
 
 Array = np.ndarray
 MAX_EXAMPLES = 5000
@@ -79,8 +79,6 @@ def udr(subject: Subject) -> dict[str, Result]:
     codes, others = informative_codes(subject), [informative_codes(other) for other in subject.others]
     error = None
     if len(codes) >= 8:
-        error = error_of_halves(
-            halves(lambda rows: ranking(codes[rows], [o[rows] for o in others]), len(codes), times=30)
-        )
+        error = bootstrap(lambda rows: ranking(codes[rows], [o[rows] for o in others]), len(codes))
     facts = {"runs": 1 + len(others), "informative": codes.shape[1], "of": subject.features.shape[1]}
     return {"udr": Result(ranking(codes, others), "of 1", len(codes), error, facts=facts)}
