@@ -158,14 +158,13 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
     """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
     trace = model.trace(filled, y, hard=True)
     latent = next(iter(trace.latents.values()))
-    if one_normal(trace) and not isinstance(latent.p, DiagonalNormalFamily):
-        z = reparameterised(latent.q, k, seed)
-        return z, latent.q.log_prob(z), latent.p.log_prob(z)
-    if not one_normal(trace):
+    q, p = latent.q, latent.p
+    if not (one_normal(trace) and isinstance(q, DiagonalNormalFamily)):
         latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
         return latent.z, latent.log_q_code, latent.log_p_code
-    q, p = latent.q, latent.p
-    assert isinstance(q, DiagonalNormalFamily)
+    if not isinstance(p, DiagonalNormalFamily):
+        z = reparameterised(q, k, seed)
+        return z, q.log_prob(z), p.log_prob(z)
     near = reparameterised(q, k - k // 2, seed)
     whole = DiagonalNormalFamily(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
     z = torch.cat([near, reparameterised(whole, k // 2, seed + 1)])
