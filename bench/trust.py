@@ -2,7 +2,7 @@
 
     python bench/trust.py [--out docs/trust.md] [--pages FOLDER] [--keep]
 
-Intervals, recipes and mutants are read from bench/results (python bench/coverage.py, bench/recipes.py, bench/mutants.py
+Intervals, recipes and mutants are read from bench/results (python bench/coverage.py, bench/claims.py, bench/mutants.py
 write them); a file that is not there leaves its section saying so. The four pairs of runs that must not be ranked by
 mistake are trained here, briefly, and compared by the code of `vaekit report A B`; `--pages` keeps those pages, and
 `--keep` takes the pairs' results of the last time.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import recipes  # bench/recipes.py, beside this file
+import claims  # bench/claims.py, beside this file
 import vaekit
 from vaekit.atomic import write_json, write_text
 from vaekit.report.content import Number, difference, differing
@@ -178,10 +178,10 @@ def recipes_section() -> Iterator[str]:
         f"in runs shorter than the defaults' ({lengths} steps): what a short run is worth, not what a recipe "
         "can come to. Differences are recipe less baseline: means over the same test examples are paired, and the ± is "
         "over examples; the spread is the standard deviation of the seeds' differences. Better and worse are said "
-        "where a difference is more than two of both errors together. `python bench/recipes.py` measures it."
+        "where a difference is more than two of both errors together. `python bench/claims.py` measures it."
     )
     yield ""
-    yield from recipes.table()
+    yield from claims.table()
 
 
 def faults_section() -> Iterator[str]:

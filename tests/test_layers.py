@@ -99,6 +99,8 @@ ALLOWED: dict[str, set[str]] = {
         "runs.folder",
     }
     | {"training"},
+    "published": {"errors", "registry", "atomic", "bounds", "data", "devices", "intervals", "likelihoods", "metrics"}
+    | {"models.base", "nets", "objectives", "recipes", "runs", "runs.data", "studies", "tasks", "trace", "training"},
     "estimators": _RECIPES | _RUNS | {"recipes", "tasks", "inference", "runs"},
     "commands": {
         "errors",
@@ -111,7 +113,7 @@ ALLOWED: dict[str, set[str]] = {
         "recipes.catalogue",
         "figures",
     }
-    | {"explorer", "runs", "studies"}
+    | {"explorer", "published", "runs", "studies"}
     | _RUNS,
     "__main__": {"errors", "_env", "commands"},
 }

@@ -18,6 +18,7 @@ _WHERE = {
     "load": "runs.loading",
     "Run": "runs.run",
     "study": "studies.study",
+    "reproduce": "published.reproduce",
     "VAE": "models.vae",
     "DiagonalNormal": "posteriors.normal",
     "FullNormal": "posteriors.normal",

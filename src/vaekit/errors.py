@@ -52,6 +52,10 @@ class NotStored(RuntimeError):
     """What was computed, and is told, could not be written. The command line exits with 1."""
 
 
+class Missed(RuntimeError):
+    """A figure that was to be reached was not. The command line exits with 1."""
+
+
 class PeerLost(RuntimeError):
     """Another process of the same run has ended, so that this one cannot go on alone."""
 

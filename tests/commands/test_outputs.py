@@ -40,8 +40,8 @@ WRITERS = {
     "report": "{run} {other}",
 }
 SUFFIX = {"export": ".zip", "compress": ".vkz", "report": ".html"}
-OTHERS = {"train", "evaluate", "study", "explore", "recipes", "datasets", "parts", "show"}
-"""Commands that write into a folder of a run or study, or nothing."""
+OTHERS = {"train", "evaluate", "study", "reproduce", "explore", "recipes", "datasets", "parts", "show"}
+"""Commands that write into a folder of a run, study or table, or nothing."""
 
 
 @pytest.fixture

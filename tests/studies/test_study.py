@@ -53,6 +53,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return study(BETA, "digits", out=tmp_path_factory.mktemp("study") / "out")
 
 
+@pytest.mark.parametrize("resplit", [True, False])
+def test_a_split_for_every_seed(resplit: bool, tmp_path: Path) -> None:
+    one = TINY | {"arms": {"x": {}}, "resplit": resplit}
+    trials = study(one, "digits", out=tmp_path / "out").path / "trials"
+    runs = [vaekit.load(trials / f"x-{seed}") for seed in (0, 1)]
+    assert [run.settings.data.seed for run in runs] == [0, int(resplit)]
+    assert torch.equal(*(run.data.test.x for run in runs)) != resplit
+
+
 def test_the_folder_holds_runs_tables_figures_and_a_page(done: Any) -> None:
     names = {path.name for path in done.path.iterdir()}
     assert names == {"study.json", "table.csv", "table.json", "report.html", "figures", "trials", "state"}

@@ -13,7 +13,7 @@ from cyclopts.help import PlainFormatter
 
 from vaekit import __version__, _env
 from vaekit.commands.output import note, prepare_streams
-from vaekit.errors import NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
+from vaekit.errors import Missed, NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
 
 NO_MEMORY_LEFT = "there is not enough memory for this: ask for less at once, or give fewer or smaller examples"
 
@@ -48,6 +48,7 @@ for _name, _where, _help in (
     ("export", "export:export", "Write the model as ONNX or torch.export."),
     ("report", "report:report", "Write a run's report again, or compare runs."),
     ("study", "study:study", "Run a study: settings that vary, with several seeds, and what was found."),
+    ("reproduce", "reproduce:reproduce", "Measure published tables again, and print ours beside theirs."),
     ("explore", "explore:explore", "Explore a run's latent space in the browser."),
     ("recipes", "lists:recipes", "List the recipes."),
     ("datasets", "lists:datasets", "List the known data sets."),
@@ -82,7 +83,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         return 2, " ".join(str(error).split())
-    except (TrainingFailed, NotStored) as error:
+    except (TrainingFailed, NotStored, Missed) as error:
         return 1, " ".join(str(error).split())
     except (OutOfMemory, MemoryError) as error:
         return 1, str(error) if isinstance(error, OutOfMemory) else NO_MEMORY_LEFT

@@ -41,7 +41,7 @@ def _add(made: Any, x: Any) -> None:
         made.update(f"{x.source.place(0)} {len(x)}".encode(errors="backslashreplace"))
     elif isinstance(x, Tensor):
         made.update(f"{x.dtype} {tuple(x.shape)}".encode())
-        made.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        made.update(x.detach().cpu().to_dense().contiguous().reshape(-1).view(torch.uint8).numpy())
     elif is_dataclass(x):
         for one in fields(x):
             _add(made, getattr(x, one.name))

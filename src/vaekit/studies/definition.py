@@ -89,6 +89,7 @@ class Definition(Part):
         planes: pairs of numbers to draw against each other.
         baseline: the arm that others are compared with; default the first.
         seeds: how many, or which.
+        resplit: whether every seed has a split of its own (data.seed), and with it other shown labels.
         k: importance samples of an example. limit: test examples that are evaluated.
         options: settings of single metrics.
         note: what a reader should know beside the numbers.
@@ -108,6 +109,7 @@ class Definition(Part):
     planes: list[tuple[str, str]] = []
     baseline: str | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_seeds), Field(min_length=1)] = [0, 1, 2]
+    resplit: bool = False
     k: PositiveInt = 100
     limit: PositiveInt = 1000
     options: dict[str, Any] = {}
@@ -140,7 +142,8 @@ class Definition(Part):
         return f"{self.name} {digest}"
 
 
-DECIDES = {"recipe", "data", "settings", "arms", "grid", "search", "metrics", "seeds", "k", "limit", "options"}
+DECIDES = {"recipe", "data", "settings", "arms", "grid", "search", "metrics", "seeds", "resplit", "k", "limit"}
+DECIDES |= {"options"}
 """Parts of a definition that a study that goes on must have as it began with them; the others are words."""
 
 

@@ -95,7 +95,7 @@ def _trained(bench: Bench, trial: Trial, target: Path, steps: int | None, callba
     if begun and read_record(target).get("status") == "done" and (target / WEIGHTS).is_file():
         return load(target, bench.device, data=_again(bench, target))
     source = bench.source(trial.point)
-    settings = settled(trial.point, source)
+    settings = settled(trial.point, source) | ({"data.seed": trial.seed} if bench.study.resplit else {})
     own = {
         name.removeprefix("train."): settings.pop(name) for name in ("train.steps", "train.epochs") if name in settings
     }

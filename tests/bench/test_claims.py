@@ -16,7 +16,7 @@ from vaekit.recipes.base import RECIPES
 
 @pytest.fixture(scope="module")
 def bench() -> Any:
-    spec = importlib.util.spec_from_file_location("bench_recipes", Path(__file__).parents[2] / "bench" / "recipes.py")
+    spec = importlib.util.spec_from_file_location("bench_claims", Path(__file__).parents[2] / "bench" / "claims.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

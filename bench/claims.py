@@ -1,9 +1,9 @@
 """Every recipe against the thing it claims to improve on: the same data, seeds and test examples.
 
-    python bench/recipes.py [--only RECIPE ...] [--data digits breast-cancer mnist] [--seeds 0 1 2] [--steps N]
+    python bench/claims.py [--only RECIPE ...] [--data digits breast-cancer mnist] [--seeds 0 1 2] [--steps N]
 
 What a recipe claims, against what, and by which number is in CLAIMS below, in one place. Each run is kept in
-bench/results/recipes.json under (recipe, settings, data, seed, steps), and one that is there is not made again: the
+bench/results/claims.json under (recipe, settings, data, seed, steps), and one that is there is not made again: the
 command can be stopped and goes on where it was. `--show` prints the table of what is there and trains nothing.
 
 A difference is recipe less baseline: where both are means over the same test examples it is paired, its ± the standard
@@ -35,7 +35,7 @@ from vaekit.data.labelled import choose_labelled
 from vaekit.errors import UserError
 from vaekit.runs.run import Run
 
-RESULTS = Path(__file__).with_name("results") / "recipes.json"
+RESULTS = Path(__file__).with_name("results") / "claims.json"
 STEPS = {"digits": 400, "breast-cancer": 400, "mnist": 400}
 """Steps of a run: some 5 s on a core for most recipes on the digits, which the defaults train for 2,000."""
 LIMITS = {"mnist": 1000}
