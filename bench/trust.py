@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import claims  # bench/claims.py, beside this file
+
 import vaekit
 from vaekit.atomic import write_json, write_text
 from vaekit.report.content import Number, difference, differing
