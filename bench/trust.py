@@ -171,7 +171,7 @@ def pairs_section(rows: Sequence[dict[str, str]], steps: int) -> Iterator[str]:
 
 def recipes_section() -> Iterator[str]:
     """Yield the table of recipes against what they claim to improve on."""
-    lengths = ", ".join(f"{steps:,} on {data}" for data, steps in recipes.STEPS.items())
+    lengths = ", ".join(f"{steps:,} on {data}" for data, steps in claims.STEPS.items())
     yield "## What recipes are worth"
     yield ""
     yield wrapped(
