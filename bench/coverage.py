@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from vaekit import intervals
+from vaekit import bounds, intervals
 from vaekit.data.info import DataInfo
 from vaekit.distributions.normal import StandardNormalFamily
 from vaekit.intervals import auroc
@@ -141,7 +141,17 @@ MEANS = (
     *("approximation_gap", "approximation_gap_full", "amortisation_gap", "elbo_per_node", "label_log_prob"),
     *("mse", "psnr", "ssim", "ssim_reflect", "ms_ssim", "path_length_linear", "path_length_spherical", "code_gain"),
     *("accuracy", "token_accuracy", "edit_distance", "exact_reconstruction", "frame_accuracy", "note_f1"),
-    *("degree", "clustering", "property_error", "column_nll", "column_accuracy", "cubo", "renyi_upper", "sbc_spread"),
+    *(
+        "degree",
+        "clustering",
+        "property_error",
+        "column_nll",
+        "column_accuracy",
+        "cubo",
+        "renyi_upper",
+        "sbc_spread",
+        "sumo",
+    ),
     *(f"code_path_{kind}" for kind in ("linear", "spherical", "neighbours")),
     *(f"off_data_{kind}" for kind in ("linear", "spherical", "neighbours", "pixels")),
 )
@@ -183,6 +193,12 @@ def _means() -> Iterator[Case]:
         value, error = signal_to_noise(drawn)
         return {"encoder_snr_1": Result(value, "", 50, error)}
 
+    def unbiased(seed: int) -> dict[str, Result]:
+        torch.manual_seed(seed)
+        terms = bounds.terms_of(torch.rand(5 * 100))
+        log_w = torch.randn(10 + int(terms.max()), len(terms), dtype=torch.float64) - 0.5  # whose mean weight is 1
+        return {"sumo": mean_of(bounds.debiased(log_w, terms, 10).unflatten(0, (5, 100)).mean(0), "nats")}
+
     def bracket(seed: int) -> dict[str, Result]:
         true, below, above = torch.from_numpy(np.random.default_rng(seed).gamma(2.0, size=(3, 50)))
         forward: Any = SimpleNamespace(values=true - true.mean() - below)
@@ -192,6 +208,7 @@ def _means() -> Iterator[Case]:
     yield Case(MEANS, "100 examples with a tail to the right", mean, 2.0, 1000)
     yield Case(("sharpness", "sample_sharpness"), "100 pictures", sharper, 0.6)
     yield Case(("encoder_snr_1", "encoder_snr_5", "encoder_snr_50"), "50 gradients of 40 weights", gradients, 0.5)
+    yield Case(("sumo",), "100 examples of 5 estimates each, log-normal weights of deviation 1", unbiased, 0.0)
     yield Case(("log_px_bracket",), "50 examples, bounds apart by more than their noise", bracket, 0.0, most=1.0)
     yield Case(SHARES, "10% of 100 examples", hits, 0.1, 1000)
     yield Case(("perplexity", "perplexity_elbo"), "100 sequences of 3 to 29 tokens", tokens, draws=1000)

@@ -92,6 +92,94 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, 0) - math.log(log_w.shape[0])
 
 
+def thermodynamic(trace: Trace, betas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Riemann sums of log p(x) = ∫₀¹ E_β[log w] dβ from below and from above, (B,) nats each.
+
+    E_β is over π_β(z) ∝ q(z|x)^(1-β) p(x, z)^β, and rises with β. Over 0 = β_0 < … < β_P = 1 the sums of
+    (β_{i+1} - β_i) E_β_i[log w] and of … E_β_{i+1}[log w] bracket log p(x); with P = 1 the lower one is the ELBO. Each
+    expectation is of the trace's samples, weighted by w^β: with too few the upper sum falls short.
+
+    Source: Masrani, Le & Wood 2019, arXiv:1907.00031.
+
+    >>> from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
+    >>> from vaekit.trace import Latent
+    >>> q = DiagonalNormalFamily(torch.zeros(4, 2), torch.zeros(4, 2))
+    >>> z = q.rsample((30,))
+    >>> px = DiagonalNormalFamily(z, torch.zeros_like(z))
+    >>> trace = Trace(torch.zeros(4, 2), None, {"z": Latent(q, StandardNormalFamily(torch.zeros(2)), z, z)}, px)
+    >>> lower, upper = thermodynamic(trace, torch.tensor([0.0, 0.1, 1.0]))
+    >>> bool((trace.log_w.mean(0) <= lower).all() & (lower <= upper).all())
+    True
+    """
+    log_w = trace.log_w
+    means = torch.stack([((beta * log_w).softmax(0) * log_w).sum(0) for beta in betas])
+    steps = betas.diff().to(log_w)
+    return steps @ means[:-1], steps @ means[1:]
+
+
+REACH, DECAY = 80, 0.9
+
+
+def terms_survive(k: Tensor) -> Tensor:
+    """P(𝒦 ≥ k) of the number 𝒦 of SUMO's terms: 1/k up to 80, from there on falling by a tenth at each.
+
+    >>> terms_survive(torch.tensor([1, 2, 80, 81])).tolist()
+    [1.0, 0.5, 0.0125, 0.01125...]
+    """
+    return torch.where(k < REACH, 1 / k, DECAY ** (k - REACH).clamp(min=0) / REACH)
+
+
+def terms_of(u: Tensor) -> Tensor:
+    """Return 𝒦 for uniform numbers u, int64."""
+    u = u.double().clamp(min=1e-12)
+    tail = REACH + (u * REACH).log().div(math.log(DECAY)).floor()
+    return torch.where(u > 1 / REACH, (1 / u).floor(), tail).long()
+
+
+def debiased(log_w: Tensor, terms: Tensor, first: int = 1) -> Tensor:
+    """Return L_m + Σ_{k=1}^𝒦 (L_{m+k} - L_{m+k-1}) / P(𝒦 ≥ k), (B,) nats, L_k the bound of the first k of the weights.
+
+    m is `first`, `terms` (B,) are 𝒦, and the log weights (K, B) at least m + 𝒦.
+    """
+    count = torch.arange(1, len(log_w) + 1, device=log_w.device)
+    bound = (torch.logcumsumexp(log_w, 0) - count.to(log_w).log().unsqueeze(1))[first - 1 :]
+    k = count[: len(bound) - 1].unsqueeze(1)
+    steps = bound.diff(dim=0) / terms_survive(k).to(log_w)
+    return bound[0] + torch.where(k <= terms, steps, torch.zeros_like(steps)).sum(0)
+
+
+@torch.no_grad()
+def sumo(
+    model: Traceable, x: Tensor, y: Tensor | None = None, first: int = 10, repeats: int = 1, rows: int = ROWS
+) -> Tensor:
+    """Estimate log p(x) without bias: SUMO, the mean of `repeats` of `debiased` with 𝒦 drawn anew, (B,) nats.
+
+    E[SUMO] = lim L_K = log p(x), neither below nor above it. That costs variance: the series is cut at random and its
+    kept terms are divided by how seldom they are kept, so a value may lie far off on either side, and where weights
+    are heavy-tailed its variance need not be finite. An estimate takes `first` samples and some five more on average,
+    now and then a hundred; the larger `first`, the less it varies.
+
+    Source: Luo et al. 2020, arXiv:2004.00353.
+
+    Raises:
+        NotALikelihood: the model bounds nothing.
+    """
+    out: list[Tensor] = []
+    width = max(1, rows // (2 * first))
+    for start in range(0, len(x), width):
+        xs, ys = x[start : start + width], None if y is None else y[start : start + width]
+        each: list[Tensor] = []
+        for _ in range(repeats):
+            terms = terms_of(torch.rand(len(xs), device=xs.device))
+            parts: list[Tensor] = []
+            for trace in _passes(model, xs, ys, first + int(terms.max()), rows):
+                require(trace)
+                parts.append(trace.log_w)
+            each.append(debiased(torch.cat(parts).double(), terms, first))
+        out.append(torch.stack(each).mean(0))
+    return torch.cat(out)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value of log p(x) for each example, and what it is: (B,) nats, the estimator, K, and the measure.

@@ -14,7 +14,7 @@ from torch.distributions import Distribution, constraints
 from vaekit.distributions.base import Measure, Unit, in_unit
 from vaekit.distributions.normal import LOG_SCALE_BOUND, bounded_log_scale
 from vaekit.distributions.own import as_family
-from vaekit.errors import UserError
+from vaekit.errors import Unsupported, UserError
 from vaekit.nets.base import Net
 from vaekit.nets.own import Own, adapted
 
@@ -142,6 +142,13 @@ class Posterior(Conditional):
             return Draw(code, code, log_q)
         code = q.rsample(torch.Size((k,)))
         return Draw(code, code)
+
+    def coupled(self, q: Distribution, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw discrete codes, the relaxed ones they come of, and relaxed ones given the codes: (K, B, ...) each."""
+        raise Unsupported(
+            f"{type(self).__name__} has no relaxation coupled to its samples; use model.posterior=bernoulli or "
+            "categorical"
+        )
 
     def embed(self, code: Tensor) -> Tensor:
         """Return the decoder's input for a code as q and p score it: the code itself unless codes are discrete."""

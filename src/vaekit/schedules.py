@@ -132,6 +132,11 @@ class Annealed(nn.Module):
         """Whether the value is 1 throughout, so that multiplying by it can be left out."""
         return self.schedule.shape == "constant" and self.schedule.last == 1.0
 
+    @property
+    def varies(self) -> bool:
+        """Whether the value changes over a run, so that logs show it."""
+        return self.schedule.shape != "constant"
+
     def forward(self) -> Tensor:
         """Return the present value, a scalar tensor."""
         return self.value

@@ -147,6 +147,17 @@ class PredictiveTrace(Trace):
     log_pt: Tensor | None = field(kw_only=True)
 
 
+@dataclass(frozen=True)
+class CoupledTrace(Trace):
+    """A trace at hard codes, with p(x|z) at relaxed codes that are coupled to them: see `Posterior.coupled`.
+
+    `soft` and `given` are (relaxed code, p(x|z) there): the one that the hard code comes of, and one drawn given it.
+    """
+
+    soft: tuple[Tensor, Distribution] = field(kw_only=True)
+    given: tuple[Tensor, Distribution] = field(kw_only=True)
+
+
 def measured(function: Callable[..., Any], model: Any, trace: Trace) -> Tensor:
     """Return a user's function of a trace, or of (model, x) or (model, x, y), by how many arguments it needs.
 

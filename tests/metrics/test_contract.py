@@ -48,7 +48,7 @@ OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
     "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200, "dci_trees": 2,
     "sbc_simulated": 60, "sbc_draws": 19,
-    "snr_draws": 6, "code_pairs": 20,
+    "snr_draws": 6, "code_pairs": 20, "sumo_repeats": 2,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, sum_event
+from vaekit.distributions.kl import register_kl
 
 
 class BernoulliFamily(Family):
@@ -76,6 +77,10 @@ class BernoulliFamily(Family):
         """Return the log-mass of each bit, shaped as the logits."""
         return value * self.logits - softplus(self.logits)
 
+    def tempered(self, temperature: float) -> BernoulliFamily:
+        """Return the distribution with log-odds divided by `temperature`."""
+        return type(self)(self.logits / temperature, len(self.event_shape))
+
     def entropy(self) -> Tensor:
         """Return the entropy, nats/example."""
         return sum_event(softplus(self.logits) - self.mean * self.logits, len(self.event_shape))
@@ -97,3 +102,9 @@ class SoftBernoulliFamily(BernoulliFamily):
     def in_support(self, x: Tensor) -> Tensor:
         """Whether every element of each example lies in [0, 1]."""
         return ((x >= 0) & (x <= 1)).flatten(-len(self.event_shape)).all(-1)
+
+
+@register_kl(BernoulliFamily, BernoulliFamily, elements=True)
+def _bits_bits(q: BernoulliFamily, p: BernoulliFamily) -> Tensor:
+    """Σ_b q(b) (log q(b) - log p(b)) for each bit."""
+    return q.mean * (q.logits - p.logits) + softplus(p.logits) - softplus(q.logits)

@@ -87,6 +87,10 @@ class Model(nn.Module):
         """
         self._lacks("makes no traces")
 
+    def trace_hard(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = True) -> Trace:
+        """Trace samples of the posterior itself, for a stage of training whose gradients need no relaxation."""
+        return self.trace(x, y, k, hard=True)
+
     def encode(self, x: Any, y: Tensor | None = None) -> Distribution:
         """Return q(z|x), batch shape (B,)."""
         self._lacks("does not encode")

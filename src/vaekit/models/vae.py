@@ -14,7 +14,7 @@ from vaekit.errors import UserError
 from vaekit.models.base import Model, ended, point, shown
 from vaekit.nets.base import size
 from vaekit.nets.own import Own
-from vaekit.trace import Latent, Trace
+from vaekit.trace import CoupledTrace, Latent, Trace
 
 
 class VAE(Model):
@@ -59,6 +59,14 @@ class VAE(Model):
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
         return self._traced(None, x, y, k, hard)
+
+    def trace_coupled(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = True) -> CoupledTrace:
+        """Trace hard codes beside the relaxed ones that are coupled to them; the decoder is called for all three."""
+        q = self.encode(x, y)
+        z, *relaxed = self.posterior.coupled(q, k)
+        soft, given = [(one, self.decode(one, y)) for one in relaxed]
+        latents = {"z": Latent(q, self.prior_of(y), z, z)}
+        return CoupledTrace(x, y, latents, self.decode(z, y), soft=soft, given=given)
 
     def _traced(self, prior: Distribution | None, x: Any, y: Tensor | None, k: int, hard: bool) -> Trace:
         """Trace with `prior` in place of the model's own, if there is one."""

@@ -24,16 +24,17 @@ OBJECTIVES: Registry[type[Term]] = Registry("objective", "vaekit.objectives")
 class Term(nn.Module):
     """One term of a player's loss: a trace goes in, (B,) or a scalar in nats comes out; weighted by a schedule.
 
-    `player` says who minimises it; `k` how many posterior samples an example the term wants in the trace.
+    `player` says who minimises it; `k` how many posterior samples an example the term wants in the trace. A weight that
+    is a module of its own (`constraints.Multiplier`) is taken as it is.
     """
 
     name: str = "term"
     player: str = MODEL
     k: int = 1
 
-    def __init__(self, weight: Schedule | float | str = 1.0) -> None:
+    def __init__(self, weight: Annealed | Schedule | float | str = 1.0) -> None:
         super().__init__()
-        self.weight = Annealed(weight)
+        self.weight = weight if isinstance(weight, Annealed) else Annealed(weight)
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the unweighted term, (B,) or scalar, nats per example."""

@@ -20,7 +20,7 @@ class Reconstruction(Term):
 
     name = "reconstruction"
 
-    def __init__(self, weight: Schedule | float | str = 1.0, k: int = 1) -> None:
+    def __init__(self, weight: Annealed | Schedule | float | str = 1.0, k: int = 1) -> None:
         super().__init__(weight)
         self.k = k
 
@@ -43,7 +43,7 @@ class Rate(Term):
 
     def __init__(
         self,
-        beta: Schedule | float | str = 1.0,
+        beta: Annealed | Schedule | float | str = 1.0,
         free_bits: Schedule | float | str = 0.0,
         per: Literal["dimension", "latent"] = "dimension",
         latents: Collection[str] | None = None,

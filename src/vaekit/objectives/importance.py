@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 
 from vaekit.bounds import importance_weighted, log_mean_exp
-from vaekit.distributions.base import detached, is_point_mass, is_relaxed, measure_of
+from vaekit.distributions.base import is_point_mass, is_relaxed, measure_of
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.objectives.base import OBJECTIVES, Term
+from vaekit.objectives.samples import along, codes, inner, log_joint, log_posterior, own_slopes, score, with_gradient
 from vaekit.schedules import Schedule
-from vaekit.trace import Latent, Trace
+from vaekit.trace import Trace
 
-Gradient = Literal["plain", "stl", "dreg"]
+PathGradient = Literal["plain", "stl", "dreg", "gdreg"]
+Gradient = PathGradient | Literal["vimco"]
 
 
 def multiple_importance_weighted(trace: Trace, m: int) -> Tensor:
@@ -52,22 +55,24 @@ def weights_refusal(trace: Trace) -> str | None:
     return None
 
 
-def path_refusal(trace: Trace) -> str | None:
-    """Return why the path-derivative gradients (STL, DReG) are not valid for this trace, or None if they are.
+def require_weights(trace: Trace) -> None:
+    """Raise UserError where the samples of this trace have no importance weights."""
+    reason = weights_refusal(trace)
+    if reason is not None:
+        raise UserError(f"this model has no importance-weighted objective: {reason}")
 
-    They rest on E_q[∇_φ log q(z|x)] = 0 for one reparameterised sample z of q, with φ nowhere else: not in p(z), and
-    not in a second latent whose posterior is conditioned on the first.
+
+def path_refusal(trace: Trace) -> str | None:
+    """Return why the path-derivative gradients (STL, DReG, GDReG) are not valid for this trace, or None if they are.
+
+    They rest on the samples' being reparameterised, each by its own q: E_q[c ∇_φ log q(z|x)] is then the mean of
+    ∂c/∂z ∇_φ z. How latents hang together, and what else φ is in, are free: see `_by_path`.
     """
-    if len(trace.latents) > 1:
-        names = ", ".join(trace.latents)
-        return f"there are several latents ({names}); the gradient is derived for one"
-    ((name, latent),) = trace.latents.items()
-    if is_point_mass(latent.q) or not latent.q.has_rsample:
-        return f"samples of {name} are not reparameterised ({type(latent.q).__name__} is discrete or a point mass)"
-    if latent.code is not latent.z:
-        return f"the decoder does not take {name} as its posterior scores it"
-    if getattr(latent.p, "shares_posterior", False):
-        return f"the prior of {name} is made of the posterior, whose parameters the gradient takes to be in q alone"
+    for name, latent in trace.latents.items():
+        if is_point_mass(latent.q) or not latent.q.has_rsample:
+            return f"samples of {name} are not reparameterised ({type(latent.q).__name__} is discrete or a point mass)"
+        if latent.code is not latent.z:
+            return f"the decoder does not take {name} as its posterior scores it"
     return None
 
 
@@ -82,9 +87,7 @@ class _Weighted(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the negative bound."""
-        reason = weights_refusal(trace)
-        if reason is not None:
-            raise UserError(f"this model has no importance-weighted objective: {reason}")
+        require_weights(trace)
         return -self.bound(trace)
 
 
@@ -100,43 +103,77 @@ class ImportanceWeighted(_Weighted):
     - "stl": the score is left out, Σ w̃_k ∂log w_k/∂z_k ∇_φ z_k: lower variance, unbiased for K = 1 alone ("sticking
       the landing", Roeder et al. 2017, arXiv:1703.09194).
     - "dreg": Σ w̃_k² ∂log w_k/∂z_k ∇_φ z_k, unbiased for every K: doubly reparameterised, Tucker et al. 2019,
-      arXiv:1810.04152.
+      arXiv:1810.04152; of several latents by Bauer & Mnih 2021, arXiv:2101.11046.
+    - "gdreg": the same, and the score of a learned normal prior by its own reparameterisation z = μ_p + σ_p ε̃:
+      Σ (w̃_k ∂log p(x, z_k)/p(z_k)/∂z_k - w̃_k² ∂log w_k/∂z_k) ∇_θ z_k, also unbiased. Bauer & Mnih 2021.
+    - "vimco": the score function with each sample's baseline the bound of the others, for discrete latents,
+      Σ (L - L_{-k}) ∇_φ log q(z_k|x) beside Σ w̃_k ∇_φ log w_k: unbiased. Mnih & Rezende 2016, arXiv:1602.06725.
 
-    The decoder's and prior's gradient is Σ w̃_k ∇_θ log w_k in all three. Raises UserError where the samples have no
-    weights, or where the derivation of "stl" and "dreg" does not hold (see `path_refusal`).
+    The decoder's and prior's gradient is Σ w̃_k ∇_θ log w_k otherwise. Raises UserError where the samples have no
+    weights, or where the derivation does not hold (see `path_refusal`; "vimco" wants hard samples and K ≥ 2).
     """
 
     def __init__(self, k: int = 50, weight: Schedule | float | str = 1.0, gradient: Gradient = "plain") -> None:
         super().__init__(weight)
         self.k = k
-        self.gradient = gradient
+        self.gradient: Gradient = gradient
 
     def bound(self, trace: Trace) -> Tensor:
         """Return the bound."""
         if self.gradient == "plain":
             return importance_weighted(trace)
+        if self.gradient == "vimco":
+            return _by_score(trace)
         reason = path_refusal(trace)
         if reason is not None:
             raise UserError(f"objective.gradient={self.gradient} does not hold here: {reason}; use gradient=plain")
         if not torch.is_grad_enabled():
             return importance_weighted(trace)
-        (latent,) = trace.latents.values()
-        return _by_path(trace, latent, squared=self.gradient == "dreg")
+        return _by_path(trace, self.gradient)
 
 
-def _by_path(trace: Trace, latent: Latent, squared: bool) -> Tensor:
-    """Return the bound, with gradients that reach φ along the samples only."""
-    log_w = trace.log_px + latent.log_p_code - detached(latent.q).log_prob(latent.code)
-    if trace.log_w_extra is not None:
-        log_w = log_w + trace.log_w_extra
-    weights = log_w.detach().softmax(0)
-    surrogate = (weights * log_w).sum(0)
-    if squared and len(log_w) > 1 and latent.code.requires_grad:
-        # θ's share needs w̃ and φ's w̃²: what z hands on is corrected by (w̃ - 1) of it, and nothing else is touched.
-        (at_z,) = torch.autograd.grad(surrogate.sum(), latent.code, retain_graph=True)
-        less = (weights - 1).view(*weights.shape, *[1] * (at_z.dim() - 2))
-        surrogate = surrogate + (less * at_z * latent.code).flatten(2).sum((0, 2))
-    return log_mean_exp(log_w.detach()) + (surrogate - surrogate.detach())
+def _by_path(trace: Trace, gradient: Gradient) -> Tensor:
+    """Return the bound, with gradients that reach φ along the samples only.
+
+    With the samples z held, what is left is that of Σ w̃ log p(x, z); z hands on the slopes of Σ w̃² log w (of
+    Σ w̃ log w for "stl"), each sample its own. That leaves out the score of q alone, so φ may be in p(z) as well, and
+    a latent's posterior may be conditioned on another's samples.
+    """
+    log_p, log_q, at = log_joint(trace), log_posterior(trace), codes(trace)
+    weights = (log_p - log_q).detach().softmax(0)
+    handed = (weights if gradient == "stl" else weights.square()) * (log_p - log_q)
+    kept = weights * log_p
+    if gradient == "gdreg" and at:
+        kept = kept + _by_prior(trace, weights, kept - handed)
+    return with_gradient(importance_weighted(trace), (kept + along(handed - kept, at)).sum(0))
+
+
+def _by_prior(trace: Trace, weights: Tensor, rest: Tensor) -> Tensor:
+    """Return what turns w̃ log p(z_l|·) into a function of z_l = μ_p + σ_p ε̃, for learned diagonal normals; (K, B)."""
+    total = torch.zeros_like(weights)
+    for latent, slope in zip(trace.latents.values(), own_slopes(rest, codes(trace))):
+        if type(latent.p) is not DiagonalNormalFamily or not latent.p.loc.requires_grad:
+            continue
+        noise = ((latent.code - latent.p.loc) * torch.exp(-latent.p.log_scale)).detach()
+        each = weights.view(*weights.shape, *[1] * (noise.dim() - 2))
+        slope = slope + each * noise * torch.exp(-latent.p.log_scale.detach())  # less its own log p(z_l|·)
+        total = total + inner(slope, latent.p.at(noise)) - weights * latent.log_p_code
+    return total
+
+
+def _by_score(trace: Trace) -> Tensor:
+    """Return the bound with VIMCO's gradient: the baseline of a sample puts the others' geometric mean in its place."""
+    log_q, log_w, bound = score(trace), trace.log_w, importance_weighted(trace)
+    if len(log_w) < 2:
+        raise UserError(
+            "objective.gradient=vimco takes its baselines from an example's other samples: give k=2 or more"
+        )
+    with torch.no_grad():
+        k = len(log_w)
+        mean = (log_w.sum(0) - log_w) / (k - 1)
+        swapped = torch.where(torch.eye(k, device=log_w.device, dtype=torch.bool)[..., None], mean[:, None], log_w)
+        signal = bound - log_mean_exp(swapped.transpose(0, 1))
+    return with_gradient(bound, bound + (signal * log_q).sum(0))
 
 
 @OBJECTIVES.register("multiple-importance-weighted", reference="Rainforth et al. 2018, arXiv:1802.04537, eq. 10")

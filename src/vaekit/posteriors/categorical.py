@@ -8,11 +8,19 @@ from torch.distributions import Distribution
 from torch.nn.functional import one_hot
 
 from vaekit.distributions.categorical import OneHot
-from vaekit.distributions.relaxed import RelaxedOneHot
+from vaekit.distributions.relaxed import RelaxedOneHot, coupled_one_hot
 from vaekit.errors import UserError
 from vaekit.nets.own import adapted
 from vaekit.posteriors.base import POSTERIORS, Draw, Posterior
-from vaekit.schedules import Annealed, ScheduleSetting
+from vaekit.schedules import Annealed, Schedule, ScheduleSetting
+
+
+def above_zero(temperature: float | str) -> Schedule:
+    """Return the schedule of a temperature; one that reaches 0 is a UserError."""
+    schedule = Schedule.parse(temperature)
+    if min(schedule.first, schedule.last) <= 0:
+        raise UserError(f"model.temperature={schedule} must stay above 0; use e.g. 'linear 1 0.3 80%'")
+    return schedule
 
 
 @POSTERIORS.register(
@@ -51,11 +59,8 @@ class CategoricalPosterior(Posterior):
         net = adapted(net, self, classes)
         super().__init__(net, params=classes)
         self.latent_shape = (*net.out_shape, classes)
-        self.temperature = Annealed(temperature)
+        self.temperature = Annealed(above_zero(temperature))
         self.straight_through = straight_through
-        schedule = self.temperature.schedule
-        if min(schedule.first, schedule.last) <= 0:
-            raise UserError(f"model.temperature={schedule} must stay above 0; use e.g. 'linear 1 0.3 80%'")
 
     def family(self, params: Tensor) -> OneHot:
         """Put the classes last."""
@@ -74,3 +79,8 @@ class CategoricalPosterior(Posterior):
             return Draw(z, z, q=relaxed)
         z = one_hot(z.argmax(-1), z.shape[-1]).to(z.dtype) + (z - z.detach())
         return Draw(z, z)
+
+    def coupled(self, q: Distribution, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one-hot codes, the relaxed ones whose largest entry they name, and relaxed ones given the codes."""
+        assert isinstance(q, OneHot)
+        return coupled_one_hot(q, self.temperature().to(q.logits.dtype), k)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 
 from vaekit.data.info import DataInfo
+from vaekit.models.vae import VAE
 from vaekit.objectives.base import Objective
 from vaekit.objectives.capacity import Capacity
 from vaekit.objectives.elbo import Reconstruction
 from vaekit.objectives.importance import (
     CombinedImportanceWeighted,
-    Gradient,
     ImportanceWeighted,
     MultipleImportanceWeighted,
+    PathGradient,
 )
+from vaekit.objectives.thermodynamic import Thermodynamic
 from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import checked, flat_vae
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
@@ -33,7 +35,15 @@ class GradientSettings(ObjectiveSettings):
     """How the gradient of the importance-weighted bound is estimated."""
 
     k: PositiveInt = Field(default=8, description="posterior samples an example")
-    gradient: Gradient = Field(default="dreg", description="estimator of the posterior's gradient")
+    gradient: PathGradient = Field(default="dreg", description="estimator of the posterior's gradient")
+
+
+class ThermodynamicSettings(ObjectiveSettings):
+    """Where the integral from the ELBO to log p(x) is summed, and with how many samples."""
+
+    k: int = Field(default=16, ge=2, description="posterior samples an example, at least 2")
+    points: PositiveInt = Field(default=5, description="points above 0 at which the integrand is taken; 1: the ELBO")
+    first: float = Field(default=0.05, gt=0, lt=1, description="the first of them; the others equal ratios apart")
 
 
 class MultipleSettings(ObjectiveSettings):
@@ -77,3 +87,10 @@ def ciwae(settings: SettingsOf[ModelSettings, CombinedSettings], data: DataInfo)
     """Maximises a mixture of the ELBO and the importance-weighted bound of K samples."""
     o = settings.objective
     return checked(flat_vae(settings, data), Objective(CombinedImportanceWeighted(o.k, o.mix)), data)
+
+
+@recipe("thermodynamic-vae", reference="Masrani et al. 2019, arXiv:1907.00031")
+def thermodynamic_vae(settings: SettingsOf[ModelSettings, ThermodynamicSettings], data: DataInfo) -> Built:
+    """Maximises a sum under the integral that log p(x) is, whose gradients need no path: latents may be discrete."""
+    o = settings.objective
+    return checked(flat_vae(settings, data), Objective(Thermodynamic(o.points, o.first, o.k)), data, VAE.trace_hard)

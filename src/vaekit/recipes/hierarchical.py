@@ -17,7 +17,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.nets.stream import EveryResolution, Grid, StreamHead
 from vaekit.objectives.base import Objective
 from vaekit.objectives.elbo import negative_elbo
-from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.objectives.importance import ImportanceWeighted, PathGradient
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import ConditionalNormal
 from vaekit.recipes.base import Built, recipe
@@ -53,6 +53,7 @@ class HierarchyObjective(ObjectiveSettings):
 
     free_per: Literal["dimension", "latent"] = Field(default="latent", description="what the free bits belong to")
     bound: Literal["elbo", "importance"] = Field(default="elbo", description="train the ELBO or the bound of k samples")
+    gradient: PathGradient = Field(default="plain", description="estimator of that bound's gradient")
 
 
 class DeepSettings(LayeredSettings):
@@ -73,7 +74,9 @@ class DeepSettings(LayeredSettings):
 def objective(o: HierarchyObjective) -> Objective:
     """Return the negative ELBO or, where the settings say so, the importance-weighted bound."""
     if o.bound == "importance":
-        return Objective(ImportanceWeighted(o.k))
+        return Objective(ImportanceWeighted(o.k, gradient=o.gradient))
+    if o.gradient != "plain":
+        raise UserError(f"objective.gradient={o.gradient} is of the bound of k samples: set objective.bound=importance")
     return negative_elbo(o.beta, o.free_bits, o.free_per, o.k)
 
 
@@ -99,6 +102,8 @@ def hierarchical_vae(settings: SettingsOf[HierarchySettings, HierarchyObjective]
 def ladder_vae(settings: SettingsOf[LadderSettings, HierarchyObjective], data: DataInfo) -> Built:
     """Inference top-down by precision-weighted products with the prior, and a warm-up of the KL."""
     m = settings.model
+    if m.norm == "batch" and settings.objective.gradient != "plain":
+        raise UserError("objective.gradient is of samples that a batch does not mix: set model.norm=layer")
     chain, width = list(zip((m.latent, *m.upper), m.upper)), m.between[-1]
     more: dict[str, Any] = {"act": m.act, "normalise": m.norm == "batch"}
     up = [encoder(m, data, width), *(mlp(width, width, m.between[:-1], **more) for _ in m.upper)]

@@ -11,6 +11,7 @@ from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS, Likelihood
+from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.nets.base import Net
 from vaekit.nets.build import NETS, Network
@@ -22,6 +23,7 @@ from vaekit.posteriors.base import POSTERIORS, Posterior
 from vaekit.priors.base import PRIORS, Prior
 from vaekit.recipes.base import Built
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
+from vaekit.training.stages import Stage, TraceMethod
 
 N = TypeVar("N", Net, EveryResolution)
 BY_KIND = {
@@ -125,15 +127,17 @@ def flat_vae(settings: SettingsOf[ModelSettings, ObjectiveSettings], data: DataI
     return VAE(q, prior(m, data, q, context > 0), likelihood(m, data, context, q.latent_shape))
 
 
-def checked(model: VAE, objective: Objective, data: DataInfo) -> Built:
+def checked(model: Model, objective: Objective, data: DataInfo, trace: TraceMethod | None = None) -> Built:
     """Return the model with its one stage, after one trace of two blank examples through both.
 
-    Combinations that an objective refuses are so refused before anything is written.
+    Combinations that an objective refuses are so refused before anything is written. `trace` is a method of the model
+    that makes the stage's traces of the data, where its own would be relaxed.
     """
     y = torch.zeros(2, dtype=torch.long) if model.takes_label else None
+    stage = Stage(objective, trace=trace, bounded=None if trace is None else True)
     with torch.no_grad():
-        objective(model.eval().trace(torch.zeros(2, *data.shape), y, k=2))
-    return Built.of(model.train(), objective)
+        objective(stage.tracer(model.eval())(torch.zeros(2, *data.shape), y, k=2))
+    return Built(model.train(), (stage,))
 
 
 def label_count(data: DataInfo, name: str) -> int:

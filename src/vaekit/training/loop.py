@@ -327,9 +327,7 @@ class Fit:
         record["lr"] = self.settings.lr * self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
         record["skipped"] = self.skipped_before + self._skipped()
         record["examples_per_second"] = self.at.examples / max(self.at.seconds, 1e-9)
-        record |= {
-            name.removesuffix(".weight"): float(a.value) for name, a in self.annealed if a.schedule.shape != "constant"
-        }
+        record |= {name.removesuffix(".weight"): float(a.value) for name, a in self.annealed if a.varies}
         record |= {name: float(value) for name, value in self.model.watch().items()}
         self._emit(record)
         self._reset_sums()
