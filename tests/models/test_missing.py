@@ -60,7 +60,8 @@ def info(columns: list[dict[str, Any]]) -> DataInfo:
 
 def built(columns: list[dict[str, Any]]) -> VAE:
     torch.manual_seed(0)
-    settings = RECIPES["tabular-vae"].part.settings({"model": {"hidden": (8,), "latent": 2}})
+    plain = {"hidden": (8,), "latent": 2, "prior": "standard-normal", "straight": False}
+    settings = RECIPES["tabular-vae"].part.settings({"model": plain})
     return table_vae(settings.model, info(columns)).double().eval()
 
 

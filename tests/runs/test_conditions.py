@@ -21,7 +21,7 @@ from vaekit.tasks import given
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*in every training row:UserWarning")
 SMALL = {"model.net": "linear", "model.latent": 2, "train.lr": 3e-2, "train.batch_size": 128}
-TABLE = {"model.hidden": [48], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3}
+TABLE = {"model.hidden": [48], "model.prior_width": 32, "objective.k": 5, "train.lr": 5e-3}
 SLOPE, OFFSET, NOISE = np.array([2.0, -1.0]), np.array([1.0, 0.0]), 0.6
 KINDS = ("plain", "shifted")
 

@@ -7,6 +7,7 @@ refused by the name of the field.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -37,6 +38,25 @@ class FormFacts(Record):
     brackets: bool = False
 
 
+class CurveFacts(Record):
+    """A column's quantile function; see `vaekit.data.tables.quantiles`."""
+
+    u: list[Number] = Field(min_length=2)
+    v: list[Number] = Field(min_length=2)
+    low: Number
+    high: Number
+    step: bool = False
+    floor: Number | None = None
+
+    @model_validator(mode="after")
+    def _rises(self) -> CurveFacts:
+        if len(self.u) != len(self.v):
+            raise ValueError("u and v must be of one length")
+        if any(b <= a for a, b in pairwise(self.u)) or any(b < a for a, b in pairwise(self.v)):
+            raise ValueError("u must rise, and v must not fall")
+        return self
+
+
 class ColumnFacts(Record):
     """A table's column, or an attribute that is conditioned on; see `vaekit.data.tables.columns`."""
 
@@ -53,6 +73,9 @@ class ColumnFacts(Record):
     format: Text | None = None
     bare: bool = False
     missing: bool = False
+    curve: CurveFacts | None = None
+    rare: Whole | None = None
+    gap_of: Text | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> ColumnFacts:
@@ -68,6 +91,8 @@ class ColumnFacts(Record):
             raise ValueError("levels must be different words, at least one")
         if self.probs is not None and len(self.probs) != len(self.levels or ()):
             raise ValueError("probs must be one for each level")
+        if self.rare is not None and not (self.probs is not None and 2 <= self.rare <= len(self.probs)):
+            raise ValueError("rare must count levels of which probs are known, from 2")
         return self
 
 
@@ -87,6 +112,14 @@ class TableFacts(Facts):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     headless: bool = False
     notes: list[Text] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _gaps(self) -> TableFacts:
+        names = [column.name for column in self.columns]
+        lost = next((c.gap_of for c in self.columns if c.gap_of is not None and c.gap_of not in names), None)
+        if lost is not None:
+            raise ValueError(f"a column tells of gaps in '{lost}', and there is no such column")
+        return self
 
     def problem(self, shape: Sequence[int], levels: int | None) -> str | None:
         """The columns are an example's numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, Measure
+from vaekit.distributions.curves import CurvedColumns, Curves
 
 REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
@@ -22,7 +23,10 @@ NEVER = -1e30
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns of a row are real, counts, or choices among levels; positions in the row, in its order.
+    """Which columns of a row are real, counts, curved, or choices among levels; positions in the row, in its order.
+
+    A column of numbers that has a `curve`, its quantile function, is curved, whatever its type. A column `gap_of`
+    another says where that one is missing: `gaps` are pairs of their positions.
 
     `log_unit` are log standard deviations of the real columns: a stored value is (value - mean) / exp(log_unit), of the
     value's logarithm where the column is positive. `log_mean` is that mean for positive columns and `positive` is 1.
@@ -39,6 +43,9 @@ class Layout:
     log_unit: Tensor
     positive: Tensor
     log_mean: Tensor
+    curved: tuple[int, ...] = ()
+    curves: Curves | None = None
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, columns: Sequence[Mapping[str, Any]]) -> Layout:
@@ -47,20 +54,25 @@ class Layout:
         unknown = set(kinds) - {*REAL, *CHOICE, "count"}
         if unknown:
             raise ValueError(f"no such column types: {sorted(unknown)}")
-        real = tuple(i for i, kind in enumerate(kinds) if kind in REAL)
+        curved = tuple(i for i, column in enumerate(columns) if column.get("curve"))
+        real = tuple(i for i, kind in enumerate(kinds) if kind in REAL and i not in curved)
+        names = [column.get("name") for column in columns]
         choice = tuple(i for i, kind in enumerate(kinds) if kind in CHOICE)
         sd = torch.tensor([float(columns[i].get("sd", 1.0)) for i in real], dtype=torch.float64)
         positive = [float(kinds[i] == "positive") for i in real]
         centre = [float(columns[i].get("mean", 0.0)) * flag for i, flag in zip(real, positive)]
         return cls(
             real,
-            tuple(i for i, kind in enumerate(kinds) if kind == "count"),
+            tuple(i for i, kind in enumerate(kinds) if kind == "count" and i not in curved),
             choice,
             tuple(len(columns[i]["levels"]) for i in choice),
             tuple(kinds[i] == "ordinal" for i in choice),
             sd.log(),
             torch.tensor(positive, dtype=torch.float64),
             torch.tensor(centre, dtype=torch.float64),
+            curved,
+            Curves.of([columns[i] for i in curved]) if curved else None,
+            tuple((i, names.index(column["gap_of"])) for i, column in enumerate(columns) if column.get("gap_of")),
         )
 
     def log_slope(self, stored: Tensor) -> Tensor:
@@ -69,12 +81,12 @@ class Layout:
         return unit + self.positive.to(stored) * (stored * unit.exp() + self.log_mean.to(stored))
 
     def __len__(self) -> int:
-        return len(self.real) + len(self.count) + len(self.choice)
+        return len(self.real) + len(self.count) + len(self.curved) + len(self.choice)
 
     @property
     def order(self) -> list[int]:
-        """Where each column of the row stands among real, count, choice columns laid end to end."""
-        ends = [*self.real, *self.count, *self.choice]
+        """Where each column of the row stands among real, count, curved, choice columns laid end to end."""
+        ends = [*self.real, *self.count, *self.curved, *self.choice]
         return sorted(range(len(ends)), key=ends.__getitem__)
 
 
@@ -86,15 +98,17 @@ def pick(x: Tensor, columns: Sequence[int]) -> Tensor:
 
 
 class MixedColumns(Family):
-    """A row of C columns, independent given the parameters: real, counts, and choices among levels. NaN is missing.
+    """A row of C columns, independent given the parameters: real, counts, curved, and choices. NaN is missing.
 
     log p(x) = Σ over observed j of log p_j(x_j), nats/example. Real columns are stored standardised, and scored in
     their own units: log p_j(x_j) = log f_j((x_j - mean_j) / sd_j) - log sd_j, with log x_j for x_j and a further
     -log x_j where the column is positive (log-normal, log-Student-t). A choice is stored as its level's number.
+    Curved columns are scored in their own units too, with mass at values that have it (`CurvedColumns`).
     The marginal of a product is the product of the marginals, so leaving the missing cells out is p(x_observed) itself.
 
     `real` and `count` are families over the last axis, (..., R) and (..., N), or None; `logits` (..., G, L) those of
     the choices, `NEVER` beyond a column's own levels. An ordered column is a choice whose answer is its median.
+    In a draw a cell is missing where the column that tells of its gaps says so.
 
     >>> layout = Layout.of([{"type": "boolean", "levels": ["no", "yes"]}] * 2)
     >>> d = MixedColumns(layout, None, None, torch.zeros(1, 2, 2))
@@ -106,22 +120,36 @@ class MixedColumns(Family):
     draws_only = True  # samples are rows as they could be, not averages of rows
     domain = constraints.dependent  # pyright: ignore[reportAssignmentType]
 
-    def __init__(self, layout: Layout, real: Family | None, count: Family | None, logits: Tensor | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        real: Family | None,
+        count: Family | None,
+        logits: Tensor | None,
+        curved: CurvedColumns | None = None,
+    ) -> None:
         self.layout = layout
         self.real = real
         self.count = count
+        self.curved = curved
         self.logits = logits
         lead = next(
             part.batch_shape if isinstance(part, Family) else part.shape[:-2]
-            for part in (real, count, logits)
+            for part in (real, count, curved, logits)
             if part is not None
         )
         super().__init__(torch.Size(lead), torch.Size((len(layout),)))
 
+    def complete(self) -> MixedColumns:
+        """Return the same columns, of which no cell is missing in a draw."""
+        whole = replace(self.layout, gaps=())
+        return MixedColumns(whole, self.real, self.count, self.logits, self.curved)
+
     @property
     def measure(self) -> Measure:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """A density where a column is real, else a mass."""
-        return "mass" if self.real is None else "density"
+        """A density where a column is real, or curved and no whole number, else a mass."""
+        curves = self.layout.curves
+        return "mass" if self.real is None and (curves is None or bool(curves.whole.all())) else "density"
 
     # -- densities ------------------------------------------------------------------------------------------------
 
@@ -141,6 +169,8 @@ class MixedColumns(Family):
         if self.count is not None:
             each = self.count
             parts.append(each.log_prob_elements(pick(known, self.layout.count)))
+        if self.curved is not None:
+            parts.append(self.curved.log_prob_elements(pick(known, self.layout.curved)))
         if self.logits is not None:
             parts.append(self._log_mass(pick(known, self.layout.choice)))
         return torch.where(seen, self._assembled(parts), 0.0)
@@ -154,7 +184,7 @@ class MixedColumns(Family):
         return chosen.squeeze(-1)
 
     def _assembled(self, parts: Sequence[Tensor]) -> Tensor:
-        """Lay real, count and choice columns into the row's order."""
+        """Lay real, count, curved and choice columns into the row's order."""
         return pick(torch.cat(tuple(parts), -1) if len(parts) > 1 else parts[0], self.layout.order)
 
     def in_support(self, x: Tensor) -> Tensor:
@@ -180,11 +210,13 @@ class MixedColumns(Family):
 
     @property
     def expectation(self) -> Tensor:
-        """E of each real column as stored and each count, then the probabilities of each choice's levels: (..., E).
+        """E of each real column as stored, each count, each curved value, then each choice's probabilities: (..., E).
 
         Averages of it over samples of z are the predictive distribution's own; `decide` turns them into a row.
         """
         parts = [part.mean for part in (self.real, self.count) if part is not None]
+        if self.curved is not None:
+            parts.append(self.curved.expectation)
         if self.logits is not None:
             parts.append(self.probs.flatten(-2))
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
@@ -193,6 +225,9 @@ class MixedColumns(Family):
         """Return a row (..., C) from `expectation`: means; the likeliest level; the median of ordered levels."""
         plain = len(self.layout.real) + len(self.layout.count)
         parts = [expectation[..., :plain]] if plain else []
+        if self.curved is not None:
+            parts.append(self.curved.decide(expectation[..., plain : plain + len(self.layout.curved)]))
+            plain += len(self.layout.curved)
         if self.logits is not None:
             probs = expectation[..., plain:].unflatten(-1, self.logits.shape[-2:])
             likeliest = probs.argmax(-1)
@@ -209,7 +244,7 @@ class MixedColumns(Family):
     @property
     def mode(self) -> Tensor:
         """The likeliest value of each cell."""
-        parts = [part.mode for part in (self.real, self.count) if part is not None]
+        parts = [part.mode for part in (self.real, self.count, self.curved) if part is not None]
         if self.logits is not None:
             parts.append(self.logits.argmax(-1).to(self.logits))
         return self._assembled(parts)
@@ -217,11 +252,15 @@ class MixedColumns(Family):
     def sample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw whole rows, (*sample_shape, ..., C)."""
         with torch.no_grad():
-            parts = [part.sample(torch.Size(sample_shape)) for part in (self.real, self.count) if part is not None]
+            numbers = (self.real, self.count, self.curved)
+            parts = [part.sample(torch.Size(sample_shape)) for part in numbers if part is not None]
             if self.logits is not None:
                 race = self.logits.expand(*sample_shape, *self.logits.shape)
                 parts.append((race - torch.empty_like(race).exponential_().log()).argmax(-1).to(race))
-            return self._assembled(parts)
+            row = self._assembled(parts)
+            for told, cell in self.layout.gaps:
+                row[..., cell] = torch.where(row[..., told] == 1, torch.nan, row[..., cell])
+            return row
 
 
 def ordered_logits(score: Tensor, first: Tensor, log_gaps: Tensor, levels: Sequence[int]) -> Tensor:

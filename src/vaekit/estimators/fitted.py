@@ -31,6 +31,13 @@ from vaekit.training.loop import fit
 Array = NDArray[np.float64]
 RECORD = "record"
 """The name under which the state keeps what is no tensor, as JSON bytes."""
+FEW_CODES: dict[str, Any] = {
+    "model.prior": "standard-normal",
+    "model.straight": False,
+    "model.hide": 0.0,
+    "objective.k": 20,
+}
+"""Of tables: a code of few numbers, which fills gaps better after short training than a place for each column does."""
 AS_THEY_ARE = ("bernoulli", "continuous-bernoulli", "bernoulli-soft")
 """Likelihoods of values in [0, 1], which are not standardised."""
 
@@ -82,6 +89,7 @@ class Fitted:
         data: Any
         if RECIPES[recipe].part.takes == "tables":
             own["model.likelihood"] = "mixed"
+            settings = FEW_CODES | dict(settings)
             data = _table(((x - mean) / sd).astype(np.float32), mean, sd)
         else:
             likelihood = settings.get("model.likelihood", "auto")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vaekit import bounds
-from vaekit.distributions.mixed import CHOICE
+from vaekit.distributions.mixed import CHOICE, Layout
 from vaekit.inference import batches, joined
 from vaekit.metrics.base import Result, Subject, mean_of, metric, once, refuses
 from vaekit.metrics.likelihood import weight_facts
@@ -57,6 +57,8 @@ def predicted(subject: Subject) -> Hidden:
         NotALikelihood: the model bounds no log p(x).
     """
     cells = hide(subject.x, subject.seed)
+    # Where a cell is missing is no cell to be predicted: it is known beside one that is hidden.
+    cells[:, [bool(column.get("gap_of")) for column in subject.info.facts["columns"]]] = False
     parts: list[tuple[Tensor, ...]] = []
     k = min(subject.k, MAX_ROWS)
     both = torch.stack([torch.where(cells, torch.nan, subject.x), subject.x], 1)
@@ -96,8 +98,9 @@ def imputation(subject: Subject) -> dict[str, Result]:
     out = {"cell_nll": over_cells(-hidden.log_p, hidden.cells, CELL, k=subject.k, **hidden.weights)}
     numbers, levels = hidden.cells & ~choice, hidden.cells & choice
     if bool(numbers.any()):
-        out["impute_rmse"] = root_over_cells((hidden.imputed - subject.x) / scale, numbers, k=subject.k)
-        out["impute_rmse_mean"] = root_over_cells((centre - subject.x) / scale, numbers)
+        values = in_units(subject.x, columns)
+        out["impute_rmse"] = root_over_cells((in_units(hidden.imputed, columns) - values) / scale, numbers, k=subject.k)
+        out["impute_rmse_mean"] = root_over_cells((centre - values) / scale, numbers)
     if bool(levels.any()):
         out["impute_accuracy"] = over_cells((hidden.imputed == subject.x).double(), levels, "of 1", k=subject.k)
         out["impute_accuracy_mode"] = over_cells((centre == subject.x).double(), levels, "of 1")
@@ -120,7 +123,7 @@ def imputation(subject: Subject) -> dict[str, Result]:
 def columns(subject: Subject) -> dict[str, Result]:
     """The same for each column by itself: compare models by a column, never columns with each other."""
     hidden, every = predicted(subject), subject.info.facts["columns"]
-    errors = (hidden.imputed - subject.x) / _scale(every)
+    errors = (in_units(hidden.imputed, every) - in_units(subject.x, every)) / _scale(every)
     out: dict[str, Result] = {}
     for j, column in enumerate(every):
         cells, name = hidden.cells[:, j], column["name"]
@@ -135,16 +138,32 @@ def columns(subject: Subject) -> dict[str, Result]:
     return out
 
 
+def in_units(x: Tensor, columns: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Return stored rows (N, C) with scores as values in standard deviations (of the logarithm where positive)."""
+    layout = Layout.of(columns)
+    if layout.curves is None:
+        return x
+    places = list(layout.curved)
+    mean, sd = (torch.tensor([float(columns[j][name]) for j in places]) for name in ("mean", "sd"))
+    out = x.clone()
+    out[:, places] = ((layout.curves.value(x[:, places]) - mean) / sd).to(x)
+    return out
+
+
 def _scale(columns: Sequence[Mapping[str, Any]]) -> Tensor:
     """Return the training standard deviation of each column as stored, (C,)."""
-    return torch.tensor([float(column["sd"]) if column["type"] == "count" else 1.0 for column in columns])
+    return torch.tensor([float(column["sd"]) if _is_plain_count(column) else 1.0 for column in columns])
 
 
 def _centre(column: Mapping[str, Any]) -> float:
     """Return the training mean or commonest level of a column as stored."""
     if column["type"] in CHOICE:
         return float(max(range(len(column["probs"])), key=column["probs"].__getitem__))
-    return float(column["mean"]) if column["type"] == "count" else 0.0
+    return float(column["mean"]) if _is_plain_count(column) else 0.0
+
+
+def _is_plain_count(column: Mapping[str, Any]) -> bool:
+    return column["type"] == "count" and not column.get("curve")
 
 
 def over_cells(values: Tensor, cells: Tensor, unit: str, **facts: Any) -> Result:

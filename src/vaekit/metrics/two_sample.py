@@ -40,15 +40,16 @@ BUCKETS = 512
 def c2st(subject: Subject) -> dict[str, Result]:
     """Gradient-boosted trees, fitted to half of the test examples and of as many draws, and judged by the other half.
 
-    The samples are draws from p(x|z) at draws from the prior, with the gaps of the examples. The intervals are those of
-    the trees that were fitted; other trees would differ by more.
+    The samples are draws from p(x|z) at draws from the prior, with the gaps of the examples where the model
+    does not draw gaps itself. The intervals are those of the trees that were fitted; other trees would differ by more.
     """
     n = min(len(subject.x), MAX_EXAMPLES, int(subject.options.get("samples", MAX_EXAMPLES)))
     if n < LEAST:
         raise UserError(f"a classifier of samples needs at least {LEAST} test examples, and there are {n}")
     rows = subject.some_rows(n)
     real, fake = subject.x.index_select(0, rows), subject.samples(n, draw=True)
-    if subject.info.kind in ("table", "series"):
+    columns = subject.info.facts.get("columns", ()) if subject.info.kind == "table" else ()
+    if subject.info.kind in ("table", "series") and not any(column.get("gap_of") for column in columns):
         real, fake = alike(real, fake)
     (data, names), (made, _) = numbers_of(subject, real), numbers_of(subject, fake)
     right, score, truth = told_apart(data, made, subject.seed)

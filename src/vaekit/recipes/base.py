@@ -65,7 +65,7 @@ class Recipe(Generic[M, L]):
     `takes` is the modality of the data it is for; "array" is for any whose examples are plain arrays. `wants` says
     which data its likelihood is of, where the settings do not name it. `on_tables` names the recipe that is trained in
     its place on a table. `headline` names the numbers of an evaluation that say how good the variant is, the first
-    above all.
+    above all. `earlier` are settings of runs that were recorded before there were such settings.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Recipe(Generic[M, L]):
     wants: Wants | None = None
     on_tables: str | None = None
     headline: tuple[str, ...] = HEADLINE
+    earlier: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def sections(self) -> tuple[type[ModelSettings], type[ObjectiveSettings]]:
@@ -90,7 +91,8 @@ class Recipe(Generic[M, L]):
         is given, and left out where it is recorded.
         """
         given, under = given or {}, under or {}
-        earlier = {section: values for section, values in EARLIER.items() if section in under}
+        told = merge(EARLIER, self.earlier)
+        earlier = {section: values for section, values in told.items() if section in under}
         below = merge(self.defaults, earlier, under)
         own, objective = self.sections
         section = with_options(own, merge(below, given).get("model", {}))
@@ -121,18 +123,22 @@ def recipe(
     takes: str = "array",
     on_tables: str | None = None,
     headline: tuple[str, ...] = HEADLINE,
+    earlier: Mapping[str, Mapping[str, Any]] | None = None,
     **defaults: Mapping[str, Any],
 ) -> Callable[[Callable[[SettingsOf[M, L], DataInfo], Built]], Callable[[SettingsOf[M, L], DataInfo], Built]]:
     """Register the decorated builder (settings, data) → Built as the recipe `name`; its docstring is the summary.
 
     The builder's annotation says which settings it takes: `Settings`, or `SettingsOf[M, L]` with kinds of its own.
     `defaults` override by section. `takes` is the modality of its data, which brings the data's settings with it;
-    `on_tables` the recipe for tables; `headline` the numbers to read first.
+    `on_tables` the recipe for tables; `headline` the numbers to read first; `earlier` what runs were made with that do
+    not record it.
     """
 
     def add(build: Callable[[SettingsOf[M, L], DataInfo], Built]) -> Callable[[SettingsOf[M, L], DataInfo], Built]:
         summary = (build.__doc__ or "").strip().split("\n")[0]
-        made = Recipe(name, build, defaults, needs_labels, takes, on_tables=on_tables, headline=headline)
+        made = Recipe(
+            name, build, defaults, needs_labels, takes, on_tables=on_tables, headline=headline, earlier=earlier or {}
+        )
         RECIPES.register(name, summary=summary, reference=reference)(made)
         return build
 

@@ -23,7 +23,7 @@ from vaekit.data.preprocessing import describe
 from vaekit.data.settings import DataSettings
 from vaekit.data.shares import Shares
 from vaekit.data.splits import deal
-from vaekit.data.tables.modality import is_table
+from vaekit.data.tables.modality import TableSettings, is_table, labels_as_needed
 from vaekit.errors import ChangedData, UserError, memory_for
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.recipes.base import RECIPES, Recipe
@@ -91,6 +91,8 @@ def _load_for(
         if data.seed is None:  # the split's seed is then the run's
             data = data.model_copy(update={"seed": settings.train.seed})
         modality = MODALITIES[recipe.takes].part
+        if isinstance(data, TableSettings):
+            data = labels_as_needed(data, source, recipe.needs_labels)
         dataset = _of_modality(modality, source, data, held_out or {})
         name = likelihood_name(settings.model, dataset.info)
         return modality.fitted(dataset, LIKELIHOODS[name].part.wants), name

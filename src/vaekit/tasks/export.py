@@ -27,6 +27,7 @@ from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
+from vaekit.distributions.mixed import Layout
 from vaekit.errors import Unsupported, UserError, optional
 from vaekit.models.base import Model, point
 
@@ -51,30 +52,69 @@ class Cells(nn.Module):
     logged: Tensor
     real: Tensor
     top: Tensor
+    floor: Tensor
+    curved: Tensor
+    u: Tensor | None
+    v: Tensor | None
 
     def __init__(self, columns: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        real = [column["type"] in REAL for column in columns]
+        curves = [column.get("curve") for column in columns]
+        real = [
+            column["type"] in (*REAL, "count") and not curve.get("step") if curve else column["type"] in REAL
+            for column, curve in zip(columns, curves)
+        ]
+        scaled = [is_real and not curve for is_real, curve in zip(real, curves)]
         values = {
-            "mean": [column["mean"] if is_real else 0.0 for column, is_real in zip(columns, real)],
-            "sd": [column["sd"] if is_real else 1.0 for column, is_real in zip(columns, real)],
+            "mean": [column["mean"] if has else 0.0 for column, has in zip(columns, scaled)],
+            "sd": [column["sd"] if has else 1.0 for column, has in zip(columns, scaled)],
+            "floor": [(curve.get("floor", -torch.inf) if curve else 0.0) for curve in curves],
             "top": [len(column["levels"]) - 1 if "levels" in column else torch.inf for column in columns],
         }
         for name, numbers in values.items():
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+        own = Layout.of(columns)
+        self.register_buffer("curved", torch.tensor(own.curved, dtype=torch.long))
+        self.register_buffer("u", None if own.curves is None else own.curves.u)
+        self.register_buffer("v", None if own.curves is None else own.curves.v)
         self.register_buffer("real", torch.tensor(real))
         self.register_buffer("logged", torch.tensor([column["type"] == "positive" for column in columns]))
 
     def seen(self, x: Tensor) -> Tensor:
         """Return rows as the model sees them."""
         logs = torch.where(self.logged, torch.where(self.logged, x, 1.0).log(), x)
-        return ((logs - self.mean) / self.sd).float()
+        plain = (logs - self.mean) / self.sd
+        if self.u is None or self.v is None:
+            return plain.float()
+        value = logs[:, self.curved].unsqueeze(-1)
+        after = (value >= self.v).sum(-1, keepdim=True)
+        i = (after - 1).clamp(0, self.v.shape[1] - 2)
+        low, rise = _at(self.v, i), _at(self.v, i + 1) - _at(self.v, i)
+        score = _at(self.u, i) + (value - low) * (
+            (_at(self.u, i + 1) - _at(self.u, i)) / torch.where(rise > 0, rise, 1.0)
+        )
+        before = (i - 1).clamp(min=0)
+        level = (i > 0) & (_at(self.v, before) == value) & (low == value)
+        score = torch.where(level, 0.5 * (_at(self.u, before) + _at(self.u, i)), score)
+        return plain.index_copy(1, self.curved, score.squeeze(-1)).float()
 
     def raw(self, x: Tensor) -> Tensor:
         """Return rows in the columns' units: counts whole, levels' numbers in range."""
         value = x.double() * self.sd + self.mean
+        if self.u is not None and self.v is not None:
+            score = x.double()[:, self.curved].unsqueeze(-1)
+            i = ((score >= self.u).sum(-1, keepdim=True) - 1).clamp(0, self.u.shape[1] - 2)
+            low, high = _at(self.v, i), _at(self.v, i + 1)
+            slope = (high - low) / (_at(self.u, i + 1) - _at(self.u, i))
+            value = value.index_copy(1, self.curved, (low + (score - _at(self.u, i)) * slope).squeeze(-1))
         value = torch.where(self.logged, torch.where(self.logged, value.clamp(max=700), 0.0).exp(), value)
-        return torch.where(self.real, value, torch.minimum(value.round().clamp(min=0), self.top))
+        whole = torch.minimum(torch.maximum(value.round(), self.floor), self.top)
+        return torch.where(self.real, value, whole)
+
+
+def _at(knots: Tensor, i: Tensor) -> Tensor:
+    """Return knots (R, K) at places i (B, R, 1)."""
+    return knots.expand(i.shape[0], *knots.shape).gather(2, i)
 
 
 @dataclass(frozen=True)

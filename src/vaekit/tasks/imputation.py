@@ -109,7 +109,7 @@ def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draw
     for step in range(sweeps + max(draws, k // 4)):
         latent = next(iter(model.trace(filled, y, hard=True).latents.values()))
         px = model.decode(latent.z[0], y)
-        filled = torch.where(seen, x, px.sample())
+        filled = torch.where(seen, x, _complete(px).sample())
         if step >= sweeps:
             kept.append(filled)
             means.append(_expectation(px))
@@ -117,6 +117,12 @@ def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draw
     every = max(1, len(kept) // draws)
     mean = torch.where(seen, x, _decided(px, torch.stack(means).mean(0)))
     return Imputed(mean, torch.stack(kept[::-1][::every][:draws]))
+
+
+def _complete(px: Distribution) -> Distribution:
+    """Return p(x|z) without gaps of its own, which rows of a table may be drawn with."""
+    complete = getattr(px, "complete", None)
+    return px if complete is None else complete()
 
 
 def _expectation(px: Distribution) -> Tensor:
@@ -144,7 +150,7 @@ def _resampled(
     weight = torch.softmax(log_w, 0)
     chosen = torch.multinomial(weight.T, draws, replacement=True).T  # (draws, B)
     some = z[chosen, torch.arange(len(x), device=x.device)]
-    drawn = torch.where(seen, x, model.decode(some, y).sample())
+    drawn = torch.where(seen, x, _complete(model.decode(some, y)).sample())
     return Imputed(torch.where(seen, x, _weighted_mean(model, z, weight, y)), drawn, 1 / weight.square().sum(0))
 
 
@@ -152,11 +158,13 @@ def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int
     """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
     trace = model.trace(filled, y, hard=True)
     latent = next(iter(trace.latents.values()))
-    if not (one_normal(trace) and isinstance(latent.p, DiagonalNormalFamily)):
+    q, p = latent.q, latent.p
+    if not (one_normal(trace) and isinstance(q, DiagonalNormalFamily)):
         latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
         return latent.z, latent.log_q_code, latent.log_p_code
-    q, p = latent.q, latent.p
-    assert isinstance(q, DiagonalNormalFamily)
+    if not isinstance(p, DiagonalNormalFamily):
+        z = reparameterised(q, k, seed)
+        return z, q.log_prob(z), p.log_prob(z)
     near = reparameterised(q, k - k // 2, seed)
     whole = DiagonalNormalFamily(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
     z = torch.cat([near, reparameterised(whole, k // 2, seed + 1)])

@@ -105,6 +105,10 @@ def impute_table(model: Model, info: DataInfo, settings: DataSettings, data: Any
     frame = read_table_of(data, info, settings)
     x = Tables().encoded(frame, info, settings.unknown).x
     gaps = torch.isnan(x)
+    for j, column in enumerate(info.facts["columns"]):
+        if column.get("gap_of"):  # cells are filled as those that were observed are distributed, given the rest
+            x[:, j] = torch.where(torch.isnan(x[:, j]), x[:, j], 0.0)
+            gaps[:, j] = False
     present = [frame.column(column["name"]) is not None for column in info.facts["columns"]]
     constant = [cells for cells in frame.columns if cells.name in info.facts["constants"]]
     count = int(gaps[:, present].sum()) + sum(int((cells.codes < 0).sum()) for cells in constant)

@@ -15,9 +15,6 @@ from functools import cached_property
 from vaekit.schedules import Annealed, Schedule
 from vaekit.training.settings import TrainSettings
 
-LEAST_STEPS = 2000
-"""Steps that a run without a length has at least, however small its data."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,7 +32,7 @@ class Plan:
     @property
     def total(self) -> int:
         """Steps of the whole run."""
-        epochs = self.settings.epochs or max(20, -(-LEAST_STEPS // self.per_epoch))
+        epochs = self.settings.epochs or max(20, -(-self.settings.least_steps // self.per_epoch))
         return self.settings.steps or epochs * self.per_epoch
 
     def length(self, stage: int, before: int) -> int:

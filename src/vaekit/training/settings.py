@@ -31,8 +31,10 @@ class TrainSettings(SettingsBase):
     model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: PositiveInt | None = Field(
-        default=None, description="passes over the training data; default 20, and on small data enough for 2,000 steps"
+        default=None,
+        description="passes over the training data; default 20, on small data enough for least_steps",
     )
+    least_steps: PositiveInt = Field(default=2000, description="steps of a run without a length, at least")
     steps: PositiveInt | None = Field(default=None, description="optimiser steps; overrides epochs")
     batch_size: PositiveInt = Field(default=128, description="examples a step")
     accumulate: PositiveInt | Literal["auto"] = Field(

@@ -1,8 +1,10 @@
 """What a table's columns are: types inferred or given, scales and levels of training rows, values there and back.
 
-A column is plain facts: `name`, `type`, and what its type needs. Numeric columns and dates (in days since 1970) have
-`mean` and `sd` and are stored standardised, positive ones likewise in their logarithm; counts are stored as they are;
-choices as the number of their level.
+A column is plain facts: `name`, `type`, and what its type needs. Numbers and dates (in days since 1970) have a `curve`,
+their quantile function, and are stored as its normal scores (`vaekit.data.tables.quantiles`). Without one, numeric
+columns and dates have `mean` and `sd` and are stored standardised, positive ones likewise in their logarithm, and
+counts are stored as they are. Choices are stored as the number of their level; the last `rare` levels are those of few
+rows. A boolean column `gap_of` another says whether that one's cell is missing.
 """
 
 from __future__ import annotations
@@ -27,29 +29,42 @@ from vaekit.data.tables.dates import (
 )
 from vaekit.data.tables.frames import Cells, Frame
 from vaekit.data.tables.inference import YES_NO, Inferred
+from vaekit.data.tables.quantiles import fit_curve, to_scores, to_values
 from vaekit.errors import UserError, few
 
 Facts = dict[str, Any]
 REAL = ("numeric", "positive", "date")
 CHOICE = ("categorical", "ordinal", "boolean")
 LARGEST = float(np.finfo(np.float32).max)
+MOST_OWN = 50
+"""Levels of a category that can have a probability of their own each; of more, those of few rows share one."""
+FEW_ROWS = 10
 EXAMPLE = (datetime(2024, 12, 31, tzinfo=UTC) - EPOCH).days
 
 
-def fit(frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bool = False) -> Facts:
-    """Return a column's facts, its scale and levels from the training `rows` alone; `comma`: decimals have commas."""
+def fit(
+    frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bool = False, curves: bool = False
+) -> Facts:
+    """Return a column's facts, its scale and levels from the training `rows` alone; `comma`: decimals have commas.
+
+    With `curves` numbers and dates have their quantile function, and a category's rare levels are last and counted.
+    """
     kind, detail = found.kind, found.detail
     facts: Facts = {"name": cells.name, "type": kind} | _form(cells, kind, detail, comma)
     used = cells.codes[rows]
     used = used[used >= 0]
     if kind in CHOICE:
         facts["levels"] = _levels(cells, facts, detail, used)
+        if curves and kind == "categorical":
+            facts |= _pooled(facts["levels"], cells, used)
         values = parse(frame, cells, facts, unknown="missing")
         seen = values[rows]
         counts = np.bincount(seen[~np.isnan(seen)].astype(int), minlength=len(facts["levels"]))
         return facts | {"probs": [round(float(p), 6) for p in counts / max(counts.sum(), 1)]}
     values = parse(frame, cells, facts)[rows]
     values = values[~np.isnan(values)]
+    if curves:
+        facts["curve"] = fit_curve(values, kind == "positive", _is_whole(facts), FLOORS.get(kind))
     if kind == "positive":
         values = np.log(values)
     if kind == "count":
@@ -58,6 +73,41 @@ def fit(frame: Frame, cells: Cells, found: Inferred, rows: np.ndarray, comma: bo
         return facts | {"log_mean": float(logs.mean()), "log_sd": float(logs.std()) or 1.0}
     mean, sd = float(values.mean()), float(values.std())
     return facts | {"mean": mean, "sd": sd if sd > 1e-9 * abs(mean) else 1.0}
+
+
+FLOORS = {"count": 0.0, "positive": 1.0}
+"""The least whole number of a type, where it has one."""
+
+
+def _is_whole(facts: Facts) -> bool:
+    """Whether a column's values are whole numbers: counts, days, numbers written without decimals."""
+    if facts["type"] == "date":
+        return not has_time(facts["format"])
+    return facts["type"] == "count" or facts.get("decimals") == 0
+
+
+def _pooled(levels: list[str], cells: Cells, used: np.ndarray) -> Facts:
+    """Return levels with those of few rows last, and how many these are, where there are many."""
+    if len(levels) <= MOST_OWN:
+        return {}
+    counts = np.bincount(used, minlength=len(cells.texts))
+    rows = {text: int(count) for text, count in zip(cells.texts, counts)}
+    least = max(FEW_ROWS, sorted(rows.values())[-MOST_OWN])
+    rare = [level for level in levels if rows.get(level, 0) < least]
+    kept = [level for level in levels if rows.get(level, 0) >= least]
+    return {"levels": kept + rare, "rare": len(rare)} if len(rare) > 1 else {}
+
+
+def gaps_of(name: str, values: np.ndarray) -> Facts:
+    """Return the facts of the column that says where another one, of stored training `values`, is missing."""
+    share = round(float(np.isnan(values).mean()), 6)
+    return {
+        "name": f"{name} is missing",
+        "type": "boolean",
+        "levels": ["no", "yes"],
+        "probs": [round(1 - share, 6), share],
+        "gap_of": name,
+    }
 
 
 def _form(cells: Cells, kind: str, detail: str, comma: bool) -> Facts:
@@ -177,15 +227,22 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
 
 
 def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """Return values as the model sees them, float32: standardised where real."""
+    """Return values as the model sees them, float32: scores where there is a curve, else standardised where real."""
     if facts["type"] == "positive":
         values = np.log(values)
+    if facts.get("curve"):
+        return to_scores(values, facts["curve"]).astype(np.float32)
     return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(np.float32)
 
 
 def restore(stored: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     """Return stored values in the column's own units, float64: counts whole, levels' numbers whole and in range."""
     values = np.asarray(stored, dtype=np.float64)
+    if facts.get("curve"):
+        values = to_values(values, facts["curve"])
+        values = np.exp(np.minimum(values, 700.0)) if facts["type"] == "positive" else values
+        whole = facts["curve"].get("step")
+        return np.maximum(np.round(values), facts["curve"].get("floor", -np.inf)) if whole else values
     if facts["type"] in REAL:
         values = values * facts["sd"] + facts["mean"]
         return np.exp(np.minimum(values, 700.0)) if facts["type"] == "positive" else values

@@ -34,7 +34,7 @@ from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, sp
 from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
-AUTO = "auto"
+AUTO, AS_NEEDED = "auto", "as-needed"
 MOST_CLASSES = 100
 MOST_COLUMNS = 200
 
@@ -72,9 +72,10 @@ class TableSettings(DataSettings):
         f"when=date:%d/%m/%Y; one of {', '.join(TYPES)}",
     )
     label: str = Field(
-        default="auto",
+        default="as-needed",
         description="the columns of labels or conditions, kept out of the model unless it is conditioned on them, "
-        "status or status,amount; 'auto': one called label or class; 'none': no such",
+        "status or status,amount; 'auto': one called label or class; 'none': no such; 'as-needed': auto where the "
+        "recipe is conditioned on labels or the table is a known set, else none",
     )
     header: Literal["auto", "yes", "no"] = Field(
         default="auto", description="whether a CSV's first line names the columns; auto: unless it is a row of data"
@@ -88,6 +89,14 @@ class TableSettings(DataSettings):
     unknown: Literal["refuse", "missing"] = Field(
         default="refuse", description="levels met only when the model is used: refused, or taken as missing"
     )
+    marginals: Literal["quantiles", "moments"] = Field(
+        default="quantiles",
+        description="how numbers and dates are seen: by their ranks, with bounds, spikes and whole numbers as they "
+        "are; or standardised by mean and deviation",
+    )
+    gaps: Literal["model", "ignore"] = Field(
+        default="model", description="whether cells are missing: a part of the model and its samples, or left out"
+    )
     bad_rows: Literal["refuse", "drop"] = Field(
         default="refuse", description="rows with too few or too many cells: refused, or left out with a warning"
     )
@@ -95,6 +104,8 @@ class TableSettings(DataSettings):
 
 class Tables(Modality):
     """Rows (N, C) float32 of the columns that are modelled, NaN where missing; see `vaekit.data.tables.columns`.
+
+    Columns with gaps in the training rows are told of by further columns, which come last.
 
     `info.facts`: `columns` (the modelled ones, in order), `header` (all names as the source has them), `constants` (the
     text of columns that never vary), `label` (its column's name or None), `delimiter`, `headless` (whether the columns
@@ -116,7 +127,7 @@ class Tables(Modality):
 
         >>> data = Tables().load({"a": [1.5, None, 3.5], "b": ["x", "y", "x"]}, TableSettings(valid=0, test=0))
         >>> [column["type"] for column in data.info.facts["columns"]], data.train.x.shape
-        (['numeric', 'categorical'], torch.Size([3, 2]))
+        (['numeric', 'categorical', 'boolean'], torch.Size([3, 3]))
         """
         settings = settings_as(TableSettings, settings)
         frame = read_table(source, settings)
@@ -128,6 +139,11 @@ class Tables(Modality):
             raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'])}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
+        if settings.gaps == "model":
+            seen = values[parts[0]]
+            told = [(c, seen[:, j]) for j, c in enumerate(facts["columns"]) if np.isnan(seen[:, j]).any()]
+            facts["columns"] += [cols.gaps_of(column["name"], own) for column, own in told]
+            values = _with_gaps(values, facts["columns"], frame)
         classes, condition, y = _conditions(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
@@ -148,8 +164,9 @@ class Tables(Modality):
     def encoded(self, frame: Frame, info: DataInfo, unknown: str = "refuse") -> Split:
         """Return the rows of a table that was read, as the model sees them."""
         columns = info.facts["columns"]
-        absent = [column["name"] for column in columns if frame.column(column["name"]) is None]
-        if len(absent) == len(columns):
+        own = [column["name"] for column in columns if not column.get("gap_of")]
+        absent = [name for name in own if frame.column(name) is None]
+        if len(absent) == len(own):
             raise UserError(
                 f"{frame.source} has none of this run's columns ({', '.join(absent[:8])}); its header is "
                 f"{', '.join(cells.name for cells in frame.columns[:8])}"
@@ -160,13 +177,14 @@ class Tables(Modality):
         if conditions.classes:
             _check_classes(frame, conditions)
         y = conditions.read(frame, unknown)
-        split = _split(_stored(frame, columns, unknown), y, frame.origin, slice(None))
+        values = _with_gaps(_stored(frame, [c for c in columns if not c.get("gap_of")], unknown), columns, frame)
+        split = _split(values, y, frame.origin, slice(None))
         return replace(split, keys=frame_keys(frame))
 
     def lines(self, x: Tensor, info: DataInfo) -> list[str]:
         """Return `name=value, …` for each row; a missing cell is `?`."""
         columns = info.facts["columns"]
-        names = [column["name"] for column in columns]
+        names = [column["name"] for column in columns if not column.get("gap_of")]
         rows = cells_of(x, columns, cols.as_text)
         return [", ".join(f"{name}={cell or '?'}" for name, cell in zip(names, row)) for row in rows]
 
@@ -258,10 +276,23 @@ def read_table_of(source: Any, info: DataInfo, settings: TableSettings) -> Frame
 # -- which columns ----------------------------------------------------------------------------------------------------
 
 
+def labels_as_needed(settings: TableSettings, source: Any, labelled: bool) -> TableSettings:
+    """Return the settings with a label "as-needed" settled: a column like others where the model is not `labelled`.
+
+    >>> labels_as_needed(TableSettings(), {"class": ["a"]}, labelled=False).label
+    'none'
+    """
+    typed = "label" in settings.types.values()
+    if settings.label != AS_NEEDED or labelled or typed or (isinstance(source, str) and source in DATASETS):
+        return settings
+    return settings.model_copy(update={"label": "none"})
+
+
 def _labels(frame: Frame, settings: TableSettings) -> list[Cells]:
     """Return the columns of labels: those named, or typed so, or one called label or class that has few values."""
     typed = [name for name, kind in settings.types.items() if kind == "label"]
-    wanted = typed[0] if typed and settings.label == AUTO else settings.label
+    wanted = AUTO if settings.label == AS_NEEDED else settings.label
+    wanted = typed[0] if typed and wanted == AUTO else wanted
     found = [frame.column(name) for name in label_columns(wanted, [c.name for c in frame.columns], frame.source)]
     labels = [cells for cells in found if cells is not None]
     return labels if wanted != AUTO or all(len(cells.texts) <= MOST_CLASSES for cells in labels) else []
@@ -321,7 +352,12 @@ def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np
     }
     comma = _commas(frame, settings)
     names = [cells.name for cells in labels]
-    if names and settings.label == AUTO and names[0] not in settings.types and frame.source not in DATASETS:
+    if (
+        names
+        and settings.label in (AUTO, AS_NEEDED)
+        and names[0] not in settings.types
+        and frame.source not in DATASETS
+    ):
         facts["notes"].append(
             f"column '{names[0]}' is taken as the label, which is no part of the model or its samples unless "
             "they are conditioned on it (tabular-cvae); data.label=none makes it a column like the others"
@@ -337,7 +373,8 @@ def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np
         if found.kind == "constant":
             facts["constants"][cells.name] = found.detail
         elif found.kind not in ("empty", "identifier", "skip", "label"):
-            facts["columns"].append(cols.fit(frame, cells, found, rows, comma))
+            curves = settings.marginals == "quantiles"
+            facts["columns"].append(cols.fit(frame, cells, found, rows, comma, curves))
     return facts
 
 
@@ -353,6 +390,17 @@ def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) ->
                 place = frame.place(int(np.argmax(np.isinf(out[:, j]))), cells.name)
                 raise UserError(f"{place}: the number is too large for 32 bits; correct it or empty the cell")
     return out
+
+
+def _with_gaps(values: np.ndarray, columns: Sequence[Mapping[str, Any]], frame: Frame) -> np.ndarray:
+    """Return rows with the columns that say where others are missing, last: NaN where the table has no such other."""
+    names = [column["name"] for column in columns]
+    told = [column["gap_of"] for column in columns if column.get("gap_of")]
+    if not told:
+        return values
+    gaps = np.isnan(values[:, [names.index(name) for name in told]]).astype(np.float32)
+    gaps[:, [frame.column(name) is None for name in told]] = np.nan
+    return np.concatenate([values, gaps], 1)
 
 
 def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> None:
