@@ -66,14 +66,17 @@ def test_units_that_never_fire_are_dead(subject: Subject) -> None:
 
 
 def test_units_of_nodes_and_of_maps_are_their_features_whatever_the_number_of_places() -> None:
-    dense, conv = nn.Sequential(nn.Linear(2, 5), nn.ReLU()), nn.Sequential(nn.Conv1d(2, 5, 1), nn.ReLU())
+    layers = nn.Linear(2, 5), nn.Conv1d(2, 5, 1)
+    dense, conv = (nn.Sequential(layer, nn.ReLU()) for layer in layers)
     with watched(nn.ModuleList([dense, conv])) as ranges, torch.no_grad():
-        for layer in (dense[0], conv[0]):
-            layer.weight[1:].abs_(), layer.bias[1:].fill_(1.0)  # type: ignore[operator]
+        for layer in layers:
+            layer.weight.abs_()
+            layer.bias.fill_(1.0)
             layer.weight[0], layer.bias[0] = 0.0, -1.0
         for places in (6, 20):  # as many nodes as the batch's largest graph has
             ranges.next()
-            dense(torch.rand(4, places, 2)), conv(torch.rand(4, 2, places))
+            dense(torch.rand(4, places, 2))
+            conv(torch.rand(4, 2, places))
     assert ranges.dead() == (2, 10)
 
 
