@@ -70,6 +70,7 @@ def test_units_of_nodes_and_of_maps_are_their_features_whatever_the_number_of_pl
     dense, conv = (nn.Sequential(layer, nn.ReLU()) for layer in layers)
     with watched(nn.ModuleList([dense, conv])) as ranges, torch.no_grad():
         for layer in layers:
+            assert layer.bias is not None
             layer.weight.abs_()
             layer.bias.fill_(1.0)
             layer.weight[0], layer.bias[0] = 0.0, -1.0
