@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from commands.conftest import Command
 from vaekit.commands.main import _COMMANDS, app
@@ -27,6 +28,7 @@ def test_every_example_is_a_command_that_is_understood(name: str, line: str) -> 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_help_and_lists_keep_within_the_width(vaekit: Command, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(app, "console", Console())  # of this width, whichever another test left
     for words in (["--help"], ["train", "--help"], ["evaluate", "--help"], ["recipes"], ["datasets"], ["show", "vae"]):
         said = vaekit(*words).out
         body = said.split("\nExamples\n")[0]  # commands are not broken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ def test_a_line_an_example_stands_in_the_folder_and_the_report(run: Run) -> None
     x = run.test.first(3).inputs
     found = run.modality.lines(run.prepare.invert(x), run.info)
     assert len(found) == len(x) and all(isinstance(line, str) and "\n" not in line for line in found)
-    assert (run.path / "figures" / "samples.txt").read_text(encoding="utf-8").strip()
-    assert "Examples" in (run.path / "report.html").read_text(encoding="utf-8")
+    samples = (run.path / "figures" / "samples.txt").read_text(encoding="utf-8").strip()
+    report = (run.path / "report.html").read_text(encoding="utf-8")
+    assert samples and escape(samples.splitlines()[0].strip()) in report
 
 
 def test_a_loaded_run_scores_as_the_one_trained(run: Run) -> None:

@@ -131,9 +131,8 @@ def _moved(x: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def _piece(knots: Tensor, x: Tensor) -> Tensor:
     """Return the piece (..., R) that each of x (..., R) is in, between knots (R, K)."""
-    rows = x.reshape(-1, x.shape[-1]).T.contiguous()
-    found = torch.searchsorted(knots, rows, right=True) - 1
-    return found.clamp(0, knots.shape[1] - 2).T.reshape(x.shape)
+    below = (knots <= x.unsqueeze(-1)).sum(-1)  # as searchsorted, which ONNX does not have
+    return (below - 1).clamp(0, knots.shape[1] - 2)
 
 
 def _at(knots: Tensor, i: Tensor) -> Tensor:

@@ -20,13 +20,17 @@ KINDS: dict[str, Registry[Any]] = {registry.kind: registry for registry in (*PAR
 
 FAMILIES = {
     "The basics": ("vae", "beta-vae", "capacity-vae", "sigma-vae", "cvae", "linear-vae", "ae"),
-    "Tighter bounds and better inference": ("iwae", "dreg", "miwae", "ciwae", "flow-vae", "semi-amortised-vae"),
+    "Tighter bounds and better inference": (
+        *("iwae", "dreg", "miwae", "ciwae", "flow-vae", "semi-amortised-vae", "thermodynamic-vae"),
+    ),
     "Priors": ("vamp-vae", "gmm-vae", "spherical-vae", "identifiable-vae", "two-stage-vae"),
     "Disentangling, and matching the aggregate posterior": (
         *("factor-vae", "beta-tc-vae", "dip-vae", "info-vae"),
         *("wae-mmd", "wae-gan", "adversarial-ae", "vae-gan"),
     ),
     "Discrete codes": ("categorical-vae", "joint-vae", "vq-vae", "vq-vae-2", "fsq"),
+    "Discrete latents without a relaxation": ("vimco", "reinforce", "rebar", "wake-sleep"),
+    "A rate that is asked for": ("rate-vae", "geco-vae", "delta-vae"),
     "Hierarchies and pixels": ("hierarchical-vae", "ladder-vae", "very-deep-vae", "pixel-vae"),
     "Few labels": ("semi-supervised-vae",),
     "Other data": (

@@ -287,6 +287,7 @@ def onnx_bytes(program: Program, facts: Mapping[str, str]) -> bytes:
             verbose=False,
         )
     assert made is not None
+    _keep_names(made.model.graph)
     model = made.model_proto
     _name_batch(model.graph)
     for key, value in facts.items():
@@ -294,6 +295,15 @@ def onnx_bytes(program: Program, facts: Mapping[str, str]) -> bytes:
         entry.key, entry.value = key, value
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def _keep_names(graph: Any) -> None:
+    """Rename values within a graph that bear the name of an output, as "mean" after the operator."""
+    ends = {value.name: value for value in graph.outputs}
+    for node in graph:
+        for value in node.outputs:
+            if value.name in ends and value is not ends[value.name]:
+                value.name += ".within"
 
 
 def _name_batch(graph: Any) -> None:

@@ -64,7 +64,7 @@ def fit(
     values = parse(frame, cells, facts)[rows]
     values = values[~np.isnan(values)]
     if curves:
-        facts["curve"] = fit_curve(values, kind == "positive", _is_whole(facts), FLOORS.get(kind))
+        facts["curve"] = fit_curve(values, kind == "positive", _are_whole(values, facts), FLOORS.get(kind))
     if kind == "positive":
         values = np.log(values)
     if kind == "count":
@@ -79,11 +79,11 @@ FLOORS = {"count": 0.0, "positive": 1.0}
 """The least whole number of a type, where it has one."""
 
 
-def _is_whole(facts: Facts) -> bool:
-    """Whether a column's values are whole numbers: counts, days, numbers written without decimals."""
+def _are_whole(values: np.ndarray, facts: Facts) -> bool:
+    """Whether a column's values are whole numbers, however they are written; dates are where they are days."""
     if facts["type"] == "date":
         return not has_time(facts["format"])
-    return facts["type"] == "count" or facts.get("decimals") == 0
+    return bool((values == np.round(values)).all())
 
 
 def _pooled(levels: list[str], cells: Cells, used: np.ndarray) -> Facts:
