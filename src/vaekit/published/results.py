@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,10 @@ def _processor() -> str:
 def _commit() -> str | None:
     """Return the commit of the sources, None where they are no checkout of vaekit's own."""
     here = Path(__file__).resolve().parents[1]
-    git = ["git", "-C", os.fspath(here)]
+    found = shutil.which("git")
+    if found is None:
+        return None
+    git = [found, "-C", os.fspath(here)]
     try:
         tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "registry.py"], capture_output=True, check=False)
         commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False)
