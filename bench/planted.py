@@ -9,6 +9,7 @@ and at least one must fail with the fault. `results/planted.json` has which; doc
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -166,8 +167,9 @@ def main() -> None:
             caught = planted(fault, Path(folder))
         rows.append({"fault": fault.words, "file": fault.path, "caught_by": caught})
         print(f"{'caught' if caught else 'MISSED'}  {fault.words}: {', '.join(caught)}", flush=True)
-    if len(chosen) == len(FAULTS):
-        write_json(RESULTS, {"rows": rows})
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.is_file() else []
+    known = {row["fault"]: row for row in [*kept, *rows]}
+    write_json(RESULTS, {"rows": [known[fault.words] for fault in FAULTS if fault.words in known]})
     sys.exit(not all(row["caught_by"] for row in rows))
 
 
