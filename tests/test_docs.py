@@ -133,7 +133,7 @@ def faults_of_code(code: str) -> Iterator[str]:
         yield from faults_of_command(words)
 
 
-OTHERS = {"--version", "--max-restarts"}  # of vaekit itself, and of torchrun
+OTHERS = {"--version", "--install-completion", "--max-restarts"}  # of vaekit itself, and of torchrun
 OTHERS |= {option for path in (ROOT / "bench").glob("*.py") for option in re.findall(r'"(--[\w-]+)"', path.read_text())}
 MODELS = "".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "models").glob("*.py"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
