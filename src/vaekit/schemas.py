@@ -148,8 +148,12 @@ def fault(error: ValidationError) -> str:
         return f"{at}: unknown to this vaekit"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return f"{at}: {message}"
+        return f"{at}: {message if len(message) <= MOST_SAID else f'{message[: MOST_SAID - 3]}...'}"
     return f"{at}: {message[:1].lower()}{message[1:]}, not {_short(first['input'])}"
+
+
+MOST_SAID = 300
+"""Letters of what is wrong with a field, at most: it may name values of any length."""
 
 
 def _short(value: Any) -> str:

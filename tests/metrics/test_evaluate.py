@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def test_the_name_of_the_features_is_in_table_and_report(
     assert sprites.path is not None
     code, out, _ = asked(capsys, str(sprites.path), "--metrics", "fid,precision_recall", "--limit", "60")
     assert code == 0
-    rows = [line for line in out.splitlines() if line.startswith(("  FID", "  Precision", "  Recall"))]
-    assert len(rows) == 4 and all(row.endswith("[1]") for row in rows)
+    for name in ("fid", "fid_extrapolated", "precision", "recall"):
+        assert re.search(rf" {name}: .*\[1\]$", out, re.MULTILINE), out
     assert [line for line in out.splitlines() if line.startswith("[1] features: classifier-sprites-")]
     assert (sprites.path / "report.html").read_text().count("classifier-sprites-") >= 3
 

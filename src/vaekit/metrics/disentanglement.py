@@ -141,7 +141,7 @@ def dci_boosted(subject: Subject) -> dict[str, Result]:
     fit = partial(scores.dci, trees=int(subject.options.get("dci_trees", 100)), boosted=True)
     data = codes[:BOOSTED_EXAMPLES], factors[:BOOSTED_EXAMPLES]
     trees = "gradient-boosted trees, as disentanglement_lib"
-    return _dci(subject, *data, names, fit, "_boosted", times=3, definition=trees)
+    return _dci(subject, *data, names, fit, "_boosted", times=6, definition=trees)
 
 
 def _dci(

@@ -98,7 +98,7 @@ class RunBase:
         """Why the last evaluation is not in the folder, where it could not be written."""
 
     def __repr__(self) -> str:
-        elbo = self.record.get("result", {}).get("elbo")
+        elbo = (self.record.get("result") or {}).get("elbo")
         shown = "" if elbo is None else f", held-out ELBO {elbo:.2f} nats"
         return f"Run({self.record['recipe']} on {self.info.name}{shown}, {self.path or 'in memory'})"
 

@@ -94,7 +94,7 @@ def curves(run: LatentRun) -> Any:
     """Training curves."""
     records = run.log
     stages = {record.get("stage") for record in records}
-    final = run.record.get("result", {}).get("elbo") if len(stages) > 1 else None
+    final = (run.record.get("result") or {}).get("elbo") if len(stages) > 1 else None
     return figures.curves(records, final) if records else None
 
 

@@ -95,7 +95,7 @@ def push_to_hub(
 
 def card(run: Run) -> str:
     """Return the model card: what the model is, what it scored, and how to use it; Markdown with its YAML head."""
-    result = run.record.get("result", {})
+    result = run.record.get("result") or {}
     elbo = result.get("elbo")
     score = (
         f"Held-out ELBO: {elbo:.2f} nats/example ({result.get('held_out_n')} examples)."

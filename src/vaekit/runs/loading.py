@@ -94,6 +94,13 @@ def restored(
     return Run(path, record, built, settings)
 
 
+MAKES_NONE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
+)
+"""What parts raise that are made of settings or data that no run was recorded with."""
+
+
 def _of_record(record: dict[str, Any], tensors: Mapping[str, Tensor], where: str | Path) -> tuple[Settings, Built]:
     """Return the settings and parts of a record, whose sizes are compared with the weights before they take memory."""
     most = max(sum(value.numel() for value in tensors.values()), LEAST_SIZE)
@@ -113,7 +120,7 @@ def _of_record(record: dict[str, Any], tensors: Mapping[str, Tensor], where: str
         return settings, build(recipe, settings, info)
     except UserError as error:
         raise UserError(f"{where}: {_first(error)}") from None
-    except (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except MAKES_NONE as error:
         reason = f"{type(error).__name__}: {_first(error)}"
         raise UserError(f"{where} makes no model ({reason}); restore a copy of it") from error
 

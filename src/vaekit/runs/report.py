@@ -91,7 +91,7 @@ def gather(run: RunBase) -> report.RunReport:
     """Collect everything the report of a run shows; of a run in memory all but figures and lines."""
     drawn = None if run.path is None else run.path / files.FIGURES
     entry = entry_of(run.recipe)
-    result = run.record.get("result", {})
+    result = run.record.get("result") or {}
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
     first = numbers_.headline(run.recipe)
@@ -184,7 +184,7 @@ def _command(run: RunBase) -> str:
 
 def _held_out(run: RunBase) -> list[report.Number]:
     """Return the held-out numbers of training, for a run that is not evaluated: the bound that it maximised first."""
-    result = run.record.get("result", {})
+    result = run.record.get("result") or {}
     of = {"examples": f"the validation split of {run.info.name}, seed {run.settings.data.seed}"}
     of |= {"quantity": "log p(x|y), the label given" if run.model.takes_label else "log p(x)"}
     of |= {"measure": _measure(run), "values": VALUES.get(run.prepare.mode, "")}
@@ -271,7 +271,7 @@ def _kind(run: RunBase) -> str:
 
 def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
     """Return the numbers of the verdict: of the evaluation where there are any, else those of the end of training."""
-    entries, values, result = run.evaluation(), run.values(), run.record.get("result", {})
+    entries, values, result = run.evaluation(), run.values(), (run.record.get("result") or {})
     latents = _latents(run)
     active = sum(one.active for one in latents) if latents else None
     units = sum(one.units for one in latents)
@@ -334,7 +334,7 @@ def _latents(run: RunBase) -> list[Usage]:
 
 
 def _warnings(run: RunBase) -> list[report.Warning_]:
-    result, records = run.record.get("result", {}), run.log
+    result, records = run.record.get("result") or {}, run.log
     weighted = _weighted(run)
     key = "loss" if weighted else "elbo"
     train = next((r[key] for r in reversed(records) if isinstance(r.get(key), float)), None)

@@ -183,7 +183,7 @@ class Run(SeriesRun):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the run: what it is, and the numbers that it has."""
-        result, numbers = self.record.get("result", {}), self.evaluation()
+        result, numbers = self.record.get("result") or {}, self.evaluation()
         names = {"value": "elbo", "stderr": "elbo_stderr", "n": "held_out_n", "refused": "refused"}
         held_out = {name: result[key] for name, key in names.items() if result.get(key) is not None}
         entries = {"held-out elbo": held_out | {"unit": "nats/example"}} if result else {}

@@ -355,7 +355,7 @@ def _fit(job: Training) -> Run:
         "result": ended,
     }
     if main:
-        before = job.record.get("result", {}).get("steps")
+        before = (job.record.get("result") or {}).get("steps")
         gone = () if before in (None, result.position.step) else (files.EVALUATION, files.VALUES)  # of weights before
         record = job.place.finish(checkpoint.model_tensors(built.model), record, gone)
     run = Run(job.place.target if main else None, record, built, settings, job.dataset)

@@ -85,6 +85,8 @@ def _sized(arrays: Mapping[str, np.ndarray], source: str) -> tuple[np.ndarray, n
     edges = _whole(edges, f"{source}: edges")
     if "sizes" in arrays:
         sizes = _whole(np.atleast_1d(arrays["sizes"]), f"{source}: sizes")
+        if sizes.ndim != 1:
+            raise UserError(f"{source}: sizes have shape {sizes.shape}; give one number a graph, (G,)")
         if not len(sizes) or sizes.min() < 1:
             raise UserError(f"{source}: sizes must be at least 1 a graph; leave empty graphs out")
         return sizes, edges
@@ -161,7 +163,7 @@ def _whole(values: np.ndarray, what: str) -> np.ndarray:
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             raise UserError(f"{what}: row {row} is not a number; write whole numbers")
-        if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
+        if (values != np.round(values)).any() or (np.abs(values.astype(np.float64)) > 2**53).any():
             raise UserError(f"{what} are not whole numbers; number nodes from 0")
     elif values.dtype.kind not in "iub":
         raise UserError(f"{what} are {values.dtype}, not whole numbers; number nodes from 0")

@@ -50,6 +50,8 @@ def from_objects(graphs: Sequence[Any], name: str, source: str, threshold: float
     Raises:
         UserError: a graph has no node, or an edge to a node that it has not or to itself.
     """
+    if not graphs:
+        raise UserError(f"{source} has no graph")
     read = [_one(graph, "the graph" if len(graphs) == 1 else f"graph {i}", threshold) for i, graph in enumerate(graphs)]
     sizes = np.array([len(one["nodes"]) for one in read], np.int64)
     starts = np.cumsum(sizes) - sizes

@@ -92,6 +92,8 @@ def of_columns(columns: Mapping[str, Sequence[Any]], where: str, id: str = AUTO,
         raise UserError(f"{where} has no column of values beside '{names[a]}' and '{names[b]}'")
     keys, when = [str(cell) for cell in columns[names[a]]], as_times([str(c) for c in columns[names[b]]], where)
     values = np.array([_column(columns[name], name, where) for name in channels])
+    if not keys:
+        raise UserError(f"{where} has no rows")
     ids = list(dict.fromkeys(keys))
     number = {key: i for i, key in enumerate(ids)}
     of = np.array([number[key] for key in keys])

@@ -55,7 +55,7 @@ def step_of(times: Sequence[NDArray[np.float64]]) -> float | None:
         return 1.0
     every = np.concatenate(gaps)
     step = float(every.min())
-    if step <= 0 or sum(own[-1] - own[0] for own in times) / step > MOST_EMPTY * sum(map(len, times)):
+    if step <= 0 or sum(own[-1] - own[0] for own in times) > step * MOST_EMPTY * sum(map(len, times)):
         return None
     off = every / step
     return step if bool((np.abs(off - np.round(off)) <= SLACK * np.maximum(1, off)).all()) else None

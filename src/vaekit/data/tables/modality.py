@@ -136,7 +136,7 @@ class Tables(Modality):
         labels = _labels(frame, settings)
         facts = _fitted(frame, labels, settings, parts[0])
         if not facts["columns"]:
-            raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'])}; see data.types")
+            raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'], 3)}; see data.types")
         values = _stored(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
         if settings.gaps == "model":

@@ -118,6 +118,7 @@ def _parquet(path: Path) -> dict[str, Any]:
             check_size(file.metadata.num_rows * file.metadata.num_columns * 8, path, packed=size_of(path))
             check_names(file.schema_arrow.names, path)
             table = file.read()
+            table.validate(full=True)  # text that is no UTF-8, and the like
     except (UserError, MemoryError):
         raise
     except Exception as error:
