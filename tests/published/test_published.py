@@ -249,7 +249,8 @@ def test_what_is_asked_wrongly_is_refused(words: list[str], why: str) -> None:
     assert code == 2 and sentence is not None and sentence.startswith(why)
 
 
-def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
     assert outcome(["reproduce", "--list"]) == (0, None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["table", "data", "budgets", "what", "it", "is"] and len(lines) == len(TABLES) + 1

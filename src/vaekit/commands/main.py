@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group
 from vaekit import __version__, _env
 from vaekit.commands.help import Formatter, examples
 from vaekit.commands.output import note, prepare_streams
-from vaekit.errors import NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
+from vaekit.errors import Missed, NotStored, OutOfMemory, PeerLost, TrainingFailed, UserError, said
 
 NO_MEMORY_LEFT = "there is not enough memory for this: ask for less at once, or give fewer or smaller examples"
 
@@ -230,7 +230,7 @@ def outcome(arguments: list[str] | None = None) -> tuple[int, str | None]:
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         return 2, " ".join(str(error).split())
-    except (TrainingFailed, NotStored) as error:
+    except (TrainingFailed, NotStored, Missed) as error:
         return 1, " ".join(str(error).split())
     except (OutOfMemory, MemoryError) as error:
         return 1, str(error) if isinstance(error, OutOfMemory) else NO_MEMORY_LEFT
