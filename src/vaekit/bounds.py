@@ -123,8 +123,8 @@ REACH, DECAY = 80, 0.9
 def terms_survive(k: Tensor) -> Tensor:
     """P(𝒦 ≥ k) of the number 𝒦 of SUMO's terms: 1/k up to 80, from there on falling by a tenth at each.
 
-    >>> terms_survive(torch.tensor([1, 2, 80, 81])).tolist()
-    [1.0, 0.5, 0.0125, 0.01125...]
+    >>> [round(p, 5) for p in terms_survive(torch.tensor([1, 2, 80, 81])).tolist()]
+    [1.0, 0.5, 0.0125, 0.01125]
     """
     return torch.where(k < REACH, 1 / k, DECAY ** (k - REACH).clamp(min=0) / REACH)
 

@@ -43,6 +43,7 @@ class CommittedNormal(DiagonalNormal):
     that it pays to use it. The promise is of a standard normal prior; with another the posterior trains too.
     The paper's autoregressive prior of sequences of latents is not in it.
 
+    >>> import torch
     >>> from vaekit.distributions.kl import kl; from vaekit.nets.mlp import mlp
     >>> from vaekit.priors.normal import StandardNormal
     >>> posterior = CommittedNormal(mlp(784, 20), committed=3.0)
