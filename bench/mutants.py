@@ -42,7 +42,10 @@ AREAS = {
     "tasks": "src/vaekit/tasks/*.py",
 }
 TESTS: dict[str, list[str]] = {
-    "bounds": ["tests/test_bounds.py", "tests/test_log_likelihood.py", "tests/metrics/test_upper_bounds.py"],
+    "bounds": [
+        *("tests/test_bounds.py", "tests/test_log_likelihood.py"),
+        *("tests/metrics/test_upper_bounds.py", "tests/test_tighter.py"),
+    ],
     "trace": ["tests/test_trace.py", "tests/test_bounds.py"],
     "distributions/base": [
         "tests/distributions/test_mixed.py",

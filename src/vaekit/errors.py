@@ -8,9 +8,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+LONGEST = 1200
+
+
+def _in_length(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 303]} … {text[-300:]}"
+
 
 class UserError(ValueError):
-    """Bad arguments or bad data. The command line prints it as one sentence and exits with 2."""
+    """Bad arguments or bad data. The command line prints it as one sentence and exits with 2.
+
+    What a sentence names may be of any length; one of more than 1,200 letters keeps its beginning and its end.
+
+    >>> len(str(UserError("x" * 5000)))
+    1200
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(_in_length(one) if isinstance(one, str) else one for one in said))
 
 
 class Unsupported(UserError):

@@ -204,10 +204,11 @@ class Place:
                 old = words[at]
                 new = random.choice(PATHS if "{" in old and random.random() < 0.8 else SET if "=" in old else WORDS)
                 words[at] = new.replace("\0", "")
-        run = out / "run"
-        return [
-            w.format(run=run, data=self.folder / "data", out=out) if "{" in w and "}" in w else w for w in _safe(words)
-        ]
+        places = {"{run}": out / "run", "{data}": self.folder / "data", "{out}": out}
+        words = [*_safe(words)]
+        for name, place in places.items():
+            words = [word.replace(name, str(place)) for word in words]
+        return words
 
     def try_one(self, seed: int, out: Path) -> Try:
         """Run one command in a child, and look at what it said and left."""
