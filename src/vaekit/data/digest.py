@@ -75,7 +75,8 @@ def array_keys(arrays: Iterable[np.ndarray]) -> Keys:
 
 
 def _with_shape(one: np.ndarray) -> bytes:
-    values = one.astype("<f4") + np.float32(0)
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid: a NaN that signals
+        values = one.astype("<f4") + np.float32(0)
     values[np.isnan(values)] = np.nan
     return np.array(one.shape, "<i8").tobytes() + values.tobytes()
 

@@ -131,8 +131,9 @@ def _classes(y: np.ndarray, source: str, classes: tuple[str, ...]) -> tuple[tupl
     known = np.ones(len(y), dtype=bool)
     if y.dtype.kind == "f":
         known = ~np.isnan(y)
-        if bool((y[known] % 1 != 0).any()):
-            row = int(np.argmax(known & (y % 1 != 0)))
+        odd = known & ((y != np.round(y)) | (np.abs(y.astype(np.float64)) > 2**53))  # infinities too
+        if odd.any():
+            row = int(np.argmax(odd))
             raise UserError(f"{source}: label {row} is {y[row]}; classes are whole numbers or names")
         y = np.where(known, y, 0).astype(np.int64)
     elif y.dtype.kind == "U":

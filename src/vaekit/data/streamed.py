@@ -146,6 +146,9 @@ def read_streamed(opened: Opened, settings: DataSettings) -> StreamedRaw:
     parts = {split: rows for split, (rows, _) in opened.splits.items()}
     if settings.size is not None and not isinstance(parts["train"], ImageRows):
         raise UserError(f"{path}: size={settings.size} would rewrite arrays on disk; resize the file, or use stream=no")
+    for split, rows in parts.items():
+        if not rows.shape[0] * rows.row_bytes:
+            raise UserError(f"{path}: the {split} split is empty (x has shape {tuple(rows.shape)}); give examples")
     keys = {split: keys_of(rows, path) for split, rows in parts.items()}
     dealt = deal(keys["train"], path, settings, own_valid="valid" in parts, own_test="test" in parts)
     helds = _held(parts, dealt, settings)

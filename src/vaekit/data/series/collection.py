@@ -105,8 +105,9 @@ def rows(series: Sequence[Values], steps: int) -> Tensor:
     held = sum(one.nbytes for one in series)
     check_size(4 * len(series) * width * steps, "series of lengths that differ so much", packed=held)
     out = np.full((len(series), width, steps), END, np.float32)
-    for row, one in zip(out, series):
-        row[:, : one.shape[1]] = one
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        for row, one in zip(out, series):
+            row[:, : one.shape[1]] = one
     return torch.from_numpy(out)
 
 
