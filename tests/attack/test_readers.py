@@ -50,7 +50,7 @@ def test_undamaged_sources_are_read(tmp_path: Path) -> None:
     "call",
     [
         lambda: 1 / 0,
-        lambda: load(np.array([[1, 2], [3, 4]]), None) and (_ for _ in ()).throw(UserError("a" * 2000)),
+        lambda: load(np.array([[1, 2], [3, 4]]), None) and (_ for _ in ()).throw(UserError("Traceback of it")),
         lambda: torch.zeros(3).numpy()[9],
     ],
 )
