@@ -44,7 +44,7 @@ AREAS = {
 TESTS: dict[str, list[str]] = {
     "bounds": [
         *("tests/test_bounds.py", "tests/test_log_likelihood.py"),
-        *("tests/metrics/test_upper_bounds.py", "tests/test_tighter.py"),
+        *("tests/metrics/test_upper_bounds.py", "tests/test_tighter.py", "tests/metrics/test_known_faults.py"),
     ],
     "trace": ["tests/test_trace.py", "tests/test_bounds.py"],
     "distributions/base": [
@@ -77,10 +77,24 @@ TESTS: dict[str, list[str]] = {
     "metrics/active_units": ["tests/metrics/test_basic.py"],
     "metrics/classification": ["tests/metrics/test_basic.py", "tests/metrics/test_probes.py"],
     "metrics/reconstruction": ["tests/metrics/test_basic.py"],
-    "tasks/compressed_file": ["tests/tasks/test_compression.py"],
-    "tasks/table_imputation": ["tests/tasks/test_table_imputation.py"],
+    "tasks/compressed_file": [
+        *("tests/tasks/test_compression.py", "tests/commands/test_compress_cli.py", "tests/attack/test_archives.py"),
+    ],
+    "tasks/compression": ["tests/tasks/test_compression.py", "tests/commands/test_compress_cli.py"],
+    "tasks/array_imputation": ["tests/tasks/test_imputation.py", "tests/runs/test_units.py"],
+    "tasks/augmentation": ["tests/tasks/test_codes.py", "tests/commands/test_tasks_cli.py"],
+    "tasks/export": ["tests/runs/test_exporting.py", "tests/runs/test_deploying.py"],
+    "tasks/table_imputation": ["tests/tasks/test_table_imputation.py", "tests/runs/test_tables.py"],
 }
 """The test files of modules that none imports by name, or more than are needed."""
+OF_ALL = {
+    "distributions": [
+        *("tests/distributions/test_support.py", "tests/distributions/test_family_contract.py"),
+        "tests/test_contracts.py",
+    ],
+    "metrics": ["tests/metrics/test_contract.py"],
+}
+"""The contracts over every part of an area."""
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -185,13 +199,12 @@ def test_files(path: str) -> list[str]:
     area = path.split("/")[2]
     own = TESTS.get(path.removeprefix("src/vaekit/").removesuffix(".py"))
     if own is not None:
-        return [path, *own]
+        return [path, *own, *OF_ALL.get(area, [])]
     every = sorted(str(one.relative_to(ROOT)) for one in (ROOT / "tests").rglob("test_*.py"))
     texts = {one: (ROOT / one).read_text(encoding="utf-8") for one in every}
     met = [one for one, text in texts.items() if imports.search(text) or one.endswith(f"{area}/test_{name}.py")]
     near = [one for one in met if one.split("/")[1] == area or one.count("/") == 1]
-    own_support = ["tests/distributions/test_support.py"] if area == "distributions" else []
-    return [path, *(near or met), *own_support]
+    return [path, *near, *(one for one in met if one not in near), *OF_ALL.get(area, [])]
 
 
 class Calls:
@@ -381,7 +394,9 @@ def main() -> None:
     parser.add_argument("--files", default="", help="only files whose path has this regular expression")
     parser.add_argument("--per-file", type=int, default=3, help="faults drawn in each file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timeout", type=float, default=60, help="seconds for the tests of one fault")
+    parser.add_argument(
+        "--timeout", type=float, default=150, help="seconds of the processor for the tests of one fault"
+    )
     parser.add_argument("--minutes", type=float, default=600, help="plant no more after so many")
     parser.add_argument("--map", type=Path, help="keep here which test calls what, and run those alone")
     parser.add_argument("--out", type=Path, default=RESULTS)

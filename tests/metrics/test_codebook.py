@@ -51,3 +51,11 @@ def test_other_models_leave_it_out_or_say_why() -> None:
     assert "codebook_used" not in evaluate(Subject(plain, INFO, X), ["latents"])
     with pytest.raises(UserError, match="no quantised codes"):
         evaluate(Subject(plain, INFO, X), ["codebook"])
+
+
+def test_one_example_is_enough() -> None:
+    made = model(uniform=False)
+    found = evaluate(Subject(made, INFO, X[:1]), ["codebook"])
+    with torch.no_grad():
+        gain = made.prior().log_prob(made.codes(X[:1])) + 2 * math.log(4)
+    assert found["code_gain"].value == pytest.approx(float(gain), abs=1e-5) and found["code_gain"].n == 1

@@ -17,6 +17,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Subject, evaluate
+from vaekit.metrics.disentanglement import accuracy_of
 from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -150,6 +151,7 @@ def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:
     table = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     assert scores.disentanglement_of(table) == 1
     assert scores.modularity(table) == pytest.approx(2 / 3)
+    assert scores.modularity(np.array([[1.0], [0.0], [2.0]])) == pytest.approx(2 / 3)  # one factor: who knows of it
     factors = made()[:, :2]
     empty = np.concatenate([factors.astype(float), np.zeros((N, 1))], 1)
     assert scores.dci(empty, factors, trees=5).disentanglement > 0.99
@@ -271,3 +273,12 @@ def test_the_metrics_of_a_model_that_knows_its_factors(monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="no known factors"):
         evaluate(Subject(model, info, factors.float()), ["mig"])
     assert "mig" not in evaluate(Subject(model, info, factors.float()), ["disentanglement"])
+
+
+def test_an_accuracy_over_drawn_batches_has_their_binomial_error_at_least() -> None:
+    """A score that does not depend on the examples leaves what its finite number of batches makes uncertain."""
+    right = np.arange(100) < 80
+    factors = np.random.default_rng(0).integers(0, 3, (200, 2))
+    found = accuracy_of(lambda c, f: right, np.zeros((200, 2)), factors)
+    assert found.value == 0.8 and found.facts["batches"] == 100 and found.facts["chance"] == 0.5
+    assert found.stderr == pytest.approx(math.sqrt(0.8 * 0.2 / 100))

@@ -92,6 +92,16 @@ def test_signal_to_noise_of_known_gradients() -> None:
     assert signal_to_noise(torch.ones(5, 3)) == (math.inf, 0.0) or signal_to_noise(torch.ones(5, 3))[0] > 1e3
 
 
+def test_its_error_is_the_jackknife_over_draws() -> None:
+    draws = torch.randn(7, 5, dtype=torch.float64) + 1
+    value, error = signal_to_noise(draws)
+    left_out = torch.tensor([signal_to_noise(torch.cat([draws[:i], draws[i + 1 :]]))[0] for i in range(7)])
+    between = (draws @ draws.T).sum() - draws.square().sum()
+    signal = float(between) / (7 * 6)
+    assert value == pytest.approx(math.sqrt(signal / (float(draws.square().sum()) / 7 - signal)))
+    assert error == pytest.approx(math.sqrt(6 / 7 * float((left_out - left_out.mean()).square().sum())))
+
+
 def test_more_samples_leave_the_encoder_less_signal() -> None:
     """Rainforth et al. 2018, theorem 1: as K grows, the ratio of the encoder's gradient falls as 1/√K.
 

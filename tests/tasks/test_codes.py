@@ -34,6 +34,15 @@ def test_by_class_has_the_classes_moments() -> None:
         assert torch.allclose(moved[label == c].std(0), z[y == c].std(0), rtol=0.1)
 
 
+def test_by_class_shrinks_towards_the_mean_variance() -> None:
+    z, y = torch.randn(600, 2) * torch.tensor([3.0, 0.5]), torch.zeros(600, dtype=torch.int64)
+    own = z.double().var(0)
+    for shrink in (0.5, 1.0):
+        moved, _ = by_class(z, y, 20_000, seeded(), shrink=shrink)
+        wanted = (1 - shrink) * own + shrink * own.mean()
+        torch.testing.assert_close(moved.double().var(0), wanted, rtol=0.04, atol=0)
+
+
 def test_between_stays_on_lines_within_a_class() -> None:
     z, y = (
         torch.tensor([[0.0, 0.0], [1.0, 2.0], [10.0, 10.0], [10.0, 11.0], [50.0, 0.0]]),
