@@ -203,6 +203,7 @@ def test_files(path: str) -> list[str]:
     every = sorted(str(one.relative_to(ROOT)) for one in (ROOT / "tests").rglob("test_*.py"))
     texts = {one: (ROOT / one).read_text(encoding="utf-8") for one in every}
     met = [one for one, text in texts.items() if imports.search(text) or one.endswith(f"{area}/test_{name}.py")]
+    met = met or [one for one in every if one.startswith(f"tests/{area}/")]
     near = [one for one in met if one.split("/")[1] == area or one.count("/") == 1]
     return [path, *near, *(one for one in met if one not in near), *OF_ALL.get(area, [])]
 

@@ -145,6 +145,12 @@ def test_slow_trees_are_boosted_only_by_name(monkeypatch: pytest.MonkeyPatch) ->
     assert set(found) == {f"dci_{name}_boosted" for name in ("disentanglement", "completeness", "informativeness")}
     for result in found.values():
         assert result.facts["definition"].startswith("gradient-boosted trees") and result.stderr is not None
+    asked: list[dict[str, Any]] = []
+    real = scores.dci
+    monkeypatch.setattr(scores, "dci", lambda c, f, **how: asked.append(how) or real(c, f, trees=1))
+    evaluate(Subject(model, info, tensor.float(), factors=tensor), ["dci_boosted"])
+    published = GradientBoostingClassifier().n_estimators  # disentanglement_lib takes scikit-learn's default
+    assert asked and all(how["trees"] == published and how["boosted"] for how in asked)
 
 
 def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:
