@@ -281,6 +281,21 @@ def test_the_classifier_is_cached_by_what_it_was_trained_on(monkeypatch: pytest.
     assert fingerprint(x, y) != fingerprint(changed, y) != fingerprint(x, y.roll(1)) != fingerprint(x, y)
 
 
+@pytest.mark.parametrize(
+    ("side", "flat"), [(8, 256), (15, 1024), (16, 256), (28, 1024), (47, 2304), (48, 576), (64, 1024)]
+)
+def test_the_classifier_sees_greys_from_the_middle_at_a_stride_of_its_size(side: int, flat: int) -> None:
+    net = Classifier((1, side, side + 3 * (side == 8)), 4)
+    assert net.dense.in_features == flat * (1.5 if side == 8 else 1)
+    with torch.no_grad():
+        for layer in net.conv:
+            if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
+                layer.bias.zero_()
+        features, logits = net(torch.full((2, 1, side, side + 3 * (side == 8)), 0.5))
+    torch.testing.assert_close(features, net.dense.bias.clamp(min=0).expand(2, -1))
+    torch.testing.assert_close(logits, net.out(features))
+
+
 def test_the_classifier_takes_any_size() -> None:
     for shape in ((1, 4, 4), (3, 17, 9), (1, 28, 28), (3, 64, 64)):
         features, logits = Classifier(shape, classes=7)(torch.rand(2, *shape))
