@@ -61,6 +61,7 @@ TESTS: dict[str, list[str]] = {
     "distributions/kl": ["tests/distributions/test_kl.py", "tests/distributions/test_grey_levels.py"],
     "objectives/base": ["tests/objectives/test_importance.py", "tests/test_objectives.py"],
     "objectives/elbo": ["tests/test_objectives.py"],
+    "objectives/samples": ["tests/objectives/test_scores.py", "tests/test_tighter.py"],
     "metrics/base": ["tests/metrics/test_evaluate.py", "tests/metrics/test_basic.py"],
     "metrics/distances": ["tests/metrics/test_samples.py", "tests/metrics/test_known_faults.py"],
     "metrics/features": ["tests/metrics/test_samples.py"],

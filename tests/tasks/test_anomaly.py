@@ -175,3 +175,9 @@ def test_regret_climbs_as_many_steps_as_it_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(model, "decode", counted)
     Scorer(model, steps=7).score("regret", x)
     assert sizes.count(2) == 7
+
+
+def test_greys_are_whole_numbers_of_their_levels() -> None:
+    x = torch.tensor([0.0, 0.5, 1.0, 1.7, -0.2])
+    assert anomaly.grey(x, 3).tolist() == [0, 1, 2, 2, 0]
+    assert anomaly.grey(x, 256).tolist() == anomaly.grey(x, 1000).tolist() == [0, 128, 255, 255, 0]
