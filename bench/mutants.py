@@ -303,7 +303,7 @@ class Bed:
 
     def __init__(self, work: Path, known: Path | None, timeout: float) -> None:
         self.work, self.known, self.timeout = work, known, timeout
-        for name in ("src", "tests", "pyproject.toml"):
+        for name in ("src", "tests", "bench", "pyproject.toml"):
             here, there = ROOT / name, work / name
             if here.is_dir():
                 shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -311,6 +311,7 @@ class Bed:
                 shutil.copy(here, there)
         self.map: dict[str, Any] = json.loads(known.read_text()) if known is not None and known.is_file() else {}
         self.clock = time.time()
+        self.sound: set[str] = set()
 
     def tests_of(self, file: str) -> Mapping[str, Any]:
         """Return the tests of a file that pass, with their calls and seconds; it is run if it has changed."""
@@ -360,9 +361,19 @@ class Bed:
         try:
             status = forked(self.work, [*tests, "-x", "-m", "not slow"], self.timeout, First(), out)
             verdict = "survived" if status in (0, 5) else "late" if status < 0 else "killed"
-            return {"verdict": verdict, **json.loads(out.read_text(encoding="utf-8"))}
+            found = {"verdict": verdict, **json.loads(out.read_text(encoding="utf-8"))}
         finally:
             self._write(mutant.path, source)
+        if verdict == "killed":
+            self._require_sound(found.get("by", ""))
+        return found
+
+    def _require_sound(self, test: str) -> None:
+        """Stop where the test that a fault is said to be caught by fails without it too."""
+        if test and test not in self.sound:
+            if forked(self.work, [test], self.timeout, First()) not in (0, 5):
+                raise SystemExit(f"{test} fails without any fault; correct it first")
+            self.sound.add(test)
 
 
 def sample(areas: Sequence[str], files: str, per_file: int, seed: int) -> list[Mutant]:
