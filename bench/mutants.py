@@ -359,7 +359,10 @@ class Bed:
         out.write_text("{}", encoding="utf-8")
         self._write(mutant.path, planted(source, mutant))
         try:
-            status = forked(self.work, [*tests, "-x", "-m", "not slow"], self.timeout, First(), out)
+            for which in ("not slow", "slow"):
+                status = forked(self.work, [*tests, "-x", "-m", which], self.timeout, First(), out)
+                if status not in (0, 5):
+                    break
             verdict = "survived" if status in (0, 5) else "late" if status < 0 else "killed"
             found = {"verdict": verdict, **json.loads(out.read_text(encoding="utf-8"))}
         finally:
