@@ -93,9 +93,9 @@ OF_ALL = {
         *("tests/distributions/test_support.py", "tests/distributions/test_family_contract.py"),
         "tests/test_contracts.py",
     ],
-    "metrics": ["tests/metrics/test_contract.py"],
 }
-"""The contracts over every part of an area."""
+"""The contracts over every part of an area; a metric's module is met by those of its own metrics."""
+METRICS_CONTRACT = "tests/metrics/test_contract.py"
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -200,13 +200,24 @@ def test_files(path: str) -> list[str]:
     area = path.split("/")[2]
     own = TESTS.get(path.removeprefix("src/vaekit/").removesuffix(".py"))
     if own is not None:
-        return [path, *own, *OF_ALL.get(area, [])]
+        return [path, *own, *contracts(path)]
     every = sorted(str(one.relative_to(ROOT)) for one in (ROOT / "tests").rglob("test_*.py"))
     texts = {one: (ROOT / one).read_text(encoding="utf-8") for one in every}
     met = [one for one, text in texts.items() if imports.search(text) or one.endswith(f"{area}/test_{name}.py")]
     met = met or [one for one in every if one.startswith(f"tests/{area}/")]
     near = [one for one in met if one.split("/")[1] == area or one.count("/") == 1]
-    return [path, *near, *(one for one in met if one not in near), *OF_ALL.get(area, [])]
+    return [path, *near, *(one for one in met if one not in near), *contracts(path)]
+
+
+def contracts(path: str) -> list[str]:
+    """Return the tests that every part of the area of a file passes."""
+    area = path.split("/")[2]
+    if area != "metrics":
+        return OF_ALL.get(area, [])
+    metrics = re.findall(r'@metric\(\s*"(\w+)"', (ROOT / path).read_text(encoding="utf-8"))
+    text = (ROOT / METRICS_CONTRACT).read_text(encoding="utf-8")
+    tests = re.findall(r'parametrize\("metric", METRICS.names\)\ndef (\w+)', text)
+    return [f"{METRICS_CONTRACT}::{test}[{name}]" for name in metrics for test in tests]
 
 
 class Calls:
