@@ -62,7 +62,9 @@ TESTS: dict[str, list[str]] = {
     "objectives/base": ["tests/objectives/test_importance.py", "tests/test_objectives.py"],
     "objectives/elbo": ["tests/test_objectives.py"],
     "objectives/samples": ["tests/objectives/test_scores.py", "tests/test_tighter.py"],
-    "metrics/base": ["tests/metrics/test_evaluate.py", "tests/metrics/test_basic.py"],
+    "metrics/base": [
+        *("tests/metrics/test_evaluate.py", "tests/metrics/test_basic.py", "tests/metrics/test_known_faults.py"),
+    ],
     "metrics/distances": ["tests/metrics/test_samples.py", "tests/metrics/test_known_faults.py"],
     "metrics/features": ["tests/metrics/test_samples.py"],
     "metrics/likelihood": ["tests/metrics/test_basic.py", "tests/metrics/test_known_faults.py"],
@@ -76,7 +78,7 @@ TESTS: dict[str, list[str]] = {
     "distributions/own": ["tests/models/test_own_modules.py"],
     "distributions/relaxed": ["tests/models/test_discrete.py"],
     "metrics/active_units": ["tests/metrics/test_basic.py"],
-    "metrics/classification": ["tests/metrics/test_basic.py", "tests/metrics/test_probes.py"],
+    "metrics/classification": ["tests/models/test_semisupervised.py", "tests/metrics/test_probes.py"],
     "metrics/reconstruction": ["tests/metrics/test_basic.py"],
     "tasks/compressed_file": [
         *("tests/tasks/test_compression.py", "tests/commands/test_compress_cli.py", "tests/attack/test_archives.py"),

@@ -323,6 +323,7 @@ def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatc
     made.show = lambda x: x
     found = evaluate(made, ["path_length"])
     straight, arc = found["path_length_linear"], found["path_length_spherical"]
+    assert straight.facts["step"] == arc.facts["step"] == 0.01
     assert straight.value == pytest.approx(4, abs=4 * (straight.stderr or 0))
     assert (arc.value or 0) > (straight.value or 0)
     assert straight.facts["features"] == "the image"

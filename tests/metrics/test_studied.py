@@ -81,6 +81,15 @@ def test_units_of_nodes_and_of_maps_are_their_features_whatever_the_number_of_pl
     assert ranges.dead() == (2, 10)
 
 
+def test_a_unit_that_always_says_the_same_is_dead_whatever_it_says() -> None:
+    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU())
+    with watched(net) as ranges, torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0], [0.0], [0.0], [-1.0]]))
+        net[0].bias.copy_(torch.tensor([0.0, 0.7, -0.7, 1.0]))
+        net(torch.tensor([[0.0], [0.5]]))
+    assert ranges.dead() == (2, 4)
+
+
 def test_signal_to_noise_of_known_gradients() -> None:
     torch.manual_seed(1)
     mean, sd = torch.linspace(0.1, 1, 30).double(), torch.linspace(2, 3, 30).double()
