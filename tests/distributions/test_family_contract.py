@@ -337,6 +337,9 @@ def test_a_curve_s_scores_have_the_probabilities_of_its_values() -> None:
     assert float((share - spike).abs().max()) < 4.5 * 0.5 / math.sqrt(20_000)
     level = d.curves.score(torch.tensor([[2.0, 0.0]]).double()).expand(2, -1)
     torch.testing.assert_close(d.log_prob_elements(level)[:, 0].exp(), spike)
+    error = values.std(0) / math.sqrt(20_000)
+    off = (d.expectation - values.mean(0)).abs()
+    assert float((off / error)[:, 0].max()) < 4.5 and float(off[:, 1].max()) < 0.05  # the second's before rounding
     whole = torch.arange(-12.0, 13.0).double()
     scores = d.curves.score(torch.stack([torch.full_like(whole, 2.0), whole], -1)).unsqueeze(1).expand(-1, 2, -1)
     mass = d.log_prob_elements(scores)[..., 1].exp()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -295,3 +296,11 @@ def test_two_examples_have_active_units_and_one_has_none() -> None:
     x = torch.tensor([[1.0, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]])
     assert evaluate(Subject(model, info, x), ["active_units"])["active_units"].value is not None
     assert "at least two" in evaluate(Subject(model, info, x[:1]), ["active_units"])["active_units"].facts["refused"]
+
+
+def test_as_many_samples_are_drawn_as_are_asked_for() -> None:
+    one, told = subject(), list[tuple[str, int, int]]()
+    one = replace(one, progress=lambda *what: told.append(what))
+    for n in (1, PIECE, PIECE + 3):
+        assert len(one.samples(n)) == n and told[-1] == ("sample", n, n)
+    assert torch.equal(one.samples(PIECE + 3)[:PIECE], one.samples(PIECE))
