@@ -148,14 +148,14 @@ def test_active_units_by_hand() -> None:
 
 
 def test_active_units_of_codes_without_a_spread_are_of_the_codes() -> None:
-    x = torch.randn(30, 2) * torch.tensor([1.0, 0.05])
+    x = torch.randn(30, 3) * torch.tensor([1.0, 0.05, 2.0])
     x[:, 0] += 40  # a mean far from zero is no variance
-    model = VAE(Delta(mlp(2, 2, ())), StandardNormal(2), Gaussian(mlp(2, 2, ()))).eval()
+    model = VAE(Delta(mlp(3, 3, ())), StandardNormal(3), Gaussian(mlp(3, 3, ()))).eval()
     with torch.no_grad():
         for name, p in model.posterior.named_parameters():
-            p.copy_(torch.eye(2) if name.endswith("weight") else torch.zeros(2))
-    found = evaluate(Subject(model, DataInfo("toy", (2,), "real", None, 0, 0, 30), x), ["active_units"])["active_units"]
-    assert (found.value, found.facts["of"]) == (1, 2)
+            p.copy_(torch.eye(3) if name.endswith("weight") else torch.zeros(3))
+    found = evaluate(Subject(model, DataInfo("toy", (3,), "real", None, 0, 0, 30), x), ["active_units"])["active_units"]
+    assert (found.value, found.facts["of"]) == (2, 3)
 
 
 @pytest.mark.parametrize("metric", ["mse", "active_units"])
