@@ -13,7 +13,7 @@ import vaekit
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
-from vaekit.metrics.base import METRICS, Subject, evaluate
+from vaekit.metrics.base import Subject, evaluate
 from vaekit.models.codes import CodeVAE
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -91,7 +91,7 @@ def test_what_codes_gain_is_over_all_levels() -> None:
     small = {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8, "model.codes": 8}
     run = vaekit.train("vq-vae-2", "digits", steps=2, set=small, pictures=False)
     subject = run.subject(limit=20)
-    found = METRICS["codebook"].part(subject)
+    found = evaluate(subject, ["codebook"])
     with torch.no_grad():
         levels = run.model.codes(subject.x)
         paid = sum(kl.mean(0) for kl in run.model.trace(subject.x, hard=True).kl.values())
