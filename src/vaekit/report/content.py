@@ -32,6 +32,23 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Decoder:
+    """A decoder that runs inside the page.
+
+    Attributes:
+        program: the list of calls, plain JSON, from a code (and a label, one-hot) to greys from 0 to 255.
+        weights: its constants, at the offsets that the program names.
+        codes: those of the examples on the map, float16, little-endian, one after another.
+        facts: what the page must know of latents, examples and picture; plain JSON.
+    """
+
+    program: Mapping[str, Any]
+    weights: bytes = field(repr=False)
+    codes: bytes = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Number:
     """One reported number, or the reason it is refused.
 
@@ -172,6 +189,7 @@ class RunReport:
         settings: every setting, nested by part.
         verdict: what to think of the run, which comes first.
         changed: the settings that are not the recipe's defaults, by dotted name; None: not known, all are shown.
+        decoder: the decoder, for sliders and a map inside the page.
     """
 
     title: str
@@ -189,6 +207,7 @@ class RunReport:
     lines: Sequence[Lines] = ()
     verdict: Verdict | None = None
     changed: Mapping[str, str] | None = None
+    decoder: Decoder | None = None
 
     def numbers(self) -> dict[str, Number]:
         """All numbers by name, the headline first; a name that comes twice keeps its first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vaekit import report
@@ -18,6 +19,7 @@ from vaekit.runs import folder as files
 from vaekit.runs import numbers as numbers_
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
+from vaekit.runs.decoder import decoder
 from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
@@ -74,7 +76,7 @@ KINDS = {"audio": "sound", "graphs": "graph", "molecules": "molecule", "tables":
 
 def render(run: RunBase) -> str:
     """Return the page of a run's report."""
-    return report.render(gather(run))
+    return report.render(replace(gather(run), decoder=decoder(run)))
 
 
 def compare(runs: Sequence[RunBase]) -> str:
