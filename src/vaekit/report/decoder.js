@@ -57,7 +57,7 @@
     const output = make("output", { htmlFor: id });
     input.addEventListener("input", () => { stop(); z[j] = Number(input.value); draw(); });
     rows.set(j, [input, output]);
-    list.append(make("div", { className: "latent" }, make("label", { htmlFor: id }, facts.latents[j], make("small", {}, nats)), input, output));
+    list.append(make("div", { className: "slide" }, make("label", { htmlFor: id }, facts.latents[j], make("small", {}, nats)), input, output));
   }
   facts.order.slice(0, FIRST).forEach(slider);
   const more = make("button", { type: "button", hidden: size <= FIRST, onclick: () => { facts.order.slice(FIRST).forEach(slider); more.hidden = true; draw(); } }, `Show ${size - FIRST} more`);

@@ -1,7 +1,7 @@
 """`render` one run or `compare` several, as one self-contained HTML file that opens offline and prints well.
 
-Text goes in escaped, safe HTML comes out: one inline style sheet, nothing fetched, and no script but that of the decoder,
-where the page has one: the policy allows that text alone.
+Text goes in escaped, safe HTML comes out: one inline style sheet, nothing fetched, and no script but the decoder's, if
+the page has a decoder: the policy allows that text alone.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SEEN, TRAINING, MOVE = "Samples and reconstructions", "Training", "Move through 
 """The sections of a report that figures name."""
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
 _MOVE = (
-    "The decoder is inside this page and runs in it, offline. Move a latent, press Play to go from example to example, or "
-    "drag over the map: each dot is an example, and what is decoded there is shown."
+    "The decoder is inside this page and runs in it, offline. Move a latent, press Play to go from example to example, "
+    "or drag over the map: each dot is an example, and what is decoded there is shown."
 )
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def render(report: RunReport) -> str:
-    """`report` as one HTML document: pictures inside, light and dark, every text escaped; a script if there is a decoder.
+    """`report` as one HTML document: pictures inside, light and dark, every text escaped, and a decoder's script.
 
     Raises:
         UserError: when a figure's file is missing or is not a PNG.
@@ -186,7 +186,7 @@ def text(value: object) -> str:
 def _document(
     title: str, head: Sequence[str], sections: Mapping[str, Sequence[str]], kind: str = "", scripted: bool = False
 ) -> str:
-    """A whole document: its head, links to the sections that are not empty, and these; `scripted`, the decoder's script."""
+    """A whole document: its head, links to the sections that are not empty, and these; the script if `scripted`."""
     anchors = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()) for name, parts in sections.items() if parts}
     links = "".join(f'<li><a href="#{anchor}">{text(name)}</a></li>' for name, anchor in anchors.items())
     body = [*head, f'<nav aria-label="Contents"><ul>{links}</ul></nav>' if links else ""]

@@ -81,37 +81,30 @@ function dense([x, w, b], out, [, inner], width) {
   };
 }
 
-// Both ways: out[to] += x[from] * weight for every tap, a row of the image at a time.
+// A convolution joins places c of the small side with c·s − p + k·d of the large one: the input's places are the large
+// ones, or, transposed, the small ones. The loops run over the small places whose partner is inside.
+function inside(small, large, stride, padding, shift) {
+  const off = shift - padding;
+  return [Math.max(0, Math.ceil(-off / stride)), Math.min(small, Math.floor((large - 1 - off) / stride) + 1), off];
+}
+
 function convolution([x, w, b], out, call, xs, ws, os) {
   const two = (shape) => (shape.length === 3 ? [shape[0], shape[1], 1, shape[2]] : shape);
-  const [, cin, h, wd] = two(xs), [, cout, oh, ow] = two(os), kernel = two(ws), [kh, kw] = kernel.slice(2);
+  const [, cin, h, wd] = two(xs), [, cout, oh, ow] = two(os), [kh, kw] = two(ws).slice(2);
   const { stride: [sy, sx], padding: [py, px], dilation: [dy, dx], groups, transposed } = call;
-  const inEach = cin / groups, outEach = cout / groups;
+  const inEach = cin / groups, outEach = cout / groups, [sh, sw, lh, lw] = transposed ? [h, wd, oh, ow] : [oh, ow, h, wd];
+  const rows = Array.from({ length: kh }, (_, k) => inside(sh, lh, sy, py, k * dy)), columns = Array.from({ length: kw }, (_, k) => inside(sw, lw, sx, px, k * dx));
   return () => {
     for (let o = 0; o < cout; o++) out.fill(b ? b[o] : 0, o * oh * ow, (o + 1) * oh * ow);
     for (let g = 0; g < groups; g++) for (let i = 0; i < inEach; i++) for (let o = 0; o < outEach; o++) {
       const from = (g * inEach + i) * h * wd, to = (g * outEach + o) * oh * ow;
       const taps = (transposed ? (g * inEach + i) * outEach + o : (g * outEach + o) * inEach + i) * kh * kw;
       for (let ky = 0; ky < kh; ky++) for (let kx = 0; kx < kw; kx++) {
-        const v = w[taps + ky * kw + kx];
-        if (transposed) {
-          for (let y = 0; y < h; y++) {
-            const oy = y * sy - py + ky * dy;
-            if (oy < 0 || oy >= oh) continue;
-            for (let c = 0; c < wd; c++) {
-              const ox = c * sx - px + kx * dx;
-              if (ox >= 0 && ox < ow) out[to + oy * ow + ox] += v * x[from + y * wd + c];
-            }
-          }
-        } else {
-          for (let oy = 0; oy < oh; oy++) {
-            const y = oy * sy - py + ky * dy;
-            if (y < 0 || y >= h) continue;
-            for (let ox = 0; ox < ow; ox++) {
-              const c = ox * sx - px + kx * dx;
-              if (c >= 0 && c < wd) out[to + oy * ow + ox] += v * x[from + y * wd + c];
-            }
-          }
+        const v = w[taps + ky * kw + kx], [top, bottom, down] = rows[ky], [left, right, across] = columns[kx];
+        for (let r = top; r < bottom; r++) {
+          const large = (r * sy + down) * lw + across, small = r * sw;
+          if (transposed) for (let c = left; c < right; c++) out[to + large + c * sx] += v * x[from + small + c];
+          else for (let c = left; c < right; c++) out[to + small + c] += v * x[from + large + c * sx];
         }
       }
     }

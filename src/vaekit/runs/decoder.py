@@ -89,7 +89,7 @@ def _within_one_level(calls: Calls, codes: Tensor, session: Session) -> bool:
     ends = torch.tensor([facts["low"], facts["high"]])
     centre = torch.tensor(facts["centre"])
     moved = torch.cat([torch.where(torch.eye(len(centre)).bool(), end, centre) for end in ends])[:TRIED]
-    labels = [calls.constants.get(-1)] if len(calls.inputs) == 1 else list(torch.eye(calls.shapes[calls.inputs[1]][1]))
+    labels = [None] if len(calls.inputs) == 1 else list(torch.eye(calls.shapes[calls.inputs[1]][1]))
     worst = 0.0
     with torch.no_grad(), plain_distributions():
         for i, z in enumerate([*codes[:TRIED], *moved]):

@@ -7,7 +7,7 @@ noted. All else has one value, whatever the inputs are, and becomes a constant: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,11 @@ from torch.utils._pytree import tree_map
 
 from vaekit.errors import UserError
 
-UNARY = frozenset(
-    "abs ceil erf exp expm1 floor log log1p neg reciprocal relu round rsqrt sigmoid silu sin cos softplus sqrt tanh "
-    "trunc".split()
-)
+UNARY = ("abs", "ceil", "erf", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "relu", "round", "rsqrt")
+UNARY += ("sigmoid", "silu", "sin", "cos", "softplus", "sqrt", "tanh", "trunc")
 BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "max", "minimum": "min", "pow": "pow"}
 BINARY |= {name: name for name in ("ge", "gt", "le", "lt", "eq", "ne")}
-SAME = frozenset("alias clone contiguous detach lift_fresh _to_copy _unsafe_view".split())
+SAME = ("alias", "clone", "contiguous", "detach", "lift_fresh", "_to_copy", "_unsafe_view")
 """Operations that leave the values and their order as they are."""
 REDUCED = {"sum": "sum", "mean": "mean", "amax": "max"}
 NORMS = ("native_group_norm", "native_layer_norm")
@@ -37,8 +35,8 @@ SMALL = 256
 class Calls:
     """The calls of a function: `values` by number, of which `inputs` and `output` are some, `constants` others.
 
-    A call is {"op", "in": numbers of values, "out": number} and what else the operation needs; `shapes` are those of the
-    values. `cost` counts multiplications and elements, roughly the nanoseconds that an interpreter takes.
+    A call is {"op", "in": numbers of values, "out": number} and what else the operation needs; `shapes` are those of
+    the values. `cost` counts multiplications and elements, roughly the nanoseconds that an interpreter takes.
     """
 
     shapes: list[list[int]] = field(default_factory=list)
@@ -53,9 +51,12 @@ class Calls:
         """Return the function's value at other inputs of the same shapes; with `half`, of weights in float16."""
         known = {n: c.half().to(c.dtype) if half and self.halved(n) else c for n, c in self.constants.items()}
         known |= dict(zip(self.inputs, inputs))
+
+        def there(value: Any) -> Any:
+            return known[value.number] if isinstance(value, _Ref) else value
+
         for function, args, kwargs, outs in self._again:
-            args, kwargs = (tree_map(lambda v: known[v.number] if isinstance(v, _Ref) else v, a) for a in (args, kwargs))
-            made = function(*args, **kwargs)
+            made = function(*tree_map(there, args), **tree_map(there, kwargs))
             known |= dict(zip(outs, made if isinstance(made, list | tuple) else [made]))
         return known[self.output]
 
@@ -89,8 +90,8 @@ def calls_of(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Calls
     >>> calls = calls_of(lambda x: (x @ (2 * weight)).sigmoid(), [torch.zeros(1, 2)])
     >>> [call["op"] for call in calls.calls]
     ['mm', 'sigmoid']
-    >>> calls.replay(torch.ones(1, 2)).round(decimals=3)
-    tensor([[0.9997, 1.0000]])
+    >>> calls.replay(torch.zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
     """
     recorder = _Recorder([*inputs])
     with torch.no_grad(), recorder:
@@ -99,9 +100,6 @@ def calls_of(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Calls
         raise UserError("the function's value does not depend on its inputs")
     made = recorder.made
     made.output = recorder.of(out)
-    made.constants = {n: c for n, c in made.constants.items() if any(n in call["in"] for call in made.calls)} | {
-        n: c for n, c in made.constants.items() if n in recorder.replayed
-    }
     return made
 
 
@@ -111,7 +109,6 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()
         self.made = Calls()
-        self.replayed: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._kept: list[Tensor] = []
         self.made.inputs = [self._new(one) for one in inputs]
@@ -157,12 +154,7 @@ class _Recorder(TorchDispatchMode):
 
     def _remember(self, func: Any, args: Any, kwargs: Any, outs: Sequence[Tensor]) -> None:
         def ref(value: Any) -> Any:
-            if not isinstance(value, Tensor):
-                return value
-            number = self.of(value)
-            if number in self.made.constants:
-                self.replayed.add(number)
-            return _Ref(number)
+            return _Ref(self.of(value)) if isinstance(value, Tensor) else value
 
         numbers = [self._numbers[id(one)] for one in outs if id(one) in self._numbers]
         self.made._again.append((func, tree_map(ref, args), tree_map(ref, kwargs), numbers))
@@ -180,6 +172,8 @@ class _Recorder(TorchDispatchMode):
                 raise UserError(f"{func} has no place in a page with {kwargs}")
             return self._call(BINARY[name], args[:2], out, 2 * out.numel())
         if name in SAME:
+            if first.is_floating_point() and not out.is_floating_point():
+                return self._call("trunc", [first], out)
             return self._call("same", [first], out, 0)
         if name in REDUCED:
             return self._reduced(REDUCED[name], out, *args, **kwargs)
@@ -194,14 +188,13 @@ class _Recorder(TorchDispatchMode):
             raise UserError(f"the operation {name} has no place in a page")
         count = torch.arange(first.numel()).view(first.shape)
         swapped = tree_map(lambda v: count if v is first else v, (args, kwargs))
-        with torch.utils._python_dispatch._disable_current_modes():
-            found = func(*swapped[0], **swapped[1])
-            for one, out in zip(found if isinstance(found, list | tuple) else [found], outs):
-                if torch.equal(one.reshape(-1), torch.arange(first.numel())):
-                    self._call("same", [first], out, 0)
-                else:
-                    strides, offset = list(one.stride()), one.storage_offset()
-                    self._call("pick", [first], out, sizes=list(one.shape), strides=strides, offset=offset)
+        found = func(*swapped[0], **swapped[1])
+        for one, out in zip(found if isinstance(found, list | tuple) else [found], outs):
+            if torch.equal(one.reshape(-1), torch.arange(first.numel())):
+                self._call("same", [first], out, 0)
+            else:
+                strides, offset = list(one.stride()), one.storage_offset()
+                self._call("pick", [first], out, sizes=list(one.shape), strides=strides, offset=offset)
 
     # -- operations with facts of their own ---------------------------------------------------------------------------
 
@@ -230,7 +223,9 @@ class _Recorder(TorchDispatchMode):
             groups=groups,
         )
 
-    def _of_col2im(self, out: Tensor, x: Tensor, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> None:
+    def _of_col2im(
+        self, out: Tensor, x: Tensor, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any
+    ) -> None:
         facts = {"kernel": kernel, "dilation": dilation, "padding": padding, "stride": stride}
         self._call("fold", [x], out, x.numel(), **{name: list(value) for name, value in facts.items()})
 
