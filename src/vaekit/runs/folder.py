@@ -29,7 +29,7 @@ PICTURES = (
 NEW = ".new"
 """A run that is to replace the one in the folder, until it has ended."""
 OWN = (
-    *(RECORD, WEIGHTS, LOG, EVALUATION, VALUES, REPORT, THRESHOLDS, "mlflow.db"),
+    *(RECORD, WEIGHTS, LOG, EVALUATION, VALUES, REPORT, THRESHOLDS, "mlflow.db", "control.jsonl"),
     *(f"{CHECKPOINTS}/last.safetensors", f"{CHECKPOINTS}/best.safetensors"),
     *(f"{FIGURES}/{name}.png" for name in PICTURES),
     *(f"{FIGURES}/samples.txt", f"{FIGURES}/reconstructions.txt"),
