@@ -37,6 +37,8 @@ from vaekit.runs.base import TEST_SEED, RunBase
 from vaekit.trace import Latent
 
 MOST_POINTS = 70_000
+LIVE_POINTS = 2000
+"""Examples on the map of a run in training, which is made anew for each checkpoint."""
 MOST_BYTES = 512 << 20
 """Of prepared examples kept for the map."""
 STUDIED = 2000
@@ -55,16 +57,18 @@ class LatentMap:
 class Session:
     """Interactive view of a trained run: codes are flat rows of `size` numbers, whatever shape the decoder takes.
 
+    The map has up to `points` examples.
+
     Where the model's latent is discrete, a code is its category numbers; elsewhere the decoder's own input.
     """
 
-    def __init__(self, run: RunBase) -> None:
+    def __init__(self, run: RunBase, points: int = MOST_POINTS) -> None:
         if run.info.kind == "graph":
             raise UserError(
                 f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
                 "and 'vaekit reconstruct' on this run"
             )
-        self.run = run
+        self.run, self.points = run, points
         self.model = run.model.eval()
         self.device = run.device
         self.info = run.info
@@ -284,7 +288,7 @@ class Session:
     def _map(self) -> LatentMap:
         if not self._splits:
             raise UserError(f"the training data were not found: {self.problem}")
-        most = min(MOST_POINTS, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
+        most = min(self.points, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
         run, total = self.run, len(self._splits[0])
         for number, more in enumerate((run.data.valid, run.data.train)):
             split = more.first(max(0, most - total))

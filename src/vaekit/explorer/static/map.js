@@ -7,7 +7,8 @@ import { lacking, thumbnail } from "./pick.js";
 const PALETTE = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
 const CELLS = 160;
 const ABGR = (hex) => (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
-const COLOURS = PALETTE.map(ABGR);
+const INKS = PALETTE.map(ABGR);
+export { PALETTE as COLOURS };
 
 // Points in square cells, to find the nearest one without looking at all of them.
 class Grid {
@@ -126,7 +127,7 @@ export function latentMap(app) {
       const left = Math.floor(xy[2 * i] * view.scale + ox), top = Math.floor(oy - xy[2 * i + 1] * view.scale);
       if (left < 0 || top < 0 || left + dot > width || top + dot > height) continue;
       if (hidden.size !== 0 && labels !== null && hidden.has(labels[i])) continue;
-      const colour = labels === null ? COLOURS[0] : COLOURS[labels[i] % 10];
+      const colour = labels === null ? INKS[0] : INKS[labels[i] % 10];
       const red = colour & 255, green = (colour >> 8) & 255, blue = (colour >> 16) & 255;
       for (let y = top, row = top * width; y < top + dot; y++, row += width) {
         for (let at = row + left; at < row + left + dot; at++) {
@@ -345,7 +346,7 @@ export function latentMap(app) {
     resize();
     fit();
     adopt();
-    legends();
+    if (!legend.childElementCount) legends();
     const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
     progress.textContent = `${data.n.toLocaleString("en")} examples.${share}`;
     canvas.dataset.ready = "1";
@@ -355,6 +356,7 @@ export function latentMap(app) {
   app.quietly(load);
 
   return {
+    reload: load,
     opened: () => { resize(); ask(); },
     save() { // until the map is there, the place that the link asked for
       const place = grid === null ? wanted : [view.x, view.y, view.scale / fitted()];
