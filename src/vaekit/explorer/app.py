@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from torch import Tensor
 
 from vaekit.errors import UserError
+from vaekit.explorer.colours import colour, names
 from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.labels import Label
 from vaekit.explorer.live import ASKS, Live
@@ -35,6 +37,8 @@ from vaekit.latents.traverse import traverse
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
 """Letters of a line that a person types."""
+MOST_MEANT = 200
+"""Examples whose mean code is taken."""
 MOST_ROWS = 128
 """Codes decoded in one request."""
 
@@ -86,9 +90,9 @@ class Api:
 
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
-        get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training)
+        get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
         post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
-        post += (self.ask, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
+        post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
             Route(f"/api/{call.__name__.replace('_', '/')}", call, methods=[method])
             for method, calls in (("GET", get), ("POST", post))
@@ -99,7 +103,7 @@ class Api:
 
     async def facts(self, request: Request) -> Response:
         """What the run is."""
-        return JSONResponse(self.x.facts | {"live": self.live is not None})
+        return JSONResponse(self.x.facts | {"live": self.live is not None, "colours": names(self.x)})
 
     async def training(self, request: Request) -> Response:
         """What is said of the training, with the lines of its log from `i` on, and which weights are shown."""
@@ -148,6 +152,22 @@ class Api:
     async def scores(self, request: Request) -> Response:
         """The histogram of the test examples' anomaly scores."""
         return JSONResponse(await self._run(self._slow, self.x.scores))
+
+    async def colour(self, request: Request) -> Response:
+        """A number for each point of the map, float32 (N,), NaN where it is missing; its least and greatest as text."""
+        self._made()
+        name = request.query_params.get("by", "")
+        values, low, high = await self._run(self._slow, colour, self.x, name)
+        headers = {"x-low": quote(low), "x-high": quote(high)}
+        return Response(values.astype("<f4").tobytes(), media_type=_RAW, headers=headers)
+
+    async def mean(self, request: Request) -> Response:
+        """The mean of some examples' codes."""
+        indices = (await _json(request)).get("indices")
+        if not isinstance(indices, list) or not 0 < len(indices) <= MOST_MEANT:
+            raise UserError(f"indices must be 1 to {MOST_MEANT} numbers of examples")
+        chosen = [_whole({"i": one}, "i", 0, 2**31) for one in indices]
+        return JSONResponse({"z": await self._run(self._slow, self.x.mean_code, chosen)})
 
     # -- codes ------------------------------------------------------------------------------------------------------
 

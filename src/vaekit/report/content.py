@@ -23,6 +23,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A WAV file to be played, its title, and what it is."""
+
+    file: Path
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Lines:
     """Examples that are read, not looked at: lines of text, their title, and what they are."""
 
@@ -184,6 +193,7 @@ class RunReport:
         warnings: problems of the run.
         figures: pictures, in order.
         lines: examples as text, in order.
+        sounds: examples to be heard, in order.
         command: the exact command that repeats the run.
         environment: versions and machine.
         settings: every setting, nested by part.
@@ -205,6 +215,7 @@ class RunReport:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Lines] = ()
+    sounds: Sequence[Sound] = ()
     verdict: Verdict | None = None
     changed: Mapping[str, str] | None = None
     decoder: Decoder | None = None

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vaekit.errors import UserError
 from vaekit.report import page_decoder
-from vaekit.report.content import Figure, Number, RunReport, StudyReport, Warning_, difference, differing
+from vaekit.report.content import Figure, Number, RunReport, Sound, StudyReport, Warning_, difference, differing
 from vaekit.report.numbers import format_number
 from vaekit.report.verdict import Verdict
 
@@ -28,7 +28,9 @@ _MOVE = (
     "The decoder is inside this page and runs in it, offline. Move a latent, press Play to go from example to example, "
     "or drag over the map: each dot is an example, and what is decoded there is shown."
 )
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 
 
 def render(report: RunReport) -> str:
@@ -51,6 +53,7 @@ def render(report: RunReport) -> str:
         + "<pre>{}</pre>".format(text("\n".join(one.lines)))
         for one in report.lines
     ]
+    examples += [_player(one) for one in report.sounds]
     repeat = [_command("Command", report.command)] if report.command else []
     if report.environment:
         rows = [(name, f"<td>{text(value)}</td>") for name, value in report.environment.items()]
@@ -397,6 +400,24 @@ def _picture(figure: Figure) -> str:
     return (
         f'<figure{kind}><img alt="{text(figure.title)}" width="{width}" height="{height}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}">{caption}</figure>'
+    )
+
+
+def _player(sound: Sound) -> str:
+    """A recording to play, its bytes inside the page.
+
+    Raises:
+        UserError: when the file is missing.
+    """
+    try:
+        data = base64.b64encode(sound.file.read_bytes()).decode()
+    except OSError as error:
+        problem = f"the sound {sound.file} cannot be read ({error.strerror}); make the run's figures again"
+        raise UserError(problem) from None
+    return (
+        f'<figure><figcaption>{text(sound.title)}</figcaption><audio controls preload="none" '
+        f'aria-label="{text(sound.title)}" src="data:audio/wav;base64,{data}"></audio>'
+        f"<figcaption>{text(sound.caption)}</figcaption></figure>"
     )
 
 

@@ -24,6 +24,7 @@ REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoint
 PICTURES = (
     *("curves", "reconstructions", "samples", "interpolation", "traversals", "manifold", "latent_map", "kl"),
     *("kl_layers", "aggregate_posterior", "rate_distortion", "rank_histograms"),
+    *("marginals", "correlations"),
 )
 """The figures' names."""
 NEW = ".new"
@@ -33,6 +34,7 @@ OWN = (
     *(f"{CHECKPOINTS}/last.safetensors", f"{CHECKPOINTS}/best.safetensors"),
     *(f"{FIGURES}/{name}.png" for name in PICTURES),
     *(f"{FIGURES}/samples.txt", f"{FIGURES}/reconstructions.txt"),
+    *(f"{FIGURES}/samples.wav", f"{FIGURES}/reconstructions.wav"),
     "tensorboard/events.out.tfevents.*",
 )
 """What vaekit writes into a run's folder: all that it ever replaces or removes there."""

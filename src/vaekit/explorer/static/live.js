@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { $, clamp, example, make, number, paint } from "./dom.js";
 import { COLOURS } from "./map.js";
 
-const EVERY = 1000, SAMPLES = 12;
+const EVERY = 1000, SAMPLES = 16;
 const STATES = { running: "Training", paused: "Paused", done: "Training has ended", failed: "Training has failed", ended: "No process trains this run: it was stopped" };
 
 export function live(app) {
@@ -92,6 +92,9 @@ export function live(app) {
     const decoded = await api.decode(draws, store.label);
     pictures.forEach((canvas, i) => paint(canvas, facts, example(facts, decoded, i)));
     samples.dataset.version = version;
+    const { kl, order, low, high } = await api.get("api/facts");
+    Object.assign(facts, { kl, order, low, high });
+    app.sliders.renew();
     store.put({ z: store.z, label: store.label }); // what is shown is decoded again
     if (facts.problem === null) {
       points = await api.points(() => {});

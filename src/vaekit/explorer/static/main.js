@@ -8,6 +8,7 @@ import { latentMap } from "./map.js";
 import { own } from "./own.js";
 import { sliders } from "./sliders.js";
 import { Store } from "./store.js";
+import { tour } from "./tour.js";
 import { sum } from "./sum.js";
 import { traverse } from "./traverse.js";
 
@@ -208,14 +209,18 @@ async function start() {
   app.store = new Store(facts);
   document.title = `${facts.title} · vaekit explorer`;
   $("title").textContent = facts.title;
-  $("subtitle").textContent = `${facts.size} latents`;
+  $("subtitle").textContent = facts.about.join(" · ");
+  $("notes").hidden = !facts.warnings.length;
+  $("notes").append(...facts.warnings.map((text) => make("p", {}, text)));
   stage();
   app.sliders = sliders(app);
   controls();
   tabs();
   app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
   app.store.listen(linkSoon);
+  const motion = tour(app), linked = new URLSearchParams(location.hash.slice(1)).has("z");
   await restore();
+  if (!linked) await motion.begin();
   app.tools.live?.begin();
   addEventListener("hashchange", () => { if (location.hash !== written) restore(); });
   $("main").setAttribute("aria-busy", "false");
