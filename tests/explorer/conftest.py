@@ -191,7 +191,9 @@ def open_page(browser: Any) -> Iterator[Any]:
         )
         context.set_default_timeout(10_000)
         if not begins:
-            context.add_init_script("localStorage.setItem('vaekit-pictures', 'off')")
+            context.add_init_script(
+                "try { localStorage.setItem('vaekit-pictures', 'off'); } catch { /* about:blank has none */ }"
+            )
             fragment = fragment or middle(explorer)
         contexts.append(context)
         watched = Watched(context.new_page(), explorer.home)

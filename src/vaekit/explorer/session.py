@@ -183,9 +183,9 @@ class Session:
         if studied.kl is not None:
             said.append(f"rate {sum(studied.kl):.1f} nats")
         if result.get("elbo") is not None:
-            said.append(f"held-out ELBO {result['elbo']:,.1f} nats".replace("-", "−"))
+            said.append(f"held-out ELBO {_signed(result['elbo'])} nats")
         if result.get("elbo") is not None and result.get("no_latents") is not None:
-            said.append(f"{result['no_latents']:,.1f} without latents".replace("-", "−"))
+            said.append(f"{_signed(result['no_latents'])} without latents")
         return said
 
     # -- codes ------------------------------------------------------------------------------------------------------
@@ -479,3 +479,7 @@ def _categories(latent: Latent, one_hot: bool) -> int:
         if isinstance(logits, Tensor):
             return int(logits.shape[-1])
     return int(latent.code.max()) + 1
+
+
+def _signed(value: float) -> str:
+    return f"{value:,.1f}".replace("-", "−")
