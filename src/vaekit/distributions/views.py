@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, Measure, in_support, measure_of, sum_event
@@ -29,6 +29,8 @@ class SideBySide(Family):
     """
 
     has_rsample = False
+    averages = False
+    domain = constraints.dependent  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, parts: Sequence[Distribution], views: Sequence[View]) -> None:
         self.parts, self.views = tuple(parts), tuple(views)
@@ -77,7 +79,6 @@ class SideBySide(Family):
 def _log_prob(part: Any, view: View, x: Tensor) -> Tensor:
     """Return log p of a view of rows, without the numbers that are missing in it."""
     own = view.whole(x)
-    gaps = torch.isnan(view.of(x))
-    if view.kind in (CELLS, TEXT) or not bool(gaps.any()):
+    if view.kind in (CELLS, TEXT):
         return part.log_prob(own)
-    return sum_event(torch.where(gaps, 0.0, part.log_prob_elements(own)), len(view.shape))
+    return sum_event(torch.where(torch.isnan(view.of(x)), 0.0, part.log_prob_elements(own)), len(view.shape))

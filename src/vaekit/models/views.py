@@ -25,9 +25,13 @@ class HidingViews(nn.Module):
     (False, tensor(0.4000))
     """
 
+    owner: Tensor
+
     def __init__(self, rows: float, views: Sequence[View]) -> None:
         super().__init__()
         self.rows, self.views = rows, tuple(views)
+        sizes = torch.tensor([view.stop - view.start for view in views])
+        self.register_buffer("owner", torch.arange(len(views)).repeat_interleave(sizes), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rows, as they are outside training."""
@@ -37,8 +41,7 @@ class HidingViews(nn.Module):
         stays = torch.where(seen, torch.rand(seen.shape, device=x.device), -1.0)
         kept = (stays > 0.5) | (stays == stays.amax(-1, keepdim=True))
         kept |= torch.rand(len(x), 1, device=x.device) >= self.rows
-        sizes = torch.tensor([view.stop - view.start for view in self.views], device=x.device)
-        return torch.where(kept.repeat_interleave(sizes, -1), x, torch.nan)
+        return torch.where(kept[:, self.owner], x, torch.nan)
 
 
 class MultimodalVAE(VAE):

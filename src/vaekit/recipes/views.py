@@ -68,7 +68,8 @@ class ViewObjectiveSettings(ObjectiveSettings):
     reference="Wu & Goodman 2018, arXiv:1802.05335; Shi et al. 2019, arXiv:1911.03393; Sutter et al. 2021, "
     "arXiv:2105.02470",
     takes="views",
-    train={"batch_size": 128, "clip": 100.0},
+    objective={"beta": "linear 0 1 20%"},
+    train={"batch_size": 128, "lr": 1e-3, "clip": 100.0, "keep": "best"},
 )
 def multimodal_vae(settings: SettingsOf[ViewModelSettings, ViewObjectiveSettings], data: DataInfo) -> Built:
     """A VAE of several modalities, any of them missing: products, mixtures, or mixtures of products of experts."""
