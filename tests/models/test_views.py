@@ -26,7 +26,7 @@ from vaekit.views import View, views_of
 
 FUSIONS: tuple[Fusion, ...] = ("product", "mixture", "mixture-of-products")
 SIZES = (2, 3)
-SIGMA = float(torch.tensor(0.7).log().double().exp())  # the model keeps its logarithm in float32
+SIGMA = float(torch.tensor(math.log(0.7)).double().exp())  # the model keeps its logarithm in float32
 SETS = ((0,), (1,), (0, 1), ())
 
 
@@ -97,7 +97,9 @@ def test_a_product_of_exact_experts_is_the_exact_posterior_whichever_are_given(k
     pull = sum(((toy.views[m].of(whole) - toy.biases[m]) @ toy.weights[m] for m in kept), torch.zeros(7).double())
     q = toy.model.encode(x)
     torch.testing.assert_close(q.mean[:, 0], pull / SIGMA**2 / precision, atol=1e-9, rtol=0)
-    torch.testing.assert_close(q.variance[:, 0], torch.full((7,), 1 / precision).double(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        q.variance[:, 0], torch.full((7,), 1 / precision, dtype=torch.float64), atol=1e-9, rtol=0
+    )
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from vaekit.distributions.base import SCALAR, Family, Measure, in_support, measure_of, sum_event
+from vaekit.errors import Unsupported
 from vaekit.views import CELLS, TEXT, View
 
 
@@ -65,6 +66,11 @@ class SideBySide(Family):
     def point(self) -> Tensor:
         """The one value shown of every modality: its mean, the greedy text, the best cells."""
         return self.each(lambda part: part.mean if (own := getattr(part, "point", None)) is None else own)
+
+    @property
+    def mean(self) -> Tensor:
+        """Raise: a text has no mean."""
+        raise Unsupported("examples in several modalities have no mean, as texts have none; use what `point` shows")
 
     def sample(self, sample_shape: _size = SCALAR) -> Tensor:
         """Draw every modality, (*sample_shape, ..., W)."""
