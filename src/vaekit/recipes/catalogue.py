@@ -35,8 +35,9 @@ FAMILIES = {
     "Few labels": ("semi-supervised-vae",),
     "Other data": (
         *("series-vae", "sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
-        *("tabular-vae", "tabular-cvae", "multimodal-vae"),
+        *("tabular-vae", "tabular-cvae"),
     ),
+    "Several modalities": ("multimodal-vae",),
 }
 """Recipes as a reader meets them; one that is in none of these stands at the end."""
 
