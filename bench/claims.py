@@ -109,7 +109,7 @@ CLAIMS = (
 )
 OTHER_DATA = (
     *("graph-vae", "molecule-vae", "multimodal-vae", "music-vae", "sequence-vae", "series-vae"),
-    *("tabular-vae", "tabular-cvae"),
+    *("state-space-vae", "variational-rnn", "tabular-vae", "tabular-cvae"),
 )
 """Recipes for data of another kind; their galleries have their comparisons."""
 

@@ -245,9 +245,9 @@ def test_a_recurrent_chain_scores_what_it_draws_and_each_step_sees_the_states_be
     net = StateTransition(1, 8).double()
     one = RecurrentChain(net, (3, 1))
     drawn = one.sample((20_000,))
-    grid = torch.linspace(-6, 6, 121, dtype=torch.float64)
+    grid = torch.linspace(-6, 6, 61, dtype=torch.float64)
     z = torch.cartesian_prod(grid, grid, grid)[..., None]
-    mass = one.log_prob(z).exp() * 0.1**3
+    mass = one.log_prob(z).exp() * 0.2**3
     assert float(mass.sum()) == pytest.approx(1, abs=1e-3)
     torch.testing.assert_close((mass[:, None] * z[..., 0]).sum(0), drawn[..., 0].mean(0), atol=0.05, rtol=0)
     before = torch.randn(2, 3, 1, dtype=torch.float64)

@@ -121,6 +121,8 @@ DATA: dict[str, Callable[[], Any]] = {
     "multimodal-vae": lambda: "captioned-digits",
     "tabular-cvae": table,
     "series-vae": waves,
+    "state-space-vae": waves,
+    "variational-rnn": waves,
     "tabular-vae": table,
 }
 
@@ -136,6 +138,8 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
     "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
     "series-vae": {"model.width": 16, "model.latent": 3, "model.layers": 1},
+    "state-space-vae": {"model.width": 12, "model.latent": 2, "train.lr": 1e-2},
+    "variational-rnn": {"model.width": 12, "model.latent": 2, "model.prior_width": 8, "train.lr": 5e-3},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "semi-amortised-vae": {"model.steps": 2},
     "vae-gan": {"train.steps": 200},  # its critic begins to teach late

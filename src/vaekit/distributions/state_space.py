@@ -109,7 +109,7 @@ class StateNet(Protocol):
     """A recurrent network over states: what it tells of each from those before it."""
 
     def parameters_of(self, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and raw log σ of each next state (N, T, D), of states (N, T, D) each shifted to the next's place."""
+        """Return mean and raw log σ of each state (N, T, D), given those before, each shifted to the next's place."""
         ...
 
     def start(self, count: int) -> Tensor:
@@ -117,7 +117,7 @@ class StateNet(Protocol):
         ...
 
     def step(self, before: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean and raw log σ of the next state (N, D), given the one before and the memory, and the new memory."""
+        """Return mean and raw log σ of the next state (N, D), given the one before, and the memory after it."""
         ...
 
 

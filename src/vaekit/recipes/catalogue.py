@@ -34,7 +34,8 @@ FAMILIES = {
     "Hierarchies and pixels": ("hierarchical-vae", "ladder-vae", "very-deep-vae", "pixel-vae"),
     "Few labels": ("semi-supervised-vae",),
     "Other data": (
-        *("series-vae", "sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
+        *("series-vae", "state-space-vae", "variational-rnn"),
+        *("sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
         *("tabular-vae", "tabular-cvae"),
     ),
     "Several modalities": ("multimodal-vae",),
