@@ -146,6 +146,17 @@ def test_active_units_by_hand() -> None:
     assert found.facts["kl_elements"]["z"] == pytest.approx(kl.tolist(), rel=1e-4)
 
 
+def test_active_units_of_codes_without_a_spread_are_of_the_codes() -> None:
+    x = torch.randn(30, 2) * torch.tensor([1.0, 0.05])
+    x[:, 0] += 40  # a mean far from zero is no variance
+    model = VAE(Delta(mlp(2, 2, ())), StandardNormal(2), Gaussian(mlp(2, 2, ()))).eval()
+    with torch.no_grad():
+        for name, p in model.posterior.named_parameters():
+            p.copy_(torch.eye(2) if name.endswith("weight") else torch.zeros(2))
+    found = evaluate(Subject(model, DataInfo("toy", (2,), "real", None, 0, 0, 30), x), ["active_units"])["active_units"]
+    assert (found.value, found.facts["of"]) == (1, 2)
+
+
 @pytest.mark.parametrize("metric", ["mse", "active_units"])
 def test_the_batch_size_does_not_change_what_has_no_noise(metric: str) -> None:
     whole, parts = (evaluate(subject(batch_size=size), [metric]) for size in (N, 5))

@@ -162,3 +162,22 @@ def test_large_examples_are_decoded_few_at_a_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("vaekit.tasks.noise.NUMBERS", 64)
     assert torch.allclose(Scorer(model, k=8).score("iw", x), right, atol=1e-9)
     assert max(sizes) <= 64 and len(sizes) >= 15
+
+
+def test_regret_climbs_as_many_steps_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = linear(), torch.randn(3, 4, dtype=torch.float64)
+    decode, sizes = model.decode, list[int]()
+
+    def counted(z: torch.Tensor, y: torch.Tensor | None = None) -> torch.distributions.Distribution:
+        sizes.append(len(z))
+        return decode(z, y)
+
+    monkeypatch.setattr(model, "decode", counted)
+    Scorer(model, steps=7).score("regret", x)
+    assert sizes.count(2) == 7
+
+
+def test_greys_are_whole_numbers_of_their_levels() -> None:
+    x = torch.tensor([0.0, 0.5, 1.0, 1.7, -0.2])
+    assert anomaly.grey(x, 3).tolist() == [0, 1, 2, 2, 0]
+    assert anomaly.grey(x, 256).tolist() == anomaly.grey(x, 1000).tolist() == [0, 128, 255, 255, 0]

@@ -181,3 +181,16 @@ def test_greys_with_gaps_go_from_0_to_their_top(kind: Any, levels: int | None, t
     for wrong in (-1.0, top + 300):
         with pytest.raises(UserError, match=r"x\.npy has values from"):
             with_gaps(info, Prepare(kind, "scale"), np.array([[wrong, np.nan, 0.0], [top, 0.0, 0.0]]), "x.npy")
+
+
+def test_greys_may_come_without_their_channel_and_no_other_shape_does() -> None:
+    info, x = DataInfo("toy", (1, 2, 3), "unit", None, 1, 1, 1), np.full((4, 2, 3), 0.5)
+    x[1, 0, 2] = np.nan
+    for own in (x, x[:, None]):
+        assert with_gaps(info, Prepare("unit", "scale"), own, "x")[0].shape == (4, 1, 2, 3)
+    for other in (x.swapaxes(1, 2), x.reshape(4, 6), x[None]):
+        with pytest.raises(UserError, match="this run's model takes"):
+            with_gaps(info, Prepare("unit", "scale"), other, "x")
+    vector = DataInfo("toy", (6,), "unit", None, 1, 1, 1)
+    with pytest.raises(UserError, match="this run's model takes"):
+        with_gaps(vector, Prepare("unit", "scale"), x, "x")
