@@ -26,7 +26,7 @@ def _example(shape: tuple[int, ...]) -> tuple[Likelihood, tuple[Tensor]]:
     "views",
     reference="Wu & Goodman 2018, arXiv:1802.05335",
     of="several modalities",
-    no_contract="to it NaN is a missing modality, not an impossible value: tests/likelihoods/test_views.py holds it",
+    no_contract="to it NaN is a missing modality, not an impossible value: tests/models/test_views.py holds it",
     example=_example,
 )
 class Views(Likelihood):

@@ -248,6 +248,6 @@ def _write_csv(path: Path, x: Tensor, info: DataInfo) -> None:
     write_csv(path, list(columns), [list(row) for row in zip(*columns.values())], ",")
 
 
-MODALITIES.register(NAME, summary="several modalities: pictures, sounds, texts, numbers, cells; any may be missing")(
+MODALITIES.register("views", summary="several modalities: pictures, sounds, texts, numbers, cells; any may be missing")(
     Views()
 )
