@@ -245,7 +245,7 @@ def test_a_recurrent_chain_scores_what_it_draws_and_each_step_sees_the_states_be
     net = StateTransition(1, 8).double()
     one = RecurrentChain(net, (3, 1))
     drawn = one.sample((20_000,))
-    grid = torch.linspace(-6, 6, 61, dtype=torch.float64)
+    grid = torch.linspace(-10, 10, 101, dtype=torch.float64)
     z = torch.cartesian_prod(grid, grid, grid)[..., None]
     mass = one.log_prob(z).exp() * 0.2**3
     assert float(mass.sum()) == pytest.approx(1, abs=1e-3)
