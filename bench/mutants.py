@@ -428,6 +428,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=600, help="plant no more after so many")
     parser.add_argument("--map", type=Path, help="keep here which test calls what, and run those alone")
+    parser.add_argument("--again", action="store_true", help="plant those that survived once more, and nothing else")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     explained = json.loads(EXPLAINED.read_text(encoding="utf-8")) if EXPLAINED.is_file() else {}
@@ -436,6 +437,9 @@ def main() -> None:
     end, seen = time.monotonic() + 60 * given.minutes, list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         bed = Bed(Path(folder), given.map, given.timeout)
+        if given.again:
+            plant_again(bed, given.out, explained)
+            return
         for mutant in sample(given.area or list(AREAS), given.files, given.per_file, given.seed):
             if time.monotonic() > end:
                 print("out of time", flush=True)
@@ -449,6 +453,23 @@ def main() -> None:
             write(seen, explained, given.out, given.seed)
     for area, counts in summary(seen).items():
         print(area, counts)
+
+
+def plant_again(bed: Bed, out: Path, explained: Mapping[str, str]) -> None:
+    """Plant what had survived, wherever its line has moved to, and note which test catches it since."""
+    made = json.loads(out.read_text(encoding="utf-8"))
+    for one in made["not_killed"]:
+        same = ("path", "function", "before", "after")
+        every = [m for m in mutants(one["area"], ROOT / one["path"]) if all(getattr(m, k) == one[k] for k in same)]
+        if not every:
+            one["verdict"] = "gone"
+        elif every[0].name in explained:
+            one |= {"verdict": "explained", "why": explained[every[0].name]}
+        else:
+            found = bed.verdict(min(every, key=lambda m: abs(m.line - one["line"])))
+            one |= {"verdict": "survived" if found["verdict"] != "killed" else "killed since", "by": found.get("by")}
+        print(f"{one['verdict']:12} {one['path']}:{one['line']} {one['before']} → {one['after']}", flush=True)
+        out.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def summary(seen: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.ais import Anneal, annealed_importance, bidirectional
 from vaekit.metrics.base import Subject, evaluate
 from vaekit.metrics.exact import exact_log_likelihood
-from vaekit.metrics.hmc import Bridge, State, adapt, temperatures, transition
+from vaekit.metrics.hmc import Bridge, State, adapt, stretch, temperatures, transition
 from vaekit.metrics.likelihood import noise_of_mean
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -121,6 +121,14 @@ def test_temperatures_go_from_0_to_1(spacing: Any) -> None:
     x = made.sample(5)
     found = annealed_importance(made.model, x, how=Anneal(100, 32, 5, spacing))
     assert abs(float((found.values - made.marginal().log_prob(x)).mean())) < 0.15
+
+
+def test_step_sizes_are_interpolated_in_their_logarithms() -> None:
+    steps = torch.tensor([[1.0, 8.0], [4.0, 8.0], [2.0, 1.0]], dtype=torch.float64)
+    pilot = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    found = stretch(steps, pilot, torch.tensor([0.0, 0.125, 0.25, 0.5, 1.0], dtype=torch.float64))
+    wanted = [[1, 8], [2, 8], [4, 8], [4 * 0.5 ** (1 / 3), 8 ** (2 / 3)], [2, 1]]
+    torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64))
 
 
 def test_a_transition_leaves_its_density_as_it_is() -> None:

@@ -10,13 +10,15 @@ from torch import nn
 
 import vaekit
 from vaekit import VAE, Bernoulli, DiagonalNormal, Gaussian, StandardNormal
+from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import epoch_order
 from vaekit.inference import inference
-from vaekit.metrics.base import METRICS, Result, Subject
+from vaekit.metrics.base import METRICS, Result, Subject, evaluate
 from vaekit.metrics.code_paths import neighbour_paths
 from vaekit.metrics.dead_units import watched
 from vaekit.metrics.gradient_noise import signal_to_noise
 from vaekit.metrics.sharpness import detail
+from vaekit.nets.mlp import mlp
 
 
 def compute(subject: Subject, name: str) -> dict[str, Result]:
@@ -36,6 +38,14 @@ def test_sharpness_of_the_images_themselves_is_1_and_of_faint_ones_the_square(
         monkeypatch.setattr(type(subject.model), "reconstruct", lambda self, x, y=None, by=factor: by * x)
         found = compute(subject, "sharpness")["sharpness"]
         assert found.value == pytest.approx(factor**2) and found.stderr == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 8), (1, 8, 2)])
+def test_a_strip_has_no_laplacian(shape: tuple[int, ...]) -> None:
+    model = VAE(DiagonalNormal(mlp(shape, 2)), StandardNormal(2), Gaussian(mlp(2, shape))).eval()
+    info = DataInfo("toy", shape, "unit", None, 0, 0, 4)
+    found = evaluate(Subject(model, info, torch.rand(4, *shape)), ["sharpness"])
+    assert found["sharpness"].value is None and "3 × 3" in found["sharpness"].facts["refused"]
 
 
 def test_blur_lowers_sharpness_as_its_transfer_function_says() -> None:
