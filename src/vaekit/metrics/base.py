@@ -264,7 +264,7 @@ def metric(
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
     `needs`: "labels", "images", "factors", "sources" (factors, which may be continuous), "runs" (others to compare
-    with), "features" (a network named in the options), "train", "classifier", "codes", a kind of data ("array",
+    with), "features" (a network named in the options), "train", "classifier", "codes", "sets", a kind of data ("array",
     "tokens", "table", "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an
     error when asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a
     number of it or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it
@@ -299,6 +299,7 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "train": (subject.train is not None, "training data not found"),
         "classifier": (model.gives_label, "the model does not classify"),
         "codes": (model.offers(Model.codes), "the model has no quantised codes"),
+        "sets": (model.offers(Model.log_given), "the model has no context that sets of examples share"),
         "array": (info.is_array, "the data are not arrays of numbers"),
         "tokens": (info.kind == "tokens", "the data are not sequences of tokens"),
         "table": (info.kind == "table", "the data are not a table"),

@@ -33,6 +33,7 @@ from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
+from vaekit.runs.few_shot import FewShotRun
 from vaekit.runs.folder import (
     LOG,
     MOMENT,
@@ -46,7 +47,6 @@ from vaekit.runs.folder import (
 from vaekit.runs.locks import locked
 from vaekit.runs.own import features_of, parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
-from vaekit.runs.series import SeriesRun
 from vaekit.runs.target import claimed
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
@@ -63,7 +63,7 @@ from vaekit.training.state import FitResult
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(SeriesRun):
+class Run(FewShotRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
