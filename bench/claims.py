@@ -60,6 +60,8 @@ class Claim:
 
 
 GREY, LEVELS = ("model.likelihood=gaussian",), ("model.likelihood=discretised-logistic",)
+UNSEEN = (*GREY, "data.unseen=7,8,9")
+SETS = (*UNSEEN, "model.turns=true")
 IMAGES = ("digits", "mnist")
 EVERY = ("digits", "breast-cancer", "mnist")
 CLAIMS = (
@@ -95,6 +97,7 @@ CLAIMS = (
     Claim("adversarial-ae", "ae", "kid", "samples of an autoencoder", data=("digits",)),
     Claim("vae-gan", "vae", "kid", "samples judged by a critic", (), GREY, ("digits",)),
     Claim("semi-supervised-vae", "SVC on the same labels", "accuracy", "examples without labels", data=IMAGES),
+    Claim("set-vae", "vae", "few_shot_accuracy", "a class that it never saw, from 5 examples", SETS, UNSEEN, ("digits",)),
     Claim("spherical-vae", "vae", "iw_bound", "directions as latents", (), ("model.latent=10",), ("digits",)),
     Claim("categorical-vae", "independent", "iw_bound", "categories as latents", data=("digits",)),
     Claim("vimco", "categorical-vae", "iw_bound", "bits, trained on the bound without a relaxation", data=("digits",)),

@@ -93,7 +93,19 @@ def log_given(
 
 
 def spread_within(model: Model, x: Any, y: Tensor) -> Tensor:
-    """Return the variance of codes z ~ q(z|x) around the mean of their class, (D,), over labelled examples."""
+    """Return the variance of codes z ~ q(z|x) around the mean of their class, (D,), over labelled examples.
+
+    Raises:
+        UserError: the model has no single normal code of an example without its label.
+    """
+    if model.takes_label:
+        raise UserError("class means are of codes of examples without labels, and this model is given the label")
+    with torch.no_grad():
+        trace = model.trace(next(batches(model, x[:2]))[0], hard=True)
+    bounds.require(trace)
+    (latent, *more) = trace.latents.values()
+    if more or not model.offers(Model.log_joint) or not isinstance(latent.q, DiagonalNormalFamily):
+        raise UserError("class means of codes need a model with one latent, a diagonal normal")
     moments = joined([_moments(model, part) for part, _ in batches(model, x)])
     mean, variance = moments.unbind(-1)
     centred = torch.cat([mean[y == c] - mean[y == c].mean(0) for c in y.unique()])

@@ -40,12 +40,12 @@ class SetSettings(LayeredSettings):
 class SetObjective(ObjectiveSettings):
     """What is minimised, free bits being a latent's."""
 
-    free_per: Literal["latent"] = Field(default="latent", description="what the free bits belong to")
+    free_per: Literal["dimension", "latent"] = Field(default="latent", description="what the free bits belong to")
 
 
 @recipe(
     "set-vae",
-    headline=("few_shot_accuracy", "few_shot_log_px", "iw_bound", "elbo", "active_units"),
+    headline=("elbo", "iw_bound", "few_shot_accuracy", "few_shot_log_px", "active_units"),
     reference="Edwards & Storkey 2017, arXiv:1606.02185; attention pooling: Lee et al. 2019, arXiv:1810.00825",
     needs_labels=True,
 )
