@@ -45,11 +45,18 @@ def few_shots(subject: Subject) -> dict[str, Result]:
     rows = subject.some_rows(int(subject.options.get("few_shot_limit", MOST)))
     x, y = subject.x.index_select(0, rows).float(), subject.y[rows].numpy()
     within = None if has_context(subject.model) else _spread(subject)
-    out: dict[str, Result] = {}
+    draws, out = int(subject.options.get("few_shot_draws", DRAWS)), dict[str, Result]()
     for i, n in enumerate(SHOTS):
+        end = "" if n == 5 else f"_{n}"
+        classes, counts = np.unique(y, return_counts=True)
+        if (counts > n).sum() < 2:
+            reason = f"fewer than two test classes have more than {n} examples"
+            out |= {f"few_shot_{name}{end}": refused(reason, NATS) for name in ("accuracy", "log_px")}
+            continue
+        known = np.where(np.isin(y, classes[counts > n]), y, -1)
         right, worth, seen = np.zeros(len(y)), np.zeros(len(y)), np.zeros(len(y))
-        for draw in range(DRAWS):
-            made = episode(y, n, draw)
+        for draw in range(draws):
+            made = episode(known, n, draw)
             sets, others = x[torch.from_numpy(made.support)], x[torch.from_numpy(made.others)]
             own = np.searchsorted(made.classes, y[made.others])
             guess = log_shared(subject.model, others, sets, within).argmax(1).numpy()
@@ -57,9 +64,9 @@ def few_shots(subject: Subject) -> dict[str, Result]:
             right[made.others] += guess == own
             worth[made.others] += each[np.arange(len(own)), own]
             seen[made.others] += 1
-            subject.progress("few_shot", i * DRAWS + draw + 1, len(SHOTS) * DRAWS)
-        end, kept = "" if n == 5 else f"_{n}", seen > 0
-        facts: dict[str, Any] = {"shots": n, "draws": DRAWS, "classes": len(np.unique(y))}
+            subject.progress("few_shot", i * draws + draw + 1, len(SHOTS) * draws)
+        kept = seen > 0
+        facts: dict[str, Any] = {"shots": n, "draws": draws, "classes": int((counts > n).sum())}
         facts |= {"by": "context" if has_context(subject.model) else "class means of codes"}
         share, log_px = (torch.from_numpy(total[kept] / seen[kept]) for total in (right, worth))
         out[f"few_shot_accuracy{end}"] = mean_of(share, "share", **facts)

@@ -146,6 +146,14 @@ class Model(nn.Module):
         """Return the model of a set's context alone: `encode` is q(c|X), `log_joint` has a draw of all else."""
         self._lacks("has no context that sets of examples share")
 
+    def intervene(self, x: Any, values: Mapping[int, Tensor], y: Tensor | None = None) -> Distribution:
+        """Return p(x) of examples had some concepts or conditions, numbers to standardised values (B,), been set."""
+        self._lacks("has no concepts to set")
+
+    def concept_graph(self) -> Tensor:
+        """Return the edges among the concepts (n, n): [i, j] says that i is a cause of j."""
+        self._lacks("has no graph of concepts")
+
     def class_log_probs(self, x: Any) -> Tensor:
         """Return log q(y|x), (B, C)."""
         self._lacks("does not classify")

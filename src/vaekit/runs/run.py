@@ -31,9 +31,9 @@ from vaekit.recipes.own import as_model, own_stages
 from vaekit.report import notebook
 from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
+from vaekit.runs.causes import CausalRun
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
-from vaekit.runs.few_shot import FewShotRun
 from vaekit.runs.folder import (
     LOG,
     MOMENT,
@@ -63,7 +63,7 @@ from vaekit.training.state import FitResult
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(FewShotRun):
+class Run(CausalRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's
