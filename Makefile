@@ -49,7 +49,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $(VENV)/.demo $@
 
 demo: $(VENV)/.demo
-	$(BIN)/vaekit train vae --data digits --out demo/digits --overwrite
+	$(BIN)/vaekit train vae --data digits --set model.likelihood=discretised-logistic --set model.latent=10 --out demo/digits --overwrite
 	$(BIN)/vaekit evaluate demo/digits
 	@echo "Open demo/digits/report.html in a browser."
 

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 import vaekit
-from vaekit.atomic import write_json
+from vaekit.atomic import write_text
 from vaekit.data.labelled import choose_labelled
 from vaekit.errors import UserError
 from vaekit.runs.run import Run
@@ -227,7 +227,8 @@ def kept() -> dict[str, Any]:
 def add(results: dict[str, Any], name: str, entry: Mapping[str, Any]) -> None:
     """Keep one more number, beside what another process may have added."""
     results |= kept() | {name: dict(entry)}
-    write_json(RESULTS, dict(sorted(results.items())))
+    lines = (f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(results[key])}" for key in sorted(results))
+    write_text(RESULTS, "{\n" + ",\n".join(lines) + "\n}\n")  # a line a number, whose values are many
 
 
 def fill(claim: Claim, data: str, seed: int, steps: int) -> None:

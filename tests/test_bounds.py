@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, kl_divergence
 
 import toys
 from linear_gaussian import LinearGaussian
@@ -253,3 +253,50 @@ def test_what_a_weight_has_beside_its_parts_is_averaged_over_samples_too(k: int)
     assert found.shape == (4,)
     torch.testing.assert_close(found, plain + extra.mean(0))
     torch.testing.assert_close(bounds.elbo(Trace(BITS, None, latents, px, log_w_extra=extra[0])), plain + extra[0])
+
+
+def test_sampled_kls_are_averaged_over_the_samples_and_latents_are_added() -> None:
+    """A mixture has no closed KL, so it is (K, B); the unit normal's is (B,): by hand, one sample at a time."""
+    mixture = MixtureSameFamily(Categorical(torch.ones(2)), Independent(Normal(torch.randn(2, 3), 1.0), 1))
+    q, normal = Independent(Normal(torch.randn(2, 3), 0.5), 1), Independent(Normal(torch.zeros(2, 3), 1.0), 1)
+    z, x = q.sample(torch.Size((4,))), torch.randn(2, 3)
+    px = Independent(Normal(z, 1.0), 1)
+    trace = Trace(x, None, {"a": Latent(q, mixture, z, z), "b": Latent(q, normal, z, z)}, px)
+    assert trace.kl["a"].shape == (4, 2) and trace.kl["b"].shape == (2,)
+    rate = (q.log_prob(z) - mixture.log_prob(z)).mean(0) + kl_divergence(q, normal)
+    torch.testing.assert_close(bounds.elbo(trace), px.log_prob(x).mean(0) - rate)
+
+
+def zhang_and_stephens(weights: list[float]) -> float:
+    """The shape of a generalised Pareto tail as their paper derives it, M + 1 rising weights, one number at a time."""
+    x = [w - weights[0] for w in weights[1:]]
+    n = len(x)
+    m = 30 + math.floor(math.sqrt(n))
+    quartile = x[math.floor(n / 4 + 0.5) - 1]
+    theta = [1 / x[-1] + (1 - math.sqrt(m / (j - 0.5))) / (3 * quartile) for j in range(1, m + 1)]
+
+    def kappa(t: float) -> float:
+        return -sum(math.log(1 - t * one) for one in x) / n
+
+    fit = [n * (math.log(t / kappa(t)) + kappa(t) - 1) for t in theta]
+    posterior = [1 / sum(math.exp(other - mine) for other in fit) for mine in fit]
+    shape = -kappa(sum(t * p for t, p in zip(theta, posterior, strict=True)))
+    return n / (n + 10) * shape + 10 / (n + 10) * 0.5
+
+
+@pytest.mark.parametrize("m", [5, 6, 7, 17, 60])
+@pytest.mark.parametrize("spread", [0.5, 2.0])
+def test_pareto_shape_is_zhang_and_stephenss(m: int, spread: float) -> None:
+    top = (spread * torch.randn(m + 1, 3, generator=torch.Generator().manual_seed(m))).sort(0, descending=True).values
+    expected = [zhang_and_stephens(w) for w in top.double().exp().flip(0).T.tolist()]
+    for shift in (0.0, 400.0):  # weights' scale is nothing to their shape
+        torch.testing.assert_close(bounds.pareto_shape(top.double() + shift).tolist(), expected, rtol=1e-6, atol=1e-6)
+    assert bool(bounds.pareto_shape(top[:5]).isnan().all())  # M = 4
+
+
+def test_a_tails_shape_is_that_of_its_largest_weights() -> None:
+    assert [bounds.tail_length(k) for k in (24, 25, 100, 225, 400, 10_000)] == [4, 5, 20, 45, 60, 300]
+    log_w = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    largest = log_w.sort(0, descending=True).values[:21]
+    assert torch.equal(bounds.tail_shape(log_w), bounds.pareto_shape(largest))
+    assert bool(bounds.tail_shape(log_w[:24]).isnan().all()) and bool(bounds.tail_shape(log_w[:25]).isfinite().all())

@@ -15,7 +15,7 @@ from vaekit import bounds
 from vaekit.distributions.normal import DiagonalNormalFamily, StandardNormalFamily
 from vaekit.errors import UserError
 from vaekit.objectives.adversaries import FoolData, JudgeData
-from vaekit.objectives.base import MODEL, OBJECTIVES, Objective, Term
+from vaekit.objectives.base import MODEL, OBJECTIVES, Objective, Term, mean_over_samples
 from vaekit.objectives.codes import Cost
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
 from vaekit.objectives.importance import ImportanceWeighted
@@ -167,6 +167,24 @@ def test_free_bits_follow_a_schedule() -> None:
     assert float(rate(_two_dimensions())) == pytest.approx(4.0)
     rate.free_bits.advance(10, total=20, per_epoch=5)
     assert float(rate(_two_dimensions())) == pytest.approx(1.01, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first", "last"), [("linear 0.5 0 10", 1.5, 1.01), ("linear 0 0.5 10", 1.01, 1.5)]
+)
+def test_free_bits_may_begin_or_end_at_zero(schedule: str, first: float, last: float) -> None:
+    rate = Rate(free_bits=schedule)
+    assert float(rate(_two_dimensions()).mean()) == pytest.approx(first, rel=1e-5)
+    rate.free_bits.advance(10, total=20, per_epoch=5)
+    assert float(rate(_two_dimensions()).mean()) == pytest.approx(last, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 4), (3, 1), (1, 1)])
+def test_a_mean_over_samples_is_one_number_an_example(shape: tuple[int, ...]) -> None:
+    value = torch.randn(shape)
+    found = mean_over_samples(value)
+    assert found.shape == shape[-1:]
+    torch.testing.assert_close(found, value.reshape(-1, shape[-1]).sum(0) / value.reshape(-1, shape[-1]).shape[0])
 
 
 def test_the_rate_of_named_latents() -> None:

@@ -83,3 +83,12 @@ def test_damaged_files_are_named(content: bytes, words: str, tmp_path: Path) -> 
     for reading in (read_frame, read_numbers):
         with pytest.raises(UserError, match=rf"t\.csv.* {words}"):
             reading(path)
+
+
+def test_lines_and_cells_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None:
+    words = "word " * 40_000
+    header, row = ",".join(f"c{i}" for i in range(40_000)), ",".join("1" for _ in range(40_000))
+    (tmp_path / "wide.csv").write_text(f"{header}\n{row}\n")
+    assert [len(cells) for _, cells, _ in rows_of(tmp_path / "wide.csv")] == [40_000, 40_000]
+    (tmp_path / "long.csv").write_text(f"name;text\na;{words}\n")
+    assert list(rows_of(tmp_path / "long.csv")) == [(1, ["name", "text"], ";"), (2, ["a", words], ";")]

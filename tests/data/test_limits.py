@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaekit.data import limits
+from vaekit.data import disk, limits
 from vaekit.data.files import read_bytes
+from vaekit.data.folders import open_image
 from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.loading import load
 from vaekit.data.modality import MODALITIES
@@ -142,6 +143,12 @@ def test_pictures_are_refused_by_what_they_would_become(tmp_path: Path, monkeypa
         with pytest.raises(UserError, match=r"would become 13.0 MB in memory, more than 100 times"):
             load(tmp_path, DataSettings(stream=stream))
     assert load(tmp_path, DataSettings(size=8)).info.shape == (3, 8, 8)
+    opened: list[Path] = []
+    monkeypatch.setattr(disk, "open_image", lambda path, size: opened.append(path) or open_image(path, size))
+    monkeypatch.setattr(limits, "FREE", 2 * MB)
+    with pytest.raises(UserError, match=r"would become 4.3 MB in memory, more than 100 times"):
+        load(tmp_path)  # three times as much, but the first picture's size is enough to refuse it
+    assert len(set(opened)) == 1
 
 
 def test_what_is_meant_is_read_where_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

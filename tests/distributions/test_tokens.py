@@ -206,3 +206,11 @@ def test_word_dropout_is_for_training_alone_and_spares_what_is_scored() -> None:
         part.eval()
         unknown = torch.tensor([3, 5, 4, 2]).expand(64, -1)
         torch.testing.assert_close(blind, part(z).log_prob_elements(unknown)[:, 1])
+
+
+def test_contexts_may_have_a_sample_axis() -> None:
+    net, context = decoder("gru"), torch.randn(5, 3, LATENT, dtype=torch.float64)
+    d = TokenSequences(net, context)
+    assert d.batch_shape == (5, 3)
+    x = torch.tensor(list(rows(LENGTH, finished=True))[:3])
+    torch.testing.assert_close(d.log_prob(x)[4], TokenSequences(net, context[4]).log_prob(x))

@@ -108,9 +108,23 @@ def compute(subject: Subject, metric: str) -> Mapping[str, Result]:
         return METRICS[metric].part(subject)
 
 
+TOLD: dict[str, list[tuple[str, int, int]]] = {}
+"""The progress that each metric reported when it was computed."""
+
+
 @cache
 def plain(metric: str) -> Mapping[str, Result]:
-    return compute(subject_for(metric), metric)
+    told = TOLD.setdefault(metric, [])
+    return compute(replace(subject_for(metric), progress=lambda *one: told.append(one)), metric)
+
+
+@pytest.mark.parametrize("metric", METRICS.names)
+def test_progress_rises_to_the_whole(metric: str) -> None:
+    plain(metric)
+    for name in {name for name, _, _ in TOLD[metric]}:
+        steps = [(done, total) for one, done, total in TOLD[metric] if one == name]
+        assert all(0 < done <= total for done, total in steps), (name, steps)
+        assert steps[-1][0] == steps[-1][1], (name, steps)
 
 
 def numbers(results: Mapping[str, Result]) -> dict[str, Any]:

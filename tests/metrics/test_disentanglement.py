@@ -17,6 +17,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics import factor_scores as scores
 from vaekit.metrics import interventions
 from vaekit.metrics.base import Subject, evaluate
+from vaekit.metrics.disentanglement import accuracy_of
 from vaekit.models.base import Model
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -144,17 +145,30 @@ def test_slow_trees_are_boosted_only_by_name(monkeypatch: pytest.MonkeyPatch) ->
     assert set(found) == {f"dci_{name}_boosted" for name in ("disentanglement", "completeness", "informativeness")}
     for result in found.values():
         assert result.facts["definition"].startswith("gradient-boosted trees") and result.stderr is not None
+    asked: list[dict[str, Any]] = []
+    real = scores.dci
+    monkeypatch.setattr(scores, "dci", lambda c, f, **how: asked.append(how) or real(c, f, trees=1))
+    evaluate(Subject(model, info, tensor.float(), factors=tensor), ["dci_boosted"])
+    published = GradientBoostingClassifier().n_estimators  # disentanglement_lib takes scikit-learn's default
+    assert asked and all(how["trees"] == published and how["boosted"] for how in asked)
 
 
 def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:
     table = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     assert scores.disentanglement_of(table) == 1
     assert scores.modularity(table) == pytest.approx(2 / 3)
+    assert scores.modularity(np.array([[1.0], [0.0], [2.0]])) == pytest.approx(2 / 3)  # one factor: who knows of it
     factors = made()[:, :2]
     empty = np.concatenate([factors.astype(float), np.zeros((N, 1))], 1)
     assert scores.dci(empty, factors, trees=5).disentanglement > 0.99
     assert scores.modularity(scores.information(empty, factors)) == pytest.approx(2 / 3, abs=0.01)
     assert SCORES["factor"](empty, factors) > 0.99
+
+
+def test_where_the_tested_half_has_one_value_there_is_no_explicitness(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = np.repeat([0, 1, 0], 10)[:, None]
+    monkeypatch.setattr(scores, "_halves", lambda n, seed, swap: (np.arange(20), np.arange(20, 30)))
+    assert np.isnan(scores.explicitness(factors + 0.1 * np.arange(30)[:, None], factors)).all()
 
 
 def test_duplicated_codes() -> None:
@@ -271,3 +285,12 @@ def test_the_metrics_of_a_model_that_knows_its_factors(monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="no known factors"):
         evaluate(Subject(model, info, factors.float()), ["mig"])
     assert "mig" not in evaluate(Subject(model, info, factors.float()), ["disentanglement"])
+
+
+def test_an_accuracy_over_drawn_batches_has_their_binomial_error_at_least() -> None:
+    """A score that does not depend on the examples leaves what its finite number of batches makes uncertain."""
+    right = np.arange(100) < 80
+    factors = np.random.default_rng(0).integers(0, 3, (200, 2))
+    found = accuracy_of(lambda c, f: right, np.zeros((200, 2)), factors)
+    assert found.value == 0.8 and found.facts["batches"] == 100 and found.facts["chance"] == 0.5
+    assert found.stderr == pytest.approx(math.sqrt(0.8 * 0.2 / 100))

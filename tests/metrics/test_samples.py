@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from pathlib import Path
@@ -17,7 +18,7 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaekit.metrics import distances
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.features import Classifier, Extractor, extractor, fingerprint
+from vaekit.metrics.features import VERSION, Classifier, Extractor, extractor, fingerprint, train_classifier
 from vaekit.metrics.inception import InceptionV3, load_inception
 from vaekit.metrics.path_length import neighbours
 from vaekit.models.vae import VAE
@@ -274,7 +275,39 @@ def test_the_classifier_is_cached_by_what_it_was_trained_on(monkeypatch: pytest.
     x, y = pictures(50)
     changed = x.clone()
     changed[3, 0, 0, 0] = 1.0
+    greys = (x * 255).round().byte().numpy().tobytes() + y.long().numpy().tobytes()
+    digest = hashlib.sha256(f"{VERSION} {tuple(x.shape)}".encode() + greys).hexdigest()
+    assert fingerprint(x, y) == digest[:12]
     assert fingerprint(x, y) != fingerprint(changed, y) != fingerprint(x, y.roll(1)) != fingerprint(x, y)
+
+
+@pytest.mark.parametrize(
+    ("side", "flat"), [(8, 256), (15, 1024), (16, 256), (28, 1024), (47, 2304), (48, 576), (64, 1024)]
+)
+def test_the_classifier_sees_greys_from_the_middle_at_a_stride_of_its_size(side: int, flat: int) -> None:
+    net = Classifier((1, side, side + 3 * (side == 8)), 4)
+    assert net.dense.in_features == flat * (1.5 if side == 8 else 1)
+    with torch.no_grad():
+        for layer in net.conv:
+            if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
+                layer.bias.zero_()
+        features, logits = net(torch.full((2, 1, side, side + 3 * (side == 8)), 0.5))
+    torch.testing.assert_close(features, net.dense.bias.clamp(min=0).expand(2, -1))
+    torch.testing.assert_close(logits, net.out(features))
+
+
+@pytest.mark.parametrize(("n", "steps"), [(128, 100), (1024, 120), (6000, 600)])
+def test_the_classifier_is_trained_for_fifteen_epochs_within_bounds(n: int, steps: int) -> None:
+    told = list[tuple[int, int]]()
+
+    def tell(*one: int) -> None:
+        told.append(one)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(torch.rand(n, 1, 8, 8), torch.arange(n) % 3, 3, tell)
+    assert told == [(1, steps), (2, steps), (3, steps)]
 
 
 def test_the_classifier_takes_any_size() -> None:
@@ -304,6 +337,7 @@ def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatc
     made.show = lambda x: x
     found = evaluate(made, ["path_length"])
     straight, arc = found["path_length_linear"], found["path_length_spherical"]
+    assert straight.facts["step"] == arc.facts["step"] == 0.01
     assert straight.value == pytest.approx(4, abs=4 * (straight.stderr or 0))
     assert (arc.value or 0) > (straight.value or 0)
     assert straight.facts["features"] == "the image"
@@ -315,3 +349,21 @@ def test_neighbours_stay_on_the_sphere() -> None:
     torch.testing.assert_close(a.norm(dim=1), torch.ones(50))
     angle = torch.arccos((ends[0] * ends[1]).sum(1).clamp(-1, 1)) / 10
     torch.testing.assert_close(torch.arccos((a * b).sum(1).clamp(-1, 1)), angle, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_the_error_of_a_kernel_distance_is_its_jackknife(n: int) -> None:
+    """Of the U-statistic over pairs (a_i, b_i), whose value leaves k(a_i, b_i) out too."""
+    a, b = torch.randn(n, 2, dtype=torch.float64), torch.randn(n, 2, dtype=torch.float64)
+
+    def statistic(rows: list[int]) -> float:
+        pairs = [(i, j) for i in rows for j in rows if i != j]
+        k = distances.cubic_kernel
+        own = lambda x, y: float(k(x[None], y[None]))  # noqa: E731
+        each = [own(a[i], a[j]) + own(b[i], b[j]) - own(a[i], b[j]) - own(b[i], a[j]) for i, j in pairs]
+        return sum(each) / len(pairs)
+
+    left_out = [statistic([j for j in range(n) if j != i]) for i in range(n)]
+    mean = sum(left_out) / n
+    wanted = math.sqrt((n - 1) / n * sum((one - mean) ** 2 for one in left_out))
+    assert distances.mmd_error(a, b, distances.cubic_kernel) == pytest.approx(wanted)

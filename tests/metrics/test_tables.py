@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -53,6 +54,18 @@ def test_numbers_are_those_of_the_hidden_cells_alone() -> None:
     for j in range(4):
         nll = -float(hidden.log_p[:, j][cells[:, j]].mean())
         assert found[f"column_nll.c{j}"].value == pytest.approx(nll)
+
+
+def test_imputation_errors_are_in_standard_deviations_of_their_columns() -> None:
+    """Rows are stored standardised: in columns whose deviations are 3 instead of 1 the error is what it was."""
+    oracle = Oracle.make(exact=True)
+    x = oracle.rows(30)
+    plain, scaled = subject(oracle, x, k=50, seed=1), subject(oracle, x, k=50, seed=1)
+    columns = [column | {"sd": 3.0, "mean": 5.0} for column in scaled.info.facts["columns"]]
+    scaled = replace(scaled, info=replace(scaled.info, facts=dict(scaled.info.facts) | {"columns": columns}))
+    one, other = (evaluate(each, ["imputation"]) for each in (plain, scaled))
+    for name in ("impute_rmse", "impute_rmse_mean"):
+        assert other[name].value == pytest.approx(one[name].value, rel=1e-5)
 
 
 def test_the_standard_error_goes_over_rows() -> None:

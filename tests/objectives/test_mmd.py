@@ -38,6 +38,7 @@ def test_it_is_the_u_statistic(kind: Kernel) -> None:
     torch.manual_seed(0)
     a, b = torch.randn(5, 3, dtype=torch.float64), 1 + torch.randn(7, 3, dtype=torch.float64)
     assert float(mmd(a, b, kind)) == pytest.approx(by_hand(a, b, kind), abs=1e-12)
+    assert SCALES == (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # Tolstikhin et al.'s seven
 
 
 @pytest.mark.parametrize("kind", KERNELS)

@@ -14,10 +14,13 @@ import pytest
 import torch
 
 from vaekit.commands.main import run as command
+from vaekit.data.tables.columns import store
+from vaekit.data.tables.quantiles import fit_curve
 from vaekit.errors import UserError
 from vaekit.runs import hub
 from vaekit.runs.loading import load
 from vaekit.runs.train import train
+from vaekit.tasks.export import Cells
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("vae", {}),
@@ -177,3 +180,22 @@ def test_pushing_sends_the_folder(runs: dict[str, Path], monkeypatch: pytest.Mon
     address = hub.push_to_hub(load(runs["mlp"]), "someone/something", private=True, token="t")
     assert address.endswith("someone/something") and sent["repo"] == "someone/something" and sent["private"]
     assert sent["files"] == ["README.md", "model.safetensors", "run.json"]
+
+
+def test_columns_with_spikes_are_taken_as_they_are_stored() -> None:
+    """Whole numbers, and a value that many rows have, at the middle of the scores that stand for it."""
+    rng = np.random.default_rng(0)
+    spiked = np.concatenate([np.zeros(300), rng.exponential(5.0, 400), np.full(100, 7.5)])
+    long, whole = rng.lognormal(3.0, 1.0, 800), rng.poisson(2.0, 800).astype(float)
+    columns = [
+        {"name": "spiked", "type": "numeric", "curve": fit_curve(spiked)},
+        {"name": "long", "type": "positive", "curve": fit_curve(long, log=True)},
+        {"name": "whole", "type": "count", "curve": fit_curve(whole, whole=True, floor=0.0)},
+        {"name": "plain", "type": "numeric", "mean": 3.0, "sd": 2.0},
+    ]
+    raw = np.stack([spiked, long, whole, rng.normal(3, 2, 800)], 1)
+    cells = Cells(columns)
+    seen = cells.seen(torch.from_numpy(raw))
+    for j, column in enumerate(columns):
+        np.testing.assert_allclose(seen[:, j].numpy(), store(raw[:, j], column), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(cells.raw(seen).numpy(), raw, rtol=1e-4, atol=1e-4)

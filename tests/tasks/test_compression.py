@@ -23,6 +23,7 @@ from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal, FullNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.tasks.ans import WHOLE
+from vaekit.tasks.compressed_file import HeaderRecord
 from vaekit.tasks.compression import Codec, Damaged, Packed, compress, decompress, one_thread
 from vaekit.tasks.quantised import LatentGrid, PixelCoder, logistic_cumulative, table_cumulative
 
@@ -75,8 +76,9 @@ def test_few_examples(n: int) -> None:
     model = model_of("bernoulli")
     codec = Codec.of(model, SHAPE, 2)
     x = sampled(model, n, 2)
-    packed = compress(codec, x, block=7)
-    assert torch.equal(decompress(codec, packed), x)
+    packed, told = compress(codec, x, block=7), list[tuple[int, int]]()
+    assert torch.equal(decompress(codec, packed, progress=lambda *one: told.append(one)), x)
+    assert [done for done, _ in told] == sorted({done for done, _ in told}) and told[-1] == (n, n)
     assert packed.count == n and max(size for size, _ in packed.blocks) <= 7
 
 
@@ -207,3 +209,19 @@ def test_wrong_examples() -> None:
         compress(codec, torch.full((3, *SHAPE), 2, dtype=torch.uint8))
     with pytest.raises(UserError, match="whole numbers"):
         compress(codec, torch.zeros(3, *SHAPE))
+
+
+def test_the_encoder_is_given_values_from_0_to_1() -> None:
+    model = model_of("logistic", 17)
+    x = torch.arange(17).to(torch.uint8)[torch.randint(17, (3, *SHAPE))]
+    found = Codec.of(model, SHAPE, 17).posterior(x)
+    torch.testing.assert_close(found.loc, model.double().encode(x.double() / 16).loc)
+
+
+def test_a_header_counts_its_blocks() -> None:
+    layout = {"shape": [4], "dtype": "<f4", "channels_last": False, "unit": "levels"}
+    fields = {"fingerprint": "0" * 32, "shape": [4], "levels": 2, "initial": 3, "seed": 0, "crc": 1}
+    made = HeaderRecord(**fields, count=17, blocks=[[7, 2], [3, 1]], layout=layout)
+    assert made.count == 17
+    with pytest.raises(ValueError, match="as many examples"):
+        HeaderRecord(**fields, count=16, blocks=[[7, 2], [3, 1]], layout=layout)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.distributions.bernoulli import BernoulliFamily
 from vaekit.distributions.mixed import Layout, MixedColumns
-from vaekit.distributions.normal import FullNormalFamily
+from vaekit.distributions.normal import DiagonalNormalFamily, FullNormalFamily
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian
@@ -86,3 +87,19 @@ def test_likelihoods_that_do_not_factorise_are_refused() -> None:
     model = VAE(DiagonalNormal(mlp(3, 1)), StandardNormal(1), Gaussian(mlp(1, 3))).eval()
     with pytest.raises(UserError, match="'distance' is no sum"):
         contributions(Scorer(model), "distance", x)
+
+
+def test_elements_have_the_shape_of_an_example() -> None:
+    """Of images every axis counts; what is shorter at the end alone, tokens after END, is padded with zeros."""
+    x = torch.rand(2, 1, 4, 4)
+    fair = elements(BernoulliFamily(torch.zeros(2, 1, 4, 4), 3), x.round())
+    torch.testing.assert_close(fair, torch.full_like(x, -math.log(2)))
+
+    class Short(DiagonalNormalFamily):
+        def log_prob_elements(self, value: Tensor) -> Tensor:
+            return super().log_prob_elements(value)[..., :3]
+
+    found = elements(Short(torch.zeros(2, 5), torch.zeros(2, 5)), torch.zeros(2, 5))
+    torch.testing.assert_close(found, torch.tensor([-0.5 * math.log(2 * math.pi)] * 3 + [0.0] * 2).expand(2, 5))
+    with pytest.raises(UserError, match="other parts"):
+        elements(DiagonalNormalFamily(torch.zeros(2, 3, 4), torch.zeros(()), 2), torch.zeros(2, 1, 4))

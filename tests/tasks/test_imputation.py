@@ -146,6 +146,16 @@ def test_observed_log_prob_leaves_gaps_out() -> None:
     assert torch.allclose(found, torch.where(seen, by_hand, 0.0).sum(-1), atol=1e-6)
 
 
+def test_two_latents_are_the_fewest() -> None:
+    model = VAE(DiagonalNormal(mlp(5, 2)), StandardNormal(2), Gaussian(mlp(2, 5))).eval()
+    x = torch.randn(3, 5)
+    x[:, 0] = torch.nan
+    assert impute(model, x, torch.zeros(5), draws=1, k=2, sweeps=0).mean.isfinite().all()
+    for wrong in ({"k": 1}, {"draws": 0}, {"sweeps": -1}):
+        with pytest.raises(UserError, match="at least"):
+            impute(model, x, torch.zeros(5), **wrong)
+
+
 def test_refusals() -> None:
     model = linear()
     wrongs: tuple[dict[str, Any], ...] = ({"draws": 0}, {"k": 1}, {"sweeps": -1})
@@ -181,3 +191,16 @@ def test_greys_with_gaps_go_from_0_to_their_top(kind: Any, levels: int | None, t
     for wrong in (-1.0, top + 300):
         with pytest.raises(UserError, match=r"x\.npy has values from"):
             with_gaps(info, Prepare(kind, "scale"), np.array([[wrong, np.nan, 0.0], [top, 0.0, 0.0]]), "x.npy")
+
+
+def test_greys_may_come_without_their_channel_and_no_other_shape_does() -> None:
+    info, x = DataInfo("toy", (1, 2, 3), "unit", None, 1, 1, 1), np.full((4, 2, 3), 0.5)
+    x[1, 0, 2] = np.nan
+    for own in (x, x[:, None]):
+        assert with_gaps(info, Prepare("unit", "scale"), own, "x")[0].shape == (4, 1, 2, 3)
+    for other in (x.swapaxes(1, 2), x.reshape(4, 6), x[None]):
+        with pytest.raises(UserError, match="this run's model takes"):
+            with_gaps(info, Prepare("unit", "scale"), other, "x")
+    vector = DataInfo("toy", (6,), "unit", None, 1, 1, 1)
+    with pytest.raises(UserError, match="this run's model takes"):
+        with_gaps(vector, Prepare("unit", "scale"), x, "x")

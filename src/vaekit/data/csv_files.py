@@ -22,6 +22,7 @@ LABEL_COLUMNS = ("label", "class")
 DELIMITERS = ",;\t|"
 LOOKED_AT = 50
 """Lines by which a file's delimiter is found."""
+csv.field_size_limit(2**31 - 1)  # the module's own limit, 131,072, refuses long texts, and wide lines of another mark
 
 
 def delimiter_of(lines: Sequence[str]) -> str:

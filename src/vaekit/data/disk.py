@@ -328,11 +328,13 @@ def image_rows(
     files: Sequence[Path], root: Path | None, size: int | None, shape: tuple[int, ...] | None = None
 ) -> ImageRows:
     """Return the rows of image files, named as seen from a `root`; grey or RGB as most are, or as a `shape` says."""
+    packed = sum(size_of(file) for file in files)
+    if shape is None:  # of one channel they would take this at least: refused before more than one is decoded
+        check_size(len(files) * math.prod(open_image(files[0], size).size), root or files[0], packed=packed)
     looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)
     modes = [open_image(files[i], size).mode for i in looked_at]
     mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
     rows = ImageRows(files, root, size, mode, files[0] if mode != "F" else files[looked_at[modes.index("F")]])
     rows = rows if shape is None else rows.fit(shape)
-    packed = sum(size_of(file) for file in files)
     check_size(rows.shape[0] * rows.row_bytes, root or files[0], packed=packed)
     return rows
