@@ -72,7 +72,7 @@ class Scene:
 
 
 def _grid() -> tuple[Floats, Floats]:
-    pixel = np.arange(SIDE) + 0.5
+    pixel: Floats = np.arange(SIDE, dtype=np.float64) + 0.5
     return pixel[None, None, :], pixel[None, :, None]
 
 
