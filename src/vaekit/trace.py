@@ -148,6 +148,19 @@ class PredictiveTrace(Trace):
 
 
 @dataclass(frozen=True)
+class ConceptTrace(Trace):
+    """A trace of a model with concepts: log q(u = y|x) of those labelled, and their log p under every mechanism, (B,).
+
+    `shown` (B,) says which examples have a label, `whole` which have one of every concept.
+    """
+
+    log_qy: Tensor = field(kw_only=True)
+    log_py: Tensor = field(kw_only=True)
+    shown: Tensor = field(kw_only=True)
+    whole: Tensor = field(kw_only=True)
+
+
+@dataclass(frozen=True)
 class CoupledTrace(Trace):
     """A trace at hard codes, with p(x|z) at relaxed codes that are coupled to them: see `Posterior.coupled`.
 

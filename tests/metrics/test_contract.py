@@ -24,7 +24,7 @@ from vaekit.inference import inference
 from vaekit.metrics import features
 from vaekit.metrics.base import METRICS, Result, Subject, lacking
 
-N, MORE = 60, {"sprites": 300}
+N, MORE = 60, {"sprites": 300, "sets": 90}
 SUBJECTS: dict[str, tuple[str, Any, Mapping[str, Any]]] = {
     "digits": ("vae", "digits", {"data.limit": 400, "data.test": 100, "data.dequantise": True}),
     "sprites": (
@@ -41,17 +41,19 @@ SUBJECTS: dict[str, tuple[str, Any, Mapping[str, Any]]] = {
         )
     },
     "linear": ("linear-vae", "digits", {"data.limit": 400}),
+    "scenes": ("causal-vae", "shadows", {"data.limit": 300, "model.net": "mlp", "model.hidden": [32]}),
+    "sets": ("set-vae", "digits", {"data.unseen": "7,8,9", "model.hidden": [32]}),
 }
 """Recipe, data and settings of the runs, in the order in which a metric looks for one that meets its needs."""
 
-FIRST: dict[str, str] = {"exact_log_px": "linear"}
+FIRST: dict[str, str] = {"exact_log_px": "linear", "few_shot": "sets"}
 """Metrics with a value on no earlier subject."""
 
 OPTIONS: dict[str, Any] = {
     "ais_steps": 20, "ais_chains": 2, "ais_leapfrog": 2, "ais_limit": 4, "ais_simulated": 4, "gaps_limit": 3,
     "gaps_steps": 5, "path_pairs": 40, "samples": 40, "decomposition_samples": 200, "dci_trees": 2,
     "sbc_simulated": 60, "sbc_draws": 19,
-    "snr_draws": 6, "code_pairs": 20, "sumo_repeats": 2,
+    "snr_draws": 6, "code_pairs": 20, "sumo_repeats": 2, "few_shot_draws": 2,
 }  # fmt: skip
 """Settings that make slow metrics quick."""
 

@@ -114,6 +114,7 @@ def waves(count: int = 120) -> Path:
 
 
 DATA: dict[str, Callable[[], Any]] = {
+    "causal-vae": lambda: "shadows",
     "graph-vae": communities,
     "molecule-vae": smiles,
     "music-vae": tunes,
@@ -142,6 +143,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "variational-rnn": {"model.width": 12, "model.latent": 2, "model.prior_width": 8, "train.lr": 5e-3},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "semi-amortised-vae": {"model.steps": 2},
+    "causal-vae": {"data.limit": 600, "model.net": "mlp", "model.hidden": [32]},
     "vae-gan": {"train.steps": 200},  # its critic begins to teach late
     "vimco": {"train.steps": 200},  # its scores are noise while the decoder does not use the bits
     "vamp-vae": {"train.steps": 160},  # its prior starts far from the codes

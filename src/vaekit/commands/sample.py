@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least
+from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least, words
 from vaekit.commands.files import ARRAYS, check_out, formats, pictures, write_examples
 from vaekit.commands.output import note
 from vaekit.errors import UserError
@@ -19,6 +19,7 @@ def sample(
     n: Count = 64,
     label: str | None = None,
     where: str | None = None,
+    like: str | None = None,
     temperature: float = 1.0,
     draw: Flag = False,
     greedy: Flag = False,
@@ -42,6 +43,8 @@ def sample(
     where
         What samples are to have, status=fraud,amount=100..500: attributes of a conditional model, columns of a table. A
         value, a range a..b, a.. or ..b, choices a|b; nothing after the = leaves an attribute out.
+    like
+        A set-vae: examples to have more of, numbers of the test split or files, 3,17,a.png; their class may be new.
     temperature
         Multiplies the prior's standard deviation.
     draw
@@ -69,6 +72,16 @@ def sample(
     if where is not None and (label is not None or source == "aggregate"):
         raise UserError("--where says all that samples are to have; leave --label and --from aggregate out")
     opened = use.load(run)
+    if like is not None:
+        from vaekit.runs.examples import picked
+
+        if label is not None or where is not None or source == "aggregate":
+            raise UserError("--like says all that samples are to be; leave --label, --where and --from out")
+        check_out(out, (*formats(opened), *pictures(opened)), (run,), opened)
+        given = picked(opened, words(like, "--like"))
+        write_examples(opened, out, opened.sample_like(given, n, temperature=temperature, draw=draw, seed=seed), None)
+        note(f"{n} samples like {len(given)} examples in {out}")
+        return
     if source == "aggregate":
         check_out(out, ARRAYS, (run,), opened)
         from vaekit.data.save import write_images, write_npz

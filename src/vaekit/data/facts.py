@@ -98,9 +98,10 @@ class ColumnFacts(Record):
 
 
 class ArrayFacts(Facts):
-    """Plain arrays: the names of the columns, where the source has them."""
+    """Plain arrays: the names of the columns, where the source has them, and which `Scene` was rendered."""
 
     header: list[Text] = Field(default_factory=list)
+    scene: Literal["shadows", "tank"] | None = None
 
 
 class TableFacts(Facts):

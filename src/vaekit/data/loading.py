@@ -28,6 +28,7 @@ from vaekit.data.settings import DataSettings
 from vaekit.data.sources import read_raw
 from vaekit.data.splits import deal
 from vaekit.data.streamed import StreamedRaw, read_streamed, rows_to_stream
+from vaekit.data.unseen import deal_apart
 from vaekit.errors import UserError
 
 
@@ -123,6 +124,8 @@ def prepare(raw: Raw, settings: DataSettings, wants: Wants) -> DataSet:
     """Split what was read, and prepare it for a likelihood that `wants` a kind; `raw` cannot be used again."""
     plan = resolve(raw, settings, wants)
     if isinstance(raw, StreamedRaw):
+        if settings.unseen:
+            raise UserError(f"data.unseen needs {raw.source} in memory; set data.stream=no, or leave data.unseen out")
         sample, (train, valid, test), contents = raw.splits(plan, settings)
     else:
         (train, valid, test), contents = _splits(raw, settings)
@@ -158,12 +161,16 @@ def _splits(raw: Raw, settings: DataSettings) -> tuple[tuple[Split, Split, Split
     """Return train, valid and test as tensors that share no memory with the source, and what the source holds."""
     keys = {name: _keys(part) for name, part in raw.parts}
     source = keys.pop("train")
-    dealt = deal(source, raw.source, settings, own_valid="valid" in keys, own_test="test" in keys)
+    own: dict[str, np.ndarray] = {}
+    if settings.unseen:
+        dealt, own = deal_apart(raw, source, settings)
+    else:
+        dealt = deal(source, raw.source, settings, own_valid="valid" in keys, own_test="test" in keys)
     first = raw.first_row
     splits = (
         _stored(raw.train, first, dealt.train),
-        _stored(raw.train, first, dealt.valid) if raw.valid is None else _stored(raw.valid, first),
-        _stored(raw.train, first, dealt.test) if raw.test is None else _stored(raw.test, first),
+        _stored(raw.train, first, dealt.valid) if raw.valid is None else _stored(raw.valid, first, own.get("valid")),
+        _stored(raw.train, first, dealt.test) if raw.test is None else _stored(raw.test, first, own.get("test")),
     )
     return splits, contents_of(dealt, source, keys, labelled_keys(raw), raw.columns)
 

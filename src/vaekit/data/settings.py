@@ -69,6 +69,11 @@ class DataSettings(SettingsBase):
     test: float | int = Field(
         default=0.1, ge=0, description="the same for the test split, where the source has none of its own"
     )
+    unseen: str = Field(
+        default="",
+        description="classes that are the test split and of which nothing trains or validates: their names with "
+        "commas, or a share of the classes, chosen by the seed (0.3)",
+    )
     repeats: Literal["together", "apart"] = Field(
         default="together",
         description="where identical examples go: 'together' into one split, so that none is held out that was trained "

@@ -87,6 +87,8 @@ def name_of(d: Distribution) -> str:
     >>> name_of(torch.distributions.Normal(0.0, 1.0))
     'Normal'
     """
+    while isinstance(d, Independent):
+        d = d.base_dist
     return type(d).__name__.removesuffix("Family")
 
 
@@ -157,6 +159,9 @@ def in_support(d: Distribution, x: Tensor) -> Tensor:
     """Return, for each example of `x`, whether `d` can give it: bool of shape x.shape without the event axes."""
     if isinstance(d, Family):
         return d.in_support(x)
+    if isinstance(d, Independent):
+        inside = in_support(d.base_dist, x)
+        return inside.flatten(inside.dim() - d.reinterpreted_batch_ndims).all(-1)
     support = d.support
     ok = support.check(x) if support is not None else torch.isfinite(x)
     missing = ok.dim() - (x.dim() - len(d.event_shape))

@@ -264,12 +264,12 @@ def metric(
     """Register a metric. `gives` maps each number's name to (what it means, whether higher is better, None: neither).
 
     `needs`: "labels", "images", "factors", "sources" (factors, which may be continuous), "runs" (others to compare
-    with), "features" (a network named in the options), "train", "classifier", "codes", a kind of data ("array",
-    "tokens", "table", "graph") or "modality:NAME"; a subject without them leaves the metric out of a group, and is an
-    error when asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when it, a
-    number of it or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless it
-    is asked for by name. Several processes share the examples of a `shared` one, which reads them by `Subject.pieces`;
-    any other is computed by the first of them.
+    with), "features" (a network named in the options), "train", "classifier", "codes", "sets", "scene", a kind of data
+    ("array", "tokens", "table", "graph") or "modality:NAME"; a subject without them leaves the metric out of a group,
+    and is an error when asked for by name. A `slow` one, of minutes or for those who look for it, is computed only when
+    it, a number of it or its group is asked for by name, not by "all". A `quiet` one without a value is left out unless
+    it is asked for by name. Several processes share the examples of a `shared` one, which reads them by
+    `Subject.pieces`; any other is computed by the first of them.
     """
 
     def add(function: Metric) -> Metric:
@@ -299,6 +299,8 @@ def lacking(subject: Subject, needs: Sequence[str]) -> str | None:
         "train": (subject.train is not None, "training data not found"),
         "classifier": (model.gives_label, "the model does not classify"),
         "codes": (model.offers(Model.codes), "the model has no quantised codes"),
+        "sets": (model.offers(Model.log_given), "the model has no context that sets of examples share"),
+        "scene": (bool(info.facts.get("scene")) and subject.factors is not None, "the data are no rendered scenes"),
         "array": (info.is_array, "the data are not arrays of numbers"),
         "tokens": (info.kind == "tokens", "the data are not sequences of tokens"),
         "table": (info.kind == "table", "the data are not a table"),

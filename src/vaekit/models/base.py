@@ -140,6 +140,26 @@ class Model(nn.Module):
         """Return log p(x, z) for z (K, B, ...) of one continuous latent, (K, B) nats."""
         self._lacks("has no joint density of one latent")
 
+    def sample_like(self, sets: Tensor, n: int, temperature: float = 1.0, draw: bool = False) -> Tensor:
+        """Return `n` new examples that share the context of each set (B, N, ...): (n, B, ...)."""
+        self._lacks("has no context that sets of examples share")
+
+    def log_given(self, x: Any, sets: Tensor, k: int = 100) -> Tensor:
+        """Return log p(x|X) of examples x (B, ...) given each of the sets (S, N, ...), (B, S) nats, from k samples."""
+        self._lacks("has no context that sets of examples share")
+
+    def of_context(self) -> Model:
+        """Return the model of a set's context alone: `encode` is q(c|X), `log_joint` has a draw of all else."""
+        self._lacks("has no context that sets of examples share")
+
+    def intervene(self, x: Any, values: Mapping[int, Tensor], y: Tensor | None = None) -> Distribution:
+        """Return p(x) of examples had some concepts or conditions, numbers to standardised values (B,), been set."""
+        self._lacks("has no concepts to set")
+
+    def concept_graph(self) -> Tensor:
+        """Return the edges among the concepts (n, n): [i, j] says that i is a cause of j."""
+        self._lacks("has no graph of concepts")
+
     def class_log_probs(self, x: Any) -> Tensor:
         """Return log q(y|x), (B, C)."""
         self._lacks("does not classify")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, Posterior, Prior
 from vaekit.models.vae import VAE
@@ -52,6 +53,20 @@ class ConditionedVAE(VAE):
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass, in training with some conditions hidden."""
         return super().trace(x, self._partly_hidden(y) if self.training and self.drop and y is not None else y, k, hard)
+
+    def intervene(self, x: Any, values: Mapping[int, Tensor], y: Tensor | None = None) -> Distribution:
+        """Return p(x|z, y') with numbers of the condition set, z being the mean of q(z|x, y): nothing else moves.
+
+        Raises:
+            Unsupported: what is set is a choice, or there is no y.
+        """
+        if y is None or not y.dtype.is_floating_point or not bool((self.owner.bincount() == 2).all()):
+            self._lacks("sets numbers of a condition, which it has to be given")
+        after = y.clone()
+        for i, value in values.items():
+            first = int((self.owner < i).sum())
+            after[:, first], after[:, first + 1] = value, 1.0
+        return self.decode(self.posterior_mean(x, y), after)
 
     def _partly_hidden(self, y: Tensor) -> Tensor:
         chosen, half = torch.rand(2, len(y), device=y.device)

@@ -15,7 +15,7 @@ from vaekit.objectives.base import OBJECTIVES, Term
 from vaekit.trace import SemiSupervisedTrace, Trace, require_trace
 
 
-def _mean_where(value: Tensor, mask: Tensor) -> Tensor:
+def mean_where(value: Tensor, mask: Tensor) -> Tensor:
     """Mean of `value` (B,) over the rows in `mask`; 0 where there are none."""
     total = torch.where(mask, value, torch.zeros_like(value)).sum()
     return distributed.all_sum(total) / distributed.all_sum(mask.sum().to(total.dtype)).clamp(min=1)
@@ -33,7 +33,7 @@ class HiddenLabels(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of U."""
-        return _mean_where(-elbo(trace), _labelled(trace, self).hidden)
+        return mean_where(-elbo(trace), _labelled(trace, self).hidden)
 
 
 @OBJECTIVES.register("shown-labels", reference="Kingma et al. 2014, arXiv:1406.5298, eq. 6")
@@ -47,7 +47,7 @@ class ShownLabels(Term):
 
     def forward(self, trace: Trace) -> Tensor:
         """Return the mean of L."""
-        return _mean_where(-elbo(trace), ~_labelled(trace, self).hidden)
+        return mean_where(-elbo(trace), ~_labelled(trace, self).hidden)
 
 
 @OBJECTIVES.register("classification", reference="Kingma et al. 2014, arXiv:1406.5298, eq. 9")
@@ -65,4 +65,4 @@ class Classification(Term):
         labelled = _labelled(trace, self)
         hidden = labelled.hidden
         y = torch.zeros_like(hidden, dtype=torch.int64) if trace.y is None else trace.y.clamp(min=0)
-        return _mean_where(-labelled.log_qy.gather(1, y.unsqueeze(1)).squeeze(1), ~hidden)
+        return mean_where(-labelled.log_qy.gather(1, y.unsqueeze(1)).squeeze(1), ~hidden)

@@ -29,6 +29,7 @@ from vaekit.recipes.settings import (
     with_options,
 )
 from vaekit.registry import Registry
+from vaekit.training.data_source import DataSource
 from vaekit.training.stages import Stage
 
 HEADLINE = ("elbo", "iw_bound", "bits_per_dim", "active_units", "mse")
@@ -45,12 +46,13 @@ OF_CODES = ("elbo", "bits_per_dim", "codebook_perplexity", "codebook_used", "mse
 class Built:
     """What a recipe makes: a model, and the stages that train it.
 
-    `labelled` is how many labels training may see (semi-supervised); None: all that the data have.
+    `source` makes what training sees of the data, where it is not example by example with all labels: it is called with
+    the data set and `seed`.
     """
 
     model: Model
     stages: tuple[Stage, ...]
-    labelled: int | None = None
+    source: Callable[..., DataSource] | None = None
 
     @staticmethod
     def of(model: Model, objective: Objective) -> Built:

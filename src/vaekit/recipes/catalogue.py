@@ -33,6 +33,7 @@ FAMILIES = {
     "A rate that is asked for": ("rate-vae", "geco-vae", "delta-vae"),
     "Hierarchies and pixels": ("hierarchical-vae", "ladder-vae", "very-deep-vae", "pixel-vae"),
     "Few labels": ("semi-supervised-vae",),
+    "Sets and causes": ("set-vae", "causal-vae"),
     "Other data": (
         *("series-vae", "state-space-vae", "variational-rnn"),
         *("sequence-vae", "molecule-vae", "music-vae", "graph-vae"),

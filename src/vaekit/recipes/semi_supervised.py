@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field, PositiveInt
@@ -23,6 +24,7 @@ from vaekit.recipes.base import Built, recipe
 from vaekit.recipes.parts import encoder, flat_vae, label_count, likelihood, network
 from vaekit.recipes.settings import ModelSettings, ObjectiveSettings, SettingsOf
 from vaekit.schedules import ScheduleSetting
+from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.stages import Stage
 
 
@@ -71,11 +73,12 @@ def semi_supervised_vae(settings: SettingsOf[LabelledSettings, LabelledObjective
     m, o, classes = settings.model, settings.objective, label_count(data, "semi-supervised-vae")
     share = m.labelled / data.n_train if o.shown is None else o.shown
     objective = Objective(HiddenLabels(), ShownLabels(share), Classification(o.alpha))
+    source = partial(LabelledSource.of, n=m.labelled)
     if not m.stack:
         model = m2(m, lambda width: encoder(m, data, width), classes, likelihood(m, data, classes))
-        return Built(model, (Stage(objective),), m.labelled)
+        return Built(model, (Stage(objective),), source)
     first, codes = flat_vae(settings, data), (m.latent,)
     px = Gaussian(mlp(m.latent, codes, (256, 256), context=classes, act=m.act), scale="dimension")
     model = Stacked(first, m2(m, lambda width: network(m).encoder(codes, width), classes, px))
     one = Stage(negative_elbo(o.beta), "m1", ("first",), Stacked.trace_first)
-    return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), m.labelled)
+    return Built(model, (one, Stage(objective, "m2", ("second",), Stacked.trace_second)), source)

@@ -48,7 +48,7 @@ from vaekit.training.log import read
 TEST_SEED = 777
 SHOWN = 5000
 """Training examples that stand in where none are held out."""
-ALL = {"valid": 0, "test": 0, "limit": None, "stream": "no", "standardise": "auto"}
+ALL = {"valid": 0, "test": 0, "unseen": "", "limit": None, "stream": "no", "standardise": "auto"}
 """Settings by which data are read whole."""
 AS_IS = "as-is"
 """In the record of a run's data: they are taken as they are, unprepared."""

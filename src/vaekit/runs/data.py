@@ -111,6 +111,8 @@ def _load_for(
 
 def _of_modality(modality: Modality, source: Any, settings: DataSettings, held_out: Mapping[str, Any]) -> DataSet:
     """Load three splits; those the user gives are read as other data of a trained model are."""
+    if settings.unseen:
+        raise UserError(f"data.unseen is for arrays and pictures with classes, not for {modality.noun}; leave it out")
     dataset = modality.load(source, settings.model_copy(update=dict.fromkeys(held_out, 0)))
     if held_out and dataset.info.facts.get("links"):
         raise UserError(f"{dataset.info.source} is one graph, whose own edges are held out; leave valid and test out")

@@ -32,6 +32,7 @@ from vaekit.recipes.own import as_model, own_stages
 from vaekit.report import notebook
 from vaekit.runs import figures, report, weights
 from vaekit.runs.base import TEST_SEED, describe_source
+from vaekit.runs.causes import CausalRun
 from vaekit.runs.comparable import digest, number_of
 from vaekit.runs.display import Evaluation
 from vaekit.runs.folder import (
@@ -47,7 +48,6 @@ from vaekit.runs.folder import (
 from vaekit.runs.locks import locked
 from vaekit.runs.own import features_of, parts_of
 from vaekit.runs.results import Augmented, Classification, Clustering, Imputation
-from vaekit.runs.series import SeriesRun
 from vaekit.runs.target import claimed
 from vaekit.tasks import compressed_file, export, optimisation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
@@ -65,7 +65,7 @@ from vaekit.views import views_of
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
 
-class Run(SeriesRun):
+class Run(CausalRun):
     """A model with what it was trained on and how, and what can be done with it.
 
     `vaekit.train` makes one, `vaekit.load` reads one from its folder. Methods that take `data` take None (the run's

@@ -36,7 +36,6 @@ from vaekit.training import checkpoint
 from vaekit.training.data_source import DataSource
 from vaekit.training.dtensor import is_sharded, whole
 from vaekit.training.hooks import Callback, Metric
-from vaekit.training.labelled_source import LabelledSource
 from vaekit.training.log import LOGGERS, Kept
 from vaekit.training.loop import fit
 from vaekit.training.plan import Plan
@@ -309,10 +308,8 @@ def _meet_examples(built: Built, dataset: DataSet) -> None:
 
 
 def _source(built: Built, dataset: DataSet, settings: Settings) -> DataSource:
-    """Return the training batches; a recipe that says how many labels it may see is shown no more."""
-    if built.labelled is None:
-        return DataSource(dataset)
-    return LabelledSource.of(dataset, built.labelled, settings.data.seed)
+    """Return the training batches, as the recipe takes them."""
+    return DataSource(dataset) if built.source is None else built.source(dataset, seed=settings.data.seed)
 
 
 def _fit(job: Training) -> Run:
