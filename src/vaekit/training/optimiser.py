@@ -63,8 +63,8 @@ class Adam:
             group.second = [torch.zeros_like(p) for p in group.parameters]
             place = group.parameters[0].device
             group.count = torch.zeros((), device=place)
-            # A tensor, so that a recorded step follows it; kernels off the CPU take float32.
-            kind = torch.float64 if place.type == "cpu" else torch.float32
+            # A tensor, so that a recorded step follows it; the kernels of CUDA and Metal read float32.
+            kind = torch.float32 if place.type in ("cuda", "mps") else torch.float64
             group.rate = torch.full((), group.lr, dtype=kind, device=place)
         self.owners = [p for group in self.groups for p in group.owners]
         self.parameters = [p for group in self.groups for p in group.parameters]
