@@ -254,8 +254,8 @@ def outcome(folder: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]], str 
     from safetensors.torch import load_file
 
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    told = [record["steps"] for record in records if "steps" in record]
-    kept = [{k: v for k, v in r.items() if k != "examples_per_second"} for r in records if "steps" not in r]
+    told = [record["graph"] for record in records if "graph" in record]
+    kept = [{k: v for k, v in r.items() if k not in ("examples_per_second", "graph")} for r in records]
     return load_file(folder / "model.safetensors"), kept, told[0] if told else None
 
 

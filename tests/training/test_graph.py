@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from vaekit.trace import Trace
 from vaekit.training import graph
 from vaekit.training.graph import Graphed, Tape
 from vaekit.training.hooks import StepInfo
+from vaekit.training.log import read
 from vaekit.training.loop import Fit, fit
 from vaekit.training.optimiser import Adam
 from vaekit.training.running_means import Sums
@@ -71,6 +71,10 @@ def settings(**more: Any) -> TrainSettings:
     return TrainSettings(**(own | more))
 
 
+def without(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != name}
+
+
 def everything(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -86,9 +90,7 @@ def run(stages: list[Stage], made: TrainSettings, folder: Path | None = None, **
 
     ends = [*stages[:-1], replace(stages[-1], callbacks=(keep,))]
     fit(model, ends, Placed(), made, folder=folder, **more)
-    log = [] if folder is None else [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    for record in log:
-        record.pop("examples_per_second", None)
+    log = [without(record, "examples_per_second") for record in ([] if folder is None else read(folder / "log.jsonl"))]
     weights = [everything(model), *(everything(stage.objective) for stage in stages)]
     return weights, log, torch.cat(states)
 
@@ -107,7 +109,7 @@ CASES: dict[str, tuple[Callable[[], list[Stage]], dict[str, Any]]] = {
     "samples": (lambda: [Stage(negative_elbo(k=5))], {}),
     "ema": (lambda: [Stage(negative_elbo())], {"ema": 0.9, "keep": "best", "validate_every": 2}),
     "clip": (lambda: [Stage(adversarial())], {"clip": 0.5, "skip_above": 30.0, "weight_decay": 0.1}),
-    "rates": (lambda: [Stage(negative_elbo())], {"lr_encoder": 0.02, "freeze": ("prior", "likelihood.net")}),
+    "rates": (lambda: [Stage(negative_elbo())], {"lr_encoder": 0.02, "freeze": ("likelihood.net",)}),
     "bf16": (lambda: [Stage(negative_elbo())], {"precision": "bf16"}),
 }
 
@@ -125,8 +127,7 @@ def test_replays_are_the_plain_steps(name: str, device: str, tmp_path: Path, rec
 
 
 @on_each
-@pytest.mark.parametrize("cut", [13, 33])
-@pytest.mark.parametrize("name", ["stages", "ema"])
+@pytest.mark.parametrize(("name", "cut"), [("stages", 13), ("stages", 45), ("ema", 33)])
 def test_a_run_taken_up_again_is_the_whole_one(name: str, cut: int, device: str, tmp_path: Path) -> None:
     """The checkpoint is of a step amid replays; what follows it warms up, records and replays anew."""
     stages, more = CASES[name]
@@ -187,8 +188,7 @@ class Looks(Term):
 
 
 def sentence(folder: Path) -> list[str]:
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [record["steps"] for record in records if "steps" in record]
+    return [record["graph"] for record in read(folder / "log.jsonl") if "graph" in record]
 
 
 @on_each
@@ -198,7 +198,7 @@ def test_a_step_that_waits_goes_on_without_and_says_so_once(device: str, tmp_pat
     weights, log, state = run(stages(), settings(device=device, graph=True), tmp_path / "graph")
     assert not recorded and len(said := sentence(tmp_path / "graph")) == 1
     assert said[0].startswith("without CUDA graphs: a step waits for the device in ")
-    same(plain, (weights, [record for record in log if "steps" not in record], state))
+    same(plain, (weights, [without(record, "graph") for record in log], state))
 
 
 @on_each
@@ -226,14 +226,14 @@ def test_a_recording_that_fails_goes_on_without(
     weights, log, state = run(stages(), settings(device=device, graph=True), tmp_path / "graph")
     (said,) = sentence(tmp_path / "graph")
     assert len(recorded) == 1 and said.startswith("without CUDA graphs: recording failed: ") and "captur" in said
-    same(plain, (weights, [record for record in log if "steps" not in record], state))
+    same(plain, (weights, [without(record, "graph") for record in log], state))
 
 
 def test_a_step_in_parts_is_not_recorded(tmp_path: Path) -> None:
     plain = run([Stage(negative_elbo())], settings(accumulate=3), tmp_path / "plain")
     weights, log, state = run([Stage(negative_elbo())], settings(accumulate=3, graph=True), tmp_path / "graph")
     assert sentence(tmp_path / "graph") == ["without CUDA graphs: a step is computed in parts (train.accumulate)"]
-    same(plain, (weights, [record for record in log if "steps" not in record], state))
+    same(plain, (weights, [without(record, "graph") for record in log], state))
 
 
 def test_batches_of_another_kind_are_not_recorded() -> None:

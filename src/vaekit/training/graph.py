@@ -107,9 +107,9 @@ RECORDERS: dict[str, Callable[[torch.device], Recorder]] = {"cuda": CudaRecorder
 
 
 def ours() -> str:
-    """Return the innermost place of this package, but for this file, that is being run."""
+    """Return the innermost line of this package, but for this file, that is being run, e.g. "models/vae.py:80"."""
     frames = [f for f in traceback.extract_stack() if "vaekit" in Path(f.filename).parts and f.filename != __file__]
-    return f"{Path(frames[-1].filename).stem}.{frames[-1].name}" if frames else "torch"
+    return f"{'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}" if frames else "torch"
 
 
 class Tape(Sums):

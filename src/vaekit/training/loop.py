@@ -80,6 +80,7 @@ class Fit:
         self.loggers = list(loggers) if distributed.is_main() else []
         self.progress = progress if progress and distributed.is_main() else Progress()
         self.raised: Tensor | None = None
+        self.told: list[str] = []
         self.at = Position()
         self.warnings: list[str] = []
         self.warned = collapse.Warned()
@@ -166,7 +167,7 @@ class Fit:
             self._go_on_longer()
         self.at.stage_steps = self.total
         self._choose_parts(state is None)
-        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self._tell)
+        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self.told.append)
         if state is None and number > 0:
             # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
             self._save_checkpoint()
@@ -331,6 +332,7 @@ class Fit:
         self._clock = now
         record: dict[str, Any] = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
         record["stage"] = self.stage.name
+        record |= {"graph": self.told.pop()} if self.told else {}
         record |= self.sums.means(self.counted)
         record["lr"] = self.settings.lr * self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
         record["skipped"] = self.skipped_before + self._skipped()
@@ -340,10 +342,6 @@ class Fit:
         self._emit(record)
         self._reset_sums()
         check_bad_steps(self.optimisers, self.settings, self.at.step)
-
-    def _tell(self, text: str) -> None:
-        """Put a sentence about how steps are computed into the log."""
-        self._emit({"step": self.at.step, "epoch": float(self.at.epoch), "stage": self.stage.name, "steps": text})
 
     def _emit(self, record: Mapping[str, Any]) -> None:
         if self.jsonl is not None:
