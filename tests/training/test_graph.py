@@ -12,12 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recipes import examples
 from recorded_ops import Recorder
 from training.toys import ToySource, adversarial, toy_vae, two_stages
 from vaekit.devices import rng_state
 from vaekit.errors import UserError
 from vaekit.objectives.base import Loss, Objective, Term
 from vaekit.objectives.elbo import Rate, Reconstruction, negative_elbo
+from vaekit.recipes.base import RECIPES
+from vaekit.runs.train import train
 from vaekit.trace import Trace
 from vaekit.training import graph
 from vaekit.training.graph import Graphed, Tape
@@ -172,6 +175,22 @@ def test_callbacks_are_told_each_steps_own_losses(device: str) -> None:
         fit(toy_vae(), [Stage(adversarial(), callbacks=(infos.append,))], Placed(), made)
         told[on] = [(i.step, i.epoch, float(i.loss), {n: float(v) for n, v in i.terms.items()}) for i in infos]
     assert told[True] == told[False] and len({row[2] for row in told[True]}) == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES.names)
+def test_every_recipe_by_replays(name: str, tmp_path: Path, recorded: list[Any]) -> None:
+    """Whatever its parts do in Python at a step, replays compute what its steps do; one that waits says where."""
+    found: list[Any] = []
+    for on in (False, True):
+        folder = tmp_path / str(on)
+        own = {"train.batch_size": 16, **examples.SETTINGS.get(name, {}), "train.steps": 16, "train.graph": on}
+        out = train(name, examples.source(name), out=folder, set=own, device="cpu", precision="fp32", pictures=False)
+        log = [without(without(record, "graph"), "examples_per_second") for record in read(folder / "log.jsonl")]
+        found.append(([everything(out.model)], log, torch.zeros(0)))
+    same(*found)
+    assert bool(recorded) or len(sentence(tmp_path / "True")) == 1
+    assert recorded or name not in ("vae", "iwae", "ladder-vae", "vq-vae", "vae-gan", "flow-vae")
 
 
 # -- what cannot be recorded -------------------------------------------------------------------------------------------

@@ -69,10 +69,13 @@ class CudaRecorder:
     def watched(self) -> Iterator[list[str]]:
         """Collect where the program waits, by CUDA's own account (`torch.cuda.set_sync_debug_mode`)."""
         found: list[str] = []
+        show = warnings.showwarning
 
         def note(message: Warning | str, *place: Any, **more: Any) -> None:
             if "called a synchronizing CUDA operation" in str(message):
                 found.append(ours())
+            elif "debug mode" not in str(message):
+                show(message, *place, **more)
 
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings():

@@ -431,6 +431,7 @@ class Fit:
 
     def _finish_stage(self) -> None:
         """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""
+        self.take = self._take  # without graphs, whose memory goes with them
         if self._keeps_best() and self.at.best > -math.inf:
             self.saved.load_best()
             self.last_held_out = self._validate(averaged=False)
