@@ -39,6 +39,8 @@ from vaekit.training.settings import TrainSettings
 
 WARM_UP = 3
 """Steps of a shape that are taken as usual before one is recorded."""
+AUTO = False
+"""Whether `train.graph=auto` means graphs on CUDA: not before `bench/gpu.sh` has been seen to find all recipes equal."""
 MOST = 64
 """Graphs of a stage at most; batches of further shapes are computed without."""
 
@@ -237,7 +239,7 @@ def graphed(take: Take, settings: TrainSettings, device: torch.device, rows: int
 
     A step of several processes, or in parts, or of compiled networks (which have graphs of their own) is not recorded.
     """
-    if settings.graph is not True:
+    if settings.graph is False or (settings.graph == "auto" and not (AUTO and device.type in RECORDERS)):
         return take
     if device.type not in RECORDERS:
         raise UserError(f"train.graph=true needs a CUDA device, and this run is on '{device}'; use auto")
