@@ -248,8 +248,8 @@ changes in a buffer, or leave graphs out.**
 
 `train.graph=auto`, the default, leaves graphs out as yet: not every recipe has been seen with them on a GPU. Seen on an
 H100 (torch 2.11) was `fit` on small models: one player, two players with clipping, two stages, bf16 with five samples
-and a weight average, a cyclical β, each with two shapes of batch. Weights, losses, log and random state were those of the
-run without graphs, to the bit. Waits were noticed, and after a recording that failed, training went on to the same
+and a weight average, a cyclical β, each with two shapes of batch. Weights, losses, log and random state were those of
+the run without graphs, to the bit. Waits were noticed, and after a recording that failed, training went on to the same
 numbers. Milliseconds a step of `fit` there (MLP 784-512-512-20; batches that lie on the device, prepared):
 
 | batch | fp32 | fp32, graphs | bf16 | bf16, graphs |

@@ -40,7 +40,7 @@ from vaekit.training.settings import TrainSettings
 WARM_UP = 3
 """Steps of a shape that are taken as usual before one is recorded."""
 AUTO = False
-"""Whether `train.graph=auto` means graphs on CUDA: not before `bench/gpu.sh` has been seen to find all recipes equal."""
+"""Whether `train.graph=auto` means graphs on CUDA: not before `bench/gpu.sh` has found all recipes equal."""
 MOST = 64
 """Graphs of a stage at most; batches of further shapes are computed without."""
 
