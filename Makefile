@@ -49,7 +49,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $(VENV)/.demo $@
 
 demo: $(VENV)/.demo
-	$(BIN)/vaekit train vae --data digits --out demo/digits --overwrite
+	$(BIN)/vaekit train vae --data digits --set model.likelihood=discretised-logistic --set model.latent=10 --out demo/digits --overwrite
 	$(BIN)/vaekit evaluate demo/digits
 	@echo "Open demo/digits/report.html in a browser."
 
@@ -81,7 +81,7 @@ attack: $(VENV)/.dev
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m attack --out bench/results/attack.json --page $(ARGS)
 
 screenshots: $(VENV)/.dev
-	$(BIN)/python bench/screenshots.py
+	$(BIN)/python bench/screenshots.py $(ARGS)
 
 # The same pins with the hash of every file that may be installed. PyTorch is apart: its build depends on the device.
 HASHES := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

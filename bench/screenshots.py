@@ -1,9 +1,11 @@
-"""Make the pictures of the documentation: the explorer on a desktop and a phone, dark and light, and a sample report.
+"""Make the pictures of the documentation: the explorer on a desktop and a phone, dark and light, a sample report, and
+samples of ten recipes.
 
-    python bench/screenshots.py [--run RUN] [--out docs]
+    python bench/screenshots.py [--run RUN] [--out docs] [--recipes]
 
 Without --run a model is trained on the bundled digits (about a minute), so that the same command gives the same
-pictures anywhere. Needs a Chromium on the system. Writes OUT/screenshots/*.png and OUT/sample-report.html.
+pictures anywhere. Needs a Chromium on the system. Writes OUT/screenshots/*.png and OUT/sample-report.html; with
+--recipes OUT/images/recipes.png too, for which ten models are trained (some minutes).
 """
 
 from __future__ import annotations
@@ -15,11 +17,28 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import vaekit
+from vaekit import figures
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 from vaekit.runs.loading import load
 
+RECIPES = (
+    "vae",
+    "beta-vae",
+    "iwae",
+    "flow-vae",
+    "vamp-vae",
+    "hierarchical-vae",
+    "vq-vae",
+    "wae-mmd",
+    "vae-gan",
+    "cvae",
+)
+GREY = {"model.likelihood": "discretised-logistic"}
+SAMPLES = 12
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -40,13 +59,25 @@ def train(folder: Path) -> Path:
         "digits",
         epochs=150,
         out=folder / "digits-vae",
-        set={"model.latent": 10, "model.likelihood": "discretised-logistic"},
+        set={"model.latent": 10, **GREY},
     )
     run.evaluate(["likelihood", "latents", "reconstruction"])
     run.write_figures()
     run.write_report()
     assert run.path is not None
     return run.path
+
+
+def recipes(out: Path) -> None:
+    """Train ten recipes on the digits, and draw a row of samples of each."""
+    rows = []
+    for name in RECIPES:
+        run = vaekit.train(name, "digits", epochs=100, set=GREY, pictures=False)
+        rows.append(run.picture(run.sample(SAMPLES, seed=0)))
+        print(name, run.record["result"]["elbo"])
+    title = "Samples of ten recipes, trained on 1,447 digits of 8 × 8 pixels"
+    figures.save(figures.samples(torch.cat(rows).numpy(), title=title, rows=RECIPES), out / "recipes.png")
+    print(out / "recipes.png")
 
 
 def tour(page: Any) -> None:
@@ -63,7 +94,7 @@ def shots(browser: Any, url: str, out: Path) -> None:
     """Take every picture."""
 
     def take(name: str, tab: str, viewport: dict[str, int], scheme: str = "light", phone: bool = False) -> None:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=phone)
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=phone, reduced_motion="reduce")
         page = context.new_page()
         page.goto(url)
         page.wait_for_selector("main[aria-busy=false]")
@@ -107,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a run's folder; default: train one on the bundled digits")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs")
+    parser.add_argument("--recipes", action="store_true", help="draw samples of ten recipes too")
     arguments = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -126,6 +158,8 @@ def main() -> None:
         report = arguments.out / "sample-report.html"
         shutil.copyfile(run / "report.html", report)
         print(report)
+    if arguments.recipes:
+        recipes(arguments.out / "images")
 
 
 if __name__ == "__main__":

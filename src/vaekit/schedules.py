@@ -120,22 +120,35 @@ class Annealed(nn.Module):
     def __init__(self, schedule: Schedule | float | str) -> None:
         super().__init__()
         self.schedule = Schedule.parse(schedule)
+        self.factor = 1.0
         self.register_buffer("value", torch.tensor(self.schedule.at(0, 1, 1), dtype=torch.float32))
+
+    def scale(self, factor: float) -> None:
+        """Multiply the schedule by a factor from here on; training keeps it in its checkpoints.
+
+        >>> beta = Annealed(2.0)
+        >>> beta.scale(0.5)
+        >>> float(beta()), beta.is_one, beta.varies
+        (1.0, False, True)
+        """
+        self.factor = factor
+        if self.schedule.shape == "constant":
+            self.value.fill_(self.schedule.last * factor)
 
     def advance(self, step: int, total: int, per_epoch: int) -> None:
         """Set the value for `step`."""
         if self.schedule.shape != "constant":
-            self.value.fill_(self.schedule.at(step, total, per_epoch))
+            self.value.fill_(self.schedule.at(step, total, per_epoch) * self.factor)
 
     @property
     def is_one(self) -> bool:
         """Whether the value is 1 throughout, so that multiplying by it can be left out."""
-        return self.schedule.shape == "constant" and self.schedule.last == 1.0
+        return self.schedule.shape == "constant" and self.schedule.last == self.factor == 1.0
 
     @property
     def varies(self) -> bool:
         """Whether the value changes over a run, so that logs show it."""
-        return self.schedule.shape != "constant"
+        return self.schedule.shape != "constant" or self.factor != 1.0
 
     def forward(self) -> Tensor:
         """Return the present value, a scalar tensor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily, log_rising
 
@@ -60,3 +60,10 @@ def test_modes_have_the_most_mass(log_dispersion: float) -> None:
 def test_support_is_whole_and_not_negative() -> None:
     x = torch.tensor([[0.0, 2.0], [0.5, 1.0], [-1.0, 1.0], [float("inf"), 0.0], [float("nan"), 0.0]])
     assert PoissonFamily(torch.zeros(5, 2)).in_support(x).tolist() == [True, False, False, False, False]
+
+
+def test_rising_factorials_are_right_on_both_sides_of_their_series() -> None:
+    r = torch.tensor([0.3, 9.999, 10.0, 10.5, 14.0, 300.0], dtype=torch.float64)
+    for x in (0.0, 0.5, 1.0, 25.0):
+        exact = special.gammaln(r.numpy() + x) - special.gammaln(r.numpy())
+        torch.testing.assert_close(log_rising(r, torch.tensor(x).double()), torch.from_numpy(exact), rtol=0, atol=3e-12)

@@ -21,6 +21,7 @@ from vaekit.distributions.continuous_bernoulli import ContinuousBernoulliFamily
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.distributions.curves import CurvedColumns, Curves
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
+from vaekit.distributions.kl import closed_form_kl
 from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.distributions.logistic_mixture import DiscretisedLogisticMixture
 from vaekit.distributions.mixture import Mixture
@@ -129,6 +130,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Rule]]] = {
     "mixture of laplaces": (lambda: Mixture(LaplaceFamily(2 * A, B), B[0]), lambda: box(-20, 20, 1201)),
     "chain": (chain, lambda: box(-12, 12, 301)),
     "continuous bernoulli": (lambda: ContinuousBernoulliFamily(6 * A), middles),
+    "nearly flat continuous bernoulli": (lambda: ContinuousBernoulliFamily(A), middles),
     "bernoulli": (lambda: BernoulliFamily(A), lambda: every([0.0, 1.0])),
     "categorical": (lambda: CategoricalFamily(GREYS), lambda: every(LINE)),
     "one-hot": (lambda: OneHot(torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(1)).double(), 2),
@@ -298,6 +300,31 @@ def test_spreads_at_a_temperature(name: str) -> None:
     assert tempered(d, 1) is d
 
 
+PAIRS: dict[str, Callable[[], Any]] = {
+    "normal": lambda: DiagonalNormalFamily(B, A / 2),
+    "full normal": lambda: StandardNormalFamily(DOUBLE),
+    "laplace": lambda: LaplaceFamily(B, A / 2),
+    "bernoulli": lambda: BernoulliFamily(B),
+    "categorical": lambda: CategoricalFamily(GREYS.flip(1)),
+    "one-hot": lambda: OneHot(torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(2)).double(), 2),
+    "von Mises-Fisher": lambda: SphereUniform(torch.zeros(3).double()),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_closed_kl_is_that_of_the_densities(name: str) -> None:
+    make, rule_of = CASES[name]
+    q, p, rule = make(), PAIRS[name](), rule_of()
+    found = closed_form_kl(q, p)
+    assert found is not None
+    log_q, mass = masses(q, rule)
+    log_p, _ = masses(p, rule)
+    apart = (log_q - (log_p if log_p.dim() == log_q.dim() else log_p.unsqueeze(1))).clamp(min=-1e4, max=1e4)
+    torch.testing.assert_close(found, (mass * apart).sum(0), rtol=2e-3, atol=2e-3)
+    own = closed_form_kl(q, q)
+    assert own is None or float(own.abs().max()) < 1e-9
+
+
 def test_a_curve_s_scores_have_the_probabilities_of_its_values() -> None:
     """2 has the mass of the scores that stand for it, whole numbers sum to one, and draws are of both."""
     d = curved()
@@ -310,6 +337,9 @@ def test_a_curve_s_scores_have_the_probabilities_of_its_values() -> None:
     assert float((share - spike).abs().max()) < 4.5 * 0.5 / math.sqrt(20_000)
     level = d.curves.score(torch.tensor([[2.0, 0.0]]).double()).expand(2, -1)
     torch.testing.assert_close(d.log_prob_elements(level)[:, 0].exp(), spike)
+    error = values.std(0) / math.sqrt(20_000)
+    off = (d.expectation - values.mean(0)).abs()
+    assert float((off / error)[:, 0].max()) < 4.5 and float(off[:, 1].max()) < 0.05  # the second's before rounding
     whole = torch.arange(-12.0, 13.0).double()
     scores = d.curves.score(torch.stack([torch.full_like(whole, 2.0), whole], -1)).unsqueeze(1).expand(-1, 2, -1)
     mass = d.log_prob_elements(scores)[..., 1].exp()

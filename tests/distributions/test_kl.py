@@ -82,3 +82,12 @@ def test_the_kl_by_samples_has_a_gradient() -> None:
         DiagonalNormalFamily(loc, torch.zeros(1, 1).double()), StudentTFamily(zero, zero, zero + 1e6), 5000
     ).sum().backward()
     assert loc.grad is not None and float(loc.grad) == pytest.approx(1.0, abs=0.06)  # of ½ μ²
+
+
+@pytest.mark.parametrize("make", [diagonal, full])
+@pytest.mark.parametrize("batch", [(), (5,), (2, 5)])
+def test_normals_have_the_entropy_and_density_that_torch_gives_them(make: type, batch: tuple[int, ...]) -> None:
+    d, x = make(batch), torch.randn(4, *batch, D).double()
+    torch.testing.assert_close(d.entropy(), plain(d).entropy())
+    torch.testing.assert_close(d.log_prob(x), plain(d).log_prob(x))
+    torch.testing.assert_close(d.variance, plain(d).variance)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from scipy import stats
@@ -10,7 +12,7 @@ from contracts import compare_kl
 from vaekit.distributions.kl import closed_form_kl, kl_elements
 from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.distributions.normal import DiagonalNormalFamily
-from vaekit.distributions.optimal import FittedNormal
+from vaekit.distributions.optimal import FittedNormal, log_scale_of
 from vaekit.distributions.student import StudentTFamily, log_gamma_half_step
 
 
@@ -108,3 +110,9 @@ def test_the_batch_gradient_is_that_through_sigma(parts: tuple[torch.Tensor, ...
     FittedNormal(a, torch.zeros(()).double()).log_prob(x).sum().backward()
     DiagonalNormalFamily(b, 0.5 * (x - b).square().mean().log()).log_prob(x).sum().backward()
     torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_a_fitted_scale_is_half_the_logarithm_of_the_mean_square() -> None:
+    square = torch.tensor([math.e**3, 1e-9])
+    torch.testing.assert_close(log_scale_of(square), torch.tensor([1.5, -7.0]))
+    torch.testing.assert_close(log_scale_of(square, torch.tensor(-2.0)), torch.tensor([1.5, -2.0]))

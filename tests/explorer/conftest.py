@@ -168,14 +168,33 @@ class Watched:
         assert not left, left
 
 
+def middle(explorer: Explorer) -> str:
+    """Return the end of an address that opens a page at the middle of all sliders."""
+    with asking(explorer) as client:
+        facts = client.get("/api/facts").json()
+    label = facts["label"] if isinstance(facts["label"], list) else [facts["label"]]
+    given = "" if facts["label"] is None else f"&y={','.join('' if v is None else str(v) for v in label)}"
+    return f"#z={','.join(map(str, facts['centre']))}{given}"
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
-    """Open the page of an explorer in a context of its own; at the end nothing may have gone wrong in it."""
+    """Open the page of an explorer in a context of its own; at the end nothing may have gone wrong in it.
+
+    It opens at the middle of all sliders, at rest and without pictures along them, unless `begins`: as for a person.
+    """
     contexts, pages = [], []
 
-    def go(explorer: Explorer, fragment: str = "", **options: Any) -> Watched:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    def go(explorer: Explorer, fragment: str = "", *, begins: bool = False, **options: Any) -> Watched:
+        context = browser.new_context(
+            **({"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | options)
+        )
         context.set_default_timeout(10_000)
+        if not begins:
+            context.add_init_script(
+                "try { localStorage.setItem('vaekit-pictures', 'off'); } catch { /* about:blank has none */ }"
+            )
+            fragment = fragment or middle(explorer)
         contexts.append(context)
         watched = Watched(context.new_page(), explorer.home)
         watched.watch()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from linear_gaussian import LinearGaussian
 from vaekit import bounds
@@ -18,7 +19,7 @@ from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.metrics.ais import Anneal, annealed_importance, bidirectional
 from vaekit.metrics.base import Subject, evaluate
 from vaekit.metrics.exact import exact_log_likelihood
-from vaekit.metrics.hmc import Bridge, State, adapt, temperatures, transition
+from vaekit.metrics.hmc import Bridge, State, adapt, stretch, temperatures, transition
 from vaekit.metrics.likelihood import noise_of_mean
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
@@ -122,6 +123,14 @@ def test_temperatures_go_from_0_to_1(spacing: Any) -> None:
     assert abs(float((found.values - made.marginal().log_prob(x)).mean())) < 0.15
 
 
+def test_step_sizes_are_interpolated_in_their_logarithms() -> None:
+    steps = torch.tensor([[1.0, 8.0], [4.0, 8.0], [2.0, 1.0]], dtype=torch.float64)
+    pilot = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    found = stretch(steps, pilot, torch.tensor([0.0, 0.125, 0.25, 0.5, 1.0], dtype=torch.float64))
+    wanted = [[1, 8], [2, 8], [4, 8], [4 * 0.5 ** (1 / 3), 8 ** (2 / 3)], [2, 1]]
+    torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64))
+
+
 def test_a_transition_leaves_its_density_as_it_is() -> None:
     """From exact samples of N(1, diag(4, 1/4)), a hundred transitions keep mean and variance."""
     mean, sd = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 0.5])
@@ -156,16 +165,25 @@ def test_the_rate_distortion_curve_of_a_linear_gaussian_model() -> None:
     found = annealed_importance(made.model, x, how=Anneal(150, 64, 5, "linear"), curve=True)
     betas = temperatures(150, "linear")
     w, s2 = made.weight, made.sigma**2
-    for t in (0, 50, 100, 150):
-        cov = torch.linalg.inv(torch.eye(2, dtype=w.dtype) + betas[t] * w.T @ w / s2)
-        mean = betas[t] * (x - made.mean) @ w @ cov / s2
-        rate = 0.5 * (cov.trace() + mean.square().sum(1) - 2 - cov.logdet())
+
+    def exact(beta: Any) -> tuple[Tensor, Tensor]:
+        cov = torch.linalg.inv(torch.eye(2, dtype=w.dtype) + beta * w.T @ w / s2)
+        mean = beta * (x - made.mean) @ w @ cov / s2
         off = (x - made.mean - mean @ w.T).square().sum(1) + (w @ cov @ w.T).trace()
-        distortion = 0.5 * off / s2 + 3 * (LOG_2PI + s2.log())
+        rate = 0.5 * (cov.trace() + mean.square().sum(1) - 2 - cov.logdet())
+        return rate, 0.5 * off / s2 + 3 * (LOG_2PI + s2.log())
+
+    for t in (0, 50, 100, 150):
+        rate, distortion = exact(betas[t])
         assert float((found.curve["rate"][t] - rate).mean()) == pytest.approx(0, abs=0.25)
         assert float((found.curve["distortion"][t] - distortion).mean()) == pytest.approx(
             0, abs=0.03 * float(distortion.mean()) + 0.3
         )
+    rates, distortions = (torch.stack(part) for part in zip(*(exact(b) for b in temperatures(2000, "linear"))))
+    area = float(-torch.trapezoid(rates, distortions, dim=0).mean())
+    options = {"ais_steps": 150, "ais_chains": 64, "ais_leapfrog": 5, "ais_limit": 10}
+    metric = evaluate(subject(made.model, x, **options), ["rate_distortion"])["rate_distortion"]
+    assert metric.value == pytest.approx(area, rel=0.1) and metric.n == 10
 
 
 def test_examples_and_chains_in_parts_give_the_same_estimate_within_noise() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,17 @@ def test_active_units_by_hand() -> None:
     assert found.facts["kl_elements"]["z"] == pytest.approx(kl.tolist(), rel=1e-4)
 
 
+def test_active_units_of_codes_without_a_spread_are_of_the_codes() -> None:
+    x = torch.randn(30, 3) * torch.tensor([1.0, 0.05, 2.0])
+    x[:, 0] += 40  # a mean far from zero is no variance
+    model = VAE(Delta(mlp(3, 3, ())), StandardNormal(3), Gaussian(mlp(3, 3, ()))).eval()
+    with torch.no_grad():
+        for name, p in model.posterior.named_parameters():
+            p.copy_(torch.eye(3) if name.endswith("weight") else torch.zeros(3))
+    found = evaluate(Subject(model, DataInfo("toy", (3,), "real", None, 0, 0, 30), x), ["active_units"])["active_units"]
+    assert (found.value, found.facts["of"]) == (2, 3)
+
+
 @pytest.mark.parametrize("metric", ["mse", "active_units"])
 def test_the_batch_size_does_not_change_what_has_no_noise(metric: str) -> None:
     whole, parts = (evaluate(subject(batch_size=size), [metric]) for size in (N, 5))
@@ -284,3 +296,11 @@ def test_two_examples_have_active_units_and_one_has_none() -> None:
     x = torch.tensor([[1.0, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]])
     assert evaluate(Subject(model, info, x), ["active_units"])["active_units"].value is not None
     assert "at least two" in evaluate(Subject(model, info, x[:1]), ["active_units"])["active_units"].facts["refused"]
+
+
+def test_as_many_samples_are_drawn_as_are_asked_for() -> None:
+    one, told = subject(), list[tuple[str, int, int]]()
+    one = replace(one, progress=lambda *what: told.append(what))
+    for n in (1, PIECE, PIECE + 3):
+        assert len(one.samples(n)) == n and told[-1] == ("sample", n, n)
+    assert torch.equal(one.samples(PIECE + 3)[:PIECE], one.samples(PIECE))

@@ -137,3 +137,11 @@ def test_what_it_does_not_apply_to_says_why() -> None:
     assert "at least 20 simulated" in measured(toy(), simulated=5)["sbc_spread"].facts["refused"]
     with pytest.raises(UserError, match="101 ranks"):
         histogram(torch.zeros(100, 1, dtype=torch.int64), 100)
+
+
+@pytest.mark.parametrize("draws", [1, 4, 99])
+def test_uniform_ranks_have_a_spread_of_one(draws: int) -> None:
+    every = torch.arange(draws + 1).unsqueeze(1)
+    found = spread(every, draws)
+    assert float(found.mean()) == pytest.approx(1)
+    torch.testing.assert_close(found, found.flip(0))

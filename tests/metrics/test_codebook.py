@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import vaekit
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
@@ -84,3 +85,16 @@ def test_levels_are_averaged_and_listed() -> None:
         sum(float((s > 0).double().mean()) for s in shares.values()) / 2
     )
     assert found["code_gain"].value == pytest.approx(2 * math.log(4), abs=1e-5)  # four codes listed, two of them paid
+
+
+def test_what_codes_gain_is_over_all_levels() -> None:
+    small = {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8, "model.codes": 8}
+    run = vaekit.train("vq-vae-2", "digits", steps=2, set=small, pictures=False)
+    subject = run.subject(limit=20)
+    found = evaluate(subject, ["codebook"])
+    with torch.no_grad():
+        levels = run.model.codes(subject.x)
+        paid = sum(kl.mean(0) for kl in run.model.trace(subject.x, hard=True).kl.values())
+    listed = sum(level[0].numel() for level in levels.values()) * math.log(8)
+    assert len(levels) == 2
+    assert found["code_gain"].value == pytest.approx(float((listed - paid).double().mean()), abs=1e-4)

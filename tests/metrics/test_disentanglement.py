@@ -165,6 +165,12 @@ def test_an_empty_code_leaves_dci_1_but_modularity_two_thirds() -> None:
     assert SCORES["factor"](empty, factors) > 0.99
 
 
+def test_where_the_tested_half_has_one_value_there_is_no_explicitness(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = np.repeat([0, 1, 0], 10)[:, None]
+    monkeypatch.setattr(scores, "_halves", lambda n, seed, swap: (np.arange(20), np.arange(20, 30)))
+    assert np.isnan(scores.explicitness(factors + 0.1 * np.arange(30)[:, None], factors)).all()
+
+
 def test_duplicated_codes() -> None:
     """[x, x]: no gap between the best two codes, yet each code stands for one factor."""
     factors = made()

@@ -57,7 +57,10 @@ def test_the_bound_a_node_is_each_graph_s_bound_over_its_size() -> None:
     with torch.no_grad():
         torch.manual_seed(0)
         wanted = (bounds.elbo(one.model.eval().trace(x)) / x.sizes).mean()
+        means = x.packed(one.model.posterior_mean(x))
     assert found["elbo_per_node"].value == pytest.approx(float(wanted), rel=1e-5)
+    active = found["active_node_units"]
+    assert (active.value, active.n, active.facts["of"]) == (int((means.var(0) > 0.01).sum()), 15, means.shape[1])
     plain = evaluate(subject(model=model(delta=True)), ["elbo_per_node"])
     assert plain["elbo_per_node"].value is None and "point mass" in plain["elbo_per_node"].facts["refused"]
 

@@ -24,7 +24,7 @@ from vaekit.metrics import base, distances, interventions, kl_decomposition
 from vaekit.metrics.base import METRICS, Result, Subject, evaluate
 from vaekit.metrics.gaps import fit_posteriors
 from vaekit.metrics.kl_decomposition import AggregatePosterior
-from vaekit.metrics.likelihood import FEW, noise_facts
+from vaekit.metrics.likelihood import FEW, noise_facts, shape_facts
 from vaekit.metrics.mcc import mean_correlation
 from vaekit.metrics.similarity import ms_ssim
 from vaekit.tasks.clustering import Clusters, cluster
@@ -224,6 +224,12 @@ def test_pareto_shapes_of_known_tails() -> None:
         assert float(bounds.pareto_shape(top).mean()) == pytest.approx(shape, abs=0.06)
     assert bool((bounds.pareto_shape(torch.zeros(40, 3)) == 0).all())  # equal weights have no tail
     assert bool(bounds.pareto_shape(torch.zeros(4, 3)).isnan().all())
+
+
+def test_weights_facts_are_of_the_examples_that_have_a_shape() -> None:
+    facts = shape_facts(torch.tensor([0.5, 0.8, 1.0, math.nan, 0.7]))
+    assert facts == {"pareto_k": pytest.approx(0.75), "pareto_k_above_0.7": 0.5}
+    assert shape_facts(torch.tensor([math.nan])) == {}
 
 
 def test_the_bound_says_where_its_weights_cannot_be_trusted() -> None:

@@ -9,8 +9,14 @@ import pytest
 import torch
 from scipy import stats
 
-from vaekit.metrics.base import evaluate
-from vaekit.metrics.mcc import mean_correlation
+from vaekit.data.info import DataInfo
+from vaekit.likelihoods.gaussian import Gaussian
+from vaekit.metrics.base import METRICS, Subject, evaluate
+from vaekit.metrics.mcc import RESAMPLES, mean_correlation
+from vaekit.models.vae import VAE
+from vaekit.nets.mlp import mlp
+from vaekit.posteriors.normal import DiagonalNormal
+from vaekit.priors.normal import StandardNormal
 from vaekit.runs.train import train
 
 
@@ -43,6 +49,22 @@ def test_against_scipy_by_trying_every_matching() -> None:
             for p in permutations(range(3))
         )
         assert mean_correlation(s, z, rank) == pytest.approx(best, abs=1e-6)
+
+
+def test_the_interval_is_of_resampled_examples() -> None:
+    model = VAE(DiagonalNormal(mlp(3, 3, ())), StandardNormal(3), Gaussian(mlp(3, 3, ()))).eval()
+    x = torch.randn(50, 3)
+    factors = x @ torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.2, 0.0, 1.0]]) + 0.3 * torch.randn(50, 3)
+    info = DataInfo("toy", (3,), "real", None, 0, 0, 50, factor_names=("a", "b", "c"), factor_sizes=(0, 0, 0))
+    subject = Subject(model, info, x, factors=factors)
+    torch.manual_seed(5)
+    found = METRICS["mcc"].part(subject)
+    torch.manual_seed(5)
+    picks = [torch.randint(50, (50,)) for _ in range(RESAMPLES)]
+    for name, rank in (("mcc", False), ("mcc_rank", True)):
+        again = [mean_correlation(factors.double()[i], subject.features.double()[i], rank) for i in picks]
+        assert found[name].interval == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
+        assert found[name].value == mean_correlation(factors.double(), subject.features.double(), rank)
 
 
 def segments(n: int = 4000, classes: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,11 @@ def test_novelty_counts_each_molecule_once() -> None:
     assert novelty(["a", "a", "a", "b"], {"a"}).value == 0.5
     assert novelty([], {"a"}).value is None
     assert novelty(["a", "b"], set()).value == 1.0
+
+
+def test_shares_have_their_binomial_error() -> None:
+    for found, p, n in ((validity(["C", "CC", "x(", "CO"]), 0.75, 4), (novelty(["C", "CC", "CO"], {"C"}), 2 / 3, 3)):
+        assert found.value == pytest.approx(p) and found.stderr == pytest.approx(math.sqrt(p * (1 - p) / n))
 
 
 def test_validity_refuses_what_rdkit_does() -> None:

@@ -18,7 +18,7 @@ from vaekit.errors import UserError
 from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaekit.metrics import distances
 from vaekit.metrics.base import Subject, evaluate
-from vaekit.metrics.features import VERSION, Classifier, Extractor, extractor, fingerprint
+from vaekit.metrics.features import VERSION, Classifier, Extractor, extractor, fingerprint, train_classifier
 from vaekit.metrics.inception import InceptionV3, load_inception
 from vaekit.metrics.path_length import neighbours
 from vaekit.models.vae import VAE
@@ -296,6 +296,20 @@ def test_the_classifier_sees_greys_from_the_middle_at_a_stride_of_its_size(side:
     torch.testing.assert_close(logits, net.out(features))
 
 
+@pytest.mark.parametrize(("n", "steps"), [(128, 100), (1024, 120), (6000, 600)])
+def test_the_classifier_is_trained_for_fifteen_epochs_within_bounds(n: int, steps: int) -> None:
+    told = list[tuple[int, int]]()
+
+    def tell(*one: int) -> None:
+        told.append(one)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(torch.rand(n, 1, 8, 8), torch.arange(n) % 3, 3, tell)
+    assert told == [(1, steps), (2, steps), (3, steps)]
+
+
 def test_the_classifier_takes_any_size() -> None:
     for shape in ((1, 4, 4), (3, 17, 9), (1, 28, 28), (3, 64, 64)):
         features, logits = Classifier(shape, classes=7)(torch.rand(2, *shape))
@@ -323,6 +337,7 @@ def test_path_length_of_a_linear_decoder_is_known(monkeypatch: pytest.MonkeyPatc
     made.show = lambda x: x
     found = evaluate(made, ["path_length"])
     straight, arc = found["path_length_linear"], found["path_length_spherical"]
+    assert straight.facts["step"] == arc.facts["step"] == 0.01
     assert straight.value == pytest.approx(4, abs=4 * (straight.stderr or 0))
     assert (arc.value or 0) > (straight.value or 0)
     assert straight.facts["features"] == "the image"

@@ -10,13 +10,15 @@ from torch import nn
 
 import vaekit
 from vaekit import VAE, Bernoulli, DiagonalNormal, Gaussian, StandardNormal
+from vaekit.data.info import DataInfo
 from vaekit.data.shuffling import epoch_order
 from vaekit.inference import inference
-from vaekit.metrics.base import METRICS, Result, Subject
+from vaekit.metrics.base import METRICS, Result, Subject, evaluate
 from vaekit.metrics.code_paths import neighbour_paths
 from vaekit.metrics.dead_units import watched
 from vaekit.metrics.gradient_noise import signal_to_noise
 from vaekit.metrics.sharpness import detail
+from vaekit.nets.mlp import mlp
 
 
 def compute(subject: Subject, name: str) -> dict[str, Result]:
@@ -36,6 +38,14 @@ def test_sharpness_of_the_images_themselves_is_1_and_of_faint_ones_the_square(
         monkeypatch.setattr(type(subject.model), "reconstruct", lambda self, x, y=None, by=factor: by * x)
         found = compute(subject, "sharpness")["sharpness"]
         assert found.value == pytest.approx(factor**2) and found.stderr == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 8), (1, 8, 2)])
+def test_a_strip_has_no_laplacian(shape: tuple[int, ...]) -> None:
+    model = VAE(DiagonalNormal(mlp(shape, 2)), StandardNormal(2), Gaussian(mlp(2, shape))).eval()
+    info = DataInfo("toy", shape, "unit", None, 0, 0, 4)
+    found = evaluate(Subject(model, info, torch.rand(4, *shape)), ["sharpness"])
+    assert found["sharpness"].value is None and "3 × 3" in found["sharpness"].facts["refused"]
 
 
 def test_blur_lowers_sharpness_as_its_transfer_function_says() -> None:
@@ -79,6 +89,15 @@ def test_units_of_nodes_and_of_maps_are_their_features_whatever_the_number_of_pl
             dense(torch.rand(4, places, 2))
             conv(torch.rand(4, 2, places))
     assert ranges.dead() == (2, 10)
+
+
+def test_a_unit_that_always_says_the_same_is_dead_whatever_it_says() -> None:
+    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU())
+    with watched(net) as ranges, torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0], [0.0], [0.0], [-1.0]]))
+        net[0].bias.copy_(torch.tensor([0.0, 0.7, -0.7, 1.0]))
+        net(torch.tensor([[0.0], [0.5]]))
+    assert ranges.dead() == (2, 4)
 
 
 def test_signal_to_noise_of_known_gradients() -> None:

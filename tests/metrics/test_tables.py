@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from table_oracle import NUMERIC, Oracle
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
-from vaekit.metrics.base import Subject, evaluate
+from vaekit.metrics.base import METRICS, Subject, evaluate
 from vaekit.metrics.tables import Hidden, hide, predicted
 
 
@@ -55,6 +56,18 @@ def test_numbers_are_those_of_the_hidden_cells_alone() -> None:
         assert found[f"column_nll.c{j}"].value == pytest.approx(nll)
 
 
+def test_imputation_errors_are_in_standard_deviations_of_their_columns() -> None:
+    """Rows are stored standardised: in columns whose deviations are 3 instead of 1 the error is what it was."""
+    oracle = Oracle.make(exact=True)
+    x = oracle.rows(30)
+    plain, scaled = subject(oracle, x, k=50, seed=1), subject(oracle, x, k=50, seed=1)
+    columns = [column | {"sd": 3.0, "mean": 5.0} for column in scaled.info.facts["columns"]]
+    scaled = replace(scaled, info=replace(scaled.info, facts=dict(scaled.info.facts) | {"columns": columns}))
+    one, other = (evaluate(each, ["imputation"]) for each in (plain, scaled))
+    for name in ("impute_rmse", "impute_rmse_mean"):
+        assert other[name].value == pytest.approx(one[name].value, rel=1e-5)
+
+
 def test_the_standard_error_goes_over_rows() -> None:
     """Cells of one row are not independent: repeating every column leaves it where it was."""
     oracle = Oracle.make(exact=True)
@@ -74,3 +87,17 @@ def test_only_tables_have_them() -> None:
     plain = Subject(oracle.model, DataInfo("t", (4,), "real", None, 9, 0, 0), oracle.rows())
     with pytest.raises(UserError, match="not a table"):
         evaluate(plain, ["imputation"])
+
+
+def test_imputed_levels_are_right_or_wrong_by_hand() -> None:
+    columns = [{"type": "categorical", "levels": ["a", "b", "c"], "probs": [0.2, 0.5, 0.3]}, NUMERIC[0]]
+    x = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [1.0, 4.0]])
+    imputed = torch.tensor([[0.0, 1.0], [1.0, 2.0], [0.0, 3.0], [2.0, 4.0]])
+    cells = torch.tensor([[True, False], [True, False], [True, False], [False, True]])
+    info = DataInfo("t", (2,), "table", None, 9, 0, 0, modality="tables", facts={"columns": columns})
+    one = Subject(torch.nn.Identity(), info, x)  # type: ignore[arg-type]
+    one.shared["predicted"] = Hidden(cells, torch.zeros(4, 2), imputed, {})
+    found = METRICS["imputation"].part(one)
+    assert found["impute_accuracy"].value == pytest.approx(2 / 3) and found["impute_accuracy"].n == 3
+    assert found["impute_accuracy_mode"].value == pytest.approx(1 / 3)
+    assert found["impute_rmse"].value == 0

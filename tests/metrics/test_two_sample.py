@@ -105,3 +105,9 @@ def test_numbers_of_tokens_series_graphs_and_large_pictures() -> None:
 
 def test_kinds_are_all_looked_at() -> None:
     assert set(KINDS) <= set(SUBJECTS)
+
+
+def test_pairs_of_tokens_are_of_neighbours() -> None:
+    found = token_numbers(torch.tensor([[4, 5, 6, 2, 0]]), 8)[0]
+    pairs = found[1 + 512 :]
+    assert sorted(pairs.nonzero()[0].tolist()) == sorted([4 * 8 + 5, 5 * 8 + 6, 6 * 8 + 2]) and pairs.sum() == 3

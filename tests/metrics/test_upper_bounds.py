@@ -17,6 +17,7 @@ from vaekit.data.info import DataInfo
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.metrics.base import Subject, evaluate
+from vaekit.metrics.upper_bounds import caution_of_upper
 from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
@@ -156,3 +157,12 @@ def test_an_alpha_that_bounds_from_below_is_refused(alpha: float) -> None:
     made, x = toy(n=2)
     with pytest.raises(UserError, match="below 0"):
         evaluate(subject(made.model, x, renyi_alpha=alpha), ["upper"])
+
+
+@pytest.mark.parametrize(
+    ("ess", "shape", "words"), [(29.0, 0.5, "29 effective"), (31.0, 0.5, ""), (31.0, 0.9, "above 0.7")]
+)
+def test_few_effective_samples_and_heavy_weights_are_cautioned_of(ess: float, shape: float, words: str) -> None:
+    one = bounds.Estimate(torch.zeros(40), "x", 500, "density", torch.full((40,), ess), torch.full((40,), shape), 2.0)
+    said = caution_of_upper(one)
+    assert ("not to be trusted" in said) == bool(words) and words in said and "500 samples" in said

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vaekit import bounds
+from vaekit.data.info import DataInfo
 from vaekit.likelihoods.bernoulli import Bernoulli
+from vaekit.metrics.base import METRICS, Subject
 from vaekit.models.semisupervised import EnumeratedTrace, SemiSupervised
 from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import MODEL, Objective
@@ -148,3 +151,15 @@ def test_codes_hold_the_label_beside_z() -> None:
     assert z.shape == (4, 1 + C) and torch.equal(z[:, 1:].argmax(-1), y)
     torch.testing.assert_close(m.reconstruct(x), m.decode(m.encode(x, y).mean, y).mean)
     assert m.float().sample(6, torch.arange(6) % C).shape == (6, 4) and m.sample(5).shape == (5, 4)
+
+
+@torch.no_grad()
+def test_its_accuracy_is_that_of_the_likeliest_label() -> None:
+    m = model().float()
+    x = torch.bernoulli(torch.full((40, 4), 0.5), generator=torch.Generator().manual_seed(0))
+    y = torch.arange(40) % C
+    log_p = m.class_log_probs(x)
+    info = DataInfo("toy", (4,), "binary", 2, 0, 0, 40, ("a", "b", "c"))
+    found = METRICS["accuracy"].part(Subject(m, info, x, y, batch_size=7))
+    assert found["accuracy"].value == pytest.approx(float((log_p.argmax(1) == y).double().mean()))
+    assert found["label_log_prob"].value == pytest.approx(float(log_p[torch.arange(40), y].mean()), abs=1e-6)

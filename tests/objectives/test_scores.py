@@ -23,6 +23,7 @@ from vaekit.nets.mlp import mlp
 from vaekit.objectives.base import Objective, Term
 from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.objectives.importance import ImportanceWeighted
+from vaekit.objectives.samples import inner
 from vaekit.objectives.scores import Rebar, Reinforce, WakeSleep
 from vaekit.posteriors.bernoulli import BernoulliPosterior
 from vaekit.posteriors.categorical import CategoricalPosterior
@@ -304,3 +305,9 @@ def test_the_posterior_of_bits_holds_its_parameters_when_detached() -> None:
     model = bits()
     q = detached(model.encode(X))
     assert not q.log_prob(every()).requires_grad
+
+
+def test_products_are_summed_over_an_events_axes_where_it_has_any() -> None:
+    slope, sample = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(inner(slope, sample), (slope * sample).sum((2, 3)))
+    torch.testing.assert_close(inner(slope[..., 0, 0], sample[..., 0, 0]), (slope * sample)[..., 0, 0])

@@ -294,6 +294,12 @@ def test_rows_given_a_condition_are_as_those_of_a_large_sample_that_meet_it(
         assert abs(found.acceptance - p) < 5 * (p * (1 - p) / len(kept)) ** 0.5 + 0.01
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_as_many_rows_are_given_as_are_asked_for(n: int, table: Run) -> None:
+    found = table.given(n, {"status": "fraud"}, seed=4)
+    assert len(found.x) == n and found.acceptance is not None and 0 < found.acceptance < 1
+
+
 def test_a_number_is_met_exactly_and_weighs_the_rest(table: Run, many: dict[str, list[Any]]) -> None:
     found = table.given(2000, {"amount": 250.0})
     cells = table.columns(found.x)

@@ -13,12 +13,15 @@ import pytest
 import torch
 
 import vaekit
+from recipes import examples
 from vaekit import figures
 from vaekit.commands.report import report
+from vaekit.data.audio.wav import read_wav, write_wav
 from vaekit.errors import UserError
 from vaekit.explorer.session import Session
 from vaekit.inference import inference
 from vaekit.runs import figures as pictures
+from vaekit.runs import table_figures
 
 SMALL = {"model.hidden": [32]}
 
@@ -231,3 +234,41 @@ def test_the_report_prints_on_paper(runs: list[Path], tmp_path: Path, browser: A
         assert page.pdf(format="A4")[:5] == b"%PDF-"
     page.close()
     assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+def test_a_tables_report_compares_columns_and_pairs_with_samples(tmp_path: Path) -> None:
+    small = {"model.hidden": [16], "model.latent": 2, "objective.k": 2}
+    run = vaekit.train("tabular-vae", examples.source("tabular-vae"), steps=20, set=small, out=tmp_path / "run")
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert {"marginals", "correlations"} <= drawn
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.index("<h3>Columns</h3>") < page.index("<h3>Correlations</h3>") < page.index('id="training"')
+    columns = table_figures.columns(run)
+    names = [facts["name"] for facts in run.info.facts["columns"] if not facts.get("gap_of")]
+    assert [column.name for column in columns] == names
+    rows = run.lines(run.shown.first(5).inputs)
+    for column in columns:  # values in the columns' own units, as the lines have them
+        if not column.levels and np.isfinite(column.real[0]):
+            said = dict(part.split("=", 1) for part in rows[0].split(", "))
+            if column.kind != "date":
+                assert float(said[column.name]) == pytest.approx(float(column.real[0]), rel=1e-3)
+
+
+def test_a_report_of_sound_plays_it(tmp_path: Path) -> None:
+    rate, time = 4000, np.arange(4000) / 4000
+    (tmp_path / "sounds").mkdir()
+    for i in range(24):
+        write_wav(tmp_path / "sounds" / f"{i}.wav", np.sin(2 * np.pi * (200 + 20 * i) * time), rate)
+    small = {"model.hidden": [16], "model.latent": 2}
+    run = vaekit.train("vae", tmp_path / "sounds", steps=3, set=small, out=tmp_path / "run")
+    assert run.info.modality == "audio"
+    for name, count in (("samples", 6), ("reconstructions", 2 * len(run.shown.first(3).inputs))):
+        sound = read_wav(tmp_path / "run" / "figures" / f"{name}.wav")
+        one = run.info.facts["mel"]
+        length = (one["frames"] - 1) * one["hop"]
+        assert len(sound.samples) > count * 0.9 * length
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<audio controls preload="none"') == 2 and "media-src data:" in page
+    run.write_figures()
+    (tmp_path / "run" / "figures" / "samples.wav").unlink()
+    assert run.write_report().read_text(encoding="utf-8").count("<audio") == 1

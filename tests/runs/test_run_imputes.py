@@ -30,3 +30,11 @@ def test_an_array() -> None:
     for filled in (made.x, *made.draws):
         assert np.array_equal(filled[seen], x[seen]) and np.isfinite(filled).all()
     assert np.isin(made.draws[~np.isnan(made.draws)], (0.0, 1.0)).all()
+
+
+def test_numbers_that_were_there_keep_every_digit_and_whole_ones_stay_whole() -> None:
+    long = [0.123456789012345, None, 2.5, 3.25] * 20
+    run = train("tabular-vae", {"long": long, "whole": [1, 2, None, 40] * 20}, steps=5, set={"data.repeats": "apart"})
+    for filled in (run.impute({"long": long, "whole": [1, 2, None, 40] * 20}, draws=1, k=20)).draws:
+        assert filled["long"][0] == 0.123456789012345
+        assert all(isinstance(cell, int) for cell in filled["whole"]) and filled["whole"][3] == 40

@@ -157,6 +157,17 @@ def test_imputed_series_keep_what_was_observed(run: Run) -> None:
         run.impute(filled)
 
 
+def test_the_longest_series_and_the_horizon_must_fit_the_model(run: Run) -> None:
+    channels, steps = run.info.shape
+    short, long = np.zeros((channels, 2)), np.zeros((channels, steps))
+    short[0, 1] = np.nan
+    parts = run.model, run.info, run.prepare
+    with pytest.raises(UserError, match=f"has {steps} steps, and with 1 more it is longer"):
+        impute_series(*parts, of_memory([short, long]), 1)
+    filled = impute_series(*parts, of_memory([short, long[:, : steps - 1]]), 1, draws=1, k=4)
+    assert filled.count == 1 + 2 * channels and [one.shape[1] for one in filled.single] == [3, steps]
+
+
 def test_what_an_array_lacks_at_its_end_is_filled_or_forecast(run: Run) -> None:
     x = np.stack([one[:, :5] for one in some(3)])
     x[:, :, 3:] = np.nan

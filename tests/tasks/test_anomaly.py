@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vaekit import bounds
 from vaekit.distributions.base import Family
@@ -175,3 +178,29 @@ def test_regret_climbs_as_many_steps_as_it_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(model, "decode", counted)
     Scorer(model, steps=7).score("regret", x)
     assert sizes.count(2) == 7
+
+
+def test_greys_are_whole_numbers_of_their_levels() -> None:
+    x = torch.tensor([0.0, 0.5, 1.0, 1.7, -0.2])
+    assert anomaly.grey(x, 3).tolist() == [0, 1, 2, 2, 0]
+    assert anomaly.grey(x, 256).tolist() == anomaly.grey(x, 1000).tolist() == [0, 128, 255, 255, 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 9), (3, 12, 9), (2, 12, 9), (40,)])
+@pytest.mark.parametrize("noise", [0, 3, 255])
+def test_a_code_is_the_shorter_of_two_without_what_every_file_has(shape: tuple[int, ...], noise: int) -> None:
+    x = np.random.default_rng(0).integers(0, noise + 1, shape).astype(np.uint8)
+
+    def png(part: np.ndarray) -> int:
+        buffer = io.BytesIO()
+        Image.fromarray(part[0] if len(part) == 1 else np.moveaxis(part, 0, -1)).save(buffer, "PNG", optimize=True)
+        return len(buffer.getvalue())
+
+    sizes = [len(zlib.compress(x.tobytes(), 9)) - 8]
+    if len(shape) == 3 and shape[0] != 2:
+        sizes.append(png(x) - png(x[:, :1, :1]))
+    assert code_length(x, 256) == 8 * max(min(sizes), 1)
+
+
+def test_no_code_is_shorter_than_a_byte() -> None:
+    assert code_length(np.zeros(1, np.uint8), 256) == code_length(np.zeros((1, 1, 1), np.uint8), 256) == 8

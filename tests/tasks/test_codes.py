@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from vaekit.errors import UserError
 from vaekit.latents.aggregate import fit_mixture
-from vaekit.tasks.augmentation import adversarial, between, by_class, near
+from vaekit.tasks.augmentation import adversarial, between, by_class, near, pixel_classifier
 from vaekit.tasks.classification import few_labels, fit_classifier
 from vaekit.tasks.clustering import cluster
 
@@ -41,6 +42,29 @@ def test_by_class_shrinks_towards_the_mean_variance() -> None:
         moved, _ = by_class(z, y, 20_000, seeded(), shrink=shrink)
         wanted = (1 - shrink) * own + shrink * own.mean()
         torch.testing.assert_close(moved.double().var(0), wanted, rtol=0.04, atol=0)
+
+
+def test_a_class_of_few_codes_has_their_unbiased_covariance() -> None:
+    z, y = torch.randn(5, 2, dtype=torch.float64), torch.zeros(5, dtype=torch.int64)
+    moved, _ = by_class(z, y, 40_000, seeded(), shrink=0.0)
+    torch.testing.assert_close(moved.T.cov(), z.T.cov(), rtol=0.05, atol=0.02)
+    alone, label = by_class(torch.randn(1, 2), torch.tensor([3]), 4, seeded())
+    assert label.tolist() == [3] * 4 and bool(torch.isfinite(alone).all())
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (0, 2, 3)])
+def test_a_classifier_of_pixels_has_scikit_learns_probabilities(classes: tuple[int, ...]) -> None:
+    y = torch.tensor(classes)[torch.arange(90) % len(classes)]
+    x = torch.randn(90, 1, 2, 3) + y[:, None, None, None]
+    logits, accuracy = pixel_classifier(x, y)
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(0))
+    theirs = LogisticRegression(C=0.05, max_iter=500).fit(x[order].flatten(1).numpy(), y[order].numpy())
+    found = logits(x).softmax(1)
+    assert found.shape == (90, max(classes) + 1)
+    np.testing.assert_allclose(found[:, list(classes)].numpy(), theirs.predict_proba(x.flatten(1).numpy()), atol=1e-5)
+    assert accuracy == pytest.approx(theirs.score(x.flatten(1).numpy(), y.numpy()))
+    with pytest.raises(UserError, match="at least two classes"):
+        pixel_classifier(x, y * 0)
 
 
 def test_between_stays_on_lines_within_a_class() -> None:
@@ -80,6 +104,7 @@ def test_clear_clusters_are_found_and_stable_and_noise_is_not(kind: str) -> None
     assert found.stability.mean() > 0.99 and (found.sure is None) == (kind == "kmeans")
     noise = cluster(rng.standard_normal((300, 2)), 8, kind, bootstraps=5)  # type: ignore[arg-type]
     assert noise.stability.mean() < 0.8
+    assert np.bincount(cluster(z, 2, kind, bootstraps=2).labels).shape == (2,)  # type: ignore[arg-type]
     for k in (1, 301):
         with pytest.raises(UserError, match="clusters"):
             cluster(z, k, kind)  # type: ignore[arg-type]
@@ -101,6 +126,13 @@ def test_a_classifier_of_codes() -> None:
     z = rng.standard_normal((60, 3)) + 3 * y[:, None]
     assert fit_classifier(z, y).score(z, y) > 0.9
     assert fit_classifier(z[:2], y[:2]).predict(z[:2]).tolist() == [0, 1]  # one a class: nothing to cross-validate
+    for fewest, folds in ((2, 2), (4, 4), (30, 5)):
+        kept = np.concatenate([np.flatnonzero(y == 0)[:fewest], np.flatnonzero(y == 1)])
+        found = fit_classifier(z[kept], y[kept])
+        assert found.cv.n_splits == folds
+        assert found.param_grid["logisticregression__C"].tolist() == pytest.approx(
+            [10 ** (i / 2 - 4) for i in range(13)]
+        )
     with pytest.raises(UserError, match="two classes"):
         fit_classifier(z, y * 0)
 

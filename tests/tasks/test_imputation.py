@@ -146,6 +146,16 @@ def test_observed_log_prob_leaves_gaps_out() -> None:
     assert torch.allclose(found, torch.where(seen, by_hand, 0.0).sum(-1), atol=1e-6)
 
 
+def test_two_latents_are_the_fewest() -> None:
+    model = VAE(DiagonalNormal(mlp(5, 2)), StandardNormal(2), Gaussian(mlp(2, 5))).eval()
+    x = torch.randn(3, 5)
+    x[:, 0] = torch.nan
+    assert impute(model, x, torch.zeros(5), draws=1, k=2, sweeps=0).mean.isfinite().all()
+    for wrong in ({"k": 1}, {"draws": 0}, {"sweeps": -1}):
+        with pytest.raises(UserError, match="at least"):
+            impute(model, x, torch.zeros(5), **wrong)
+
+
 def test_refusals() -> None:
     model = linear()
     wrongs: tuple[dict[str, Any], ...] = ({"draws": 0}, {"k": 1}, {"sweeps": -1})

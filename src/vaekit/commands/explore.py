@@ -16,6 +16,9 @@ def explore(
 ) -> None:
     """Explore a run's latent space in the browser, on this machine alone; Ctrl-C ends it.
 
+    Of a run in training the page shows curves, samples and the latent map as checkpoints come, and can pause or stop
+    it and lower β and the learning rate.
+
     Parameters
     ----------
     port
@@ -30,5 +33,10 @@ def explore(
         note("Open this address in a browser on this machine; Ctrl-C ends the explorer.")
 
     require_web()
+    from vaekit.runs.watched import in_training, watch
+
+    if in_training(run) is not None:
+        watch(run, port, browser=browser, announce=announce)
+        return
     use.load(run).explore(port, browser=browser, announce=announce)
     note("the explorer has ended")

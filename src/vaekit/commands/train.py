@@ -11,6 +11,7 @@ from vaekit import _env
 from vaekit.commands.common import Flag, Whole, Words
 from vaekit.commands.launch import on_devices
 from vaekit.commands.output import note, print_json
+from vaekit.commands.page import Page
 from vaekit.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def train(
     compile: Flag = False,
     allow_large: Flag = False,
     figures: bool = True,
+    watch: Flag = False,
     json: Flag = False,
 ) -> None:
     """Train a recipe on data into a run folder.
@@ -100,6 +102,9 @@ def train(
         Read files that become far larger in memory than they are, or take more than half of it.
     figures
         Draw the run's figures and report at the end, about a second ('vaekit report RUN' does it later).
+    watch
+        Open the explorer's page on the training: curves, samples and the latent map as checkpoints come; it stays open
+        until Ctrl-C. 'vaekit explore RUN' opens it for a training that runs already.
     json
         Print one JSON object on the last line of standard output.
     """
@@ -111,7 +116,10 @@ def train(
     flags = {"train.shard": shard, "train.compile": compile, "data.allow_large": allow_large}
     from vaekit.runs.train import train as train_run
 
-    with nullcontext(out) if out is not None else _next_free(recipe, data, init) as folder:
+    with (
+        nullcontext(out) if out is not None else _next_free(recipe, data, init) as folder,
+        Page(folder) if watch else nullcontext() as page,
+    ):
         run = train_run(
             recipe,
             data,
@@ -135,8 +143,14 @@ def train(
             progress=True,
             pictures=figures,
         )
-    if not _env.is_first():
-        return
+        if _env.is_first():
+            _tell(run, json)
+            if page is not None:
+                page.stay()
+
+
+def _tell(run: Run, json: bool) -> None:
+    """Print how the run ended."""
     result = run.record["result"]
     if json:
         print_json({"run": str(run.path), "recipe": run.recipe, "data": run.info.name, **result})

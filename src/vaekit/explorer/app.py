@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -22,9 +24,11 @@ from starlette.staticfiles import StaticFiles
 from torch import Tensor
 
 from vaekit.errors import UserError
+from vaekit.explorer.colours import colour, names
 from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.labels import Label
-from vaekit.explorer.session import Session
+from vaekit.explorer.live import ASKS, Live
+from vaekit.explorer.session import LIVE_POINTS, Session
 from vaekit.explorer.uploads import read_upload
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
@@ -33,6 +37,8 @@ from vaekit.latents.traverse import traverse
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
 """Letters of a line that a person types."""
+MOST_MEANT = 200
+"""Examples whose mean code is taken."""
 MOST_ROWS = 128
 """Codes decoded in one request."""
 
@@ -44,12 +50,13 @@ class Refused(HTTPException):
 class Api:
     """The routes over one run. Decoding has threads of its own, so that nothing slow delays a slider."""
 
-    def __init__(self, session: Session) -> None:
-        self.x = session
+    def __init__(self, session: Session, live: Live | None = None) -> None:
+        self.x, self.live, self.version = session, live, 0
         quiet = {"initializer": torch.set_num_threads, "initargs": (1,)}
         self._quick = ThreadPoolExecutor(2, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
         self._map: Any = None
+        self._ended = threading.Event()
         self._uploads = Bucket(rate=5.0, burst=30.0)
 
     def start(self) -> None:
@@ -57,18 +64,35 @@ class Api:
         if self.x.problem is None:
             self._slow.submit(self.x.scores)
             self._map = self._slow.submit(self.x.latent_map)
+        if self.live is not None:
+            threading.Thread(target=self._follow, args=(self.live,), daemon=True).start()
+
+    def _follow(self, live: Live) -> None:
+        """Take over each new checkpoint of a run in training: its session and its map, whole."""
+        torch.set_num_threads(1)
+        while not self._ended.wait(0.5):
+            with suppress(UserError):  # a checkpoint that does not fit any more; the next one is looked at again
+                run = live.news()
+                if run is not None:
+                    session = Session(run, LIVE_POINTS)
+                    made: Future[Any] = Future()
+                    if session.problem is None:
+                        made.set_result(session.latent_map())
+                    self.x, self._map = session, None if session.problem is not None else made
+                    self.version += 1
 
     def stop(self) -> None:
         """Let the threads end."""
+        self._ended.set()
         self.x.stop()
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._slow.shutdown(wait=False, cancel_futures=True)
 
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
-        get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb)
+        get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
         post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
-        post += (self.infer, self.infer_pixels, self.infer_file, self.infer_text)
+        post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
             Route(f"/api/{call.__name__.replace('_', '/')}", call, methods=[method])
             for method, calls in (("GET", get), ("POST", post))
@@ -79,7 +103,26 @@ class Api:
 
     async def facts(self, request: Request) -> Response:
         """What the run is."""
-        return JSONResponse(self.x.facts)
+        return JSONResponse(self.x.facts | {"live": self.live is not None, "colours": names(self.x)})
+
+    async def training(self, request: Request) -> Response:
+        """What is said of the training, with the lines of its log from `i` on, and which weights are shown."""
+        live = self._watched()
+        state = await self._run(self._slow, live.state, _query(request, "i", "a line of the log"))
+        return JSONResponse(state | {"version": self.version})
+
+    async def ask(self, request: Request) -> Response:
+        """Ask something of the training: pause, go on, stop, a lower learning rate, a lower β."""
+        asked = (await _json(request)).get("what")
+        if asked not in ASKS:
+            raise UserError(f"what is asked is one of {', '.join(ASKS)}")
+        await self._run(self._slow, self._watched().ask, *ASKS[asked])
+        return JSONResponse({"asked": asked})
+
+    def _watched(self) -> Live:
+        if self.live is None:
+            raise UserError("this run is not in training")
+        return self.live
 
     async def map(self, request: Request) -> Response:
         """The points: float32 (N, 2), then int16 labels if x-labels is 1; 202 with the progress until they are made."""
@@ -109,6 +152,22 @@ class Api:
     async def scores(self, request: Request) -> Response:
         """The histogram of the test examples' anomaly scores."""
         return JSONResponse(await self._run(self._slow, self.x.scores))
+
+    async def colour(self, request: Request) -> Response:
+        """A number for each point of the map, float32 (N,), NaN where it is missing; its least and greatest as text."""
+        self._made()
+        name = request.query_params.get("by", "")
+        values, low, high = await self._run(self._slow, colour, self.x, name)
+        headers = {"x-low": quote(low), "x-high": quote(high)}
+        return Response(values.astype("<f4").tobytes(), media_type=_RAW, headers=headers)
+
+    async def mean(self, request: Request) -> Response:
+        """The mean of some examples' codes."""
+        indices = (await _json(request)).get("indices")
+        if not isinstance(indices, list) or not 0 < len(indices) <= MOST_MEANT:
+            raise UserError(f"indices must be 1 to {MOST_MEANT} numbers of examples")
+        chosen = [_whole({"i": one}, "i", 0, 2**31) for one in indices]
+        return JSONResponse({"z": await self._run(self._slow, self.x.mean_code, chosen)})
 
     # -- codes ------------------------------------------------------------------------------------------------------
 
@@ -335,9 +394,9 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", media_type="text/html")
 
 
-def make_app(session: Session) -> Starlette:
-    """Return the application, without its guard."""
-    api = Api(session)
+def make_app(session: Session, live: Live | None = None) -> Starlette:
+    """Return the application, without its guard; `live` is the training of a run that has not ended."""
+    api = Api(session, live)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

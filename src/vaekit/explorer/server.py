@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import UserError
-from vaekit.explorer.session import Session
+from vaekit.explorer.live import Live
+from vaekit.explorer.session import LIVE_POINTS, MOST_POINTS, Session
 from vaekit.runs.base import RunBase
 
 PORT = 8765
@@ -67,10 +68,13 @@ class Explorer:
     """A server for one run. `run` serves until interrupted; `start` and `stop` serve from a thread of their own.
 
     `url` is the page's address with the `token` of this start, without which nothing is answered; `home` is the
-    address alone. `wait` is how many seconds a request may take to arrive.
+    address alone. `wait` is how many seconds a request may take to arrive. `live` is the training of a run that has
+    not ended.
     """
 
-    def __init__(self, session: Session, port: int = 0, *, wait: float = 10.0, **guard: float) -> None:
+    def __init__(
+        self, session: Session, port: int = 0, *, live: Live | None = None, wait: float = 10.0, **guard: float
+    ) -> None:
         require_web()
         import uvicorn
 
@@ -86,7 +90,7 @@ class Explorer:
         connections: Any = Connections(wait)
         _ = session.facts  # what the page asks for first is ready when the address is told
         config = uvicorn.Config(
-            Guard(make_app(session), self.port, self.token, connections.forget, **guard),
+            Guard(make_app(session, live), self.port, self.token, connections.forget, **guard),
             http=connections.protocol,
             log_config=None,
             log_level="error",  # not advice on websockets, which there are none of
@@ -123,10 +127,16 @@ class Explorer:
             one.close()
 
 
-def serve(run: RunBase, port: int = PORT, browser: bool = True, announce: Callable[[str], None] = print) -> None:
-    """Serve a run's page until Ctrl-C."""
+def serve(
+    run: RunBase,
+    port: int = PORT,
+    browser: bool = True,
+    announce: Callable[[str], None] = print,
+    live: Live | None = None,
+) -> None:
+    """Serve a run's page until Ctrl-C; `live` is its training, if that goes on."""
     require_web()
-    explorer = Explorer(Session(run), port)
+    explorer = Explorer(Session(run, LIVE_POINTS if live else MOST_POINTS), port, live=live)
     announce(explorer.url)
     # Without a screen a browser would take over this terminal.
     screen = sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

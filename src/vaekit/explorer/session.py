@@ -37,6 +37,8 @@ from vaekit.runs.base import TEST_SEED, RunBase
 from vaekit.trace import Latent
 
 MOST_POINTS = 70_000
+LIVE_POINTS = 2000
+"""Examples on the map of a run in training, which is made anew for each checkpoint."""
 MOST_BYTES = 512 << 20
 """Of prepared examples kept for the map."""
 STUDIED = 2000
@@ -55,16 +57,18 @@ class LatentMap:
 class Session:
     """Interactive view of a trained run: codes are flat rows of `size` numbers, whatever shape the decoder takes.
 
+    The map has up to `points` examples.
+
     Where the model's latent is discrete, a code is its category numbers; elsewhere the decoder's own input.
     """
 
-    def __init__(self, run: RunBase) -> None:
+    def __init__(self, run: RunBase, points: int = MOST_POINTS) -> None:
         if run.info.kind == "graph":
             raise UserError(
                 f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
                 "and 'vaekit reconstruct' on this run"
             )
-        self.run = run
+        self.run, self.points = run, points
         self.model = run.model.eval()
         self.device = run.device
         self.info = run.info
@@ -73,28 +77,28 @@ class Session:
         self._mapping = threading.Lock()
         self._scoring = threading.Lock()
         self._stop = threading.Event()
-        self._splits: list[Split] = []
+        self.splits: list[Split] = []
         self.problem: str | None = None
         try:
-            self._splits = [run.shown]
+            self.splits = [run.shown if points == MOST_POINTS else run.shown.first(points)]
         except UserError as error:
             self.problem = str(error)
-        self.labels = Labels(self.model, run.conditions, self._splits[0].y if self._splits else None)
+        self.labels = Labels(self.model, run.conditions, self.splits[0].y if self.splits else None)
         self._probe()
 
     # -- what there is ----------------------------------------------------------------------------------------------
 
     def _probe(self) -> None:
         """Learn the latent's shape and kind from one example, or from zeros where there are no data."""
-        if self._splits:
-            first = self._splits[0].first(1)
+        if self.splits:
+            first = self.splits[0].first(1)
             x, y = first.inputs, first.y
         else:
             kind = torch.int64 if self.info.kind == "tokens" else torch.float32
             x, y = torch.zeros(1, *self.info.shape, dtype=kind), self.labels.given(None, 1, torch.device("cpu"))
         x, label = self._placed(x, y)
         try:
-            with self._drawn():
+            with self.drawn():
                 trace = self.model.trace(x, label, hard=True)
                 self.latent_shape = tuple(self.model.posterior_mean(x, label).shape[1:])
         except Unsupported as error:
@@ -113,9 +117,9 @@ class Session:
     @cached_property
     def _studied(self) -> Information:
         """KL and spread of each latent dimension over test examples."""
-        if not self._splits:
+        if not self.splits:
             return unknown(self.size)
-        split = self._splits[0].first(STUDIED)
+        split = self.splits[0].first(STUDIED)
         with self._drawing:
             return information(self.model, split.x, split.y, self._codes)
 
@@ -126,7 +130,7 @@ class Session:
         mean, sd = studied.mean.numpy().astype(float), studied.sd.numpy().astype(float)
         unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
         centre = mean if self.point_mass else np.zeros_like(mean)
-        if self.discrete and self._splits:
+        if self.discrete and self.splits:
             centre = np.array(self.encode(0)["z"])  # categories have no middle: begin at an example
         reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
@@ -139,9 +143,11 @@ class Session:
         else:
             columns = [f"value {i + 1}" for i in range(info.dimensions)]
         names = [] if bare else columns
-        first = self._splits[0] if self._splits else None
+        first = self.splits[0] if self.splits else None
         return {
             "title": f"{self.run.recipe} on {info.name}",
+            "about": self._about(),
+            "warnings": (self.run.record.get("result") or {}).get("warnings", []),
             "image": info.has_picture,
             "pictured": info.has_picture or self.as_lines,
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
@@ -162,11 +168,25 @@ class Session:
             "centre": centre.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
-            "n_test": len(self._splits[0]) if self._splits else 0,
+            "n_test": len(self.splits[0]) if self.splits else 0,
             "problem": self.problem,
             "refused": self.refused,
             "grey": info.is_image and info.shape[0] == 1,
         }
+
+    def _about(self) -> list[str]:
+        """Return what is said of the run under its title: its latents and its bound."""
+        studied, result = self._studied, self.run.record.get("result") or {}
+        said = [f"{self.size} {'codes' if self.discrete else 'latents'}"]
+        if self.splits and not self.discrete and not self.point_mass:
+            said.append(f"{studied.active} active")
+        if studied.kl is not None:
+            said.append(f"rate {sum(studied.kl):.1f} nats")
+        if result.get("elbo") is not None:
+            said.append(f"held-out ELBO {_signed(result['elbo'])} nats")
+        if result.get("elbo") is not None and result.get("no_latents") is not None:
+            said.append(f"{_signed(result['no_latents'])} without latents")
+        return said
 
     # -- codes ------------------------------------------------------------------------------------------------------
 
@@ -241,7 +261,7 @@ class Session:
 
     def random(self, label: Label, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
-        with self._drawn(seed):
+        with self.drawn(seed):
             model = self.model
             y = self.labels.given(label, 1, self.device)
             if self.discrete:
@@ -258,11 +278,11 @@ class Session:
     def example(self, index: int) -> tuple[Tensor, Tensor | None]:
         """Return one prepared example (1, *shape) and its label (1,): test examples first, then the others mapped."""
         at = index
-        for split in self._splits:
+        for split in self.splits:
             if 0 <= at < len(split):
                 return as_input(split.x[at : at + 1]), None if split.y is None else split.y[at : at + 1]
             at -= len(split)
-        most = sum(len(split) for split in self._splits)
+        most = sum(len(split) for split in self.splits)
         if not most:
             raise UserError(f"the training data were not found: {self.problem}")
         raise UserError(f"there is no example {index}; they go from 0 to {most - 1}")
@@ -282,27 +302,31 @@ class Session:
     @cached_property
     @torch.no_grad()
     def _map(self) -> LatentMap:
-        if not self._splits:
+        if not self.splits:
             raise UserError(f"the training data were not found: {self.problem}")
-        most = min(MOST_POINTS, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
-        run, total = self.run, len(self._splits[0])
+        most = min(self.points, max(1000, MOST_BYTES // (4 * self.info.dimensions)))
+        run, total = self.run, len(self.splits[0])
         for number, more in enumerate((run.data.valid, run.data.train)):
             split = more.first(max(0, most - total))
             shown = not len(run.test) if number == 0 else not len(run.test) + len(run.data.valid)
             if len(split) and not shown:
-                self._splits.append(run.prepare.fixed(split, TEST_SEED - 1 - number))
+                self.splits.append(run.prepare.fixed(split, TEST_SEED - 1 - number))
                 total += len(split)
         codes: list[Tensor] = []
-        for split in self._splits:
+        for split in self.splits:
             for x, y in batches(self.model, split.x, split.y):
-                self._check_stop()
+                self.check_stop()
                 codes.append(self.model.features(x, y).cpu())
                 self.progress = (self.progress[0] + len(x), total)
         z = torch.cat(codes)
         plane = principal_plane(z)
-        known = [split.labels for split in self._splits if split.labels is not None]
-        joined = torch.cat(known).numpy() if len(known) == len(self._splits) else None
+        known = [split.labels for split in self.splits if split.labels is not None]
+        joined = torch.cat(known).numpy() if len(known) == len(self.splits) else None
         return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
+
+    def mean_code(self, indices: Sequence[int]) -> list[float]:
+        """Return the mean of examples' codes."""
+        return torch.tensor([self.encode(i)["z"] for i in indices]).mean(0).tolist()
 
     def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
         """Return the code at a place of the map: in the plane, or with all that it does not show taken from `keep`."""
@@ -364,7 +388,7 @@ class Session:
     def infer(self, x: Tensor, label: Label) -> dict[str, Any]:
         """Return an example's posterior, reconstruction, bound and anomaly score; arrays under "x" and "recon"."""
         y, x = self.labels.given(label, 1, self.device), x.to(self.device)
-        with self._drawn():
+        with self.drawn():
             z = self._codes(x, y)
             trace = self.model.trace(x, y, hard=True)
             latents = list(trace.latents.values())
@@ -396,11 +420,11 @@ class Session:
     def scores(self) -> dict[str, Any]:
         """Return the histogram of the test examples' anomaly scores, computed once."""
         with self._scoring:
-            if self._splits and not len(self.scorer.known):
-                split, parts = self._splits[0].first(STUDIED), list[Tensor]()
+            if self.splits and not len(self.scorer.known):
+                split, parts = self.splits[0].first(STUDIED), list[Tensor]()
                 for x, y in batches(self.model, split.x, split.y):
-                    self._check_stop()
-                    with self._drawn():
+                    self.check_stop()
+                    with self.drawn():
                         parts.append(self.scorer.of(x, y).cpu())
                 self.scorer.known = np.sort(torch.cat(parts).double().numpy())
         return self.scorer.histogram()
@@ -418,7 +442,8 @@ class Session:
         """Let long computations end soon."""
         self._stop.set()
 
-    def _check_stop(self) -> None:
+    def check_stop(self) -> None:
+        """End a long computation by an error once the explorer is stopping."""
         if self._stop.is_set():
             raise UserError("the explorer is stopping")
 
@@ -436,7 +461,8 @@ class Session:
         return next(batches(self.model, x, y))
 
     @contextmanager
-    def _drawn(self, seed: int = 0) -> Iterator[None]:
+    def drawn(self, seed: int = 0) -> Iterator[None]:
+        """Within the block the model is in eval mode, and draws with this seed, one thread at a time."""
         with self._drawing, inference(self.model, seed):
             yield
 
@@ -453,3 +479,7 @@ def _categories(latent: Latent, one_hot: bool) -> int:
         if isinstance(logits, Tensor):
             return int(logits.shape[-1])
     return int(latent.code.max()) + 1
+
+
+def _signed(value: float) -> str:
+    return f"{value:,.1f}".replace("-", "−")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit.collapse import LatentWatch, dimension_names
+from vaekit.collapse import ACTIVE, LatentWatch, dimension_names
 from vaekit.distributions.base import measure_of
 from vaekit.inference import batches, inference
 from vaekit.latents.traverse import by_information
@@ -35,6 +35,11 @@ class Information:
     def values(self) -> Tensor:
         """The KL of each dimension, or the codes' deviation where there is none."""
         return self.sd if self.kl is None else torch.tensor(self.kl)
+
+    @property
+    def active(self) -> int:
+        """How many dimensions are active: the variance of their codes exceeds 0.01 (Burda et al. 2016)."""
+        return int((self.sd.square() > ACTIVE).sum())
 
     @property
     def order(self) -> list[int]:

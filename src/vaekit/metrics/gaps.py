@@ -96,6 +96,8 @@ def fit_posteriors(
                 progress(turn * steps + step + 1, ROUNDS * steps)
         now, turn = score(), turn + 1
         before, left = now, now - before
+    if progress is not None:
+        progress(ROUNDS * steps, ROUNDS * steps)
     for value in free:
         value.requires_grad_(False)
     values = _elbo_samples(model, x, y, current(), scoring)

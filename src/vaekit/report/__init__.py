@@ -6,18 +6,20 @@ True
 """
 
 from vaekit.report.advice import Facts, advise
-from vaekit.report.content import Figure, Lines, Number, RunReport, StudyReport, Warning_
+from vaekit.report.content import Decoder, Figure, Lines, Number, RunReport, Sound, StudyReport, Warning_
 from vaekit.report.html import compare, render, study
 from vaekit.report.numbers import format_number
 from vaekit.report.verdict import Evidence, Verdict, judge
 
 __all__ = [
+    "Decoder",
     "Evidence",
     "Facts",
     "Figure",
     "Lines",
     "Number",
     "RunReport",
+    "Sound",
     "StudyReport",
     "Verdict",
     "Warning_",

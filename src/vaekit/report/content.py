@@ -23,12 +23,38 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A WAV file to be played, its title, and what it is."""
+
+    file: Path
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Lines:
     """Examples that are read, not looked at: lines of text, their title, and what they are."""
 
     lines: Sequence[str]
     title: str
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder that runs inside the page.
+
+    Attributes:
+        program: the list of calls, plain JSON, from a code (and a label, one-hot) to greys from 0 to 255.
+        weights: its constants, at the offsets that the program names.
+        codes: those of the examples on the map, float16, little-endian, one after another.
+        facts: what the page must know of latents, examples and picture; plain JSON.
+    """
+
+    program: Mapping[str, Any]
+    weights: bytes = field(repr=False)
+    codes: bytes = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -167,11 +193,13 @@ class RunReport:
         warnings: problems of the run.
         figures: pictures, in order.
         lines: examples as text, in order.
+        sounds: examples to be heard, in order.
         command: the exact command that repeats the run.
         environment: versions and machine.
         settings: every setting, nested by part.
         verdict: what to think of the run, which comes first.
         changed: the settings that are not the recipe's defaults, by dotted name; None: not known, all are shown.
+        decoder: the decoder, for sliders and a map inside the page.
     """
 
     title: str
@@ -187,8 +215,10 @@ class RunReport:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Lines] = ()
+    sounds: Sequence[Sound] = ()
     verdict: Verdict | None = None
     changed: Mapping[str, str] | None = None
+    decoder: Decoder | None = None
 
     def numbers(self) -> dict[str, Number]:
         """All numbers by name, the headline first; a name that comes twice keeps its first."""

@@ -1,6 +1,7 @@
 """`render` one run or `compare` several, as one self-contained HTML file that opens offline and prints well.
 
-Text goes in escaped, safe HTML comes out: one inline style sheet, no script, nothing fetched.
+Text goes in escaped, safe HTML comes out: one inline style sheet, nothing fetched, and no script but the decoder's, if
+the page has a decoder: the policy allows that text alone.
 """
 
 from __future__ import annotations
@@ -15,18 +16,25 @@ from importlib.resources import files
 from pathlib import Path
 
 from vaekit.errors import UserError
-from vaekit.report.content import Figure, Number, RunReport, StudyReport, Warning_, difference, differing
+from vaekit.report import page_decoder
+from vaekit.report.content import Figure, Number, RunReport, Sound, StudyReport, Warning_, difference, differing
 from vaekit.report.numbers import format_number
 from vaekit.report.verdict import Verdict
 
-SEEN, TRAINING = "Samples and reconstructions", "Training"
+SEEN, TRAINING, MOVE = "Samples and reconstructions", "Training", "Move through the latent space"
 """The sections of a report that figures name."""
 _ERRORS = "Numbers are means over examples; ± is one standard error, [low, high] a 95% interval."
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_MOVE = (
+    "The decoder is inside this page and runs in it, offline. Move a latent, press Play to go from example to example, "
+    "or drag over the map: each dot is an example, and what is decoded there is shown."
+)
+_POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 
 
 def render(report: RunReport) -> str:
-    """`report` as one HTML document: no script, pictures inside, light and dark, every text escaped.
+    """`report` as one HTML document: pictures inside, light and dark, every text escaped, and a decoder's script.
 
     Raises:
         UserError: when a figure's file is missing or is not a PNG.
@@ -45,6 +53,7 @@ def render(report: RunReport) -> str:
         + "<pre>{}</pre>".format(text("\n".join(one.lines)))
         for one in report.lines
     ]
+    examples += [_player(one) for one in report.sounds]
     repeat = [_command("Command", report.command)] if report.command else []
     if report.environment:
         rows = [(name, f"<td>{text(value)}</td>") for name, value in report.environment.items()]
@@ -58,6 +67,7 @@ def render(report: RunReport) -> str:
         settings.append(f'<p class="note">{text(f"{defaults}{recipe}.")}</p>')
     sections = {
         SEEN: [*drawn.pop(SEEN, []), *examples],
+        MOVE: [] if report.decoder is None else [f"<p>{_MOVE}</p>", page_decoder.section(report.decoder)],
         "Warnings": [_warning(one) for one in report.warnings],
         "Headline numbers": [_cards(report.headline), f'<p class="note">{_ERRORS}</p>'] if report.headline else [],
         TRAINING: drawn.pop(TRAINING, []),
@@ -76,7 +86,7 @@ def render(report: RunReport) -> str:
         f'<dl class="facts">{facts}</dl>' if facts else "",
         "</header>",
     ]
-    return _document(report.title, head, sections)
+    return _document(report.title, head, sections, scripted=report.decoder is not None)
 
 
 def compare(reports: Sequence[RunReport]) -> str:
@@ -176,20 +186,24 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _document(title: str, head: Sequence[str], sections: Mapping[str, Sequence[str]], kind: str = "") -> str:
-    """A whole document: its head, links to the sections that are not empty, and these."""
+def _document(
+    title: str, head: Sequence[str], sections: Mapping[str, Sequence[str]], kind: str = "", scripted: bool = False
+) -> str:
+    """A whole document: its head, links to the sections that are not empty, and these; the script if `scripted`."""
     anchors = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()) for name, parts in sections.items() if parts}
     links = "".join(f'<li><a href="#{anchor}">{text(name)}</a></li>' for name, anchor in anchors.items())
     body = [*head, f'<nav aria-label="Contents"><ul>{links}</ul></nav>' if links else ""]
     for name, anchor in anchors.items():
         start = f'<section id="{anchor}" aria-labelledby="{anchor}-h">\n<h2 id="{anchor}-h">{text(name)}</h2>'
         body.append("\n".join([start, *sections[name], "</section>"]))
+    policy = f"{_POLICY}; {page_decoder.policy()}" if scripted else _POLICY
+    script = f"<script>{page_decoder.script()}</script>\n" if scripted else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{text(_POLICY)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{text(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text(title)}</title>\n<style>\n{files('vaekit.report').joinpath('style.css').read_text('utf-8')}</style>"
-        f"\n</head>\n<body>\n<main{kind}>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+        f"\n</head>\n<body>\n<main{kind}>\n" + "\n".join(body) + f"\n</main>\n{script}</body>\n</html>\n"
     )
 
 
@@ -386,6 +400,24 @@ def _picture(figure: Figure) -> str:
     return (
         f'<figure{kind}><img alt="{text(figure.title)}" width="{width}" height="{height}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}">{caption}</figure>'
+    )
+
+
+def _player(sound: Sound) -> str:
+    """A recording to play, its bytes inside the page.
+
+    Raises:
+        UserError: when the file is missing.
+    """
+    try:
+        data = base64.b64encode(sound.file.read_bytes()).decode()
+    except OSError as error:
+        problem = f"the sound {sound.file} cannot be read ({error.strerror}); make the run's figures again"
+        raise UserError(problem) from None
+    return (
+        f'<figure><figcaption>{text(sound.title)}</figcaption><audio controls preload="none" '
+        f'aria-label="{text(sound.title)}" src="data:audio/wav;base64,{data}"></audio>'
+        f"<figcaption>{text(sound.caption)}</figcaption></figure>"
     )
 
 

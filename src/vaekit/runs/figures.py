@@ -23,7 +23,7 @@ from vaekit.latents.manifold import principal_plane
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
-from vaekit.runs import series_figures
+from vaekit.runs import series_figures, table_figures
 from vaekit.runs.latent import LatentRun
 
 MAP_POINTS = 5000
@@ -36,6 +36,8 @@ EACH, MOST_ROWS = 8, 12
 """Samples of each label in a row, and rows."""
 MOST_NODES = 300
 """Nodes of a graph that is drawn, or listed edge by edge."""
+HEARD = 6
+"""Recordings in a file of sound."""
 SHOWN = 32
 """Examples in the files of lines."""
 
@@ -61,6 +63,8 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
     makers = MAKERS
     if run.info.kind == "series":
         makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
+    if run.info.kind == "table":
+        makers = MAKERS | {name: (make, False) for name, make in table_figures.MAKERS.items()}
     for name, (make, of_arrays) in makers.items():
         if names is not None and name not in names:
             continue
@@ -73,6 +77,9 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
     if not run.info.is_array and names is None and not _one_large_graph(run):
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
+    if run.info.modality == "audio" and names is None:
+        with _costing_no_other("the sound of samples and reconstructions"):
+            written += write_sounds(run)
     return written
 
 
@@ -267,6 +274,18 @@ def write_lines(run: LatentRun) -> list[Path]:
     split = run.shown.first(SHOWN)
     both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))
+    return [samples, pairs]
+
+
+def write_sounds(run: LatentRun) -> list[Path]:
+    """Write samples, and test recordings each before its reconstruction, as WAV files into the figures folder."""
+    assert run.path is not None and run.modality is not None
+    folder = run.path / files.FIGURES
+    samples, pairs = folder / "samples.wav", folder / "reconstructions.wav"
+    run.modality.write(samples, run.sample(_few(run, HEARD), seed=0), run.info)
+    split = run.shown.first(HEARD // 2)
+    both = torch.stack([run.prepare.values(split.inputs), run.reconstruct(split)], 1).flatten(0, 1)
+    run.modality.write(pairs, both, run.info)
     return [samples, pairs]
 
 

@@ -24,15 +24,17 @@ REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoint
 PICTURES = (
     *("curves", "reconstructions", "samples", "interpolation", "traversals", "manifold", "latent_map", "kl"),
     *("kl_layers", "aggregate_posterior", "rate_distortion", "rank_histograms"),
+    *("marginals", "correlations"),
 )
 """The figures' names."""
 NEW = ".new"
 """A run that is to replace the one in the folder, until it has ended."""
 OWN = (
-    *(RECORD, WEIGHTS, LOG, EVALUATION, VALUES, REPORT, THRESHOLDS, "mlflow.db"),
+    *(RECORD, WEIGHTS, LOG, EVALUATION, VALUES, REPORT, THRESHOLDS, "mlflow.db", "control.jsonl"),
     *(f"{CHECKPOINTS}/last.safetensors", f"{CHECKPOINTS}/best.safetensors"),
     *(f"{FIGURES}/{name}.png" for name in PICTURES),
     *(f"{FIGURES}/samples.txt", f"{FIGURES}/reconstructions.txt"),
+    *(f"{FIGURES}/samples.wav", f"{FIGURES}/reconstructions.wav"),
     "tensorboard/events.out.tfevents.*",
 )
 """What vaekit writes into a run's folder: all that it ever replaces or removes there."""

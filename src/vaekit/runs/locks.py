@@ -60,6 +60,18 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             _release(path, held)
 
 
+def in_use(folder: Path) -> bool:
+    """Return whether another process or thread holds the lock of a folder, without taking it for longer than a look."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False  # there is no lock, or it cannot be seen
+    try:
+        return not _lock(file)
+    finally:
+        os.close(file)
+
+
 def _take(folder: Path, path: Path) -> int | None:
     """Return a descriptor that holds the lock, None where another one has it."""
     try:

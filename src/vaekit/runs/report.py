@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vaekit import report
@@ -18,6 +19,7 @@ from vaekit.runs import folder as files
 from vaekit.runs import numbers as numbers_
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
+from vaekit.runs.decoder import decoder
 from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
@@ -49,6 +51,17 @@ CAPTIONS = {
         "The lowest rate any encoder could have at each distortion of this decoder, from the prior to the posterior.",
     ),
 }
+CAPTIONS |= {
+    "marginals": (
+        "Columns",
+        "What each column holds in test rows and in samples of the model; shares of missing cells beside its type.",
+    ),
+    "correlations": ("Correlations", "How columns go together, in test rows and in samples: ranks, so of any unit."),
+}
+SOUNDS = {
+    "samples.wav": ("Samples", "Sound of samples from the prior, one after another."),
+    "reconstructions.wav": ("Reconstructions", "Test recordings, each followed by its reconstruction."),
+}
 SAMPLED = " Below the top of a hierarchy it is estimated from samples, ± one standard error, and may be negative."
 LINES = {
     "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
@@ -56,6 +69,7 @@ LINES = {
 }
 SEEN, TRAINING = "Samples and reconstructions", "Training"
 SECTIONS = {"samples": SEEN, "reconstructions": SEEN, "curves": TRAINING}
+SECTIONS |= {"marginals": SEEN, "correlations": SEEN}
 """Sections of figures; the others are of the latents."""
 LATENTS = "Latent space"
 ONE = {
@@ -74,7 +88,7 @@ KINDS = {"audio": "sound", "graphs": "graph", "molecules": "molecule", "tables":
 
 def render(run: RunBase) -> str:
     """Return the page of a run's report."""
-    return report.render(gather(run))
+    return report.render(replace(gather(run), decoder=decoder(run)))
 
 
 def compare(runs: Sequence[RunBase]) -> str:
@@ -138,11 +152,16 @@ def gather(run: RunBase) -> report.RunReport:
         ],
         lines=[
             report.Lines(
-                (drawn / name).read_text(encoding="utf-8").splitlines(),
+                (drawn / name).read_text(encoding="utf-8").splitlines()[: 24 if info.kind == "table" else None],
                 title,
                 _of_split(run, caption),
             )
             for name, (title, caption) in LINES.items()
+            if drawn is not None and (drawn / name).is_file()
+        ],
+        sounds=[
+            report.Sound(drawn / name, title, _of_split(run, caption))
+            for name, (title, caption) in SOUNDS.items()
             if drawn is not None and (drawn / name).is_file()
         ],
         command=run.record.get("command") or _command(run),

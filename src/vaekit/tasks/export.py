@@ -245,22 +245,30 @@ def _has_spread(q: Distribution, code: Tensor) -> bool:
 
 
 @contextmanager
+def plain_distributions() -> Iterator[None]:
+    """Within the block distributions do not ask whether numbers are valid, which no program can."""
+    checks = bool(vars(Distribution)["_validate_args"])
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     names = ("torch.onnx", "onnxscript", "torch.fx.experimental.symbolic_shapes", "torch.export")
     logs = [logging.getLogger(name) for name in names]
     before = [log.level for log in logs]
     for log in logs:
         log.setLevel(logging.CRITICAL)  # of libraries that are not needed, and of what is said in the error
-    checks = bool(vars(Distribution)["_validate_args"])
-    Distribution.set_default_validate_args(False)  # a program cannot ask whether numbers are valid
     try:
-        with warnings.catch_warnings():
+        with plain_distributions(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters' own making: deprecations within them
             yield
     finally:
         for log, level in zip(logs, before):
             log.setLevel(level)
-        Distribution.set_default_validate_args(checks)
 
 
 def traced(program: Program) -> Any:

@@ -208,6 +208,7 @@ class LogLine(Record):
     stage: Text | None = None
     failed: Text | None = None
     graph: Text | None = None
+    control: Text | None = None
     not_finite: dict[str, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ from vaekit.trace import Trace, measured
 from vaekit.training import sharding
 from vaekit.training.average import WeightAverage
 from vaekit.training.compiled import Compiled
+from vaekit.training.control import Control, scale_rates
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import Grads, added, own_gradients, sum_gradients
 from vaekit.training.graph import graphed
@@ -91,6 +92,7 @@ class Fit:
         self.jsonl: JsonLines | None = None
         self.last_held_out: HeldOut | None = None
         self.ended = False
+        self.control = Control(folder if distributed.world() == 1 else None)
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
@@ -151,6 +153,7 @@ class Fit:
         self.optimisers: dict[str, Adam] = make_optimisers(self.model, self.stage, self.settings)
         self.owners = {player: optimiser.owners for player, optimiser in self.optimisers.items()}
         self.annealed = [*annealed_in(self.model), *annealed_in(self.stage.objective)]
+        scale_rates(self.stage.objective, self.at.rate_factor)
         self.average = WeightAverage(self.model, self.settings.ema) if self.settings.ema else None
         self.last_held_out = None
         if state is None:
@@ -167,13 +170,17 @@ class Fit:
             self._go_on_longer()
         self.at.stage_steps = self.total
         self._choose_parts(state is None)
-        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self.told.append)
+        self._begin_steps()
         if state is None and number > 0:
             # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
             self._save_checkpoint()
         self.bounded: bool | None = None if self.stage.of_data else False
         self._reset_sums()
         self.progress.begin(self.stage.name, self.at.stage_step, self.total)
+
+    def _begin_steps(self) -> None:
+        """Record steps anew, if at all: a graph holds the objective as it was."""
+        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self.told.append)
 
     def _choose_parts(self, new: bool) -> None:
         """Settle in which parts a stage's steps are computed; one that is taken up again keeps what it had."""
@@ -224,12 +231,32 @@ class Fit:
                 self._record()
                 self._save_checkpoint()
             self._leave_if_asked()
+            self._do_what_is_asked()
+            if self.ended:
+                break
 
     def _leave_if_asked(self) -> None:
         if self._together(0, self._interrupt.is_set()):
             self._record()
             self._save_checkpoint()
             raise KeyboardInterrupt
+
+    def _do_what_is_asked(self) -> None:
+        """Do what a page asks of the run; each change is a line of the log, and in the checkpoint written at once."""
+        for asked in self.control.asked(self._leave_if_asked):
+            if asked.what == "learning rate":
+                self.at.lr_factor *= asked.factor
+            elif asked.what == "beta":
+                self.at.rate_factor *= asked.factor
+                scale_rates(self.stage.objective, self.at.rate_factor)
+                self._begin_steps()
+            self.ended = self.ended or asked.what == "stop"
+            self._record()
+            self._clock = time.monotonic()  # a pause is no time of training
+            at = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
+            self._emit(at | {"stage": self.stage.name, "control": asked.said})
+            self.progress.note(f"asked from the page: {asked.said}")
+            self._save_checkpoint()
 
     def _end_epoch(self) -> None:
         self._record()
@@ -254,7 +281,7 @@ class Fit:
         for _, value in self.annealed:
             value.advance(self.at.stage_step, self.total, self.per_epoch)
         for optimiser in self.optimisers.values():
-            optimiser.scale_rates(self.plan.factor(self.at.stage_step, self.total))
+            optimiser.scale_rates(self.plan.factor(self.at.stage_step, self.total) * self.at.lr_factor)
         told = self.take(x, y, self.sums)
         self.counted += 1
         if self.average is not None:
@@ -334,7 +361,8 @@ class Fit:
         record["stage"] = self.stage.name
         record |= {"graph": self.told.pop()} if self.told else {}
         record |= self.sums.means(self.counted)
-        record["lr"] = self.settings.lr * self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
+        factor = self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
+        record["lr"] = self.settings.lr * factor * self.at.lr_factor
         record["skipped"] = self.skipped_before + self._skipped()
         record["examples_per_second"] = self.at.examples / max(self.at.seconds, 1e-9)
         record |= {name.removesuffix(".weight"): float(a.value) for name, a in self.annealed if a.varies}
@@ -398,12 +426,13 @@ class Fit:
     def _checkpoint_due(self) -> bool:
         if self.folder is None:
             return False
-        if self.settings.checkpoint_steps is not None:
+        if self.settings.checkpoint_steps is not None and not self.control.watched:
             return self.at.stage_step % self.settings.checkpoint_steps == 0
         return self._together(1, self._time_to_save())
 
     def _time_to_save(self) -> bool:
-        return distributed.is_main() and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+        seconds = self.control.seconds(self.settings.checkpoint_seconds)
+        return distributed.is_main() and time.monotonic() - self._saved_at >= seconds
 
     def _together(self, which: int, mine: bool) -> bool:
         """Return whether any process raised the flag at the last step; CUDA is waited for at log records alone."""
@@ -413,10 +442,12 @@ class Fit:
         return self.raised is not None and not waits and bool(self.raised[which] > 0)
 
     def _save_checkpoint(self) -> None:
-        self._saved_at = time.monotonic()
+        began = time.monotonic()
         self.at.log_bytes = self.jsonl.position if self.jsonl else 0
         facts = {"warnings": self.warnings, "collapsed": self.warned.names, "skipped_before": self.skipped_before}
         self.saved.save(self.at, self.optimisers, self.average, facts)
+        self._saved_at = time.monotonic()
+        self.control.saving = self._saved_at - began
 
     def _restore(self, state: State) -> None:
         self.at = self.saved.restore(state)

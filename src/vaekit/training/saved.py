@@ -31,6 +31,7 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PositionRecord(Record):
@@ -49,6 +50,8 @@ class PositionRecord(Record):
     best_epoch: Count
     epochs_without: Count
     log_bytes: Count
+    lr_factor: Factor = 1.0
+    rate_factor: Factor = 1.0
 
     @model_validator(mode="after")
     def _fits(self) -> PositionRecord:

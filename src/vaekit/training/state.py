@@ -28,6 +28,9 @@ class Position:
     best_epoch: int = 0
     epochs_without: int = 0
     log_bytes: int = 0
+    lr_factor: float = 1.0
+    rate_factor: float = 1.0
+    """What the learning rate and β have been multiplied by, as was asked while the run went on (`control`)."""
 
 
 @dataclass

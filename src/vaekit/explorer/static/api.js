@@ -27,6 +27,10 @@ export const get = async (path) => (await answer(path)).json();
 export const post = async (path, value) => (await answer(path, asJson(value))).json();
 export const postBytes = async (path, body) => (await answer(path, asBytes(body))).json();
 export const raw = async (path) => (await answer(path)).arrayBuffer();
+export const floats = async (path) => {
+  const response = await answer(path);
+  return { values: new Float32Array(await response.arrayBuffer()), low: decodeURIComponent(response.headers.get("x-low")), high: decodeURIComponent(response.headers.get("x-high")) };
+};
 export const decode = async (rows, label) => (await answer("api/decode", asJson({ z: rows, label }))).arrayBuffer();
 export const file = async (rows, label) => (await answer("api/save", asJson({ z: rows, label }))).blob();
 

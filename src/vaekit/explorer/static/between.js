@@ -47,7 +47,27 @@ export function between(app) {
     const every = Array.from({ length: SHOWN }, (_, i) => Math.round(i * (STEPS - 1) / (SHOWN - 1)));
     row.draw(every.map((i) => path[i]), every.map((i) => example(facts, pictures, i)), every.map((i) => `t = ${number(i / (STEPS - 1))}`), a.label);
   }
-  scrub.addEventListener("input", show);
+  scrub.addEventListener("input", () => { stop(); show(); });
+
+  // To B and back, a step every 60 ms.
+  let playing = 0, way = 1;
+  const play = make("button", { type: "button", "aria-pressed": "false", onclick: () => (playing ? stop() : start()) }, "Play");
+  function start() {
+    play.textContent = "Pause";
+    play.setAttribute("aria-pressed", "true");
+    playing = setInterval(() => {
+      if (path === null || app.tab !== "between") return app.tab === "between" ? undefined : stop();
+      if (at() + way < 0 || at() + way >= STEPS) way = -way;
+      scrub.value = at() + way;
+      show();
+    }, 60);
+  }
+  function stop() {
+    clearInterval(playing);
+    playing = 0;
+    play.textContent = "Play";
+    play.setAttribute("aria-pressed", "false");
+  }
 
   const swap = make("button", { type: "button", onclick: () => app.attempt(async () => {
     await Promise.all([a.settled(), b.settled()]);
@@ -62,7 +82,7 @@ export function between(app) {
   panel.append(
     make("p", { className: "soft" }, "Two test examples are encoded; move between their codes."),
     make("div", { className: "pickers" }, a.element, b.element), kinds.element,
-    make("div", { className: "row" }, told), scrub, row.element, make("div", { className: "row" }, swap, png, npz));
+    make("div", { className: "row" }, play, told), scrub, row.element, make("div", { className: "row" }, swap, png, npz));
   return {
     opened: () => { if (path === null) app.quietly(load); },
     save: () => ({ ia: a.index, ib: b.index, it: at(), ik: kind }),

@@ -3,14 +3,16 @@ import * as api from "./api.js";
 import { $, className, download, example, make, number, paint, savePng, SERIES_SHAPE, valueTable } from "./dom.js";
 import { between } from "./between.js";
 import { labelControls, readLabel } from "./label.js";
+import { live } from "./live.js";
 import { latentMap } from "./map.js";
 import { own } from "./own.js";
 import { sliders } from "./sliders.js";
 import { Store } from "./store.js";
+import { tour } from "./tour.js";
 import { sum } from "./sum.js";
 import { traverse } from "./traverse.js";
 
-const TABS = ["map", "between", "sum", "traverse", "own"];
+let TABS = ["map", "between", "sum", "traverse", "own"];
 const app = { drawn: 0, version: 0, tab: "map" };
 
 app.fail = (error) => {
@@ -190,7 +192,7 @@ async function restore() {
   state.label = readLabel(facts, words.get("y")) ?? state.label;
   for (const tool of Object.values(app.tools)) tool.restore?.(words);
   store.put(state);
-  openTab(TABS.includes(words.get("tab")) ? words.get("tab") : "map");
+  openTab(TABS.includes(words.get("tab")) ? words.get("tab") : TABS[0]);
 }
 
 async function start() {
@@ -202,17 +204,24 @@ async function start() {
   system.addEventListener("change", () => setTheme(system.matches ? "dark" : "light", false));
   const facts = await api.get("api/facts");
   app.facts = facts;
+  if (facts.live) TABS = ["live", ...TABS];
+  $("tab-live").hidden = !facts.live;
   app.store = new Store(facts);
   document.title = `${facts.title} · vaekit explorer`;
   $("title").textContent = facts.title;
-  $("subtitle").textContent = `${facts.size} latents`;
+  $("subtitle").textContent = facts.about.join(" · ");
+  $("notes").hidden = !facts.warnings.length;
+  $("notes").append(...facts.warnings.map((text) => make("p", {}, text)));
   stage();
   app.sliders = sliders(app);
   controls();
   tabs();
-  app.tools = { map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
+  app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
   app.store.listen(linkSoon);
+  const motion = tour(app), linked = new URLSearchParams(location.hash.slice(1)).has("z");
   await restore();
+  if (!linked) await motion.begin();
+  app.tools.live?.begin();
   addEventListener("hashchange", () => { if (location.hash !== written) restore(); });
   $("main").setAttribute("aria-busy", "false");
 }

@@ -2,12 +2,33 @@
 import * as api from "./api.js";
 import { $, clamp, className, make, number, paint } from "./dom.js";
 import { lacking, thumbnail } from "./pick.js";
+import { inside, region } from "./region.js";
 
 // Ten colours that stay apart under the common colour-vision deficiencies (Petroff 2021, arXiv:2107.02270).
 const PALETTE = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
 const CELLS = 160;
 const ABGR = (hex) => (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
-const COLOURS = PALETTE.map(ABGR);
+const INKS = PALETTE.map(ABGR);
+export { PALETTE as COLOURS };
+
+// Numbers are coloured by their rank among the others, dark to bright (viridis); what is missing is grey.
+const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], SHADES = 64, MISSING = 255;
+const RAMP = Array.from({ length: SHADES }, (_, i) => {
+  const at = i / (SHADES - 1) * (STOPS.length - 1), k = Math.min(STOPS.length - 2, Math.floor(at));
+  const [r, g, b] = STOPS[k].map((v, c) => Math.round(v + (at - k) * (STOPS[k + 1][c] - v)));
+  return (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
+});
+export function shadesOf(values) {
+  const order = [...values.keys()].filter((i) => Number.isFinite(values[i])).sort((a, b) => values[a] - values[b]);
+  const shades = new Uint8Array(values.length).fill(MISSING);
+  for (let k = 0; k < order.length;) { // equal values have one colour
+    let end = k;
+    while (end + 1 < order.length && values[order[end + 1]] === values[order[k]]) end++;
+    const shade = Math.round((k + end) / 2 / Math.max(1, order.length - 1) * (SHADES - 1));
+    for (; k <= end; k++) shades[order[k]] = shade;
+  }
+  return shades;
+}
 
 // Points in square cells, to find the nearest one without looking at all of them.
 class Grid {
@@ -73,16 +94,21 @@ export function latentMap(app) {
   const modes = { near: "this place, other directions from the nearest example", keep: "this place, other directions as they are",
     plane: "this place in the plane alone", example: "the nearest example itself" };
   const mode = make("select", { id: "map-mode" }, ...Object.entries(facts.discrete ? { example: modes.example } : modes).map(([value, text]) => make("option", { value }, text)));
+  const colour = make("select", { id: "map-colour" }, make("option", { value: "" }, "label"), ...facts.colours.map((value) => make("option", { value }, value)));
+  const lasso = make("button", { type: "button", id: "map-lasso", "aria-pressed": "false", title: "Draw around examples: their labels, their mean, some of them" }, "Select a region");
+  const chosenRegion = region(app);
+  const ramp = make("span", { className: "soft", id: "map-ramp", hidden: true });
   const legend = make("div", { className: "legend", role: "group", "aria-label": "Labels shown" });
   const about = make("p", { className: "soft" });
   panel.append(make("div", { className: "row" },
     make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
     make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
     make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
-    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode),
-  make("div", { className: "mapbox" }, canvas, over, tip), legend, about);
+    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode, make("label", { htmlFor: "map-colour" }, "Colour by"), colour, lasso),
+  make("div", { className: "mapbox" }, canvas, over, tip), legend, ramp, chosenRegion.element, about);
 
   let data = null, grid = null, plane = null, hidden = new Set(), asked = false, marking = false, wanted = null;
+  let shades = null, path = null; // the colours of numbers; the region that is being drawn or was, in the plane
   const view = { x: 0, y: 0, scale: 1 }; // the middle, and pixels a unit
   const cross = { x: 0, y: 0, shown: false };
   let chosen = -1;
@@ -126,7 +152,7 @@ export function latentMap(app) {
       const left = Math.floor(xy[2 * i] * view.scale + ox), top = Math.floor(oy - xy[2 * i + 1] * view.scale);
       if (left < 0 || top < 0 || left + dot > width || top + dot > height) continue;
       if (hidden.size !== 0 && labels !== null && hidden.has(labels[i])) continue;
-      const colour = labels === null ? COLOURS[0] : COLOURS[labels[i] % 10];
+      const colour = shades !== null ? (shades[i] === MISSING ? 0xff999999 : RAMP[shades[i]]) : labels === null ? INKS[0] : INKS[labels[i] % 10];
       const red = colour & 255, green = (colour >> 8) & 255, blue = (colour >> 16) & 255;
       for (let y = top, row = top * width; y < top + dot; y++, row += width) {
         for (let at = row + left; at < row + left + dot; at++) {
@@ -166,6 +192,16 @@ export function latentMap(app) {
       const at = project(store.z);
       ring(...toScreen(...at), 8);
     } else if (chosen >= 0) ring(...toScreen(data.xy[2 * chosen], data.xy[2 * chosen + 1]), 8);
+    if (path !== null) {
+      context.strokeStyle = ink;
+      context.lineWidth = 2 * ratio;
+      context.setLineDash([6 * ratio, 4 * ratio]);
+      context.beginPath();
+      for (const place of path) context.lineTo(...toScreen(...place));
+      context.closePath();
+      context.stroke();
+      context.setLineDash([]);
+    }
     if (cross.shown) {
       const [x, y] = toScreen(cross.x, cross.y).map((v) => Math.round(v) + 0.5);
       for (const [colour, thick] of [[paper, 4], [ink, 1.5]]) {
@@ -247,6 +283,7 @@ export function latentMap(app) {
     canvas.setPointerCapture(event.pointerId);
     if (pointers.size === 0) moved = 0;
     pointers.set(event.pointerId, where(event));
+    if (drawing()) path = [toPlane(...where(event))];
     if (cross.shown) { cross.shown = false; askMarks(); }
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -260,6 +297,9 @@ export function latentMap(app) {
       const other = others[0][1];
       const far = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]) || 1;
       zoom(far(now) / far(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+    } else if (drawing()) {
+      path.push(toPlane(...now));
+      askMarks();
     } else if (moved > 5 * (devicePixelRatio || 1)) {
       view.x -= (now[0] - before[0]) / view.scale;
       view.y += (now[1] - before[1]) / view.scale;
@@ -271,6 +311,7 @@ export function latentMap(app) {
   });
   const release = (event) => {
     const was = pointers.delete(event.pointerId);
+    if (was && drawing() && path !== null) return enclosed();
     if (was && event.type === "pointerup" && pointers.size === 0 && moved <= 5 * (devicePixelRatio || 1)) go(...toPlane(...where(event)));
   };
   canvas.addEventListener("pointerup", release);
@@ -309,6 +350,38 @@ export function latentMap(app) {
   canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) { cross.shown = true; askMarks(); } });
   canvas.addEventListener("blur", () => { if (cross.shown) { cross.shown = false; askMarks(); } });
   mode.addEventListener("change", () => app.changed());
+  const drawing = () => lasso.getAttribute("aria-pressed") === "true";
+  lasso.addEventListener("click", () => {
+    lasso.setAttribute("aria-pressed", String(!drawing()));
+    path = null;
+    chosenRegion.clear();
+    askMarks();
+  });
+  function enclosed() {
+    const found = [];
+    for (let i = 0; i < data.n; i++) if (shown(i) && inside(path, data.xy[2 * i], data.xy[2 * i + 1])) found.push(i);
+    askMarks();
+    chosenRegion.show(found, data.labels);
+  }
+  const paintBy = api.latest(async () => {
+    const by = colour.value;
+    ramp.hidden = by === "";
+    if (by === "") shades = null;
+    else {
+      ramp.textContent = "Computing…";
+      const { values, low, high } = await api.floats(`api/colour?by=${encodeURIComponent(by)}`);
+      shades = shadesOf(values);
+      const scale = make("canvas", { width: SHADES, height: 1, className: "ramp" }), pen = scale.getContext("2d"), picture = pen.createImageData(SHADES, 1);
+      new Uint32Array(picture.data.buffer).set(RAMP);
+      pen.putImageData(picture, 0, 0);
+      ramp.replaceChildren(`${by}: ${low} `, scale, ` ${high}, by rank`);
+    }
+    legend.hidden = by !== "";
+    colour.dataset.shown = by;
+    ask();
+    app.alive();
+  }, app.fail);
+  colour.addEventListener("change", () => { paintBy(); app.changed(); });
   store.listen(askMarks);
   document.addEventListener("vaekit:theme", ask);
   new ResizeObserver(() => { if (resize()) ask(); }).observe(canvas);
@@ -345,7 +418,8 @@ export function latentMap(app) {
     resize();
     fit();
     adopt();
-    legends();
+    if (!legend.childElementCount) legends();
+    if (colour.value !== "") paintBy();
     const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
     progress.textContent = `${data.n.toLocaleString("en")} examples.${share}`;
     canvas.dataset.ready = "1";
@@ -355,6 +429,7 @@ export function latentMap(app) {
   app.quietly(load);
 
   return {
+    reload: load,
     opened: () => { resize(); ask(); },
     save() { // until the map is there, the place that the link asked for
       const place = grid === null ? wanted : [view.x, view.y, view.scale / fitted()];

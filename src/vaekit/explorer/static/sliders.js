@@ -1,5 +1,6 @@
 // One slider a latent, the most informative first. A discrete code is chosen from a list: categories have no order.
-import { $, clamp, make, number } from "./dom.js";
+import * as api from "./api.js";
+import { $, clamp, example, make, number, paint } from "./dom.js";
 
 const FIRST = 32;
 const MOST = 256; // categories in a list; of more, the number is typed
@@ -27,10 +28,11 @@ export function sliders(app) {
       z[j] = discrete ? clamp(Math.round(Number(input.value)), 0, high) : Number(input.value);
       store.set({ z }, { by: `slider ${j}` });
     });
+    const along = make("canvas", { className: "along", hidden: true, "aria-hidden": "true", width: 1, height: 1 });
     const box = make("div", { className: discrete ? "slider choice" : "slider" },
       make("label", { htmlFor: id }, facts.latents[j], ...(nats ? [make("small", {}, nats)] : [])),
-      make("div", { className: "track" }, input, make("div", { className: "bandbox" }, band)), output);
-    return { box, input, output, band, low, high, discrete };
+      make("div", { className: "track" }, input, make("div", { className: "bandbox" }, band), along), output);
+    return { box, along, input, output, band, low, high, discrete };
   }
 
   function more(count) {
@@ -70,14 +72,54 @@ export function sliders(app) {
     }
   }
 
+  // -- pictures along the first sliders: what each would show at seven places, when nothing has moved for a moment --------
+
+  const FRAMES = 7, PICTURED = 12, thumbs = $("thumbs");
+  let wanted = null;
+  try { wanted = localStorage.getItem("vaekit-pictures"); } catch { /* storage may be off */ }
+  let on = facts.image && facts.discrete === null && (wanted === null ? !phone : wanted === "on"), soon = 0;
+  thumbs.hidden = !facts.image || facts.discrete !== null;
+  thumbs.addEventListener("click", () => {
+    on = !on;
+    try { localStorage.setItem("vaekit-pictures", on ? "on" : "off"); } catch { /* storage may be off */ }
+    pictures();
+  });
+  const fill = api.latest(async () => {
+    const first = [...rows].slice(0, PICTURED), z = store.z, places = Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1));
+    const codes = first.flatMap(([j, { low, high }]) => places.map((t) => z.map((v, k) => (k === j ? low + t * (high - low) : v))));
+    const decoded = await api.decode(codes, store.label), one = make("canvas");
+    first.forEach(([, { along }], r) => {
+      Object.assign(along, { hidden: !on, width: FRAMES * facts.width, height: facts.height });
+      const context = along.getContext("2d");
+      places.forEach((_, i) => { paint(one, facts, example(facts, decoded, r * FRAMES + i)); context.drawImage(one, i * facts.width, 0); });
+    });
+  }, app.fail);
+  function pictures() {
+    clearTimeout(soon);
+    thumbs.setAttribute("aria-pressed", String(on));
+    for (const { along } of rows.values()) if (!on) along.hidden = true;
+    if (on) soon = setTimeout(fill, 180);
+  }
+
   let kept = null;
   $("more").addEventListener("click", () => {
     more(FIRST);
     if (kept !== null) posterior(kept.z, kept.sd);
   });
+  const first = phone ? 8 : FIRST;
+  // Of a run in training: how much each tells by now, unless a person is at them.
+  function renew() {
+    if ($("sliders").contains(document.activeElement)) return;
+    const count = Math.max(shown, first);
+    $("sliders").replaceChildren();
+    rows.clear();
+    last.clear();
+    shown = 0;
+    more(count);
+  }
   const about = facts.kl === null ? "" : "most informative first";
   $("latents-note").textContent = facts.discrete ? `${facts.size} codes, each one of ${facts.discrete.categories} categories` : about;
-  more(phone ? 8 : FIRST);
+  more(first);
   store.listen((_, found, by) => {
     // The bands stay while sliders are moved about them, and go with the example.
     if (found !== null || (kept !== null && !by.startsWith("slider"))) {
@@ -86,6 +128,7 @@ export function sliders(app) {
       app.note(found?.sd ? "Bands under the sliders: the posterior's mean ± one sd." : "");
     }
     update();
+    pictures();
   });
-  return { focus: () => rows.get(facts.order[0]).input.focus() };
+  return { renew, focus: () => rows.get(facts.order[0]).input.focus() };
 }

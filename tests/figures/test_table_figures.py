@@ -1,0 +1,48 @@
+"""Figures of tables: their numbers against scipy's, and what is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from vaekit.figures.tables import Column, correlations, marginals, rank_correlations
+
+
+def test_rank_correlations_are_spearmans() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=60), rng.integers(0, 5, 60).astype(float)
+    b[::7] = np.nan
+    known = np.isfinite(b)
+    assert rank_correlations([a, b])[0, 1] == pytest.approx(spearmanr(a[known], b[known]).statistic)
+
+
+def test_a_constant_column_has_no_correlation() -> None:
+    found = rank_correlations([np.arange(5.0), np.ones(5)])
+    assert np.isnan(found[0, 1]) and found[0, 0] == 1
+
+
+def test_columns_are_drawn_with_their_type_and_missing_share() -> None:
+    real, made = np.array([1.0, 2.0, np.nan, 4.0]), np.array([1.0, 3.0, 3.0, 4.0])
+    levels = Column(
+        "kind", "categorical", np.array([0.0, 1.0, 1.0, np.nan]), np.array([1.0, 1.0, 0.0, 0.0]), ("a", "b")
+    )
+    fig = marginals([Column("size $", "positive", real, made), levels])
+    titles = [ax.get_title(loc="right") for ax in fig.axes]
+    assert titles == ["positive, missing 25%, 0% in samples", "categorical, missing 25%, 0% in samples"]
+    bars = [patch.get_height() for patch in fig.axes[1].patches]
+    assert bars == pytest.approx([2 / 3, 1 / 3])  # the commonest first
+
+
+def test_correlations_need_two_columns_of_numbers() -> None:
+    many = Column("k", "categorical", np.arange(3.0), np.arange(3.0), ("a", "b", "c"))
+    one = Column("x", "numeric", np.arange(3.0), np.arange(3.0))
+    assert correlations([many, one]) is None
+    fig = correlations([one, Column("y", "numeric", np.array([2.0, 1.0, 0.0]), np.arange(3.0))])
+    assert fig is not None
+    drawn = [np.asarray(ax.images[0].get_array()) for ax in fig.axes[:3]]
+    assert (
+        drawn[0][0, 1] == pytest.approx(-1)
+        and drawn[1][0, 1] == pytest.approx(1)
+        and drawn[2][0, 1] == pytest.approx(2)
+    )
