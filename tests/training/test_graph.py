@@ -71,6 +71,7 @@ class Placed(ToySource):
 
 def settings(**more: Any) -> TrainSettings:
     own: dict[str, Any] = {"steps": 40, "batch_size": 30, "device": "cpu", "lr": 0.01, "log_every": 7}
+    own["checkpoint_seconds"] = 1e6  # a checkpoint by the clock makes a record of its own
     return TrainSettings(**(own | more))
 
 
@@ -185,6 +186,7 @@ def test_every_recipe_by_replays(name: str, tmp_path: Path, recorded: list[Any])
     for on in (False, True):
         folder = tmp_path / str(on)
         own = {"train.batch_size": 16, **examples.SETTINGS.get(name, {}), "train.steps": 16, "train.graph": on}
+        own["train.checkpoint_seconds"] = 1e6  # a checkpoint by the clock makes a record of its own
         out = train(name, examples.source(name), out=folder, set=own, device="cpu", precision="fp32", pictures=False)
         log = [without(without(record, "graph"), "examples_per_second") for record in read(folder / "log.jsonl")]
         found.append(([everything(out.model)], log, torch.zeros(0)))
