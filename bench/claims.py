@@ -107,7 +107,10 @@ CLAIMS = (
     Claim("delta-vae", "vae", "iw_bound", "what the committed rate of 2 nats costs, so at most 0", data=("digits",)),
     Claim("joint-vae", "categorical-vae", "iw_bound", "categories and numbers as latents", data=("digits",)),
 )
-OTHER_DATA = ("graph-vae", "molecule-vae", "music-vae", "sequence-vae", "series-vae", "tabular-vae", "tabular-cvae")
+OTHER_DATA = (
+    *("graph-vae", "molecule-vae", "multimodal-vae", "music-vae", "sequence-vae", "series-vae"),
+    *("state-space-vae", "variational-rnn", "tabular-vae", "tabular-cvae"),
+)
 """Recipes for data of another kind; their galleries have their comparisons."""
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "vaekit"
 
-_BASE = {"errors", "registry", "distributed", "tokens", "graphs"}
+_BASE = {"errors", "registry", "distributed", "tokens", "graphs", "views"}
 _SEAMS = _BASE | {"atomic", "schedules", "distributions", "trace", "nets", "conditional"}
 _PARTS = {"posteriors", "priors", "likelihoods"}
 # What reads a trained model: its protocol, traces and bounds, never its parts.
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "intervals": {"errors"},
     "tokens": set(),
     "graphs": set(),
+    "views": {"tokens"},
     "distributions": _BASE,
     "nets": _BASE,
     "trace": {"errors", "distributions"},

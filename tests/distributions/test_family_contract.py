@@ -21,6 +21,7 @@ from vaekit.distributions.continuous_bernoulli import ContinuousBernoulliFamily
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.distributions.curves import CurvedColumns, Curves
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
+from vaekit.distributions.experts import MixtureOfNormals
 from vaekit.distributions.kl import closed_form_kl
 from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.distributions.logistic_mixture import DiscretisedLogisticMixture
@@ -128,6 +129,10 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Rule]]] = {
     "student": (lambda: StudentTFamily(A, B - 0.5, torch.tensor(9.0).double()), lambda: box(-30, 30, 1201)),
     "mixture": (lambda: Mixture(DiagonalNormalFamily(2 * A, B), B[0]), lambda: box(-14, 14)),
     "mixture of laplaces": (lambda: Mixture(LaplaceFamily(2 * A, B), B[0]), lambda: box(-20, 20, 1201)),
+    "mixture for each": (
+        lambda: MixtureOfNormals(torch.stack([A, -A, 2 * B], 1), torch.stack([B, A - 1, B - 0.5], 1), GREYS[:, :3, 0]),
+        lambda: box(-14, 14),
+    ),
     "chain": (chain, lambda: box(-12, 12, 301)),
     "continuous bernoulli": (lambda: ContinuousBernoulliFamily(6 * A), middles),
     "nearly flat continuous bernoulli": (lambda: ContinuousBernoulliFamily(A), middles),
@@ -159,6 +164,9 @@ ELSEWHERE = {
     "AutoregressivePixels": "tests/likelihoods: over all images",
     "NodeNormal": "test_nodes.py, as torch's normals",
     "Flow": "test_flow.py",
+    "SideBySide": "tests/models/test_views.py: over all examples",
+    "LinearChain": "tests/models/test_states.py, as one normal",
+    "RecurrentChain": "tests/models/test_states.py, over a grid of three states",
     "FittedNormal": "test_real.py: its density is of a batch",
     "SoftBernoulliFamily": "not a density",
     "PointMass": "no density",

@@ -35,7 +35,10 @@ SUBJECTS: dict[str, tuple[str, Any, Mapping[str, Any]]] = {
     "labelled": ("semi-supervised-vae", "digits", {"model.stack": False, "data.limit": 400}),
     **{
         name: (name, None, examples.SETTINGS.get(name, {}))
-        for name in ("vq-vae", "sequence-vae", "tabular-vae", "graph-vae", "molecule-vae", "music-vae", "series-vae")
+        for name in (
+            *("vq-vae", "sequence-vae", "tabular-vae", "graph-vae", "molecule-vae", "music-vae", "series-vae"),
+            "multimodal-vae",
+        )
     },
     "linear": ("linear-vae", "digits", {"data.limit": 400}),
 }

@@ -118,8 +118,11 @@ DATA: dict[str, Callable[[], Any]] = {
     "molecule-vae": smiles,
     "music-vae": tunes,
     "sequence-vae": lines,
+    "multimodal-vae": lambda: "captioned-digits",
     "tabular-cvae": table,
     "series-vae": waves,
+    "state-space-vae": waves,
+    "variational-rnn": waves,
     "tabular-vae": table,
 }
 
@@ -129,11 +132,14 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "fsq": {"model.prior_width": 16, "model.prior_layers": 1},
     "vq-vae-2": {"model.prior_width": 16, "model.prior_layers": 1, "model.latent": 8},
     "molecule-vae": {"model.width": 24, "model.embedding": 16, "model.latent": 6, "data.property": "logp"},
+    "multimodal-vae": {"model.width": 24, "model.latent": 4, "objective.k": 3},
     "music-vae": {"model.width": 24, "model.embedding": 16, "model.conductor": 16, "model.latent": 6, "data.bars": 1},
     "pixel-vae": {"model.pixel_width": 16, "model.pixel_layers": 2, "train.batch_size": 64},
     "sequence-vae": {"data.unit": "words", "model.width": 24, "model.embedding": 16, "model.latent": 6},
     "tabular-cvae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3, "data.label": "town"},
     "series-vae": {"model.width": 16, "model.latent": 3, "model.layers": 1},
+    "state-space-vae": {"model.width": 12, "model.latent": 2, "train.lr": 1e-2},
+    "variational-rnn": {"model.width": 12, "model.latent": 2, "model.prior_width": 8, "train.lr": 5e-3},
     "tabular-vae": {"model.hidden": [32], "model.latent": 2, "objective.k": 5, "train.lr": 5e-3},
     "semi-amortised-vae": {"model.steps": 2},
     "vae-gan": {"train.steps": 200},  # its critic begins to teach late

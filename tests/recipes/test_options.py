@@ -56,6 +56,12 @@ def info(recipe: Any, wants: str) -> DataInfo:
     if recipe.takes == "tables":
         columns = [{"type": "numeric", "sd": 1.0}, {"type": "count", "mean": 3.0}]
         return DataInfo("t", (2,), "table", None, 9, 1, 1, modality="tables", facts={"columns": columns})
+    if recipe.takes == "series":
+        facts = {"values": "real", "channels": ["a"], "lengths": [[8, 9]], "mean": [0.0], "sd": [1.0]}
+        return DataInfo("s", (1, 8), "series", None, 9, 1, 1, modality="series", facts=facts)
+    if recipe.takes == "views":
+        views = [{"name": name, "kind": "numbers", "shape": [3], "mean": [0.0] * 3, "sd": [1.0] * 3} for name in "ab"]
+        return DataInfo("v", (6,), "views", None, 9, 1, 1, modality="views", facts={"views": views})
     kind: Any = "binary" if wants == "any" else wants
     return DataInfo("these", (1, 8, 8), kind, 17 if kind == "levels" else None, 9, 1, 1, tuple("01"))
 
@@ -75,7 +81,7 @@ def test_an_option_reaches_its_part_from_a_recipe(
 
     monkeypatch.setattr(part, "__init__", spy)
     tried: list[str] = []
-    for recipe in (one.part for one in RECIPES if one.part.takes in ("array", "tables")):
+    for recipe in (one.part for one in RECIPES if one.part.takes in ("array", "tables", "views", "series")):
         for setting, choice in choices(recipe.sections[0]).items():
             if choice.registry is not registry or entry.name not in choice.names:
                 continue

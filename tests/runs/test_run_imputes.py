@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from vaekit.runs.train import train
+from vaekit.tasks.optimisation import summary
+from vaekit.tasks.series_imputation import tail
 
 COLUMNS = {"a": [1.5, None, 3.5, 2.0] * 20, "b": ["x", "y", None, "x"] * 20, "c": [1, 2, 3, 4] * 20}
 
@@ -38,3 +41,28 @@ def test_numbers_that_were_there_keep_every_digit_and_whole_ones_stay_whole() ->
     for filled in (run.impute({"long": long, "whole": [1, 2, None, 40] * 20}, draws=1, k=20)).draws:
         assert filled["long"][0] == 0.123456789012345
         assert all(isinstance(cell, int) for cell in filled["whole"]) and filled["whole"][3] == 40
+
+
+def test_a_data_frame_comes_back_with_its_gaps_filled_and_the_rest_as_it_was() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.5, None, 3.5, 2.0] * 20, "b": ["x", "y", None, "x"] * 20}, index=range(100, 180))
+    run = train("tabular-vae", frame, steps=5, set={"data.repeats": "apart"})
+    made = run.impute(frame, draws=1, k=20)
+    for filled in (made.x, *made.draws):
+        assert list(filled.index) == list(frame.index) and filled["a"].dtype == frame["a"].dtype
+        assert bool(filled.notna().all().all()) and bool((filled == frame)[frame.notna()].fillna(True).all().all())
+
+
+def test_the_last_steps_of_series() -> None:
+    one, other = np.arange(10.0).reshape(2, 5), np.arange(6.0).reshape(2, 3)
+    assert tail([one, other], 2).tolist() == [[[3, 4], [8, 9]], [[1, 2], [4, 5]]]
+
+
+@pytest.mark.parametrize("minimise", [False, True])
+def test_what_an_ascent_gained_is_towards_what_was_wanted(minimise: bool) -> None:
+    before, after = np.array([1.0, 2.0, np.nan]), np.array([3.0, 1.5, 4.0])
+    columns = {"before": before, "after": after, "predicted": after, "reconstructed": before, "similarity": after * 0}
+    columns |= {"molecule": ["a", "b", "c"], "optimised": ["d", "b", "e"]}
+    found = summary(columns, minimise)
+    assert found["gain"]["value"] == pytest.approx(-0.75 if minimise else 0.75)
+    assert found["n"] == 3 and found["valid"] == 1.0

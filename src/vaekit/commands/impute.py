@@ -35,7 +35,8 @@ def impute(
     Parameters
     ----------
     data
-        NPY, NPZ or CSV with missing values; for a run of tables or series such data as it was trained on.
+        NPY, NPZ or CSV with missing values; for a run of tables, series or several modalities such data as it was
+        trained on.
     method
         resampling (importance resampling) or gibbs (pseudo-Gibbs).
     draws
@@ -48,7 +49,7 @@ def impute(
         Time series: forecast this many steps after the end of each, in the same way.
     out
         The file to write: .npz (x, draws, missing), .npy, or .csv (or .parquet) for a table; for series .npz (values,
-        draws, missing, lengths), .csv (long) or .png.
+        draws, missing, lengths), .csv (long) or .png; for several modalities .csv (files beside it), .npz or .png.
     """
     from vaekit.data.csv_files import write_csv
     from vaekit.data.gaps import read_gaps
@@ -66,6 +67,13 @@ def impute(
         made = opened.impute_series(data, horizon, **how)
         opened.write_imputed(made, out)
         n, missing = len(made.single), made.count
+    elif opened.info.kind == "views":
+        assert opened.modality is not None
+        check_out(out, opened.modality.formats, (run, data))
+        split = opened.split(data)
+        made = opened.impute_views(split, **how)
+        opened.modality.write(out, made.mean if draws > 1 else made.draws[0], opened.info)
+        n, missing = len(split), int(split.x.isnan().sum())
     else:
         if horizon:
             raise UserError(f"--horizon is for time series, and {opened.info.name} holds {opened.info.kind} data")

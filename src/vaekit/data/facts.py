@@ -6,6 +6,7 @@ refused by the name of the field.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -255,6 +256,50 @@ class SeriesFacts(Facts):
         return None
 
 
+class ViewFacts(Record):
+    """A modality of several; see `vaekit.data.views`."""
+
+    name: Text
+    kind: Literal["picture", "sound", "numbers", "text", "cells"]
+    shape: list[Size] = Field(min_length=1, max_length=4)
+    values: Literal["binary", "levels"] | None = None
+    mean: list[Number] | None = None
+    sd: list[Spread] | None = None
+    mel: MelFacts | None = None
+    tokeniser: TokeniserFacts | None = None
+    truncated: bool = False
+    columns: list[ColumnFacts] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ViewFacts:
+        own = {"picture": ("values",), "sound": ("mel", "mean", "sd"), "numbers": ("mean", "sd")}
+        needs = {**own, "text": ("tokeniser",), "cells": ("columns",)}[self.kind]
+        lost = next((name for name in needs if getattr(self, name) is None), None)
+        if lost is not None:
+            raise ValueError(f"a modality of kind {self.kind} needs '{lost}'")
+        counts = {len(part) for part in (self.mean, self.sd, self.columns) if part is not None}
+        if counts - {self.shape[0]}:
+            raise ValueError(f"what is told by entry is not of the shape {self.shape}")
+        return self
+
+
+class ViewsFacts(Facts):
+    """Several modalities; see `vaekit.data.views.modality`."""
+
+    views: list[ViewFacts] = Field(min_length=2)
+    header: list[Text]
+    constants: dict[str, Text] = Field(default_factory=dict)
+    label: Text | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    headless: bool = False
+    notes: list[Text] = Field(default_factory=list)
+
+    def problem(self, shape: Sequence[int], levels: int | None) -> str | None:
+        """The modalities are an example's numbers."""
+        total = sum(math.prod(view.shape) for view in self.views)
+        return None if list(shape) == [total] else f"views: {total} numbers for the shape {shape}"
+
+
 def _tokens(vocabulary: Sequence[str], shape: Sequence[int], levels: int | None) -> str | None:
     if len(shape) != 1 or levels != SPECIAL + len(vocabulary):
         return f"vocabulary: its {len(vocabulary)} words do not make {levels} tokens"
@@ -270,5 +315,6 @@ FACTS: dict[str, type[Facts]] = {
     "audio": AudioFacts,
     "graphs": GraphFacts,
     "series": SeriesFacts,
+    "views": ViewsFacts,
 }
 """What facts are, by modality; of others they are taken as they are."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph", "series"]
+Kind = Literal["binary", "unit", "levels", "real", "counts", "tokens", "table", "graph", "series", "views"]
 """{0, 1} · continuous in [0, 1] · the grid i/(levels − 1) in [0, 1] · any real · non-negative integers · token numbers,
-padded with 0 · mixed columns, NaN where missing · graphs · steps of channels, NaN where missing, inf after the end."""
+padded with 0 · mixed columns, NaN where missing · graphs · steps of channels, NaN where missing, inf after the
+end · several modalities side by side, NaN where missing."""
 
 ARRAY_KINDS: tuple[Kind, ...] = ("binary", "unit", "levels", "real", "counts")
 """The kinds whose examples are plain arrays of numbers; the others are left as they are stored."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from vaekit.metrics.base import Result, Subject, mean_of, metric, refuses
 from vaekit.metrics.likelihood import NATS, nats
 from vaekit.models.base import Model
 from vaekit.tokens import END, used
+from vaekit.views import CELLS, TEXT, View, views_of
 
 MOST, MOST_NUMBERS = 20_000, 1 << 24
 """Training examples that it is fitted to, and numbers in them."""
@@ -132,6 +133,8 @@ def _maker(model: Model, info: DataInfo, px: Any) -> tuple[Callable[[Any], LogPr
         return lambda x: _table(x, info), "independent columns"
     if info.kind == "series":
         return lambda x: _series(x, info), "independent steps"
+    if info.kind == "views":
+        return lambda x: _views(x, info), "independent pixels, cells and tokens"
     what = "independent pixels" if info.has_picture else "independent columns"
     if info.modality == "audio":
         what = "independent cells of the spectrogram"
@@ -320,6 +323,33 @@ def _series(x: Tensor, info: DataInfo) -> LogProb:
         return torch.where(seen, each, 0.0).flatten(1).sum(1)
 
     return log_prob
+
+
+def _views(x: Tensor, info: DataInfo) -> LogProb:
+    """Fit each modality by its kind to the examples that have it whole."""
+    log_probs = [
+        (view, _view(view, own, view.of(x)[~torch.isnan(view.of(x)).flatten(1).any(1) | (view.kind == CELLS)]))
+        for view, own in zip(views_of(info.facts["views"]), info.facts["views"])
+    ]
+
+    def log_prob(x: Tensor) -> Tensor:
+        each = [torch.where(view.seen(x), one(view.whole(x)).double(), 0.0) for view, one in log_probs]
+        return torch.stack(each).sum(0)
+
+    return log_prob
+
+
+def _view(view: View, facts: Mapping[str, Any], x: Tensor) -> LogProb:
+    """Fit log p of one modality in its own shape."""
+    own = DataInfo(view.name, view.shape, "real", None, len(x), 0, 0, facts=dict(facts))
+    if view.kind == CELLS:
+        return _table(x, own)
+    if view.kind == TEXT:
+        fitted = _tokens(x.long(), replace(own, levels=int(x.max()) + 1))
+        return lambda x: fitted(x.long())
+    if view.kind == "picture":
+        return _levels(x, 2 if facts["values"] == "binary" else 256)
+    return _real(x, replace(own, deviation=tuple(facts["sd"]), standardised=True), "shared")
 
 
 def _links(x: Graphs) -> LogProb:

@@ -25,7 +25,13 @@ def point(px: Distribution) -> Tensor:
 
 
 def shown(px: Distribution, draw: bool = False) -> Tensor:
-    """Return the `point` of p(x|z), or a draw from it if `draw`, or if it is a family of which only draws are data."""
+    """Return the `point` of p(x|z), or a draw from it if `draw`, or if it is a family of which only draws are data.
+
+    Of a family with several parts side by side (`each`) every part is shown so.
+    """
+    each = getattr(px, "each", None)
+    if each is not None:
+        return each(lambda part: shown(part, draw))
     return ended(px, px.sample() if draw or getattr(px, "draws_only", False) else point(px))
 
 

@@ -34,9 +34,11 @@ FAMILIES = {
     "Hierarchies and pixels": ("hierarchical-vae", "ladder-vae", "very-deep-vae", "pixel-vae"),
     "Few labels": ("semi-supervised-vae",),
     "Other data": (
-        *("series-vae", "sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
+        *("series-vae", "state-space-vae", "variational-rnn"),
+        *("sequence-vae", "molecule-vae", "music-vae", "graph-vae"),
         *("tabular-vae", "tabular-cvae"),
     ),
+    "Several modalities": ("multimodal-vae",),
 }
 """Recipes as a reader meets them; one that is in none of these stands at the end."""
 

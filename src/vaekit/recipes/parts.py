@@ -35,6 +35,7 @@ BY_KIND = {
     "tokens": "tokens",
     "table": "mixed",
     "graph": "edges",
+    "views": "views",
 }
 
 SMALL = 16 * 16

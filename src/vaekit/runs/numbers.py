@@ -58,6 +58,7 @@ GROUPS = {
     "graph": "Graphs",
     "tables": "Imputation",
     "series": "Time series",
+    "views": "Several modalities",
     "reconstruction": "Reconstruction",
     "samples": "Samples",
     "latents": "Latents",

@@ -80,6 +80,7 @@ ONE = {
     "series": "a series",
     "tables": "a row",
     "text": "a line of text",
+    "views": "an example",
 }
 """What an example is called, by its modality."""
 MEASURES = {"mass": " (probabilities)", "density": " (densities)", "none": ""}
@@ -172,6 +173,7 @@ def gather(run: RunBase) -> report.RunReport:
 
 SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
 SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
+SHAPES |= {"views": "several modalities, {} numbers in all"}
 SHAPES |= {"music": "pieces of {} tokens", "audio": "spectrograms of {}"}
 
 

@@ -19,6 +19,7 @@ from vaekit.data.datasets import DATASETS
 from vaekit.data.digest import digest as key_digest
 from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.sources import read_raw
+from vaekit.data.views.modality import arrays_of
 from vaekit.distributions.tokens import Sampling
 from vaekit.errors import UserError
 from vaekit.explorer.server import PORT, serve
@@ -55,10 +56,11 @@ from vaekit.tasks.classification import few_labels, fit_classifier
 from vaekit.tasks.clustering import Kind as ClusterKind
 from vaekit.tasks.clustering import agreement, cluster
 from vaekit.tasks.compression import Codec, Progress
-from vaekit.tasks.imputation import Method, impute
+from vaekit.tasks.imputation import Imputed, Method, impute
 from vaekit.tasks.table_imputation import TableImputation, impute_table
 from vaekit.training import checkpoint
 from vaekit.training.state import FitResult
+from vaekit.views import views_of
 
 Augmentation = Literal["near", "class", "interpolate", "adversarial"]
 
@@ -275,6 +277,9 @@ class Run(SeriesRun):
     ) -> Imputation:
         """Fill NaN of arrays and series, or a table's missing cells, by p(x_missing | x_observed); what is there stays.
 
+        Of several modalities those that are missing are made from those that are there: x and each draw are an array
+        for each modality, by name, and `missing` is (N, M).
+
         `method`: "resampling" (importance resampling) or "gibbs" (pseudo-Gibbs); see vaekit.tasks.imputation. A table
         may be a data frame, a dict of columns or a file. `where` names the data in errors.
         """
@@ -286,6 +291,11 @@ class Run(SeriesRun):
             return Imputation(table.like(data), [table.like(data, m) for m in range(draws)], table.gaps.numpy())
         if self.info.kind == "series":
             return self._imputed_series(data, **how)
+        if self.info.kind == "views":
+            made = self.impute_views(data, **how)
+            each = [arrays_of(rows, self.info) for rows in made.draws]
+            gaps = torch.stack([~view.seen(self.split(data).x) for view in views_of(self.info.facts["views"])], -1)
+            return Imputation(arrays_of(made.mean, self.info), each, gaps.numpy())
         x = np.asarray(data, dtype=np.float64)
         rows, unit = with_gaps(self.info, self.prepare, x, where)
         lost = self._data is None and self.record["data"]["source"] == "memory"
@@ -299,6 +309,10 @@ class Run(SeriesRun):
     def impute_table(self, data: Any, **how: Any) -> TableImputation:
         """Fill a table's missing cells as `impute` does, keeping how each cell was written."""
         return impute_table(self.model, self.info, self.settings.data, data, **how)
+
+    def impute_views(self, data: Any, **how: Any) -> Imputed:
+        """Make the missing modalities of examples from those that are there, as rows; `how` as `impute`."""
+        return impute(self.model, self.split(data).x, None, **how)
 
     def augment(
         self,

@@ -15,7 +15,7 @@ from vaekit.devices import device_of, seeded
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.inference import batches, inference, joined
-from vaekit.models.base import Model
+from vaekit.models.base import Model, point
 from vaekit.tasks.noise import ROWS, one_normal, reparameterised
 
 Method = Literal["resampling", "gibbs"]
@@ -69,6 +69,8 @@ def impute(
     `start` is None where the encoder takes NaN as missing (tables): q(z|x_observed) is then its own, and nothing is
     filled before z is drawn.
 
+    Where values cannot be averaged (texts), `mean` is what p(x|z) shows at the latent of greatest weight.
+
     "gibbs": z ~ q(z|x), x_missing ~ p(x|z), in turn (pseudo-Gibbs: Rezende et al. 2014, arXiv:1401.4082, appendix F);
     what comes after the first `sweeps` is kept. Right as far as q is.
     "resampling": x is filled by `sweeps` steps x_missing = E[x|z = E q(z|x)]; k latents are drawn, half from that
@@ -113,6 +115,8 @@ def _gibbs(model: Model, x: Tensor, start: Tensor | None, y: Tensor | None, draw
         if step >= sweeps:
             kept.append(filled)
             means.append(_expectation(px))
+        if step == 0 and not _averages(px):
+            raise UserError("values of these data cannot be averaged over sweeps; use method=resampling")
     assert px is not None
     every = max(1, len(kept) // draws)
     mean = torch.where(seen, x, _decided(px, torch.stack(means).mean(0)))
@@ -145,13 +149,26 @@ def _resampled(
     for _ in range(sweeps if start is not None else 0):
         filled = torch.where(seen, x, model.reconstruct(filled, y))
     z, log_proposal, log_prior = _proposals(model, filled, y, k, seed)
-    known = torch.where(seen, x, 0.0)
-    log_w = observed_log_prob(model.decode(z, y), known, seen) + log_prior - log_proposal
+    px = model.decode(z, y)
+    # a family of data with gaps leaves what is missing out by itself
+    log_px = px.log_prob(x) if start is None else observed_log_prob(px, torch.where(seen, x, 0.0), seen)
+    log_w = log_px + log_prior - log_proposal
     weight = torch.softmax(log_w, 0)
     chosen = torch.multinomial(weight.T, draws, replacement=True).T  # (draws, B)
     some = z[chosen, torch.arange(len(x), device=x.device)]
     drawn = torch.where(seen, x, _complete(model.decode(some, y)).sample())
-    return Imputed(torch.where(seen, x, _weighted_mean(model, z, weight, y)), drawn, 1 / weight.square().sum(0))
+    best = _weighted_mean if _averages(px) else _likeliest
+    return Imputed(torch.where(seen, x, best(model, z, weight, y)), drawn, 1 / weight.square().sum(0))
+
+
+def _averages(px: Distribution) -> bool:
+    """Whether values of p(x|z) may be averaged over z, as texts may not."""
+    return bool(getattr(px, "averages", True))
+
+
+def _likeliest(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Tensor:
+    """Return the `point` of p(x|z) at the sample of greatest weight, (B, ...)."""
+    return point(model.decode(z[weight.argmax(0), torch.arange(z.shape[1], device=z.device)], y))
 
 
 def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

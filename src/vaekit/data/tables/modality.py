@@ -133,18 +133,18 @@ class Tables(Modality):
         frame = read_table(source, settings)
         keys = frame_keys(frame)
         parts = deal(keys, frame.source, settings)
-        labels = _labels(frame, settings)
-        facts = _fitted(frame, labels, settings, parts[0])
+        labels = labels_in(frame, settings)
+        facts = fitted_columns(frame, labels, settings, parts[0])
         if not facts["columns"]:
             raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'], 3)}; see data.types")
-        values = _stored(frame, facts["columns"], "missing")
+        values = stored_rows(frame, facts["columns"], "missing")
         _note_unseen(frame, facts, values)
         if settings.gaps == "model":
             seen = values[parts[0]]
             told = [(c, seen[:, j]) for j, c in enumerate(facts["columns"]) if np.isnan(seen[:, j]).any()]
             facts["columns"] += [cols.gaps_of(column["name"], own) for column, own in told]
             values = _with_gaps(values, facts["columns"], frame)
-        classes, condition, y = _conditions(frame, labels, settings, parts[0])
+        classes, condition, y = conditions_in(frame, labels, settings, parts[0])
         if frame.skipped or facts["notes"]:
             warnings.warn(f"{frame.source}: {_some([*frame.skipped, *facts['notes']])}", stacklevel=2)
         dealt = [_split(values, y, frame.origin.take(parts[i]), parts[i]) for i in range(3)]
@@ -177,7 +177,7 @@ class Tables(Modality):
         if conditions.classes:
             _check_classes(frame, conditions)
         y = conditions.read(frame, unknown)
-        values = _with_gaps(_stored(frame, [c for c in columns if not c.get("gap_of")], unknown), columns, frame)
+        values = _with_gaps(stored_rows(frame, [c for c in columns if not c.get("gap_of")], unknown), columns, frame)
         split = _split(values, y, frame.origin, slice(None))
         return replace(split, keys=frame_keys(frame))
 
@@ -288,7 +288,7 @@ def labels_as_needed(settings: TableSettings, source: Any, labelled: bool) -> Ta
     return settings.model_copy(update={"label": "none"})
 
 
-def _labels(frame: Frame, settings: TableSettings) -> list[Cells]:
+def labels_in(frame: Frame, settings: TableSettings) -> list[Cells]:
     """Return the columns of labels: those named, or typed so, or one called label or class that has few values."""
     typed = [name for name, kind in settings.types.items() if kind == "label"]
     wanted = AUTO if settings.label == AS_NEEDED else settings.label
@@ -298,7 +298,7 @@ def _labels(frame: Frame, settings: TableSettings) -> list[Cells]:
     return labels if wanted != AUTO or all(len(cells.texts) <= MOST_CLASSES for cells in labels) else []
 
 
-def _conditions(
+def conditions_in(
     frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray
 ) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...], Tensor | None]:
     """Return the classes of a single column of them, what else conditions are, and each row's."""
@@ -337,7 +337,7 @@ def _check_classes(frame: Frame, conditions: Conditions) -> None:
             raise UserError(f"{place}: '{text}' is none of this run's classes ({', '.join(classes)})")
 
 
-def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray) -> dict[str, Any]:
+def fitted_columns(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np.ndarray) -> dict[str, Any]:
     """Return `info.facts`: the columns with their types, scales and levels, and what was left out and why."""
     header = [cells.name for cells in frame.columns]
     check_types(settings.types, header, frame.source)
@@ -378,7 +378,7 @@ def _fitted(frame: Frame, labels: list[Cells], settings: TableSettings, rows: np
     return facts
 
 
-def _stored(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) -> np.ndarray:
+def stored_rows(frame: Frame, columns: Sequence[Mapping[str, Any]], unknown: str) -> np.ndarray:
     """Return rows as the model sees them, (N, C) float32."""
     out = np.full((len(frame), len(columns)), np.nan, np.float32)
     for j, column in enumerate(columns):
