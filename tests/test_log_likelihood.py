@@ -65,3 +65,17 @@ def test_never_more_rows_at_once_than_said() -> None:
     for k in (3, 64, 1000):
         bounds.log_likelihood(model, x, k=k, rows=64)
     assert max(sizes) <= 64 and sum(sizes) == 9 * (3 + 64 + 1000)
+
+
+def test_a_cuda_device_is_given_many_rows_and_as_its_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousandth of 80 GB holds 26,749 examples of 784 numbers, of 4 GB 1,337; small ones 32,768, large ones 512."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda x: True), raising=False)
+    for free, shape, rows in (
+        (80 * 2**30, (1, 28, 28), 26_749),
+        (4 * 2**30, (1, 28, 28), 1_337),
+        (80 * 2**30, (4,), 2**15),
+        (80 * 2**30, (3, 256, 256), 512),
+    ):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
+        assert bounds.rows_for(torch.zeros(2, *shape)) == rows
+    assert bounds.rows_for(torch.zeros(2, 4, dtype=torch.int64)) == 512

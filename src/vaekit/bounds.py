@@ -18,7 +18,24 @@ from vaekit.errors import NotALikelihood
 from vaekit.trace import Trace
 
 ROWS = 512
-"""Decoder rows at once (examples times samples): few enough to stay in a core's cache, whatever K is."""
+"""Decoder rows at once (examples times samples) on a processor: few enough to stay in its cache, whatever K is."""
+MOST_ROWS, NUMBERS, SHARE = 2**15, 2**25, 1 / 1024
+"""On CUDA: rows at most, numbers in all their examples, and the share of free memory that these may take."""
+
+
+def rows_for(x: Any) -> int:
+    """Return how many decoder rows are computed at once for examples x (B, *shape): on CUDA as many as keep it busy.
+
+    There `ROWS` take less time than starting their kernels. Rows have `NUMBERS` numbers together, or fewer where memory
+    is short: a network's activations are taken to be a thousand times an example.
+
+    >>> rows_for(torch.zeros(4, 1, 28, 28))
+    512
+    """
+    if not isinstance(x, Tensor) or not x.is_cuda or not x.is_floating_point():
+        return ROWS
+    numbers = min(NUMBERS, int(SHARE * torch.cuda.mem_get_info(x.device)[0]) // 4)
+    return max(ROWS, min(MOST_ROWS, numbers // max(1, math.prod(x.shape[1:]))))
 
 
 class Traceable(Protocol):
@@ -150,7 +167,7 @@ def debiased(log_w: Tensor, terms: Tensor, first: int = 1) -> Tensor:
 
 @torch.no_grad()
 def sumo(
-    model: Traceable, x: Tensor, y: Tensor | None = None, first: int = 10, repeats: int = 1, rows: int = ROWS
+    model: Traceable, x: Tensor, y: Tensor | None = None, first: int = 10, repeats: int = 1, rows: int | None = None
 ) -> Tensor:
     """Estimate log p(x) without bias: SUMO, the mean of `repeats` of `debiased` with 𝒦 drawn anew, (B,) nats.
 
@@ -165,6 +182,7 @@ def sumo(
         NotALikelihood: the model bounds nothing.
     """
     out: list[Tensor] = []
+    rows = rows or rows_for(x)
     width = max(1, rows // (2 * first))
     for start in range(0, len(x), width):
         xs, ys = x[start : start + width], None if y is None else y[start : start + width]
@@ -208,12 +226,12 @@ class Estimate:
 
 @torch.no_grad()
 def log_likelihood(
-    model: Traceable, x: Tensor, y: Tensor | None = None, k: int = 500, rows: int = ROWS, double: bool = False
+    model: Traceable, x: Tensor, y: Tensor | None = None, k: int = 500, rows: int | None = None, double: bool = False
 ) -> Estimate:
     """Estimate log p(x) from below with `k` importance samples an example; memory does not grow with k.
 
-    Examples and samples are taken `rows` decoder rows at a time, and the weights are summed as they come. Call it in
-    eval mode. Raises NotALikelihood with the computed reason where the model bounds nothing.
+    Examples and samples are taken `rows` decoder rows at a time (None: `rows_for`), and the weights are summed as they
+    come. Call it in eval mode. Raises NotALikelihood with the computed reason where the model bounds nothing.
     """
     return power_means(model, x, y, k, (1.0,), rows, double)[0]
 
@@ -225,7 +243,7 @@ def power_means(
     y: Tensor | None = None,
     k: int = 500,
     orders: Sequence[float] = (2.0,),
-    rows: int = ROWS,
+    rows: int | None = None,
     double: bool = False,
 ) -> tuple[Estimate, ...]:
     """Estimate (1/n) log E_q[w^n] of the weights w = p(x, z) / q(z|x) for each order n > 0, from the same `k` samples.
@@ -251,6 +269,7 @@ def power_means(
     >>> bool((lower.values <= upper.values).all())
     True
     """
+    rows = rows or rows_for(x)
     width = max(1, rows // min(k, rows))
     largest = tail_length(k) + 1
     parts: list[list[Tensor]] = []

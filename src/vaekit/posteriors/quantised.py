@@ -129,8 +129,9 @@ class CodePosterior(Posterior):
 
     def shares(self, codes: Tensor) -> Tensor:
         """Return the share of the rows that took each code, (Q, K)."""
-        counts = torch.stack([torch.bincount(one, minlength=self.codes) for one in codes.unbind(1)])
-        return distributed.all_sum(counts.to(self.usage.dtype)) / _everyones(codes)
+        ones = torch.ones_like(codes, dtype=self.usage.dtype).t()
+        counts = torch.zeros_like(self.usage).scatter_add_(1, codes.t(), ones)  # `bincount` would wait for the device
+        return distributed.all_sum(counts) / _everyones(codes)
 
     def start_from_examples(self, x: Any) -> None:
         """Start from training examples; default: nothing."""
@@ -145,7 +146,7 @@ class CodePosterior(Posterior):
 
 def _everyones(rows: Tensor) -> Tensor:
     """Return the number of rows of all processes that share the batch."""
-    return distributed.all_sum(torch.tensor(float(len(rows)), device=rows.device))
+    return distributed.all_sum(torch.full((), float(len(rows)), device=rows.device))
 
 
 def _vq_example(shape: tuple[int, ...]) -> tuple[Posterior, tuple[Tensor]]:

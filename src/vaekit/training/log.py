@@ -207,6 +207,7 @@ class LogLine(Record):
     epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     stage: Text | None = None
     failed: Text | None = None
+    graph: Text | None = None
     control: Text | None = None
     not_finite: dict[str, Text] = Field(default_factory=dict)
 

@@ -28,6 +28,7 @@ from vaekit.training.compiled import Compiled
 from vaekit.training.control import Control, scale_rates
 from vaekit.training.dtensor import is_part
 from vaekit.training.gradient_sync import Grads, added, own_gradients, sum_gradients
+from vaekit.training.graph import graphed
 from vaekit.training.hooks import StepInfo
 from vaekit.training.interrupt import deferred_interrupt
 from vaekit.training.log import JsonLines, Logger
@@ -80,6 +81,7 @@ class Fit:
         self.loggers = list(loggers) if distributed.is_main() else []
         self.progress = progress if progress and distributed.is_main() else Progress()
         self.raised: Tensor | None = None
+        self.told: list[str] = []
         self.at = Position()
         self.warnings: list[str] = []
         self.warned = collapse.Warned()
@@ -168,12 +170,17 @@ class Fit:
             self._go_on_longer()
         self.at.stage_steps = self.total
         self._choose_parts(state is None)
+        self._begin_steps()
         if state is None and number > 0:
             # From here on the stage's best weights replace the last stage's, which an older checkpoint would need.
             self._save_checkpoint()
         self.bounded: bool | None = None if self.stage.of_data else False
         self._reset_sums()
         self.progress.begin(self.stage.name, self.at.stage_step, self.total)
+
+    def _begin_steps(self) -> None:
+        """Record steps anew, if at all: a graph holds the objective as it was."""
+        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self.told.append)
 
     def _choose_parts(self, new: bool) -> None:
         """Settle in which parts a stage's steps are computed; one that is taken up again keeps what it had."""
@@ -242,6 +249,7 @@ class Fit:
             elif asked.what == "beta":
                 self.at.rate_factor *= asked.factor
                 scale_rates(self.stage.objective, self.at.rate_factor)
+                self._begin_steps()
             self.ended = self.ended or asked.what == "stop"
             self._record()
             self._clock = time.monotonic()  # a pause is no time of training
@@ -269,23 +277,13 @@ class Fit:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _step(self, x: Any, y: Tensor | None) -> None:
-        """Take one step on a batch, in parts where memory asks for it: the same gradient, for the noise of each."""
-        step, place = self.at.stage_step, (self.settings.seed, self.at.step)
+        """Take one step on a batch: what changes from step to step goes into tensors, and `_take` does the rest."""
         for _, value in self.annealed:
-            value.advance(step, self.total, self.per_epoch)
-        with distributed.sharing(len(x), *place):
-            grads: Mapping[str, Grads] | None = None
-            told: list[Loss] = []
-            parts = Parts(self.at.rows_at_once).of(len(x))
-            for part in range(parts):
-                with distributed.sharing(len(x), *place, part=(part, parts)) if parts > 1 else nullcontext():
-                    own, loss = self._gradients(distributed.deal(x), distributed.deal(y))
-                grads = added(grads, own)
-                told.append(loss)
-            assert grads is not None
-            self.counted += 1
-            self._move(grads, step)
-            self.model.after_step(step)
+            value.advance(self.at.stage_step, self.total, self.per_epoch)
+        for optimiser in self.optimisers.values():
+            optimiser.scale_rates(self.plan.factor(self.at.stage_step, self.total) * self.at.lr_factor)
+        told = self.take(x, y, self.sums)
+        self.counted += 1
         if self.average is not None:
             self.average.update()
         self.at.stage_step += 1
@@ -297,28 +295,44 @@ class Fit:
             answers = [callback(info) for callback in self.stage.callbacks]
             self.ended = distributed.any_of(any(answer is True for answer in answers))
 
-    def _gradients(self, x: Any, y: Tensor | None) -> tuple[Mapping[str, Grads], Loss]:
+    def _take(self, x: Any, y: Tensor | None, sums: Sums) -> list[Loss]:
+        """Compute and move, in parts where memory asks for it: the same gradient, for the noise of each."""
+        place = (self.settings.seed, self.at.step)
+        with distributed.sharing(len(x), *place):
+            grads: Mapping[str, Grads] | None = None
+            told: list[Loss] = []
+            parts = Parts(self.at.rows_at_once).of(len(x))
+            for part in range(parts):
+                with distributed.sharing(len(x), *place, part=(part, parts)) if parts > 1 else nullcontext():
+                    own, loss = self._gradients(distributed.deal(x), distributed.deal(y), sums)
+                grads = added(grads, own)
+                told.append(loss)
+            assert grads is not None
+            self._move(grads, sums)
+            self.model.after_step(self.at.stage_step)
+        return told
+
+    def _gradients(self, x: Any, y: Tensor | None, sums: Sums) -> tuple[Mapping[str, Grads], Loss]:
         with self._autocast:
             trace: Trace = self.make_trace(x, y, k=self.stage.objective.k)
         # Outside: what a trace computes when asked (likelihoods, KLs) and the losses are float32 whatever networks use.
         losses: dict[str, Loss] = self.stage.objective(trace)
         if self.bounded is None:
             self.bounded = distributed.first_text(bounds.refusal(trace)) is None
-        self._account(trace, losses)
+        self._account(trace, losses, sums)
         del trace  # what it holds beside the graph goes back before gradients want room
         own = losses[MODEL]
         grads = own_gradients(losses, self.owners, self.stage.objective, self.sharded)
         return grads, Loss(own.total.detach(), own.parts)
 
-    def _move(self, grads: Mapping[str, Grads], step: int) -> None:
+    def _move(self, grads: Mapping[str, Grads], sums: Sums) -> None:
         flags = (self._interrupt.is_set(), self._time_to_save())
         grads, self.raised = sum_gradients(grads, self.owners, flags)
-        factor = self.plan.factor(step, self.total) * self.at.lr_factor
         for player, optimiser in self.optimisers.items():
             whole = sharding.norm_of(grads[player], optimiser.owners) if self.sharded else None
-            norm = optimiser.step(grads[player], factor, whole)
+            norm = optimiser.step(grads[player], whole)
             norm = norm / distributed.world() if distributed.world() > 1 else norm
-            self.sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
+            sums.add("grad_norm" if player == MODEL else f"{player}.grad_norm", norm)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -327,14 +341,14 @@ class Fit:
         self.counted = 0
 
     @torch.no_grad()
-    def _account(self, trace: Trace, losses: Mapping[str, Loss]) -> None:
+    def _account(self, trace: Trace, losses: Mapping[str, Loss], sums: Sums) -> None:
         for player, loss in losses.items():
             prefix = "" if player == MODEL else f"{player}."
-            self.sums.add(f"{prefix}loss", loss.total)
+            sums.add(f"{prefix}loss", loss.total)
             for name, value in loss.parts.items():
-                self.sums.add(f"{prefix}{name}", value)
+                sums.add(f"{prefix}{name}", value)
         if self.bounded:
-            self.sums.add_bound(trace)
+            sums.add_bound(trace)
 
     def _record(self) -> None:
         """Read the sums (the one place that waits for the device), log them, and stop a run that has gone wrong."""
@@ -345,6 +359,7 @@ class Fit:
         self._clock = now
         record: dict[str, Any] = {"step": self.at.step, "epoch": self.at.epoch + self.at.batch / self.per_epoch}
         record["stage"] = self.stage.name
+        record |= {"graph": self.told.pop()} if self.told else {}
         record |= self.sums.means(self.counted)
         factor = self.plan.factor(max(self.at.stage_step - 1, 0), self.total)
         record["lr"] = self.settings.lr * factor * self.at.lr_factor
@@ -447,6 +462,7 @@ class Fit:
 
     def _finish_stage(self) -> None:
         """Leave in the model the weights that are to be kept: the best ones, the averages, or the last."""
+        self.take = self._take  # without graphs, whose memory goes with them
         if self._keeps_best() and self.at.best > -math.inf:
             self.saved.load_best()
             self.last_held_out = self._validate(averaged=False)

@@ -29,6 +29,7 @@ class Group:
     first: list[Tensor] = field(default_factory=list)
     second: list[Tensor] = field(default_factory=list)
     count: Tensor = field(default_factory=lambda: torch.zeros(()))
+    rate: Tensor = field(default_factory=lambda: torch.zeros(()))
 
 
 class Adam:
@@ -60,7 +61,11 @@ class Adam:
             group.parameters = [local(p) for p in group.owners]
             group.first = [torch.zeros_like(p) for p in group.parameters]
             group.second = [torch.zeros_like(p) for p in group.parameters]
-            group.count = torch.zeros((), device=group.parameters[0].device)
+            place = group.parameters[0].device
+            group.count = torch.zeros((), device=place)
+            # A tensor, so that a recorded step follows it; the kernels of CUDA and Metal read float32.
+            kind = torch.float32 if place.type in ("cuda", "mps") else torch.float64
+            group.rate = torch.full((), group.lr, dtype=kind, device=place)
         self.owners = [p for group in self.groups for p in group.owners]
         self.parameters = [p for group in self.groups for p in group.parameters]
         device = self.parameters[0].device if self.parameters else torch.device("cpu")
@@ -69,9 +74,14 @@ class Adam:
         self.waited_for = device.type == "cpu"
         self._was_bad = True
 
+    def scale_rates(self, factor: float) -> None:
+        """Let learning rates be the peak ones times `factor` from here on."""
+        for group in self.groups:
+            group.rate.fill_(group.lr * factor)
+
     @torch.no_grad()
-    def step(self, grads: Sequence[Tensor | None], factor: float = 1.0, norm: Tensor | None = None) -> Tensor:
-        """Take one step with learning rates times `factor`; return the gradient norm (before clipping).
+    def step(self, grads: Sequence[Tensor | None], norm: Tensor | None = None) -> Tensor:
+        """Take one step; return the gradient norm (before clipping).
 
         `norm` is that of the whole gradient where these are parts of it.
         """
@@ -84,7 +94,7 @@ class Adam:
         for group in self.groups:
             own = grads[start : start + len(group.parameters)]
             start += len(group.parameters)
-            self._update(group, own, factor, scale, bad)
+            self._update(group, own, scale, bad)
         return total
 
     def _left_out(self, norm: float) -> bool:
@@ -108,9 +118,7 @@ class Adam:
         self.in_a_row.add_(1.0).mul_(bad)
         return bad
 
-    def _update(
-        self, group: Group, grads: Sequence[Tensor | None], factor: float, scale: Tensor | None, bad: Tensor | None
-    ) -> None:
+    def _update(self, group: Group, grads: Sequence[Tensor | None], scale: Tensor | None, bad: Tensor | None) -> None:
         rows = [row for row in zip(group.parameters, grads, group.first, group.second) if row[1] is not None]
         if not rows:
             return
@@ -125,7 +133,7 @@ class Adam:
             second,
             [],
             [group.count] * len(parameters),
-            lr=group.lr * factor,
+            lr=group.rate,
             beta1=self.betas[0],
             beta2=self.betas[1],
             weight_decay=self.weight_decay,

@@ -28,7 +28,7 @@ class Sums:
     def __init__(self) -> None:
         self._kept: dict[str, list[Tensor]] = {}
         self._rows: dict[str, list[Tensor]] = {}
-        self._bound: dict[str, float] = {}
+        self.bound: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
         """Add a scalar, which must not be changed in place afterwards."""
@@ -55,13 +55,13 @@ class Sums:
 
     def add_bound(self, trace: Trace) -> None:
         """Add the batch means of the parts of the plain ELBO, from which `means` makes "elbo"."""
-        self._bound = {"log_px": 1.0}
+        self.bound = {"log_px": 1.0}
         self.add_mean("log_px", trace.log_px)
         for name, value in named_kl(trace).items():
-            self._bound[name] = -1.0
+            self.bound[name] = -1.0
             self.add_mean(name, value)
         if trace.log_w_extra is not None:
-            self._bound["log_w"] = 1.0
+            self.bound["log_w"] = 1.0
             self.add_mean("log_w", trace.log_w_extra)
 
     def means(self, n: int) -> dict[str, float]:
@@ -70,8 +70,8 @@ class Sums:
             self._average(name)
         out = {name: sum(torch.stack(kept).tolist()) / n for name, kept in self._kept.items()}
         out = dict(zip(out, distributed.sums(list(out.values()))))  # each process has added its shares
-        if self._bound:
-            out["elbo"] = sum(sign * out[name] for name, sign in self._bound.items())
+        if self.bound:
+            out["elbo"] = sum(sign * out[name] for name, sign in self.bound.items())
             del out["log_px"]
             out.pop("log_w", None)
         return out
