@@ -120,6 +120,44 @@ def precision() -> str:
     return table(header, rows)
 
 
+def gpu() -> str:
+    """Return what a GPU gave: milliseconds a step, whole commands, and which recipes graphs compute the same."""
+    made = found("gpu")
+    if made is None:
+        return "On a GPU: not measured.\n"
+
+    def cell(value: Any) -> str:
+        return f"{value:.2f}" if isinstance(value, float) else "–"
+
+    rows: list[list[str]] = []
+    for row in made["steps"]:
+        by_hand, ours = row.get("captured"), row.get("vaekit graph")
+        times = [cell(row.get(mode)) for mode in ("eager", "captured", "vaekit", "vaekit graph")]
+        over = f"{ours / by_hand:.2f}" if isinstance(by_hand, float) and isinstance(ours, float) else "–"
+        rows.append([row["net"], str(row["batch"]), row["precision"], *times, over, f"{row.get('busy_share', 0):.0%}"])
+    each, whole = made["equal"], made["whole"]
+    same = [name for name, row in each.items() if row.get("weights") and row.get("resumed")]
+    unsteady = [name for name, row in each.items() if name not in same and row.get("eager_repeats") is False]
+    failed = {name: row["error"] for name, row in each.items() if "error" in row}
+    without = [name for name, row in each.items() if row.get("without")]
+    before, after = (whole[f"train, graph={on}"] for on in (False, True))
+    about = made["machine"]
+    header = ["network", "batch", "precision", "plain loop, ms", "captured by hand, ms", "vaekit without graphs, ms"]
+    return (
+        f"Measured on {about['cuda']} (torch {about['torch']}), milliseconds a step:\n\n"
+        + table([*header, "vaekit, ms", "vaekit over by hand", "GPU busy"], rows)
+        + f"\nTwenty epochs of MNIST (`vae`, default settings): {before['result']['seconds']:.1f} s of training "
+        f"without graphs, {after['result']['seconds']:.1f} s with them (whole commands {before['seconds']:.0f} s and "
+        f"{after['seconds']:.0f} s), and the same held-out ELBO. `evaluate --k 5000` on 10,000 images took "
+        f"{whole['evaluate']['seconds']:.1f} s.\n\nOf {len(each)} recipes {len(same)} gave the same weights to the bit "
+        f"without graphs, with them, and cut and resumed. {len(unsteady)} do not repeat themselves on the GPU with or "
+        f"without graphs (their kernels add in no fixed order): {', '.join(unsteady)}. {len(without)} are computed "
+        f"without graphs: {', '.join(without)}."
+        + "".join(f" Not tried: {name} ({error.partition(':')[2].strip()})." for name, error in failed.items())
+        + "\n"
+    )
+
+
 def page() -> str:
     """Return the page."""
     result, streaming, spin, startup = (found(name) for name in ("training", "streaming", "spin", "startup"))
@@ -162,7 +200,7 @@ def page() -> str:
         )
     else:
         text += "Not measured: `python bench/startup.py`.\n"
-    return text + TAIL
+    return text + GRAPHS + gpu() + NOT_MEASURED
 
 
 HEAD = """# Performance
@@ -226,7 +264,7 @@ out, `vaekit report RUN` makes them later). The command ends without taking torc
 
 """
 
-TAIL = """
+GRAPHS = """
 ## Compiling
 
 `--compile` hands the networks to `torch.compile` (samples, likelihoods and losses stay as they are, so that a compiled
@@ -236,37 +274,29 @@ CUDA it records a network's kernels as a graph and replays them.
 
 ## CUDA graphs
 
-`--set train.graph=true` records the whole step on CUDA (trace, objective, every player's gradients, clipping, the flag
-of a bad step, Adam, codebooks, the log's numbers) after three steps of a batch's shape, and replays it from there on by
-one call (`vaekit.training.graph`). Learning rates and annealed scalars are tensors on the device, random numbers go on
-as they would: seeds, checkpoints and the log are those of a run without graphs. A weight average (`train.ema`) is
-updated after each replay. A step that waits for the device is not recorded, and the log says where it waits: batches
-that are no tensors, recurrent networks on packed sequences, branches on a computed number. Nor is one of several
-processes, one in parts (`train.accumulate`), or one with `--compile`. **A callback is called as always; a term or model
-of one's own whose Python changes from step to step (a counter, say) is recorded as it was at the recording: keep what
-changes in a buffer, or leave graphs out.**
-
-`train.graph=auto`, the default, leaves graphs out as yet: not every recipe has been seen with them on a GPU. Seen on an
-H100 (torch 2.11) was `fit` on small models: one player, two players with clipping, two stages, bf16 with five samples
-and a weight average, a cyclical β, each with two shapes of batch. Weights, losses, log and random state were those of
-the run without graphs, to the bit. Waits were noticed, and after a recording that failed, training went on to the same
-numbers. Milliseconds a step of `fit` there (MLP 784-512-512-20; batches that lie on the device, prepared):
-
-| batch | fp32 | fp32, graphs | bf16 | bf16, graphs |
-| --- | --- | --- | --- | --- |
-| 128 | 3.72 | 0.41 | 3.16 | 0.37 |
-| 1,024 | 3.64 | 0.62 | 4.51 | 0.44 |
+On CUDA the whole step is recorded (trace, objective, every player's gradients, clipping, the flag of a bad step, Adam,
+codebooks, the log's numbers) after three steps of a batch's shape, and replayed from there on by one call
+(`vaekit.training.graph`); `--set train.graph=false` leaves that out. Learning rates and annealed scalars are tensors on
+the device, random numbers go on as they would: seeds, checkpoints and the log are those of a run without graphs. A
+weight average (`train.ema`) is updated after each replay. A step that waits for the device is not recorded, and the
+log says where it waits: batches that are no tensors, recurrent networks on packed sequences, branches on a computed
+number. Nor is one of several processes, one in parts (`train.accumulate`), or one with `--compile`; nor one with
+modules of other packages, unless `train.graph=true` asks for it: **a term or model of one's own whose Python changes
+from step to step (a counter, say) is then recorded as it was at the recording: keep what changes in a buffer.** A
+callback is called as always.
 
 On a processor every replay is compared with the plain loop by a stand-in that replays a step's operations without its
 Python (`tests/recorded_ops.py`). `bash bench/gpu.sh`, on a machine with a GPU, compares every recipe with and without
-graphs, cut and resumed too, and prints the times of both beside a loop captured by hand, in six minutes.
+graphs, cut and resumed too, and prints the times of both beside a loop captured by hand.
 
+"""
+
+NOT_MEASURED = """
 ## Not measured
 
-On CUDA no times but those above. What else runs there is tested for its logic on a processor only: data on the
-device where they fit into half of its free memory, bf16 by autocast, TF32 (`--precision tf32`), compiled networks
-replayed as graphs, log p(x) by up to 32,768 decoder rows at once (`bounds.rows_for`). No machine with AMX was at hand
-either. Reading from a disk that has not cached the file depends on the disk, and was not measured.
+What else runs on CUDA is tested for its logic on a processor only: data on the device where they fit into half of its
+free memory, TF32 (`--precision tf32`), compiled networks. Reading from a disk that has not cached the file depends on
+the disk, and was not measured.
 """
 
 

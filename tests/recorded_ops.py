@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from vaekit.training import graph
 
@@ -62,7 +62,8 @@ class _Record(TorchDispatchMode):
         made = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         fresh = [t for t in made if t.untyped_storage().data_ptr() not in given]
         if fresh or func._schema.is_mutable:  # else a view, which sees what its base holds
-            self.ops.append((func, args, kwargs, made))
+            # As they are now: an operation that changes a shape in place may come later.
+            self.ops.append(tree_map_only(Tensor, torch.detach, (func, args, kwargs, made)))
         return out
 
 

@@ -99,7 +99,7 @@ def test_the_page_says_what_was_not_measured_and_shows_what_was(
     monkeypatch.setattr(page, "HERE", tmp_path)
     (tmp_path / "results").mkdir()
     text = page.page()
-    assert text.count("ot measured") >= 6 and "No CUDA device" in text
+    assert text.count("ot measured") >= 6
     values = {"median": 2.0, "low": 1.9, "high": 2.1}
     row: dict[str, Any] = {"cpu_seconds_an_epoch": 5.0, "images_per_second": 9e3, "peak_mib": 300.0}
     result = {

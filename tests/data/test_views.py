@@ -19,7 +19,7 @@ from vaekit.data.views.settings import ViewSettings
 from vaekit.errors import UserError
 from vaekit.views import views_of
 
-ALL = {"valid": 0, "test": 0}
+ALL: Any = {"valid": 0, "test": 0}
 SOUND = {"mels": 8, "frames": 16, "seconds": 0.2}
 
 

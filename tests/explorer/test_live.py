@@ -141,8 +141,8 @@ def test_train_watch_opens_the_page_beside_it(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stderr is not None
-        line = until(lambda: next((one for one in iter(process.stderr.readline, "") if "token=" in one), None))
+        told: Any = process.stderr
+        line = until(lambda: next((one for one in iter(told.readline, "") if "token=" in one), None))
         import httpx
 
         url = re.findall(r"http://127.0.0.1:\d+/", line)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -14,7 +16,8 @@ def test_rank_correlations_are_spearmans() -> None:
     a, b = rng.normal(size=60), rng.integers(0, 5, 60).astype(float)
     b[::7] = np.nan
     known = np.isfinite(b)
-    assert rank_correlations([a, b])[0, 1] == pytest.approx(spearmanr(a[known], b[known]).statistic)
+    theirs: Any = spearmanr(a[known], b[known])
+    assert rank_correlations([a, b])[0, 1] == pytest.approx(theirs.statistic)
 
 
 def test_a_constant_column_has_no_correlation() -> None:
@@ -30,7 +33,8 @@ def test_columns_are_drawn_with_their_type_and_missing_share() -> None:
     fig = marginals([Column("size $", "positive", real, made), levels])
     titles = [ax.get_title(loc="right") for ax in fig.axes]
     assert titles == ["positive, missing 25%, 0% in samples", "categorical, missing 25%, 0% in samples"]
-    bars = [patch.get_height() for patch in fig.axes[1].patches]
+    patches: Any = fig.axes[1].patches
+    bars = [patch.get_height() for patch in patches]
     assert bars == pytest.approx([2 / 3, 1 / 3])  # the commonest first
 
 

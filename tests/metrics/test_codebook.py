@@ -77,7 +77,8 @@ def test_levels_are_averaged_and_listed() -> None:
     made.__class__ = TwoLevels
     found = evaluate(Subject(made, INFO, X, batch_size=7), ["codebook"])
     with torch.no_grad():
-        shares = {k: torch.bincount(v.flatten(), minlength=4).double() / v.numel() for k, v in made.codes(X).items()}
+        levels: Any = made.codes(X)
+        shares = {k: torch.bincount(v.flatten(), minlength=4).double() / v.numel() for k, v in levels.items()}
     wanted = {name: math.exp(float(torch.special.entr(share).sum())) for name, share in shares.items()}
     assert found["codebook_perplexity"].facts["by_level"] == pytest.approx(wanted)
     assert found["codebook_perplexity"].value == pytest.approx(sum(wanted.values()) / 2)
@@ -93,8 +94,8 @@ def test_what_codes_gain_is_over_all_levels() -> None:
     subject = run.subject(limit=20)
     found = evaluate(subject, ["codebook"])
     with torch.no_grad():
-        levels = run.model.codes(subject.x)
-        paid = sum(kl.mean(0) for kl in run.model.trace(subject.x, hard=True).kl.values())
+        levels: Any = run.model.codes(subject.x)
+        paid = torch.stack([kl.mean(0) for kl in run.model.trace(subject.x, hard=True).kl.values()]).sum(0)
     listed = sum(level[0].numel() for level in levels.values()) * math.log(8)
     assert len(levels) == 2
     assert found["code_gain"].value == pytest.approx(float((listed - paid).double().mean()), abs=1e-4)

@@ -300,8 +300,8 @@ def test_the_classifier_sees_greys_from_the_middle_at_a_stride_of_its_size(side:
 def test_the_classifier_is_trained_for_fifteen_epochs_within_bounds(n: int, steps: int) -> None:
     told = list[tuple[int, int]]()
 
-    def tell(*one: int) -> None:
-        told.append(one)
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
         if len(told) == 3:
             raise KeyboardInterrupt
 

@@ -92,10 +92,11 @@ def test_units_of_nodes_and_of_maps_are_their_features_whatever_the_number_of_pl
 
 
 def test_a_unit_that_always_says_the_same_is_dead_whatever_it_says() -> None:
-    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU())
+    first = nn.Linear(1, 4)
+    net = nn.Sequential(first, nn.ReLU())
     with watched(net) as ranges, torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0], [0.0], [0.0], [-1.0]]))
-        net[0].bias.copy_(torch.tensor([0.0, 0.7, -0.7, 1.0]))
+        first.weight.copy_(torch.tensor([[1.0], [0.0], [0.0], [-1.0]]))
+        first.bias.copy_(torch.tensor([0.0, 0.7, -0.7, 1.0]))
         net(torch.tensor([[0.0], [0.5]]))
     assert ranges.dead() == (2, 4)
 

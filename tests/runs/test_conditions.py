@@ -178,7 +178,9 @@ def test_what_needs_classes_says_so(by_number: Run, use: Any) -> None:
 
 def test_recipes_that_need_classes_refuse_numbers() -> None:
     x, y, _ = made(40)
-    for name in (entry.name for entry in RECIPES if entry.name not in ("cvae", "identifiable-vae")):
+    with pytest.raises(UserError, match="among 2 to 6 concepts, and these are 1"):
+        train("causal-vae", (x, y), steps=1)
+    for name in (entry.name for entry in RECIPES if entry.name not in ("cvae", "identifiable-vae", "causal-vae")):
         recipe = RECIPES[name].part
         if recipe.needs_labels and recipe.takes == "array":
             with pytest.raises(UserError, match=r"needs a class for each example, .* y \(a number\)"):

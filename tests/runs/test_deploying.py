@@ -31,6 +31,8 @@ REFUSED = {
     ("pixel-vae", "decoder"): "pixel after pixel",
     ("semi-amortised-vae", "encoder"): "gradient steps",
     **{(name, "encoder"): "each row's own end" for name in ("sequence-vae", "molecule-vae", "music-vae")},
+    ("multimodal-vae", "decoder"): "token after token",
+    **{(name, "encoder"): "each row's own end" for name in ("multimodal-vae", "state-space-vae", "variational-rnn")},
     **{(name, "decoder"): "token after token" for name in ("sequence-vae", "molecule-vae", "music-vae")},
 }
 

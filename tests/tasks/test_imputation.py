@@ -151,7 +151,8 @@ def test_two_latents_are_the_fewest() -> None:
     x = torch.randn(3, 5)
     x[:, 0] = torch.nan
     assert impute(model, x, torch.zeros(5), draws=1, k=2, sweeps=0).mean.isfinite().all()
-    for wrong in ({"k": 1}, {"draws": 0}, {"sweeps": -1}):
+    few: list[dict[str, Any]] = [{"k": 1}, {"draws": 0}, {"sweeps": -1}]
+    for wrong in few:
         with pytest.raises(UserError, match="at least"):
             impute(model, x, torch.zeros(5), **wrong)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -15,6 +17,8 @@ class StateEncoder(SeriesEncoder):
     >>> StateEncoder((2, 50), 3, width=16)(torch.randn(4, 2, 50)).shape
     torch.Size([4, 1, 50, 3])
     """
+
+    no_program: ClassVar = {"encoder": "its recurrent network stops at each row's own end; use the run from Python"}
 
     def __init__(self, shape: Shape, latent: int, *, width: int, layers: int = 1) -> None:
         super().__init__(shape, latent, 2 * width)

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaekit import distributed
 from vaekit.errors import UserError
@@ -39,8 +39,8 @@ from vaekit.training.settings import TrainSettings
 
 WARM_UP = 3
 """Steps of a shape that are taken as usual before one is recorded."""
-AUTO = False
-"""Whether `train.graph=auto` means graphs on CUDA: not before `bench/gpu.sh` has found all recipes equal."""
+OWN = ("vaekit", "torch", "zuko")
+"""Packages whose modules `train.graph=auto` records: their steps compute the same, whatever step it is."""
 MOST = 64
 """Graphs of a stage at most; batches of further shapes are computed without."""
 
@@ -173,7 +173,7 @@ class Recorded:
 
     def __init__(self, take: Take, recorder: Recorder, x: Tensor, y: Tensor | None) -> None:
         self._x, self._y = x.clone(), None if y is None else y.clone()
-        self._tape = Tape()
+        self._tape, self._flat = Tape(), x.new_zeros(0)
 
         def step() -> None:
             for loss in take(self._x, self._y, self._tape):
@@ -234,15 +234,27 @@ class Graphed:
         self._say(f"without CUDA graphs: {reason}")
 
 
-def graphed(take: Take, settings: TrainSettings, device: torch.device, rows: int, say: Callable[[str], None]) -> Take:
+def graphed(
+    take: Take,
+    settings: TrainSettings,
+    device: torch.device,
+    rows: int,
+    modules: Iterable[nn.Module],
+    say: Callable[[str], None],
+) -> Take:
     """Return `take`, by graphs where the settings ask for them and the device has them.
 
-    A step of several processes, or in parts, or of compiled networks (which have graphs of their own) is not recorded.
+    A step of several processes, or in parts, or of compiled networks (which have graphs of their own) is not recorded;
+    nor, unless it is asked for, one with `modules` of other packages, whose Python may change from step to step.
     """
-    if settings.graph is False or (settings.graph == "auto" and not (AUTO and device.type in RECORDERS)):
+    if settings.graph is False or (settings.graph == "auto" and device.type not in RECORDERS):
         return take
     if device.type not in RECORDERS:
         raise UserError(f"train.graph=true needs a CUDA device, and this run is on '{device}'; use auto")
+    own = next((type(one) for one in modules if type(one).__module__.partition(".")[0] not in OWN), None)
+    if settings.graph == "auto" and own is not None:
+        say(f"without CUDA graphs: {own.__name__} is of {own.__module__}; train.graph=true records it, too")
+        return take
     several = {
         "several processes share a step": distributed.world() > 1,
         "a step is computed in parts (train.accumulate)": rows > 0,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,8 @@ class Fit:
 
     def _begin_steps(self) -> None:
         """Record steps anew, if at all: a graph holds the objective as it was."""
-        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, self.told.append)
+        modules = chain(self.model.modules(), self.stage.objective.modules())
+        self.take = graphed(self._take, self.settings, self.device, self.at.rows_at_once, modules, self.told.append)
 
     def _choose_parts(self, new: bool) -> None:
         """Settle in which parts a stage's steps are computed; one that is taken up again keeps what it had."""

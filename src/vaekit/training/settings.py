@@ -72,7 +72,8 @@ class TrainSettings(SettingsBase):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(default="auto", description="arithmetic of the networks")
     graph: bool | Literal["auto"] = Field(
-        default="auto", description="replay steps as CUDA graphs; auto: not yet (docs/performance.md)"
+        default="auto",
+        description="replay steps as CUDA graphs; auto: on CUDA, unless a module is of another package",
     )
     compile: bool = Field(
         default=False, description="compile the networks (torch.compile); slow to start, pays on CUDA and in long runs"

@@ -165,7 +165,8 @@ def _array(values: Any, name: str) -> Column | None:
         except ValueError:
             raise UserError(f"memory: the arrays of '{name}' differ in shape; give every example the same") from None
     elif hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        tensor: Any = values
+        values = tensor.detach().cpu().numpy()
     elif not isinstance(values, np.ndarray):
         return None
     if values.ndim < 2:
