@@ -62,7 +62,8 @@ def images() -> Tensor:
     from vaekit.errors import UserError
 
     try:
-        return load("mnist").train.x.reshape(-1, 1, 28, 28)
+        data = load("mnist")
+        return torch.cat([data.train.x, data.valid.x]).reshape(-1, 1, 28, 28)
     except UserError:
         from sklearn.datasets import load_digits
 

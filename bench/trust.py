@@ -211,11 +211,14 @@ def faults_section() -> Iterator[str]:
         "changed), and the tests of their area run on each. `python bench/mutants.py` measures it."
     )
     yield ""
-    yield "| area | planted | killed | explained as harmless | survived | killed of those not explained |"
-    yield "|---|---|---|---|---|---|"
+    yield "| area | planted | killed | killed by tests written since | harmless, explained | survive | killed at first |"
+    yield "|---|---|---|---|---|---|---|"
     for area, n in found["areas"].items():
-        share = "–" if n["share_killed"] is None else f"{n['share_killed']:.0%}"
-        yield f"| {area} | {n['planted']} | {n['killed']} | {n['explained']} | {n['survived']} | {share} |"
+        left = [one["verdict"] for one in found["not_killed"] if one["area"] == area]
+        since, harmless, survive = (left.count(verdict) for verdict in ("killed since", "explained", "survived"))
+        real = n["killed"] + since + survive
+        share = f"{n['killed'] / real:.0%} of those not harmless" if real else "–"
+        yield f"| {area} | {n['planted']} | {n['killed']} | {since} | {harmless} | {survive} | {share} |"
 
 
 def planted_table() -> Iterator[str]:

@@ -336,3 +336,13 @@ def test_what_was_hashed_of_large_files_is_kept_until_they_change(
     monkeypatch.setattr(disk_keys, "row_keys", row_keys)
     saved(tmp_path, X[:, ::-1])
     assert load(path, settings).contents != whole
+
+
+def test_the_training_part_of_a_split_is_said_to_lack_what_was_held_out() -> None:
+    """Splits go by contents: split again, it holds out next to nothing, and by another seed as much as ever."""
+    keys = text_keys([str(i) for i in range(5000)])
+    train = keys[deal(keys, "a list", DataSettings(test=0)).train]
+    with pytest.warns(UserWarning, match=r"data.valid=0.1 holds out 0 examples where 4\d\d are .* set data.seed"):
+        deal(train, "a list", DataSettings(test=0))
+    for made in (deal(train, "a list", DataSettings(test=0, seed=1)), deal(keys[:40], "a list", DataSettings())):
+        assert len(made.valid) > 0

@@ -38,6 +38,12 @@ def by_hand(u: Tensor, v: Tensor, bias: Tensor, x: Graphs) -> Tensor:
     return torch.stack(out)
 
 
+def test_an_event_is_a_matrix_of_nodes() -> None:
+    u, v, bias = spread(2, 4)
+    d = EdgesFamily(u, v, bias, torch.tensor([4, 3]))
+    assert d.batch_shape == (2,) and d.event_shape == (4, 4) and d.mean.shape == (2, 4, 4)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_masses_of_all_graphs_sum_to_one(n: int) -> None:
     every = every_graph(n)

@@ -55,19 +55,25 @@ def write_images(path: str | Path, x: Tensor, columns: int | None = None) -> Non
         picture.save(part, format="PNG")
 
 
+def write_picture(path: Path, one: Tensor) -> None:
+    """Write one of (C, H, W) in [0, 1] as a PNG, replacing what is there."""
+    from PIL import Image
+
+    with replacing(path) as part:
+        Image.fromarray(np.ascontiguousarray(image_grid(one[None], gap=0))).save(part, format="PNG")
+
+
 def write_pictures(folder: str | Path, x: Tensor, names: Sequence[str]) -> None:
     """Write each of (N, C, H, W) in [0, 1] as a PNG of its name in a new folder, whole or not at all.
 
     A name may have folders before it. Where two share one, the number of the example is put behind it.
     """
-    from PIL import Image
-
     taken = Counter(names)
     with new_folder(folder) as part:
         for i, (name, one) in enumerate(zip(names, x)):
             path = part / (f"{name}-{i}.png" if taken[name] > 1 else f"{name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.ascontiguousarray(image_grid(one[None], gap=0))).save(path)
+            write_picture(path, one)
 
 
 def write_npz(path: str | Path, **arrays: Any) -> None:

@@ -87,6 +87,7 @@ def deal(
     u = hashed(told, settings.seed or 0)
     v = (1 - UNIT) - u
     shares = settings.shares
+    wanted = 0.0, 0.0
     if not shares.settled:
         wanted = 0 if own_test else settings.test, 0 if own_valid else settings.valid
         shares = _settled(u, v, *wanted, most)
@@ -100,6 +101,7 @@ def deal(
         )
     if not settings.shares.settled:
         _say_of_repeats(u, source, shares)
+        _say_of_what_lacks(u, source, wanted, most)
     if settings.limit is not None and settings.limit < len(train):
         first = np.argsort(hashed(keys[train], settings.seed or 0, LIMIT), kind="stable")
         train = np.sort(train[first[: settings.limit]])
@@ -164,6 +166,21 @@ def _say_of_repeats(u: np.ndarray, source: str, shares: Shares) -> None:
             "no held-out example was seen in training; data.repeats=apart deals out each repeat for itself",
             stacklevel=4,
         )
+
+
+def _say_of_what_lacks(u: np.ndarray, source: str, wanted: tuple[float, float], most: float) -> None:
+    """Warn where far fewer are held out than chance explains: of what is the training part of such a split already."""
+    different = np.unique(u)
+    for name, share, end in zip(("test", "valid"), wanted, (different, (1 - UNIT) - different)):
+        part = _share(share, u, most) if 0 < share < 1 else 0.0
+        expected, found = part * len(different), int((end < part).sum())
+        if expected - found > 6 * math.sqrt(expected) + 1:
+            warnings.warn(
+                f"{source}: data.{name}={share:g} holds out {found:,} examples where {expected:,.0f} are to be "
+                "expected; these look like the training examples of such a split, which lack the others: set data.seed "
+                "to split them anew",
+                stacklevel=4,
+            )
 
 
 def _by_position(n: int, source: str, settings: DataSettings, own_valid: bool, own_test: bool) -> Splits:

@@ -106,7 +106,7 @@ class SeriesRun(DetectingRun):
 
     def draw_reconstructions(self, split: Split) -> Any:
         """Draw series as dots, the mean of p(x|z) at their posterior mean as a line, and two of its deviations."""
-        mean, sd = self.band(self.codes(split))
+        mean, sd = self.band(batched(self.model, self.model.posterior_mean, split.x, split.y))
         names = self.class_names(split.y) if split.y is not None else []
         mean, seen = stopped(mean, lengths_of(split.x)), self.prepare.invert(split.x)
         return curves(mean, self.info.facts, sd=sd, observed=seen, titles=names)

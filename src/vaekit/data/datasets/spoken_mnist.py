@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.audio.recordings import files_in, labels_of
 from vaekit.data.datasets import DATASETS, read_known
 from vaekit.data.datasets.spoken_digits import ONE
 from vaekit.data.download import Remote
@@ -29,6 +28,8 @@ def spoken_mnist(folder: Path) -> dict[str, Any]:
     The n-th picture of a class in MNIST's order has the n-th of the class's recordings in a seeded order. Each picture
     and each recording occurs once, so that none is in two splits.
     """
+    from vaekit.data.audio.recordings import files_in, labels_of
+
     raw = read_known("mnist")
     x, y = np.asarray(raw.train.x).reshape(-1, 28, 28), np.asarray(raw.train.y)
     files = files_in(folder)

@@ -19,7 +19,7 @@ from vaekit.data.csv_files import write_csv
 from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.data.modality import MODALITIES, Modality
-from vaekit.data.save import write_npz, write_pictures
+from vaekit.data.save import write_npz, write_picture
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import deal
 from vaekit.data.tables import columns as cols
@@ -236,12 +236,13 @@ def _write_csv(path: Path, x: Tensor, info: DataInfo) -> None:
         else:
             suffix = "png" if view.kind == "picture" else "wav"
             stems = [f"{view.name}-{i}" for i in range(len(x))]
+            folder.mkdir(parents=True, exist_ok=True)
             if view.kind == "picture":
-                write_pictures(folder, own.clamp(0, 1), stems)
+                for stem, one in zip(stems, own.clamp(0, 1)):
+                    write_picture(folder / f"{stem}.png", one)
             else:
                 scale = MelScale.from_dict(facts["mel"])
                 spectra = torch.from_numpy(in_units(own, facts)).flatten(1, 2).float()
-                folder.mkdir(parents=True, exist_ok=True)
                 for stem, sound in zip(stems, scale.waveform(spectra).numpy()):
                     write_wav(folder / f"{stem}.wav", sound, scale.rate)
             columns[view.name] = [f"{folder.name}/{stem}.{suffix}" if there else "" for stem, there in zip(stems, seen)]
