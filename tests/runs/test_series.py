@@ -325,7 +325,7 @@ def test_plain_pictures_and_vectors_are_taken_without_a_word(shape: tuple[int, .
 
 
 def test_a_recipe_for_arrays_names_the_one_for_series(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="train series-vae on it"):
+    with pytest.raises(UserError, match="train series-vae, state-space-vae or variational-rnn on it"):
         vaekit.train("vae", examples.waves())
     with pytest.raises(UserError, match="needs whole pseudo-inputs"):
         vaekit.train("series-vae", some(30), steps=1, set={"model.prior": "vamp"})

@@ -118,7 +118,7 @@ def test_no_metric_forgets_the_unit(recipe: str) -> None:
     given = {k: v for k, v in SMALL.items() if recipe == "vae" or k != "model.hidden"}
     runs = [vaekit.train(recipe, **split(rows() * s), steps=20, set=given, pictures=False) for s in (1.0, factor)]
     names = [entry.name for entry in METRICS if entry.facts["group"] not in ("samples", "disentanglement", "tables")]
-    lacks = {"labels", "images", "factors", "classifier", "codes", "tokens", "table", "graph", "series"}
+    lacks = {"labels", "images", "factors", "classifier", "codes", "tokens", "table", "graph", "series", "scene"}
     names = [n for n in names if not any(w in lacks or ":" in w for w in METRICS[n].facts["needs"])]
     a, b = (evaluate(run.subject(k=5, options=options), names) for run in runs)
     assert {"elbo", "log_px", "iw_bound", "ais", "rate_distortion", "amortisation_gap", "mse"} <= set(a)

@@ -296,7 +296,7 @@ def _check_modality(recipe: Recipe, source: Any) -> None:
         holds = "array"
     if holds != recipe.takes:
         able = [entry.name for entry in RECIPES if entry.part.takes == holds]
-        named = "vae" if holds == "array" else " or ".join(able)
+        named = "vae" if holds == "array" else " or ".join(part for part in (", ".join(able[:-1]), able[-1]) if part)
         raise UserError(
             f"'{recipe.name}' takes {_plural(recipe.takes)}, and {source} holds {_plural(holds)}; train {named} on it"
         )
