@@ -245,7 +245,7 @@ def test_forms_of_files_that_no_reader_knows_are_refused(tmp_path: Path) -> None
         with pytest.raises(UserError, match=words):
             load(tmp_path / name)
     (tmp_path / "a.csv").write_text('smiles\n"' + "C" * 200_000 + '"\n')
-    with pytest.raises(UserError, match="no molecule that data.longest=120 leaves in"):
+    with pytest.raises(UserError, match=r"no molecule that data\.longest=120 leaves in"):
         MODALITIES["molecules"].part.load(tmp_path / "a.csv", MODALITIES["molecules"].part.settings())
     with pytest.raises(UserError, match="single value"):
         np.savez(tmp_path / "y.npz", x=np.eye(9), y=np.array(3))
