@@ -211,7 +211,7 @@ def faults_section() -> Iterator[str]:
         "changed), and the tests of their area run on each. `python bench/mutants.py` measures it."
     )
     yield ""
-    yield "| area | planted | killed | killed by tests written since | harmless, explained | survive | killed at first |"
+    yield "| area | planted | killed | killed by tests since | harmless, explained | survive | killed at first |"
     yield "|---|---|---|---|---|---|---|"
     for area, n in found["areas"].items():
         left = [one["verdict"] for one in found["not_killed"] if one["area"] == area]
