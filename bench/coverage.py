@@ -166,6 +166,8 @@ MEANS = (
     ),
     *(f"code_path_{kind}" for kind in ("linear", "spherical", "neighbours")),
     *(f"off_data_{kind}" for kind in ("linear", "spherical", "neighbours", "pixels")),
+    *("view_log_p", "conditional_log_p", "shared_nats", "class_accuracy", "cross_coherence", "joint_coherence"),
+    *("intervention_error", "set_log_px", "context_gap"),
 )
 """Numbers that are means over examples, with the standard error of a mean."""
 SHARES = ("linear_probe", "knn_accuracy", "validity", "novelty", "same_molecule")

@@ -306,6 +306,11 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     for kind in get_args(ClusterKind):
         yield f"cluster {kind}", lambda kind=kind: run.cluster(many, k=2, kind=kind, bootstraps=1)
     yield "classify", lambda: run.classify(few, labels=20)
+    yield "classify by a few of each class", lambda: run.few_shot(many, shots=1)
+    yield "more like some", lambda: run.sample_like(few, 3)
+    yield "a set's bound", lambda: run.set_log_likelihood(few, k=4)
+    yield "intervene", lambda: run.intervene(few, light=0.5)
+    yield "make modalities", lambda: run.impute_views(few, draws=2, k=4)
     yield "optimise", lambda: run.optimise(few, n=3, steps=2)
     yield "compress and back", lambda: run.decompress(run.compress(run.stored_levels()[0][:6]))
     for form in get_args(Format):

@@ -74,6 +74,8 @@ NO_ERROR = {
     "clustering_distance",
     "irs_max",
     "sbc_p_value",
+    "graph_distance",
+    *(f"few_shot_{what}{end}" for what in ("accuracy", "log_px") for end in ("", "_1", "_10")),
 }
 """Numbers that are no mean of a sample: counts, p-values, maxima, and statistics of the set as a whole."""
 

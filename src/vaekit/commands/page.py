@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -45,7 +46,8 @@ class Page:
                 place = in_training(self._folder)
                 if place is not None and (place / "run.json").stat().st_mtime >= since - 1:
                     words = [sys.executable, "-m", "vaekit", "explore", str(self._folder), "--port", "0"]
-                    self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+                    safe = {**os.environ, "PYTHONSAFEPATH": "1"}  # no module of the current folder is run
+                    self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=safe)
                     return
 
     def stay(self) -> None:

@@ -68,9 +68,10 @@ def few_shots(subject: Subject) -> dict[str, Result]:
         kept = seen > 0
         facts: dict[str, Any] = {"shots": n, "draws": draws, "classes": int((counts > n).sum())}
         facts |= {"by": "context" if has_context(subject.model) else "class means of codes"}
-        share, log_px = (torch.from_numpy(total[kept] / seen[kept]) for total in (right, worth))
-        out[f"few_shot_accuracy{end}"] = mean_of(share, "share", **facts)
-        out[f"few_shot_log_px{end}"] = mean_of(log_px, nats(subject.info), k=K, **facts)
+        share, log_px = (float((total[kept] / seen[kept]).mean()) for total in (right, worth))
+        # no error: all examples share the draws of those given, which one over examples would leave out
+        out[f"few_shot_accuracy{end}"] = Result(share, "share", int(kept.sum()), facts=facts)
+        out[f"few_shot_log_px{end}"] = Result(log_px, nats(subject.info), int(kept.sum()), facts=facts | {"k": K})
     return out
 
 

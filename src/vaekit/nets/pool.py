@@ -45,9 +45,14 @@ class AttentionPool(Net):
 
     def features(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Return f's last hidden layer less that of an empty set, (B, hidden)."""
-        scores = nn.functional.pad(self.scores(x).float(), (0, 0, 1, 0))  # (B, 1 + N, H), the empty slot first
+        scores = nn.functional.pad(at_least_single(self.scores(x)), (0, 0, 1, 0))  # (B, 1 + N, H), the empty slot first
         weights = scores.softmax(1)[:, 1:]
         values = self.members(x).unflatten(-1, (weights.shape[-1], self.hidden)).to(weights.dtype)
         pooled = torch.einsum("bnh,bnhd->bhd", weights, values).flatten(1)
         seen = torch.cat([pooled, scores.logsumexp(1)], -1)
         return self.mix(seen) - self.mix(torch.zeros_like(seen))
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return x in single precision, or double where it is: half loses what a softmax over many needs."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from vaekit.distributions.normal import bounded_log_scale
+from vaekit.distributions.normal import LOG_SCALE_BOUND, bounded_log_scale
 from vaekit.distributions.state_space import LinearChain, RecurrentChain
 from vaekit.nets.mlp import Shape, as_shape
 from vaekit.nets.states import StateTransition
@@ -33,7 +33,7 @@ class LinearStates(Prior):
     It starts stationary, A = 0.9 I and q² = 1 - 0.81.
 
     >>> p = LinearStates((50, 3))()
-    >>> p.sample((4,)).shape, p.variance[49, 0].round(decimals=2).item()
+    >>> p.sample((4,)).shape, round(p.variance[49, 0].item(), 4)
     (torch.Size([4, 50, 3]), 1.0)
     """
 
@@ -41,7 +41,8 @@ class LinearStates(Prior):
         super().__init__()
         self.steps, size = _states(shape)
         self.carry = nn.Parameter(CARRY * torch.eye(size))
-        self.raw = nn.Parameter(torch.full((size,), 0.5 * math.log(1 - CARRY**2)))
+        start = LOG_SCALE_BOUND * math.atanh(0.5 * math.log(1 - CARRY**2) / LOG_SCALE_BOUND)  # what is bounded below
+        self.raw = nn.Parameter(torch.full((size,), start))
 
     def forward(self) -> LinearChain:
         """Return p(z)."""

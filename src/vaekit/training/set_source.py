@@ -75,7 +75,7 @@ def turned(x: Tensor, by: np.ndarray) -> Tensor:
     """Return sets of square pictures (S, N, C, H, H), each turned by `by` (S,) quarters, and mirrored from 4 on.
 
     >>> turned(torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 1, 2, 2), np.array([5])).flatten().tolist()
-    [1.0, 3.0, 2.0, 4.0]
+    [4.0, 2.0, 3.0, 1.0]
     """
     out = torch.empty_like(x)
     for each in np.unique(by):
