@@ -394,7 +394,8 @@ def test_a_detached_family_has_the_density_and_no_gradient(name: str) -> None:
             one.requires_grad_()
     assert not detached(d).log_prob(x).requires_grad
     torch.testing.assert_close(detached(d).log_prob(x), d.log_prob(x))
-    A.requires_grad_(False), B.requires_grad_(False), GREYS.requires_grad_(False), TILT.requires_grad_(False)
+    for shared in (A, B, GREYS, TILT):
+        shared.requires_grad_(False)
 
 
 class Bare(torch.distributions.MultivariateNormal):
