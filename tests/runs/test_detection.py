@@ -59,7 +59,8 @@ def test_test_data_choose_nothing(run: Run) -> None:
     x = run.data.valid
     scores = np.sort(run.anomaly_scores(run.prepare.fixed(x, 1)))
     limit = run.detect(contamination=0.2).threshold
-    assert limit == scores[-int(0.2 * len(scores)) - 1]
+    least = scores[-int(0.2 * len(scores)) - 1]
+    assert least < limit <= least + 1e-6 * max(abs(least), 1)  # a millionth above: rounding moves none across
     assert run.detect(rows(20), contamination=0.2).threshold == limit
 
 

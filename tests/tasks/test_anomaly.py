@@ -147,6 +147,12 @@ def test_a_judgement_has_both_areas_with_their_intervals() -> None:
 def test_the_threshold_leaves_that_share_above(share: float) -> None:
     score = np.random.default_rng(0).standard_normal(1000)
     assert (score > threshold(score, share)).sum() == round(1000 * share)
+    limit = threshold(score, share)
+    assert np.array_equal(score > limit, score * (1 + 1e-8) > limit)  # rounding moves none across
+    assert (
+        threshold([1.0, 1.0, 1.0, 1.0 + 1e-9], 0.25) < 1 + 1e-9
+        and threshold([1.0, math.inf, math.inf], 0.34) == math.inf
+    )
     for bad in (0.0, -1.0, 0.51, math.nan):
         with pytest.raises(UserError, match="contamination"):
             threshold(score, bad)

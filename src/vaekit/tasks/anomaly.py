@@ -198,7 +198,7 @@ class Reference:
     `of` says which examples they are: "held-out" (the validation split) or "training".
 
     >>> reference = Reference.of_scores(np.array([3.0, 1.0, 2.0, 4.0]), "held-out")
-    >>> reference.threshold(0.25), reference.p_values(np.array([0.0, 3.0, 9.0])).tolist()
+    >>> round(reference.threshold(0.25), 4), reference.p_values(np.array([0.0, 3.0, 9.0])).tolist()
     (3.0, [1.0, 0.6, 0.2])
     """
 
@@ -224,12 +224,16 @@ class Reference:
 
 
 def threshold(score: Sequence[float] | NDArray[np.float64], contamination: float) -> float:
-    """Return the score above which a share `contamination` of these examples lies; UserError outside (0, 0.5].
+    """Return a score above which a share `contamination` of these examples lies; UserError outside (0, 0.5].
+
+    It is a millionth above one of theirs, so that rounding (of another batch, say) moves none across.
 
     >>> threshold([1.0, 2.0, 3.0, 4.0, 100.0], 0.2)
-    4.0
+    4.000004
     """
     if not 0 < contamination <= 0.5:
         raise UserError(f"contamination is the share of anomalies, above 0 and at most 0.5, not {contamination:g}")
     ordered = np.sort(np.asarray(score, dtype=np.float64))
-    return float(ordered[len(ordered) - int(len(ordered) * contamination + 1e-9) - 1])
+    last = len(ordered) - int(len(ordered) * contamination + 1e-9) - 1
+    least, above = float(ordered[last]), float(ordered[last + 1]) if last + 1 < len(ordered) else math.inf
+    return least + min((above - least) / 2, 1e-6 * max(abs(least), 1.0)) if math.isfinite(least) else least
