@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vaekit.runs.train import train
-from vaekit.tasks.optimisation import summary
 from vaekit.tasks.series_imputation import tail
 
 COLUMNS = {"a": [1.5, None, 3.5, 2.0] * 20, "b": ["x", "y", None, "x"] * 20, "c": [1, 2, 3, 4] * 20}
@@ -56,13 +55,3 @@ def test_a_data_frame_comes_back_with_its_gaps_filled_and_the_rest_as_it_was() -
 def test_the_last_steps_of_series() -> None:
     one, other = np.arange(10.0).reshape(2, 5), np.arange(6.0).reshape(2, 3)
     assert tail([one, other], 2).tolist() == [[[3, 4], [8, 9]], [[1, 2], [4, 5]]]
-
-
-@pytest.mark.parametrize("minimise", [False, True])
-def test_what_an_ascent_gained_is_towards_what_was_wanted(minimise: bool) -> None:
-    before, after = np.array([1.0, 2.0, np.nan]), np.array([3.0, 1.5, 4.0])
-    columns = {"before": before, "after": after, "predicted": after, "reconstructed": before, "similarity": after * 0}
-    columns |= {"molecule": ["a", "b", "c"], "optimised": ["d", "b", "e"]}
-    found = summary(columns, minimise)
-    assert found["gain"]["value"] == pytest.approx(-0.75 if minimise else 0.75)
-    assert found["n"] == 3 and found["valid"] == 1.0

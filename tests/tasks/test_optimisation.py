@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from vaekit.errors import UserError
-from vaekit.tasks.optimisation import ascend
+from vaekit.tasks.optimisation import ascend, summary
 
 SLOPE = torch.tensor([3.0, 4.0], dtype=torch.float64)
 
@@ -55,3 +56,13 @@ def test_examples_do_not_disturb_each_other() -> None:
 def test_settings_that_make_no_sense_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(UserError, match="optimising takes"):
         ascend(linear, torch.zeros(1, 2, dtype=torch.float64), **bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("minimise", [False, True])
+def test_what_an_ascent_gained_is_towards_what_was_wanted(minimise: bool) -> None:
+    before, after = np.array([1.0, 2.0, np.nan]), np.array([3.0, 1.5, 4.0])
+    columns = {"before": before, "after": after, "predicted": after, "reconstructed": before, "similarity": after * 0}
+    columns |= {"molecule": ["a", "b", "c"], "optimised": ["d", "b", "e"]}
+    found = summary(columns, minimise)
+    assert found["gain"]["value"] == pytest.approx(-0.75 if minimise else 0.75)
+    assert found["n"] == 3 and found["valid"] == 1.0
