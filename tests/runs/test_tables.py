@@ -188,3 +188,13 @@ def test_anomalies_of_a_table(run: Any, data: Path, tmp_path: Path) -> None:
     assert call("detect", run.path, "--data", data, "--out", tmp_path / "d.csv", "--k", 16) in (0, None)
     scores = [float(row[1]) for row in rows_of(tmp_path / "d.csv")[1:]]
     assert len(scores) == 240 and np.isfinite(scores).all()
+
+
+def test_cells_of_a_file_that_were_there_stay_as_they_were_written(tmp_path: Path) -> None:
+    given = [["1.50", "x"], ["2.5", "y"], ["", "x"], ["3.250", ""]] * 20
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(",".join(row) + "\n" for row in given))
+    run = vaekit.train("tabular-vae", tmp_path / "t.csv", steps=5, set={"data.repeats": "apart"}, pictures=False)
+    found = run.impute_table(tmp_path / "t.csv", draws=1, k=10)
+    for filled in (found.rows(), found.rows(0)):
+        assert all(new == old or old == "" for row, own in zip(filled, given) for new, old in zip(row, own))
+        assert all(cell for row in filled for cell in row)
