@@ -87,7 +87,9 @@ TESTS: dict[str, list[str]] = {
     "tasks/array_imputation": ["tests/tasks/test_imputation.py", "tests/runs/test_units.py"],
     "tasks/augmentation": ["tests/tasks/test_codes.py", "tests/commands/test_tasks_cli.py"],
     "tasks/export": ["tests/runs/test_exporting.py", "tests/runs/test_deploying.py"],
-    "tasks/table_imputation": ["tests/tasks/test_table_imputation.py", "tests/runs/test_tables.py"],
+    "tasks/table_imputation": [
+        *("tests/tasks/test_table_imputation.py", "tests/runs/test_run_imputes.py", "tests/runs/test_tables.py"),
+    ],
 }
 """The test files of modules that none imports by name, or more than are needed."""
 OF_ALL = {
