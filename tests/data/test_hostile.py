@@ -228,6 +228,7 @@ def test_forms_of_files_that_no_reader_knows_are_refused(tmp_path: Path) -> None
         locked[whole.find(mark) + at] |= 1
     cut = whole[: whole.rfind(b"PK\x05\x06")] + b"PK\x05\x06" + b"\xff" * 18
     head = b"\x93NUMPY\x01\x00"
+    empty = f"{{'descr': '<f8', 'fortran_order': False, 'shape': (0, {2**40}, {2**40})}}\n".encode()
     files: dict[str, tuple[bytes, str]] = {
         "locked.npz": (bytes(locked), "without a password"),
         "cut.npz": (cut, "damaged NPZ"),
@@ -237,6 +238,11 @@ def test_forms_of_files_that_no_reader_knows_are_refused(tmp_path: Path) -> None
             "not a readable",
         ),
         "deep.npy": (head + struct.pack("<H", 9000) + b"(" * 9000, "not a readable array"),
+        "empty.idx": (b"\0\0\x08\x03" + struct.pack(">III", 0, 2**32 - 1, 2**32 - 1), "its shape is"),
+        "empty.npy": (
+            head + struct.pack("<H", len(empty)) + empty,
+            "not a readable",
+        ),
         "axes.idx": (b"\0\0\x08\x41" + struct.pack(">I", 1) * 65 + b"\1", "65 axes"),
         "wide.csv": (b"a,b\n1," + b"1" * 200_000 + b"\n", "not a readable CSV|number"),
     }

@@ -38,6 +38,8 @@ def parse_idx(data: bytes, where: str | Path) -> np.ndarray:
         raise UserError(
             f"{where} is {state}: {len(data):,} bytes where shape {shape} needs {expected:,}; fetch it again"
         )
+    if 0 in shape and math.prod(n for n in shape if n) * kind.itemsize >= 2**63:  # more places than can be counted to
+        raise UserError(f"{where} is not readable (its shape is {shape}); fetch it again")
     return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="), copy=False)
 
 

@@ -35,7 +35,9 @@ def npy_header(stream: IO[bytes], where: str | Path) -> tuple[tuple[int, ...], b
         raise UserError(f"{where} is not a readable array ({in_short(error)}); write it again") from None
     if dtype.hasobject:
         raise UserError(f"{where} holds objects, which are never loaded; save numbers of one shape, not objects")
-    if any(n < 0 for n in shape) or len(shape) > 32:
+    # Without a number an array still has no more places than one can be counted to.
+    places = math.prod(n for n in shape if n) * max(dtype.itemsize, 1)
+    if any(n < 0 for n in shape) or len(shape) > 32 or (0 in shape and places >= 2**63):
         raise UserError(f"{where} is not a readable array (its shape is {_short(shape)}); write it again")
     return tuple(int(n) for n in shape), columns_first, dtype
 
