@@ -109,6 +109,8 @@ def test_whole_numbers_that_a_float_would_round_are_refused_or_names(tmp_path: P
     assert len(MODALITIES["tables"].part.load(tmp_path / "a.csv", kept).info.facts["columns"][0]["levels"]) == 40
     assert len(read_labels({"train": np.array([str(n) for n in ids], object)}, "m").classes) == 40
     assert np.diff(as_times([str(1_700_000_000_000_000_000 + i) for i in range(3)], "t")).tolist() == [1, 1]
+    with pytest.raises(UserError, match="too far from the others"):
+        as_times(["1", "9" * 400], "t")
 
 
 # -- columns of one name -----------------------------------------------------------------------------------------------

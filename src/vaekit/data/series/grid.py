@@ -28,7 +28,12 @@ def as_times(cells: Sequence[str], where: str) -> NDArray[np.float64]:
     """
     if any(is_too_large(cell) for cell in cells) and all(WHOLE.fullmatch(cell.strip()) for cell in cells):
         whole = [int(cell) for cell in cells]  # nanoseconds since 1970, say: exact from the first on
-        return np.array([number - min(whole) for number in whole], dtype=np.float64)
+        least = min(whole)
+        try:
+            return np.array([number - least for number in whole], dtype=np.float64)
+        except OverflowError:
+            far = max(cells, key=len).strip()[:40]
+            raise UserError(f"{where}: the time {far}… is too far from the others; correct it") from None
     numbers = [number_of(cell) for cell in cells]
     if None not in numbers:
         times = np.array(numbers, dtype=np.float64)
