@@ -97,8 +97,8 @@ def _labels(y: Any, count: int, where: str) -> list[str]:
         raise UserError(f"{where} has {count} series but {len(labels)} labels; give one label each")
     if labels.dtype.kind == "f":
         labels = labels.astype(np.float64)  # half precision does not reach 2^53
-    if labels.dtype.kind == "f" and bool(((labels == labels.round()) & (np.abs(labels) < 2.0**53)).all()):
-        labels = labels.astype(np.int64)
+        if bool(((labels == labels.round()) & (np.abs(labels) < 2.0**53)).all()):
+            labels = labels.astype(np.int64)
     return [str(label) for label in labels.tolist()]
 
 
