@@ -312,6 +312,8 @@ class Run(CausalRun):
 
     def impute_views(self, data: Any, **how: Any) -> Imputed:
         """Make the missing modalities of examples from those that are there, as rows; `how` as `impute`."""
+        if self.info.kind != "views":
+            raise UserError(f"this run's model ({self.recipe}) is not of several modalities; use impute")
         return impute(self.model, self.split(data).x, None, **how)
 
     def augment(
