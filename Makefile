@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # One thread a worker: several workers with several threads each wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test quick lint format bench mutants trust attack screenshots lock clean
+.PHONY: help demo test quick lint format docs bench mutants trust attack screenshots lock clean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make quick   the same without the tests that take over five seconds"
 	@echo "make lint    ruff and pyright (pyright fetches itself from npm the first time)"
 	@echo "make format  put the code in order with ruff"
+	@echo "make docs    the documentation as pages, into docs/_build/html, every block of code run"
 	@echo "make bench   training speed against a textbook loop, pythae and the machine's limit (ARGS=--quick for a first look)"
 	@echo "make mutants  plant faults one at a time and see which the tests catch (ARGS='--area bounds --per-file 3')"
 	@echo "make trust   docs/trust.md: what intervals cover, what is compared, what recipes are worth (ARGS=--keep: no training)"
@@ -67,6 +68,10 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix src tests bench
 	$(BIN)/ruff format src tests bench
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -q -W --keep-going -n -j 2 -d docs/_build/doctrees docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
 
 bench: $(VENV)/.demo
 	$(BIN)/python bench/run.py $(ARGS)
