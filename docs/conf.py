@@ -18,6 +18,7 @@ version = release = vaekit.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
     "generated",
@@ -39,6 +40,9 @@ html_math_renderer = "mathml"
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = "vaekit"

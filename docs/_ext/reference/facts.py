@@ -48,18 +48,24 @@ class Setting:
 def written(value: Any) -> str:
     """Return a default as one would write it after `--set NAME=`.
 
-    >>> written(None), written(True), written([0.9, 0.999]), written("10%")
-    ('null', 'true', '0.9,0.999', '10%')
+    >>> written(None), written(True), written([0.9, 0.999]), written("10%"), written(())
+    ('null', 'true', '0.9,0.999', '10%', '')
     """
     if isinstance(value, list | tuple):
-        return ",".join(map(written, value)) or "none"
+        return ",".join(map(written, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
 @cache
 def settings(recipe: str) -> tuple[Setting, ...]:
     """Return a recipe's settings, those of its default parts among them."""
-    return tuple(_settings(RECIPES[recipe].part.settings({})))
+    return tuple(_settings(checked(recipe)))
+
+
+@cache
+def checked(recipe: str) -> Any:
+    """Return a recipe's settings at their defaults."""
+    return RECIPES[recipe].part.settings({})
 
 
 @cache
@@ -150,6 +156,7 @@ def _allowed(mark: Any) -> list[str]:
 # -- what a builder names ----------------------------------------------------------------------------------------------
 
 
+@cache
 def terms(recipe: str) -> list[type[Term]]:
     """Return the terms that a recipe's builder names, in its order; which of them a run has, its settings say.
 
@@ -159,6 +166,7 @@ def terms(recipe: str) -> list[type[Term]]:
     return _kinds(RECIPES[recipe].part, Term)
 
 
+@cache
 def models(recipe: str) -> list[type[Model]]:
     """Return the models that a recipe's builder names, the outermost last."""
     return _kinds(RECIPES[recipe].part, Model)
@@ -180,16 +188,22 @@ def _named(function: Callable[..., Any], out: dict[int, Any], seen: set[Any]) ->
     if function in seen:
         return
     seen.add(function)
-    tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     scope = vars(sys.modules[function.__module__])
-    names = [node for part in tree.body for node in ast.walk(part) if isinstance(node, ast.Name | ast.Attribute)]
-    for node in sorted(names, key=lambda node: (node.lineno, node.col_offset)):
+    for node in _names_in(function):
         found = _resolved(node, scope)
         if inspect.isfunction(found):
             if found.__module__.startswith(("vaekit.recipes.", "vaekit.objectives.")):
                 _named(found, out, seen)
         elif found is not None:
             out.setdefault(id(found), found)
+
+
+@cache
+def _names_in(function: Callable[..., Any]) -> list[ast.Name | ast.Attribute]:
+    """Return the names in a function's body, in their order."""
+    tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    names = [node for part in tree.body for node in ast.walk(part) if isinstance(node, ast.Name | ast.Attribute)]
+    return sorted(names, key=lambda node: (node.lineno, node.col_offset))
 
 
 def _resolved(node: ast.expr, scope: Mapping[str, Any]) -> Any:

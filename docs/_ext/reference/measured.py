@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from reference.text import ROOT
-from vaekit.published.base import TABLES, Table
+from vaekit.published.base import TABLES
 from vaekit.recipes.base import RECIPES
 from vaekit.studies.definition import definition
 from vaekit.studies.definition import names as studies_known
@@ -55,26 +55,27 @@ def claimed(recipe: str) -> list[Any]:
     return [claim for claim in by_path("claims").CLAIMS if claim.recipe == recipe]
 
 
-def value(recipe: str, number: str) -> str:
-    """Return a recipe's number where the comparisons have it, with its data, seeds and steps; "" where not."""
+def value(recipe: str) -> tuple[str, str]:
+    """Return the first number that the comparisons have of a recipe: its name, and its value with data and seeds."""
     claims = by_path("claims")
     for claim in claimed(recipe):
         for data in claim.data:
             row = claims.row(claim, data, claims.STEPS[data], kept())
-            if claim.number == number and isinstance(row, claims.Row):
-                return f"{row.value:.4g} on {data}, {row.steps:,} steps, {row.seeds} seeds"
-    return ""
+            if isinstance(row, claims.Row):
+                return claim.number, f"{row.value:.4g} on {data}, {row.seeds} seeds"
+    return "", ""
 
 
 def published(recipe: str) -> list[str]:
     """Return the names of the published tables that train a recipe."""
-    return [entry.name for entry in TABLES if recipe in _recipes_of(entry.part)]
+    return [entry.name for entry in TABLES if recipe in _recipes_of(entry.name)]
 
 
 @cache
-def _recipes_of(table: Table) -> frozenset[str]:
-    keys = getattr(table.measure, "keys", None)
-    text = json.dumps(keys) if isinstance(keys, Mapping) else inspect.getsource(table.measure)
+def _recipes_of(table: str) -> frozenset[str]:
+    measure: Any = TABLES[table].part.measure
+    keys = getattr(measure, "keys", None)
+    text = json.dumps(keys) if isinstance(keys, Mapping) else inspect.getsource(measure)
     named = r'"recipe": "([\w-]+)"' if isinstance(keys, Mapping) else r'\btrain\(\s*"([\w-]+)"'
     return frozenset(re.findall(named, text)) & frozenset(RECIPES.names)
 

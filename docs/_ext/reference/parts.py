@@ -83,10 +83,11 @@ def _part(kind: str, entry: Entry[Any], listed: dict[str, Any]) -> list[str]:
     lines += [f"Source: {cited(entry.reference)}", ""] if entry.reference else []
     lines += [f"In Python: `{entry.part.__module__}.{entry.part.__qualname__}`", ""]
     if listed["options"] and kind == "objective":
-        rows = [[code(one["name"]), code(one["type"]), code(facts.written(_plain(one["default"])))] for one in listed["options"]]
+        rows = [[code(one["name"]), code(one["type"]), code(_default(one["default"]))] for one in listed["options"]]
         lines += table(["parameter", "type", "default"], rows)
     elif listed["options"]:
-        types = {one.name: one.kind for of in facts.settings_of_parts().values() for one, k, n in of if (k, n) == (kind, entry.name)}
+        every = [of for each in facts.settings_of_parts().values() for of in each]
+        types = {one.name: one.kind for one, *of in every if of == [kind, entry.name]}
         rows = [
             [
                 link(f"model.{one['name']}", "setting", f"model.{one['name']}"),
@@ -102,8 +103,9 @@ def _part(kind: str, entry: Entry[Any], listed: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | list | tuple | None) else str(value)
+def _default(value: Any) -> str:
+    known = value is None or isinstance(value, str | int | float | list | tuple)
+    return facts.written(value if known else str(value))
 
 
 def _default_in(kind: str, name: str) -> list[str]:
@@ -113,9 +115,9 @@ def _default_in(kind: str, name: str) -> list[str]:
         return [recipe for recipe in RECIPES.names if part in facts.terms(recipe)]
     out = []
     for recipe in RECIPES.names:
-        model = RECIPES[recipe].part.settings({}).model
-        found = [mark for setting, mark in choices(type(model)).items() if mark.registry.kind == kind and getattr(model, setting) == name]
-        out += [recipe] if found else []
+        model = facts.checked(recipe).model
+        marks = choices(type(model)).items()
+        out += [recipe] if any(mark.registry.kind == kind and getattr(model, one) == name for one, mark in marks) else []
     return out if len(out) < len(RECIPES.names) // 2 else []
 
 

@@ -42,14 +42,15 @@ def index() -> str:
         "# Recipes",
         "",
         f"A recipe is a variant: a model and an objective put together from [parts](../parts/index.md). There are "
-        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The headline "
-        "number is the first one that the recipe's report shows; where a value stands beside it, it is that of "
-        "[the comparisons](../../trust.md), on test examples.",
+        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The headline is "
+        "the number that the recipe's report shows first. Measured is the number by which the recipe is compared with what "
+        "it claims to improve on, on test examples of small runs: each recipe's page has its comparison, "
+        "[What the numbers are worth](../../trust.md) all of them.",
         "",
     ]
     for family, names in catalogue.families().items():
         lines += [f"## {family}", ""]
-        lines += table(["recipe", "what it is", "data", "headline number"], (_row(name) for name in names))
+        lines += table(["recipe", "what it is", "data", "headline", "measured"], (_row(name) for name in names))
     lines += ["```{toctree}", ":hidden:", "", *RECIPES.names, "```", ""]
     return "\n".join(lines)
 
@@ -57,9 +58,10 @@ def index() -> str:
 def _row(name: str) -> list[str]:
     entry = RECIPES[name]
     number = entry.part.headline[0]
-    found = measured.value(name, number)
-    value = f"{link(number, 'number', number)}: {found}" if found else link(number, "number", number)
-    return [f"[{code(name)}]({name}.md)", md(entry.summary), md(takes(name)), value]
+    data = ("arrays" if entry.part.takes == "array" else entry.part.takes) + (", labels" if entry.part.needs_labels else "")
+    told, found = measured.value(name)
+    value = f"{link(told, 'number', told)} {found}" if told else "–"
+    return [f"[{code(name)}]({name}.md)", md(entry.summary), md(data), link(number, "number", number), value]
 
 
 def page(name: str) -> str:
@@ -102,8 +104,9 @@ def _built_for(name: str) -> list[str]:
     out = []
     for claim in measured.claimed(name):
         against = link(claim.against, "recipe", claim.against) if claim.against in RECIPES.names else md(claim.against)
-        out.append(f"- Compared with {against} by {link(claim.number, 'number', claim.number)}: {md(claim.why)}.")
-    return ["What it is compared by ([measured](#measured-" + name + ")):", "", *out, ""] if out else []
+        number = link(claim.number, "number", claim.number)
+        out += [f"It is compared with {against} by {number}: {md(claim.why)}. See [Measured](#measured-{name}).", ""]
+    return out
 
 
 def _differences(name: str) -> list[str]:
@@ -151,8 +154,8 @@ def _parts(name: str) -> Iterable[Sequence[str]]:
     """Yield the parts that the defaults choose."""
     chosen = {one.name: one for one in facts.settings(name) if one.section == "model"}
     registries = {registry.kind: registry for registry in PARTS}
-    for setting, kind in (("posterior", "posterior"), ("prior", "prior"), ("likelihood", "likelihood"), ("net", "network")):
-        one = chosen[setting]
+    for kind in ("posterior", "prior", "likelihood", "network"):
+        one = chosen["net" if kind == "network" else kind]
         if one.description == "not used":
             continue
         if one.shown in registries[kind]:
@@ -222,7 +225,7 @@ def _settings(name: str) -> list[str]:
 
 
 def _measured(name: str) -> list[str]:
-    """Return what was measured of a recipe and where more of it stands; nothing where nothing was."""
+    """Return what was measured of a recipe and where more of it stands."""
     head, rows = measured.comparisons()
     out: list[str] = []
     if name in rows:
@@ -241,7 +244,8 @@ def _measured(name: str) -> list[str]:
     for said, path in pictures:
         out += [f"![{said}](../../{path})", "", f"*{md(said[:1].upper() + said[1:])}.*", ""]
     out += [f"- {line}" for line in _more(name)]
-    return [f"(measured-{name})=", "", "## Measured", "", *out, ""] if out else []
+    out = out or ["Nothing is kept of this recipe.", ""]
+    return [f"(measured-{name})=", "", "## Measured", "", *out, ""]
 
 
 def _more(name: str) -> Iterable[str]:

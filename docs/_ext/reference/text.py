@@ -67,7 +67,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def folded(title: str, lines: Sequence[str]) -> list[str]:
     """Return lines behind a title that opens them."""
-    return [f"::::{{dropdown}} {title}", *lines, "::::", ""] if lines else []
+    return [f"::::{{dropdown}} {title}", "", *lines, "::::", ""] if lines else []
 
 
 def paragraphs(documented: Any) -> list[list[str]]:
