@@ -1,11 +1,12 @@
 """Make the pictures of the documentation: the explorer on a desktop and a phone, dark and light, a sample report, and
-samples of ten recipes.
+samples of recipes.
 
-    python bench/screenshots.py [--run RUN] [--out docs] [--recipes]
+    python bench/screenshots.py [--run RUN] [--out docs] [--recipes] [--samples]
 
 Without --run a model is trained on the bundled digits (about a minute), so that the same command gives the same
 pictures anywhere. Needs a Chromium on the system. Writes OUT/screenshots/*.png and OUT/sample-report.html; with
---recipes OUT/images/recipes.png too, for which ten models are trained (some minutes).
+--recipes OUT/images/recipes.png too, for which ten models are trained (some minutes); with --samples only
+OUT/images/recipes/NAME.png, for every recipe that takes pictures (half an hour; what is there is not made again).
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import vaekit
 from vaekit import figures
+from vaekit.errors import UserError
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
+from vaekit.figures.images import mosaic
+from vaekit.recipes.base import RECIPES
 from vaekit.runs.loading import load
 
-RECIPES = (
+TEN = (
     "vae",
     "beta-vae",
     "iwae",
@@ -71,13 +76,38 @@ def train(folder: Path) -> Path:
 def recipes(out: Path) -> None:
     """Train ten recipes on the digits, and draw a row of samples of each."""
     rows = []
-    for name in RECIPES:
+    for name in TEN:
         run = vaekit.train(name, "digits", epochs=100, set=GREY, pictures=False)
         rows.append(run.picture(run.sample(SAMPLES, seed=0)))
         print(name, run.record["result"]["elbo"])
     title = "Samples of ten recipes, trained on 1,447 digits of 8 × 8 pixels"
-    figures.save(figures.samples(torch.cat(rows).numpy(), title=title, rows=RECIPES), out / "recipes.png")
+    figures.save(figures.samples(torch.cat(rows).numpy(), title=title, rows=TEN), out / "recipes.png")
     print(out / "recipes.png")
+
+
+def each_recipe(out: Path) -> None:
+    """Draw samples of every recipe that takes the digits, after training with its defaults."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in RECIPES.names:
+        path = out / f"{name}.png"
+        if path.is_file():
+            continue
+        try:
+            run = vaekit.train(name, "digits", pictures=False, progress=False, seed=0)
+            made = run.picture(run.sample(2 * SAMPLES, seed=0))
+        except UserError as refusal:
+            print(f"{name}: {refusal}")
+            continue
+        save(png(np.kron(mosaic(np.asarray(made), SAMPLES), np.ones((4, 4, 1)))), path)
+
+
+def png(image: np.ndarray) -> bytes:
+    """Return a picture in [0, 1], (H, W, 3), as the bytes of a PNG."""
+    from PIL import Image
+
+    made = io.BytesIO()
+    Image.fromarray((255 * image.clip(0, 1)).round().astype(np.uint8)).save(made, "PNG")
+    return made.getvalue()
 
 
 def tour(page: Any) -> None:
@@ -139,7 +169,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="a run's folder; default: train one on the bundled digits")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs")
     parser.add_argument("--recipes", action="store_true", help="draw samples of ten recipes too")
+    parser.add_argument("--samples", action="store_true", help="draw samples of every recipe, and nothing else")
     arguments = parser.parse_args()
+    if arguments.samples:
+        return each_recipe(arguments.out / "images" / "recipes")
     from playwright.sync_api import sync_playwright
 
     (arguments.out / "screenshots").mkdir(parents=True, exist_ok=True)

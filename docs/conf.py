@@ -43,6 +43,11 @@ autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 toc_object_entries_show_parents = "hide"
+# Types of other packages, as signatures write them: no pages of theirs are linked.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(torch|nn|numpy|np|collections|pathlib|pydantic|sklearn|matplotlib|types|annotated_types)\b.*"),
+    (r"py:class", r"Tensor|Path|PositiveFloat|PositiveInt"),
+]
 
 html_theme = "furo"
 html_title = "vaekit"
@@ -51,5 +56,6 @@ html_css_files = ["vaekit.css"]
 html_copy_source = False
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
+smartquotes_action = "q"  # quotes alone: --option stays as it is typed
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -49,6 +49,7 @@ def place(kind: str, name: str) -> tuple[Path, int, int]:
             found = inspect.getattr_static(found, part, None)
             found = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
         try:
+            found = inspect.unwrap(found)  # from its decorators
             lines, start = inspect.getsourcelines(found)
         except TypeError:
             break

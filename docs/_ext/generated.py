@@ -32,15 +32,25 @@ def write(app: Sphinx) -> None:
 
 def plain_text(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
     """Bring a docstring's backticks and signs to reStructuredText; examples stay as they are."""
+    out: list[str] = []
     example = False
-    for i, line in enumerate(lines):
+    for line in lines:
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
-        if example:
-            continue
-        pieces = re.split(r"`([^`]*)`", line)
-        for j in range(0, len(pieces), 2):
-            pieces[j] = re.sub(r"([\\*|])|(?<=\w)(_)(?!\w)", r"\\\g<0>", pieces[j])
-        lines[i] = "".join(f"``{piece}``" if j % 2 else piece for j, piece in enumerate(pieces))
+        out.append(line if example else _escaped(line))
+    if "Returns:" in out:  # as a field: what stands before a colon in it is no type
+        start = out.index("Returns:")
+        end = next((i for i in range(start + 1, len(out)) if not out[i].strip()), len(out))
+        out[start:end] = [f":returns: {' '.join(line.strip() for line in out[start + 1 : end])}"]
+    # a first line that is blank keeps napoleon from taking what stands before a property's first colon for its type
+    lines[:] = ["", *out] if what in ("property", "attribute") else out
+
+
+def _escaped(line: str) -> str:
+    """Return a line of plain text with code between backticks as reStructuredText."""
+    pieces = re.split(r"`([^`]*)`", line)
+    for i in range(0, len(pieces), 2):
+        pieces[i] = re.sub(r"[\\*|]|(?<=\w)_(?!\w)", r"\\\g<0>", pieces[i])
+    return "".join(f"``{piece}``" if i % 2 else piece for i, piece in enumerate(pieces))
 
 
 def public_name(app: Sphinx, env: Any, node: Any, shown: nodes.Node) -> nodes.Node | None:
@@ -49,15 +59,18 @@ def public_name(app: Sphinx, env: Any, node: Any, shown: nodes.Node) -> nodes.No
         return None
     domain = env.get_domain("py")
     last = node["reftarget"].rpartition(".")[2]
-    named = [name for name, entry in domain.objects.items() if name.rpartition(".")[2] == last and entry.objtype in KINDS]
-    public = [f"vaekit.{last}"] if last in vaekit.__all__ else []
-    found = next((name for name in [*public, *named] if name in named), None)
-    if found is None:
-        return None
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, shown)
+    public = [f"vaekit.{name}" for name in vaekit.__all__ if name == last or _is(name, last)]
+    named = [name for name in domain.objects if name.rpartition(".")[2] == last]
+    found = next((one for one in [*public, *named] if one in domain.objects and domain.objects[one].objtype in KINDS), "")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, shown) if found else None
 
 
-KINDS = ("class", "exception", "function")
+def _is(name: str, other: str) -> bool:
+    """Return whether a public name is that of a class which is called otherwise where it is defined."""
+    return getattr(getattr(vaekit, name), "__qualname__", "") == other
+
+
+KINDS = ("class", "exception", "function", "type")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -8,11 +8,13 @@ import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 import vaekit
-from reference.text import code, first, link, md, table, target
+from reference.text import code, docstring, first, link, md, table, target
+from vaekit.training.settings import TrainSettings
 
 PAGES = {
     "functions": ("Functions and errors", "What is called by name: `vaekit.train`, `vaekit.load` and the others."),
@@ -99,14 +101,22 @@ def _names(names: Iterable[str]) -> list[str]:
     for name in names:
         value = getattr(vaekit, name)
         if inspect.isclass(value):
-            members = [] if issubclass(value, Exception) or hasattr(value, "model_fields") else ["   :members:"]
-            out += [f"## {name}", "", *rst(f".. autoclass:: vaekit.{name}", *members, "   :show-inheritance:")]
-            if hasattr(value, "model_fields"):
+            members = [] if issubclass(value, Exception) else ["   :members:"]
+            out += [f"## {name}", "", *_class(f"vaekit.{name}", value, members)]
+            if value is TrainSettings:
                 each = ", ".join(link(one, "setting", f"train.{one}") for one in value.model_fields)
                 out += [f"Its fields are settings of training: {each}.", ""]
         else:
             out += [f"## {name}", "", *rst(f".. autofunction:: vaekit.{name}")]
     return out
+
+
+def _class(name: str, value: type[Any], members: Iterable[str] = ()) -> list[str]:
+    """Return a class: its docstring and `members`; of a record's class, whose fields are types of pydantic's, the name."""
+    if issubclass(value, BaseModel):
+        return [*rst(f".. py:class:: {name}"), *docstring(value)]
+    bases = [] if value.__mro__[1].__name__.startswith("_") else ["   :show-inheritance:"]
+    return rst(f".. autoclass:: {name}", *members, *bases)
 
 
 # -- Run ---------------------------------------------------------------------------------------------------------------
@@ -166,9 +176,20 @@ def _estimators() -> list[str]:
 def _types() -> list[str]:
     out: list[str] = []
     for one in sorted(types(), key=lambda one: one.__qualname__.lower()):
-        own = [f".. autoclass:: {one.__module__}.{one.__qualname__}", "   :show-inheritance:"]
-        out += [f"## {one.__qualname__}", "", *rst(*own)]
+        out += [f"## {one.__qualname__}", "", *_class(f"{one.__module__}.{one.__qualname__}", one)]
+    out += ["## Aliases", ""]
+    for name, said in ALIASES.items():
+        out += rst(f".. py:type:: {name}", "", f"   {said}")
     return out
+
+
+ALIASES = {
+    "vaekit.nets.mlp.Shape": "A size, or a tuple of sizes.",
+    "vaekit.likelihoods.scale.ScaleKind": "How a scale is learned: shared, channel, dimension or pixel.",
+    "vaekit.objectives.importance.Gradient": "The estimator of a bound's gradient: plain, stl, dreg, gdreg or vimco.",
+    "vaekit.recipes.settings.Settings": "All settings of a run, by section: model, objective, train, data.",
+}
+"""Names that stand for a choice of types."""
 
 
 @cache
@@ -184,7 +205,7 @@ def types() -> frozenset[type[Any]]:
         for one in _classes(waiting.pop()):
             if one not in out and one not in shown and re.fullmatch(r"[A-Z]\w*", one.__name__):
                 out.add(one)
-                waiting += [one, *one.__mro__[1:2]]
+                waiting += [one, *one.__mro__[1:2]] if not issubclass(one, BaseModel) else []
     return frozenset(out)
 
 
@@ -212,5 +233,5 @@ def _classes(value: Any) -> Iterator[type[Any]]:
 def _in_hint(hint: Any) -> Iterator[type[Any]]:
     if inspect.isclass(hint) and hint.__module__.startswith("vaekit."):
         yield hint
-    for inner in get_args(hint) if get_origin(hint) is not None or isinstance(hint, UnionType) else ():
+    for inner in hint if isinstance(hint, list) else get_args(hint):
         yield from _in_hint(inner)

@@ -41,10 +41,10 @@ def page() -> str:
         "[How vaekit is built](../architecture.md).",
         "",
         *table(["file", "content"], _described()),
-        "All files that vaekit writes there, and so all that it ever replaces or removes:",
-        "",
-        *(f"- {code(name)}" for name in folder.OWN),
-        "",
+        *folded(
+            "All files that vaekit writes there, and so all that it ever replaces or removes",
+            [", ".join(map(code, folder.OWN)), ""],
+        ),
         "## Fields",
         "",
         "JSON is strict: types are not converted, and unknown fields are refused. Where a number is not finite it is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,16 +30,21 @@ class Graph:
     q: str
 
 
-LAYERS = {
+GRAPHS = {
     "BottomUp": Graph(
-        "z2 / z1 / x", "z2>z1 z1>x", "x>z1 z1>z2", r"p(z_2)\,p(z_1 \mid z_2)\,p(x \mid z_1)", r"q(z_1 \mid x)\,q(z_2 \mid z_1)"
+        "z2 / z1 / x",
+        "z2>z1 z1>x",
+        "x>z1 z1>z2",
+        r"p(z_2)\,p(z_1 \mid z_2)\,p(x \mid z_1)",
+        r"q(z_1 \mid x)\,q(z_2 \mid z_1)",
     ),
     "TopDown": Graph(
-        "z2 / z1 / x", "z2>z1 z1>x", "x>z1 x>z2", r"p(z_2)\,p(z_1 \mid z_2)\,p(x \mid z_1)", r"q(z_2 \mid x)\,q(z_1 \mid z_2, x)"
+        "z2 / z1 / x",
+        "z2>z1 z1>x",
+        "x>z1 x>z2",
+        r"p(z_2)\,p(z_1 \mid z_2)\,p(x \mid z_1)",
+        r"q(z_2 \mid x)\,q(z_1 \mid z_2, x)",
     ),
-}
-GRAPHS = {
-    **LAYERS,
     "VAE": Graph("z / x", "z>x", "x>z", r"p(z)\,p(x \mid z)", r"q(z \mid x)"),
     "ConditionedVAE": Graph("z y / x", "z>x y>x", "x>z y>z", r"p(z)\,p(x \mid z, y)", r"q(z \mid x, y)"),
     "ConditionedTableVAE": Graph(
@@ -74,7 +80,7 @@ GRAPHS = {
     "Stacked": Graph(
         "[y?] z2 / z1 / x",
         "y>z1 z2>z1 z1>x",
-        "x>z1 z1>z2 z1>y",
+        "x>z1 z1>z2 z1>y y>z2",
         r"p(y)\,p(z_2)\,p(z_1 \mid y, z_2)\,p(x \mid z_1)",
         r"q(z_1 \mid x)\,q(y \mid z_1)\,q(z_2 \mid z_1, y)",
     ),
@@ -127,7 +133,7 @@ GRAPHS |= {
     ),
     "very-deep-vae": Graph(
         "z3 / z2 / z1 / x",
-        "z3>z2 z2>z1 z1>x",
+        "z3>z2 z2>z1 z1>x z3>z1 z2>x z3>x",
         "x>z1 x>z2 x>z3",
         r"p(z_L) \prod_l p(z_l \mid z_{>l})\;p(x \mid z)",
         r"\prod_l q(z_l \mid z_{>l}, x)",
@@ -147,7 +153,7 @@ def graph(recipe: str) -> Graph:
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
-STEP_X, STEP_Y, RADIUS, EDGE = 120.0, 92.0, 23.0, 50.0
+STEP_X, STEP_Y, RADIUS, EDGE, FREE = 120.0, 92.0, 23.0, 50.0, 55.0
 
 
 def svg(drawn: Graph, title: str) -> str:
@@ -191,8 +197,8 @@ def _node(name: str, x: float, y: float, *, discrete: bool, sometimes: bool) -> 
     )
     letter, number = re.fullmatch(r"([a-z])(\d*)", name).groups()  # pyright: ignore[reportOptionalMemberAccess]
     small = f'<tspan dy="5" font-size="12">{number}</tspan>' if number else ""
-    words = f'<text x="{x:g}" y="{y + 6:g}" text-anchor="middle" font-size="19" font-style="italic" fill="currentColor" stroke="none">{letter}{small}</text>'
-    return shape + words
+    look = 'text-anchor="middle" font-size="19" font-style="italic" fill="currentColor" stroke="none"'
+    return f'{shape}<text x="{x:g}" y="{y + 6:g}" {look}>{letter}{small}</text>'
 
 
 def _arrows(edges: str, place: dict[str, tuple[float, float]], dashed: bool) -> Iterator[str]:
@@ -206,9 +212,11 @@ def _arrows(edges: str, place: dict[str, tuple[float, float]], dashed: bool) -> 
             dx, dy = b[0] - a[0], b[1] - a[1]
             length = (dx * dx + dy * dy) ** 0.5
             passes = abs(dy) > STEP_Y or (dy == 0 and abs(dx) > STEP_X)
-            bend = (58.0 if passes else 34.0) if dashed or passes else 0.0
-            # to the left of the way up: the other side of what is drawn downwards
-            middle = (a[0] + dx / 2 + bend * dy / length, a[1] + dy / 2 - bend * dx / length)
+            bend = (29.0 * max(2.0, abs(dy) / STEP_Y) if passes else 34.0) if dashed or passes else 0.0
+            others = [at for at in place.values() if at not in (a, b)]
+            # dashed to the left of the way up, the other side of what is drawn downwards, unless another is in the way
+            sides = [(a[0] + dx / 2 + s * bend * dy / length, a[1] + dy / 2 - s * bend * dx / length) for s in (1, -1)]
+            middle = max(sides, key=lambda at: min(FREE, *(math.dist(at, other) for other in others), FREE))
             start, end = _rim(a, middle if bend else b), _rim(b, middle if bend else a)
             curve = f"Q{middle[0]:g} {middle[1]:g} " if bend else "L"
             path = f"M{start[0]:.1f} {start[1]:.1f}{curve}{end[0]:.1f} {end[1]:.1f}"

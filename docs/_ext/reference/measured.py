@@ -56,13 +56,13 @@ def claimed(recipe: str) -> list[Any]:
 
 
 def value(recipe: str) -> tuple[str, str]:
-    """Return the first number that the comparisons have of a recipe: its name, and its value with data and seeds."""
+    """Return the first number that the comparisons have of a recipe: its name, and its value with the data."""
     claims = by_path("claims")
     for claim in claimed(recipe):
         for data in claim.data:
             row = claims.row(claim, data, claims.STEPS[data], kept())
             if isinstance(row, claims.Row):
-                return claim.number, f"{row.value:.4g} on {data}, {row.seeds} seeds"
+                return claim.number, f"{row.value:.4g} on {data}"
     return "", ""
 
 

@@ -42,15 +42,15 @@ def index() -> str:
         "# Recipes",
         "",
         f"A recipe is a variant: a model and an objective put together from [parts](../parts/index.md). There are "
-        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The headline is "
-        "the number that the recipe's report shows first. Measured is the number by which the recipe is compared with what "
-        "it claims to improve on, on test examples of small runs: each recipe's page has its comparison, "
+        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The headline "
+        "number is the one that the recipe's report shows first. The value beside it is of the number by which the recipe is "
+        "compared with what it claims to improve on: test examples of small runs. Each recipe's page has the comparison, "
         "[What the numbers are worth](../../trust.md) all of them.",
         "",
     ]
     for family, names in catalogue.families().items():
         lines += [f"## {family}", ""]
-        lines += table(["recipe", "what it is", "data", "headline", "measured"], (_row(name) for name in names))
+        lines += table(["recipe", "what it is", "data", "headline number"], (_row(name) for name in names))
     lines += ["```{toctree}", ":hidden:", "", *RECIPES.names, "```", ""]
     return "\n".join(lines)
 
@@ -60,8 +60,9 @@ def _row(name: str) -> list[str]:
     number = entry.part.headline[0]
     data = ("arrays" if entry.part.takes == "array" else entry.part.takes) + (", labels" if entry.part.needs_labels else "")
     told, found = measured.value(name)
-    value = f"{link(told, 'number', told)} {found}" if told else "–"
-    return [f"[{code(name)}]({name}.md)", md(entry.summary), md(data), link(number, "number", number), value]
+    value = link(number, "number", number)
+    value += "" if not told else f" {found}" if told == number else f"; {link(told, 'number', told)} {found}"
+    return [f"[{code(name)}]({name}.md)", md(entry.summary), md(data), value]
 
 
 def page(name: str) -> str:
@@ -69,7 +70,7 @@ def page(name: str) -> str:
     entry = RECIPES[name]
     lines = [
         *target("recipe", name),
-        f"# `{name}`",
+        f"# {name}",
         "",
         md(entry.summary),
         "",

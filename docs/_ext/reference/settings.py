@@ -69,9 +69,12 @@ def _setting(path: str, by_recipe: dict[str, Setting]) -> list[str]:
     if used:
         lines += [f"- Recipes: {_recipes(used)}"]
     if options:
-        parts = [f"{kind} {link(part, 'part', kind, part)}" for _, kind, part in options]
-        more = "also of a recipe that is given one of these parts" if used else "of a recipe that is given one of these parts"
-        lines += [f"- An option of {', '.join(parts)}: {more}."]
+        kinds_of = dict.fromkeys(kind for _, kind, _ in options)
+        parts = [
+            f"{kind} {', '.join(link(part, 'part', kind, part) for _, own, part in options if own == kind)}"
+            for kind in kinds_of
+        ]
+        lines += [f"- An option of the parts {'; '.join(parts)}: of every recipe that is given one of them."]
     return [*lines, ""]
 
 

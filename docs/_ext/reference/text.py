@@ -10,7 +10,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Note|Parameters):")
-CODE = re.compile(r"(`[^`]*`)")
+CODE = re.compile(r"`([^`]*)`")
+WORDS = re.compile(r"'(vaekit [^']*)'|(?<![\w`-])(--[a-z][\w-]*)")
+"""Commands and options that are no code where they are told."""
 SPECIAL = re.compile(r"([\\*_\[\]<>#$~{}|])")
 CITED = re.compile(r"(arXiv|doi|openreview):([\w./-]*[\w/-])")
 SITES = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/", "openreview": "https://openreview.net/forum?id="}
@@ -19,11 +21,11 @@ SITES = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/", "openrevi
 def md(text: str) -> str:
     """Return plain text as Markdown: code between backticks stays code, all else is what it says.
 
-    >>> md("E_q of `a|b`"), md("a|b")
-    ('E\\\\_q of `a\\\\|b`', 'a\\\\|b')
+    >>> md("E_q of `a|b`"), md("the run in --out")
+    ('E\\\\_q of `a\\\\|b`', 'the run in `--out`')
     """
-    pieces = CODE.split(text)
-    return "".join(code(one[1:-1]) if i % 2 else SPECIAL.sub(r"\\\1", one) for i, one in enumerate(pieces))
+    pieces = CODE.split(WORDS.sub(lambda found: f"`{found[1] or found[2]}`", text))
+    return "".join(code(one) if i % 2 else SPECIAL.sub(r"\\\1", one) for i, one in enumerate(pieces))
 
 
 def code(value: Any) -> str:
