@@ -61,13 +61,13 @@ quick: $(VENV)/.dev
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench docs/conf.py docs/_ext examples
+	$(BIN)/ruff format --check src tests bench docs/conf.py docs/_ext examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix src tests bench
-	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench docs/conf.py docs/_ext examples
+	$(BIN)/ruff format src tests bench docs/conf.py docs/_ext examples
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -q -W --keep-going -n -j 2 -d docs/_build/doctrees docs docs/_build/html

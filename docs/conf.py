@@ -56,6 +56,5 @@ html_css_files = ["vaekit.css"]
 html_copy_source = False
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
-smartquotes_action = "q"  # quotes alone: --option stays as it is typed
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from reference.text import options_as_code
 from sphinx.application import Sphinx
 
 import vaekit
@@ -41,13 +42,20 @@ def plain_text(app: Sphinx, what: str, name: str, found: Any, options: Any, line
         start = out.index("Returns:")
         end = next((i for i in range(start + 1, len(out)) if not out[i].strip()), len(out))
         out[start:end] = [f":returns: {' '.join(line.strip() for line in out[start + 1 : end])}"]
-    # a first line that is blank keeps napoleon from taking what stands before a property's first colon for its type
-    lines[:] = ["", *out] if what in ("property", "attribute") else out
+    lines[:] = out
+
+
+def whole_line(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """Undo what napoleon makes of a property's first line: words before a colon are no type."""
+    kind = next((line for line in lines if line.startswith(":type: ")), None)
+    if what in ("property", "attribute") and kind is not None:
+        lines.remove(kind)
+        lines[0] = f"{kind.removeprefix(':type: ')}: {lines[0]}"
 
 
 def _escaped(line: str) -> str:
     """Return a line of plain text with code between backticks as reStructuredText."""
-    pieces = re.split(r"`([^`]*)`", line)
+    pieces = re.split(r"`([^`]*)`", options_as_code(line))
     for i in range(0, len(pieces), 2):
         pieces[i] = re.sub(r"[\\*|]|(?<=\w)_(?!\w)", r"\\\g<0>", pieces[i])
     return "".join(f"``{piece}``" if i % 2 else piece for i, piece in enumerate(pieces))
@@ -61,7 +69,9 @@ def public_name(app: Sphinx, env: Any, node: Any, shown: nodes.Node) -> nodes.No
     last = node["reftarget"].rpartition(".")[2]
     public = [f"vaekit.{name}" for name in vaekit.__all__ if name == last or _is(name, last)]
     named = [name for name in domain.objects if name.rpartition(".")[2] == last]
-    found = next((one for one in [*public, *named] if one in domain.objects and domain.objects[one].objtype in KINDS), "")
+    found = next(
+        (one for one in [*public, *named] if one in domain.objects and domain.objects[one].objtype in KINDS), ""
+    )
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, shown) if found else None
 
 
@@ -77,5 +87,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before any is read."""
     app.connect("builder-inited", write)
     app.connect("autodoc-process-docstring", plain_text, priority=100)
+    app.connect("autodoc-process-docstring", whole_line, priority=900)
     app.connect("missing-reference", public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

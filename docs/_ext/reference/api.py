@@ -73,7 +73,10 @@ def _index() -> str:
         "",
         *table(
             ["name", "what it is"],
-            ([f"[{code(f'vaekit.{name}')}]({page}.md)", md(first(value))] for name, value, page in sorted(rows, key=_by_name)),
+            (
+                [f"[{code(f'vaekit.{name}')}]({page}.md)", md(first(value))]
+                for name, value, page in sorted(rows, key=_by_name)
+            ),
         ),
         "`vaekit.estimators` has " + ", ".join(f"[{code(name)}](estimators.md)" for name in ESTIMATORS) + ".",
         "",
@@ -112,7 +115,7 @@ def _names(names: Iterable[str]) -> list[str]:
 
 
 def _class(name: str, value: type[Any], members: Iterable[str] = ()) -> list[str]:
-    """Return a class: its docstring and `members`; of a record's class, whose fields are types of pydantic's, the name."""
+    """Return a class with its docstring and `members`; one of pydantic's, whose fields are settings, without."""
     if issubclass(value, BaseModel):
         return [*rst(f".. py:class:: {name}"), *docstring(value)]
     bases = [] if value.__mro__[1].__name__.startswith("_") else ["   :show-inheritance:"]
@@ -160,7 +163,9 @@ SECTIONS = {
 
 
 def _directive(value: Any) -> str:
-    return "automethod" if isinstance(value, classmethod | staticmethod) or inspect.isfunction(value) else "autoproperty"
+    return (
+        "automethod" if isinstance(value, classmethod | staticmethod) or inspect.isfunction(value) else "autoproperty"
+    )
 
 
 def _estimators() -> list[str]:

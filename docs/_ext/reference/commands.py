@@ -17,7 +17,7 @@ def names() -> dict[str, list[str]]:
     for name in app:
         if name.startswith("-"):
             continue
-        command = app[name]
+        command: Any = app[name]
         groups.setdefault(command.group[0]._name, []).append((command.sort_key or 0, name))
     return {title: [name for _, name in sorted(each)] for title, each in groups.items()}
 
@@ -36,9 +36,9 @@ def page() -> str:
         *target("commands"),
         "# Commands",
         "",
-        "What `vaekit COMMAND --help` says. `vaekit --version` prints the version, `vaekit --install-completion` completes "
-        "commands and options by the Tab key. A command ends with 0 when it is done, 2 where arguments or data are wrong "
-        "(one sentence says what), 1 where it failed, 130 where it was interrupted.",
+        "What `vaekit COMMAND --help` says. `vaekit --version` prints the version, `vaekit --install-completion` "
+        "completes commands and options by the Tab key. A command ends with 0 when it is done, 2 where arguments or "
+        "data are wrong (one sentence says what), 1 where it failed, 130 where it was interrupted.",
         "",
     ]
     for title, each in found.items():
@@ -96,7 +96,9 @@ def _meaning(argument: Any) -> str:
     said = md(" ".join((argument.parameter.help or "").split()))
     choices = argument.get_choices()
     default = argument.field_info.default
-    shown = "" if default in (None, False, inspect.Parameter.empty, ()) else f"Default: {code(written(_plain(default)))}."
+    shown = (
+        "" if default in (None, False, inspect.Parameter.empty, ()) else f"Default: {code(written(_plain(default)))}."
+    )
     pieces = [
         said,
         f"One of {', '.join(map(code, choices))}." if choices else "",

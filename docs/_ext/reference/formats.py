@@ -36,8 +36,8 @@ def page() -> str:
         "",
         "## A run's folder",
         "",
-        "Files are written beside their names and renamed over them, so that a kill leaves the old file or the new one. "
-        "Nothing is pickled. How they are kept together, and what is done where one is damaged: "
+        "Files are written beside their names and renamed over them, so that a kill leaves the old file or the new "
+        "one. Nothing is pickled. How they are kept together, and what is done where one is damaged: "
         "[How vaekit is built](../architecture.md).",
         "",
         *table(["file", "content"], _described()),

@@ -1,4 +1,4 @@
-"""A recipe's graphical model as a small picture: which variable is drawn given which, and what is inferred from what."""
+"""A recipe's graphical model as a small picture: what is drawn given what, and what is inferred from what."""
 
 from __future__ import annotations
 
@@ -47,15 +47,11 @@ GRAPHS = {
     ),
     "VAE": Graph("z / x", "z>x", "x>z", r"p(z)\,p(x \mid z)", r"q(z \mid x)"),
     "ConditionedVAE": Graph("z y / x", "z>x y>x", "x>z y>z", r"p(z)\,p(x \mid z, y)", r"q(z \mid x, y)"),
-    "ConditionedTableVAE": Graph(
-        "y z / x", "z>x y>x y>z", "x>z", r"p(z \mid y)\,p(x \mid z, y)", r"q(z \mid x, y)"
-    ),
+    "ConditionedTableVAE": Graph("y z / x", "z>x y>x y>z", "x>z", r"p(z \mid y)\,p(x \mid z, y)", r"q(z \mid x, y)"),
     "TwoStage": Graph(
         "u / z / x", "u>z z>x", "x>z z>u", r"p(u)\,p(z \mid u)\,p(x \mid z)", r"q(z \mid x)\,q(u \mid z)"
     ),
-    "CodeVAE": Graph(
-        "[c] / x", "c>c c>x", "x>c", r"\prod_i p(c_i \mid c_{<i})\;p(x \mid c)", r"c = c(x)"
-    ),
+    "CodeVAE": Graph("[c] / x", "c>c c>x", "x>c", r"\prod_i p(c_i \mid c_{<i})\;p(x \mid c)", r"c = c(x)"),
     "TwoLevelCodes": Graph(
         "[c2] / [c1] / x",
         "c2>c2 c2>c1 c1>c1 c1>x c2>x",
@@ -94,7 +90,11 @@ GRAPHS = {
     ),
     "PredictiveVAE": Graph("z / x t?", "z>x z>t", "x>z", r"p(z)\,p(x \mid z)\,p(t \mid z)", r"q(z \mid x)"),
     "MultimodalVAE": Graph(
-        "z / x1? x2? x3?", "z>x1 z>x2 z>x3", "x1>z x2>z x3>z", r"p(z) \prod_m p(x_m \mid z)", r"q(z \mid x_1, \ldots, x_M)"
+        "z / x1? x2? x3?",
+        "z>x1 z>x2 z>x3",
+        "x1>z x2>z x3>z",
+        r"p(z) \prod_m p(x_m \mid z)",
+        r"q(z \mid x_1, \ldots, x_M)",
     ),
 }
 """By the name of a model, the most particular that a recipe names, or by a recipe's own name."""

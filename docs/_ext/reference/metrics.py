@@ -69,7 +69,12 @@ def _metric(entry: Entry[Any]) -> list[str]:
     lines = [*target("metric", entry.name), f"### `{entry.name}`", "", *docstring(entry.part)]
     for number, (said, higher) in own["gives"].items():
         better = "" if higher is None else f" {'Higher' if higher else 'Lower'} is better."
-        lines += [*target("number", number), f"`{number}`", f": {md(said[:1].upper() + said[1:])}. Unit: {md(unit(number))}.{better}", ""]
+        lines += [
+            *target("number", number),
+            f"`{number}`",
+            f": {md(said[:1].upper() + said[1:])}. Unit: {md(unit(number))}.{better}",
+            "",
+        ]
     needs = [NEEDS.get(need) or f"data of the kind {code(need.removeprefix('modality:'))}" for need in own["needs"]]
     lines += [f"Needs {', '.join(needs)}.", ""] if needs else []
     lines += ["Computed only when it, a number of it or its group is named.", ""] if own["slow"] else []

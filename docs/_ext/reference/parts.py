@@ -117,7 +117,9 @@ def _default_in(kind: str, name: str) -> list[str]:
     for recipe in RECIPES.names:
         model = facts.checked(recipe).model
         marks = choices(type(model)).items()
-        out += [recipe] if any(mark.registry.kind == kind and getattr(model, one) == name for one, mark in marks) else []
+        out += (
+            [recipe] if any(mark.registry.kind == kind and getattr(model, one) == name for one, mark in marks) else []
+        )
     return out if len(out) < len(RECIPES.names) // 2 else []
 
 
@@ -133,9 +135,9 @@ def datasets() -> str:
     lines = [
         "# Data sets",
         "",
-        "Known by name: `vaekit train vae --data mnist`. Some come with vaekit or with a package that it needs, some are "
-        "made by a program, others are downloaded when first used, or are put into a folder of `VAEKIT_DATA`. `vaekit "
-        "datasets` says which were found.",
+        "Known by name: `vaekit train vae --data mnist`. Some come with vaekit or with a package that it needs, some "
+        "are made by a program, others are downloaded when first used, or are put into a folder of `VAEKIT_DATA`. "
+        "`vaekit datasets` says which were found.",
         "",
     ]
     for name, entry in catalogue.datasets().items():
@@ -163,20 +165,27 @@ def readers() -> str:
     lines = [
         "# Readers",
         "",
-        "What `--data` names is read by its kind. A recipe says which kind it takes; plain arrays are for all recipes that "
-        "take no other.",
+        "What `--data` names is read by its kind. A recipe says which kind it takes; plain arrays are for all recipes "
+        "that take no other.",
         "",
         *target("part", "reader", "array"),
         "## arrays",
         "",
         *docstring(read_path)[:2],
-        "IDX, NPY, NPZ (`x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`), CSV, a picture or a folder of them; "
-        "in Python also arrays, tensors, data frames, sparse matrices and data sets of PyTorch.",
+        "IDX, NPY, NPZ (`x[, y]`, or `x_train`, `x_valid`, `x_test` and their `y_…`), CSV, a picture or a folder of "
+        "them; in Python also arrays, tensors, data frames, sparse matrices and data sets of PyTorch.",
         "",
     ]
     for entry in MODALITIES:
         part = entry.part
-        lines += [*target("part", "reader", entry.name), f"## {entry.name}", "", md(entry.summary), "", *docstring(type(part))]
+        lines += [
+            *target("part", "reader", entry.name),
+            f"## {entry.name}",
+            "",
+            md(entry.summary),
+            "",
+            *docstring(type(part)),
+        ]
         recipes = [name for name in RECIPES.names if RECIPES[name].part.takes == entry.name]
         own = [name for name in part.settings.model_fields if name not in _common()]
         rows = [

@@ -42,10 +42,10 @@ def index() -> str:
         "# Recipes",
         "",
         f"A recipe is a variant: a model and an objective put together from [parts](../parts/index.md). There are "
-        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The headline "
-        "number is the one that the recipe's report shows first. The value beside it is of the number by which the recipe is "
-        "compared with what it claims to improve on: test examples of small runs. Each recipe's page has the comparison, "
-        "[What the numbers are worth](../../trust.md) all of them.",
+        f"{len(RECIPES.names)}. `vaekit recipes` prints this list, `vaekit show NAME` one recipe's settings. The "
+        f"headline number is the one that the recipe's report shows first. The value beside it is of the number by "
+        f"which the recipe is compared with what it claims to improve on: test examples of small runs. Each recipe's "
+        f"page has the comparison, [What the numbers are worth](../../trust.md) all of them.",
         "",
     ]
     for family, names in catalogue.families().items():
@@ -58,7 +58,9 @@ def index() -> str:
 def _row(name: str) -> list[str]:
     entry = RECIPES[name]
     number = entry.part.headline[0]
-    data = ("arrays" if entry.part.takes == "array" else entry.part.takes) + (", labels" if entry.part.needs_labels else "")
+    data = ("arrays" if entry.part.takes == "array" else entry.part.takes) + (
+        ", labels" if entry.part.needs_labels else ""
+    )
     told, found = measured.value(name)
     value = link(number, "number", number)
     value += "" if not told else f" {found}" if told == number else f"; {link(told, 'number', told)} {found}"
@@ -177,8 +179,8 @@ def _objective(name: str) -> list[str]:
     return [
         "## Objective",
         "",
-        "The loss is a sum of terms, in nats; a player minimises its own. Where a term is one of several that a setting "
-        "chooses from, all are listed. Weights are among the settings of the objective below.",
+        "The loss is a sum of terms, in nats; a player minimises its own. Where a term is one of several that a "
+        "setting chooses from, all are listed. Weights are among the settings of the objective below.",
         "",
         *table(["term", "what it is", "player"], rows),
     ]
@@ -231,9 +233,9 @@ def _measured(name: str) -> list[str]:
     out: list[str] = []
     if name in rows:
         out += [
-            "Each row is this recipe less what it is compared with, on the same test examples; ± is the paired standard "
-            "error over them, and beside it the spread over training seeds. How these are measured, and all others: "
-            "[What the numbers are worth](../../trust.md).",
+            "Each row is this recipe less what it is compared with, on the same test examples; ± is the paired "
+            "standard error over them, and beside it the spread over training seeds. How these are measured, and all "
+            "others: [What the numbers are worth](../../trust.md).",
             "",
             *head,
             *rows[name],

@@ -19,7 +19,7 @@ TITLES = {
 
 
 def every() -> dict[str, dict[str, Setting]]:
-    """Return every setting as each recipe has it: {path: {recipe: setting}}; {} for a recipe that makes no use of it."""
+    """Return every setting as each recipe has it: {path: {recipe: setting}}; {} for an option of no recipe's parts."""
     out: dict[str, dict[str, Setting]] = {}
     for name in RECIPES.names:
         for one in facts.settings(name):
@@ -38,8 +38,8 @@ def page() -> str:
         "",
         f"{len(found)} settings in four sections. On the command line `--set SECTION.NAME=VALUE`, in Python "
         '`vaekit.train("vae", set={"objective.beta": 4})`. A value is YAML; a list is written with commas, '
-        "`model.hidden=512,256`, and `null` leaves a setting to what its description says. `vaekit show RECIPE` prints a "
-        "recipe's settings. A schedule is a number or words such as `linear 0 1 30%`: see "
+        "`model.hidden=512,256`, and `null` leaves a setting to what its description says. `vaekit show RECIPE` prints "
+        "a recipe's settings. A schedule is a number or words such as `linear 0 1 30%`: see "
         "[Schedules](parts/schedules.md).",
         "",
     ]

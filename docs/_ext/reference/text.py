@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Note|Parameters):")
 CODE = re.compile(r"`([^`]*)`")
-WORDS = re.compile(r"'(vaekit [^']*)'|(?<![\w`-])(--[a-z][\w-]*)")
+WORDS = re.compile(r"'(vaekit [^'`]*)'|(?<![\w-])(--[a-z][\w-]*)")
 """Commands and options that are no code where they are told."""
 SPECIAL = re.compile(r"([\\*_\[\]<>#$~{}|])")
 CITED = re.compile(r"(arXiv|doi|openreview):([\w./-]*[\w/-])")
@@ -24,8 +24,16 @@ def md(text: str) -> str:
     >>> md("E_q of `a|b`"), md("the run in --out")
     ('E\\\\_q of `a\\\\|b`', 'the run in `--out`')
     """
-    pieces = CODE.split(WORDS.sub(lambda found: f"`{found[1] or found[2]}`", text))
+    pieces = CODE.split(options_as_code(text))
     return "".join(code(one) if i % 2 else SPECIAL.sub(r"\\\1", one) for i, one in enumerate(pieces))
+
+
+def options_as_code(text: str) -> str:
+    """Return text with backticks around the options and commands that have none."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        one if i % 2 else WORDS.sub(lambda found: f"`{found[1] or found[2]}`", one) for i, one in enumerate(pieces)
+    )
 
 
 def code(value: Any) -> str:
