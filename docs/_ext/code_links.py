@@ -1,7 +1,7 @@
 """Links from a formula to the code that computes it and to the test that checks it.
 
-``{src}`vaekit.bounds.iwae` `` and ``{test}`tests/test_bounds.py::test_name` `` are links to a page with the lines themselves,
-generated before the pages are read. What does not exist is a warning, and so ends `make docs`.
+``{src}`vaekit.bounds.elbo` `` and ``{test}`tests/test_bounds.py::test_name` `` are links to a page with the lines
+themselves, generated before the pages are read. What does not exist is a warning, and so ends `make docs`.
 """
 
 from __future__ import annotations
