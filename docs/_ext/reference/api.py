@@ -118,7 +118,12 @@ def _class(name: str, value: type[Any], members: Iterable[str] = ()) -> list[str
     """Return a class with its docstring and `members`; one of pydantic's, whose fields are settings, without."""
     if issubclass(value, BaseModel):
         return [*rst(f".. py:class:: {name}"), *docstring(value)]
-    bases = [] if value.__mro__[1].__name__.startswith("_") else ["   :show-inheritance:"]
+    base = value.__mro__[1]
+    bases = [] if base in (object, typing.Generic) or base.__name__.startswith("_") else ["   :show-inheritance:"]
+    own = f"{value.__module__}.{value.__qualname__}"
+    if name.rpartition(".")[2] != value.__name__:
+        out = rst(f".. py:data:: {name}", "", f"   Another name of :py:class:`{own}`.")
+        return out + rst(f".. autoclass:: {own}", *members, *bases)
     return rst(f".. autoclass:: {name}", *members, *bases)
 
 

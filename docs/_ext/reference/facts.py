@@ -150,7 +150,7 @@ def _allowed(mark: Any) -> list[str]:
         return []
     if function is ACTIVATION.func:
         return [*ACTIVATIONS]
-    if function.__qualname__.startswith("one_of."):
+    if getattr(function, "__qualname__", "").startswith("one_of."):
         return [written(value) for value in inspect.getclosurevars(function).nonlocals["values"]]
     return []
 
