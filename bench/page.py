@@ -81,7 +81,7 @@ def training(result: dict[str, Any]) -> str:
             "", "CPU s an epoch", "images/s", "× textbook", "× pythae", "time over the fp32 limit", "peak MiB",
             "first epoch after, s", "held-out ELBO",
         ]  # fmt: skip
-        parts.append(f"### {'MLP' if net == 'mlp' else 'Convolutions'}: {result['what'][net]}\n\n{table(header, out)}")
+        parts.append(f"## {'MLP' if net == 'mlp' else 'Convolutions'}: {result['what'][net]}\n\n{table(header, out)}")
     traced, over = (", ".join(f"{p}: {ratio(v)}" for p, v in result[what].items()) for what in ("trace", "overhead"))
     parts.append(
         "CPU seconds an epoch are for 60,000 images; × are ratios of CPU time within a round, the median and the "

@@ -47,7 +47,7 @@ def place(kind: str, name: str) -> tuple[Path, int, int]:
             continue
         for part in parts[length:]:
             found = inspect.getattr_static(found, part, None)
-            found = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+            found = next((made for name in ("fget", "func", "__func__") if (made := getattr(found, name, None))), found)
         try:
             found = inspect.unwrap(found)  # from its decorators
             lines, start = inspect.getsourcelines(found)

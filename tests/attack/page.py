@@ -26,7 +26,7 @@ TAIL = """
 - Damaged weights, checkpoints, records and archives are told by file and field, and never used.
 - A run knows what its data held: changed data are refused, or accepted by name and said.
 - Bad input is one sentence that names the file, row or setting, before work starts.
-- What is safe to do with a stranger's files is in [SECURITY.md](../SECURITY.md).
+- What is safe to do with a stranger's files is in [the security page](project/security.md).
 
 ## What is not promised
 
