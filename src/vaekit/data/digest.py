@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b, file_digest
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,26 +108,31 @@ def frame_keys(frame: Frame) -> Keys:
 
     Cells that are numbers are compared as numbers, so a CSV, a Parquet file and a data frame of equal values agree.
     """
+    if not frame.columns:
+        return mixed(np.zeros(len(frame), np.uint64))
+    each = [_cell_keys(cells) for cells in frame.columns]
+    ends = np.cumsum([len(keys) for keys, _ in each])
+    keys, numbers = np.concatenate([keys for keys, _ in each]), np.concatenate([whether for _, whether in each])
+    keys[numbers] = mixed(keys[numbers])
+    names = np.repeat(text_keys(cells.name for cells in frame.columns), np.diff(ends, prepend=0))
     total = np.zeros(len(frame), np.uint64)
-    for cells in frame.columns:
-        own = np.append(mixed(_cell_keys(cells), text_keys([cells.name])), np.uint64(0))  # the last for missing ones
-        total += own[cells.codes]
+    for cells, own in zip(frame.columns, np.split(mixed(keys, names), ends[:-1]), strict=True):
+        total += np.append(own, np.uint64(0))[cells.codes]  # the last for missing ones
     return mixed(total)
 
 
-def _cell_keys(cells: Cells) -> Keys:
-    """Return a key for each different text of a column."""
+def _cell_keys(cells: Cells) -> tuple[Keys, np.ndarray]:
+    """Return a key for each different text of a column, of a number its bits, and which are numbers."""
     texts, joined = cells.texts, "\n".join(cells.texts)
     if re.fullmatch(r"[0-9.+\-eE\n]+", joined) and not re.search(r"(?m)^[+-]?(0\d|\d{16})", joined):
         try:
-            return mixed((np.array(texts).astype("<f8") + 0.0).view(np.uint64))
+            return (np.array(texts).astype("<f8") + 0.0).view(np.uint64), np.ones(len(texts), bool)
         except ValueError:
             pass
     keys = text_keys(texts)
-    plain = [i for i, text in enumerate(texts) if NUMBER.fullmatch(text) and not _SIXTEEN.match(text)]
-    values = np.array([float(texts[i]) for i in plain], "<f8") + 0.0
-    keys[plain] = mixed(values.view(np.uint64))
-    return keys
+    numbers = np.array([bool(NUMBER.fullmatch(text) and not _SIXTEEN.match(text)) for text in texts], bool)
+    keys[numbers] = (np.array([float(text) for text in compress(texts, numbers)]) + 0.0).view(np.uint64)
+    return keys, numbers
 
 
 def mixed(*keys: Any) -> Keys:
