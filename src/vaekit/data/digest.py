@@ -6,9 +6,8 @@ A split is chosen by them (`vaekit.data.splits`), and a source is known again by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, file_digest
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 Keys = NDArray[np.uint64]
 BLOCK = 1 << 22
 """Bytes of rows hashed together."""
+FEW_TEXTS, GROUP = 64, 256
+"""Columns of at most so many different texts are hashed in groups of so many."""
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 """A cell that is compared as a number: 1.0 is 1. One with leading zeros is text, 007 is not 7."""
 LONGEST = 15
@@ -108,31 +109,44 @@ def frame_keys(frame: Frame) -> Keys:
 
     Cells that are numbers are compared as numbers, so a CSV, a Parquet file and a data frame of equal values agree.
     """
-    if not frame.columns:
-        return mixed(np.zeros(len(frame), np.uint64))
-    each = [_cell_keys(cells) for cells in frame.columns]
-    ends = np.cumsum([len(keys) for keys, _ in each])
-    keys, numbers = np.concatenate([keys for keys, _ in each]), np.concatenate([whether for _, whether in each])
-    keys[numbers] = mixed(keys[numbers])
-    names = np.repeat(text_keys(cells.name for cells in frame.columns), np.diff(ends, prepend=0))
     total = np.zeros(len(frame), np.uint64)
-    for cells, own in zip(frame.columns, np.split(mixed(keys, names), ends[:-1]), strict=True):
-        total += np.append(own, np.uint64(0))[cells.codes]  # the last for missing ones
+    for columns in _together(frame.columns):
+        lengths = [len(cells.texts) for cells in columns]
+        names = np.repeat(text_keys(cells.name for cells in columns), lengths)
+        own = mixed(_cell_keys([text for cells in columns for text in cells.texts]), names)
+        for cells, keys in zip(columns, np.split(own, np.cumsum(lengths)[:-1]), strict=True):
+            total += np.append(keys, np.uint64(0))[cells.codes]  # the last for missing ones
     return mixed(total)
 
 
-def _cell_keys(cells: Cells) -> tuple[Keys, np.ndarray]:
-    """Return a key for each different text of a column, of a number its bits, and which are numbers."""
-    texts, joined = cells.texts, "\n".join(cells.texts)
+def _together(columns: Iterable[Cells]) -> Iterator[list[Cells]]:
+    """Yield columns in groups: one of many different texts alone, others by the hundred, which costs each little."""
+    group: list[Cells] = []
+    for cells in columns:
+        if len(cells.texts) > FEW_TEXTS:
+            yield [cells]
+            continue
+        group.append(cells)
+        if len(group) == GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _cell_keys(texts: Sequence[str]) -> Keys:
+    """Return a key for each text of a cell."""
+    joined = "\n".join(texts)
     if re.fullmatch(r"[0-9.+\-eE\n]+", joined) and not re.search(r"(?m)^[+-]?(0\d|\d{16})", joined):
         try:
-            return (np.array(texts).astype("<f8") + 0.0).view(np.uint64), np.ones(len(texts), bool)
+            return mixed((np.array(texts).astype("<f8") + 0.0).view(np.uint64))
         except ValueError:
             pass
     keys = text_keys(texts)
-    numbers = np.array([bool(NUMBER.fullmatch(text) and not _SIXTEEN.match(text)) for text in texts], bool)
-    keys[numbers] = (np.array([float(text) for text in compress(texts, numbers)]) + 0.0).view(np.uint64)
-    return keys, numbers
+    plain = [i for i, text in enumerate(texts) if NUMBER.fullmatch(text) and not _SIXTEEN.match(text)]
+    values = np.array([float(texts[i]) for i in plain], "<f8") + 0.0
+    keys[plain] = mixed(values.view(np.uint64))
+    return keys
 
 
 def mixed(*keys: Any) -> Keys:
