@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vaekit.data import disk, limits
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import open_image
 from vaekit.data.graphs.graph_files import read_graphs
+from vaekit.data.limits import large_allowed
 from vaekit.data.loading import load
 from vaekit.data.modality import MODALITIES
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables import reading
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 MB = 1 << 20
@@ -198,6 +202,18 @@ def test_edges_of_large_ids_are_of_names(tmp_path: Path) -> None:
     assert found.sizes.tolist() == [4] and set(found.names) == {"0", "1", "99999999999", str(2**70)}
     (tmp_path / "b.edges").write_text("0 5\n2 3\n")
     assert read_graphs(tmp_path / "b.edges").sizes.tolist() == [6]  # few gaps: numbered by their place
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_of_very_many_columns_are_refused(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WIDEST", 500)
+    frame = pd.DataFrame({f"c{i}": [0.5, 1.5, i] for i in range(501)})
+    path = tmp_path / f"a.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    with pytest.raises(UserError, match=r"has 501 columns, more than 500; .* --allow-large"):
+        read_frame(path)
+    with large_allowed():
+        assert len(read_frame(path).columns) == 501
 
 
 def test_wide_tables_are_read_in_linear_time(tmp_path: Path) -> None:
