@@ -20,6 +20,7 @@ import pytest
 from vaekit.data import disk, limits
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import open_image
+from vaekit.data.graphs import graph_objects
 from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.data.limits import large_allowed
 from vaekit.data.loading import load
@@ -202,6 +203,16 @@ def test_edges_of_large_ids_are_of_names(tmp_path: Path) -> None:
     assert found.sizes.tolist() == [4] and set(found.names) == {"0", "1", "99999999999", str(2**70)}
     (tmp_path / "b.edges").write_text("0 5\n2 3\n")
     assert read_graphs(tmp_path / "b.edges").sizes.tolist() == [6]  # few gaps: numbered by their place
+
+
+def test_a_long_gml_file_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_objects, "MOST_GML", 1000)
+    nodes = "".join(f"node [ id {i} ]\n" for i in range(100))
+    (tmp_path / "a.gml").write_text(f"graph [\n{nodes}edge [ source 0 target 1 ]\n]")
+    with pytest.raises(UserError, match=r"letters, more than 1,000; .* --allow-large"):
+        read_graphs(tmp_path / "a.gml")
+    with large_allowed():
+        assert read_graphs(tmp_path / "a.gml").sizes.tolist() == [100]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
