@@ -183,6 +183,11 @@ def recipes_section() -> Iterator[str]:
     )
     yield ""
     yield from claims.table()
+    yield ""
+    lengths = ", ".join(f"{steps:,} on {data}" for data, steps in claims.WHOLE.items())
+    yield f"Claims that a short run does not settle, in runs of the defaults' own length ({lengths} steps; `--steps`):"
+    yield ""
+    yield from claims.table(steps=claims.WHOLE)
 
 
 def faults_section() -> Iterator[str]:

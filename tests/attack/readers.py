@@ -88,6 +88,10 @@ OBJECTS: dict[str, Reader] = {
 }
 
 
+LARGEST = 4_000_000
+"""Bytes of a source, up to which the bounds on time and memory hold for every reader."""
+
+
 def damaged(reader: Reader, random: Random) -> dict[str, bytes]:
     """Return the files of a valid source, one of them damaged by up to three mutations."""
     files = reader.make(random)
@@ -96,7 +100,8 @@ def damaged(reader: Reader, random: Random) -> dict[str, bytes]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                files[name] = random.choice(reader.mutations)(random, files[name])
+                made = random.choice(reader.mutations)(random, files[name])
+                files[name] = made if len(made) <= LARGEST else files[name]
         except Exception:  # what is damaged already is not what a mutation of structure works on
             continue
     return files

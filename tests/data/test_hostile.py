@@ -294,6 +294,10 @@ ADJACENCY = np.ones((4, 5, 5)) - np.eye(5)
             {"edges": EDGES, "feature_rows": np.arange(3), "feature_cols": np.arange(3), "feature_shape": 3},
             "feature_shape",
         ),
+        (
+            {"edges": EDGES, "feature_rows": np.nan, "feature_cols": np.arange(3), "feature_shape": [10, 3]},
+            "feature_rows: row 0 is not a number",
+        ),
         ({"adjacency": ADJACENCY, "mask": np.ones(7)}, "mask has type"),
         ({"adjacency": ADJACENCY, "mask": np.full((4, 5), "x")}, "mask has type"),
         ({"adjacency": ADJACENCY, "mask": np.full((4, 5), 2)}, "give 0 or 1"),
@@ -321,6 +325,20 @@ def test_numbers_too_large_for_32_bits_are_named() -> None:
         tables.load({"a": [*range(40), 1e300], "b": [0.5] * 41}, TableSettings(types={"a": "count"}))
     with pytest.raises(UserError, match="too large for 32 bits"):
         series.load([[1.0, 2.0], [1e39, 3.0]], series.settings())  # +inf would mark the end
+
+
+@pytest.mark.parametrize("scale", [1e158, 1e307], ids=str)
+@pytest.mark.parametrize("kind", ["real", "whole", "long tail", "signed"])
+def test_columns_of_numbers_too_large_for_32_bits_are_named(kind: str, scale: float) -> None:
+    x = np.random.default_rng(0).uniform(0.1, 17, 80)
+    column = {
+        "real": x,
+        "whole": np.round(x),
+        "long tail": np.exp(x - 16),
+        "signed": np.round(x) * (-1.0) ** np.arange(80),
+    }
+    with pytest.raises(UserError, match=r"column 'a'.*too large for 32 bits"):
+        MODALITIES["tables"].part.load({"a": column[kind] * scale, "b": x}, TableSettings())
 
 
 def test_an_npz_of_entries_in_folders_or_of_text_is_refused(tmp_path: Path) -> None:

@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vaekit.data import disk, limits
 from vaekit.data.files import read_bytes
 from vaekit.data.folders import open_image
+from vaekit.data.graphs import graph_objects
 from vaekit.data.graphs.graph_files import read_graphs
+from vaekit.data.limits import large_allowed
 from vaekit.data.loading import load
 from vaekit.data.modality import MODALITIES
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables import reading
+from vaekit.data.tables.reading import read_frame
 from vaekit.errors import UserError
 
 MB = 1 << 20
@@ -198,6 +203,40 @@ def test_edges_of_large_ids_are_of_names(tmp_path: Path) -> None:
     assert found.sizes.tolist() == [4] and set(found.names) == {"0", "1", "99999999999", str(2**70)}
     (tmp_path / "b.edges").write_text("0 5\n2 3\n")
     assert read_graphs(tmp_path / "b.edges").sizes.tolist() == [6]  # few gaps: numbered by their place
+
+
+def test_gzip_files_of_many_members_are_read_in_linear_time(tmp_path: Path) -> None:
+    def seconds(members: int) -> float:
+        (tmp_path / "a.gz").write_bytes(gzip.compress(b"x" * 90) * members)
+        start = time.process_time()
+        assert read_bytes(tmp_path / "a.gz") == b"x" * 90 * members
+        return time.process_time() - start
+
+    seconds(1)
+    # Each member was once cut off the front of all that follow, which were copied each time.
+    assert seconds(60_000) < 120 * seconds(1000) + 0.5
+
+
+def test_a_long_gml_file_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_objects, "MOST_GML", 1000)
+    nodes = "".join(f"node [ id {i} ]\n" for i in range(100))
+    (tmp_path / "a.gml").write_text(f"graph [\n{nodes}edge [ source 0 target 1 ]\n]")
+    with pytest.raises(UserError, match=r"letters, more than 1,000; .* --allow-large"):
+        read_graphs(tmp_path / "a.gml")
+    with large_allowed():
+        assert read_graphs(tmp_path / "a.gml").sizes.tolist() == [100]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_of_very_many_columns_are_refused(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WIDEST", 500)
+    frame = pd.DataFrame({f"c{i}": [0.5, 1.5, i] for i in range(501)})
+    path = tmp_path / f"a.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    with pytest.raises(UserError, match=r"has 501 columns, more than 500; .* --allow-large"):
+        read_frame(path)
+    with large_allowed():
+        assert len(read_frame(path).columns) == 501
 
 
 def test_wide_tables_are_read_in_linear_time(tmp_path: Path) -> None:

@@ -106,6 +106,17 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     assert load(tmp_path, ALL.model_copy(update={"size": 4})).info.shape == (1, 4, 4)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_image_of_another_size_is_not_decoded(stream: bool, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90), dtype=np.uint8)
+    for name in "acde":
+        write(tmp_path, f"{name}.png")
+    odd = write(tmp_path, "b.png", noise)
+    odd.write_bytes(odd.read_bytes()[:200])  # its size can be read, and its pixels cannot
+    with pytest.raises(UserError, match=r"b.png differs in size \(90×70, a.png 5×6\)"):
+        load(tmp_path, ALL.model_copy(update={"stream": stream}))
+
+
 def test_csv(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('a,"b, c",label\r\n1,2.5,yes\r\n-3,4e1,no\r\n\r\n5,6,yes\r\n', encoding="utf-8-sig")

@@ -112,6 +112,10 @@ def by_pieces(model: Model, x: Tensor, seed: int) -> Tensor:
     return torch.cat(each)
 
 
+def test_a_process_without_a_piece_joins_nothing() -> None:
+    assert subject(tiny()).join_pieces([]).shape == (0,)
+
+
 def test_standard_errors_are_of_the_mean_over_examples() -> None:
     model = tiny()
     found = evaluate(subject(model), ["elbo", "mse"])

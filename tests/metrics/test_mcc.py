@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,19 @@ def test_the_interval_is_of_resampled_examples() -> None:
     picks = [torch.randint(50, (50,)) for _ in range(RESAMPLES)]
     for name, rank in (("mcc", False), ("mcc_rank", True)):
         again = [mean_correlation(factors.double()[i], subject.features.double()[i], rank) for i in picks]
-        assert found[name].interval == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
-        assert found[name].value == mean_correlation(factors.double(), subject.features.double(), rank)
+        value = mean_correlation(factors.double(), subject.features.double(), rank)
+        error = math.sqrt(sum((math.atanh(v) - np.mean(np.arctanh(again))) ** 2 for v in again) / (RESAMPLES - 1))
+        ends = tuple(math.tanh(math.atanh(value) + sign * 1.96 * error) for sign in (-1, 1))
+        assert found[name].interval == pytest.approx(ends) and found[name].value == value
+
+
+def test_perfect_codes_have_an_interval_of_no_width() -> None:
+    model = VAE(DiagonalNormal(mlp(2, 2, ())), StandardNormal(2), Gaussian(mlp(2, 2, ()))).eval()
+    info = DataInfo("toy", (2,), "real", None, 0, 0, 50, factor_names=("a", "b"), factor_sizes=(0, 0))
+    subject = Subject(model, info, torch.randn(50, 2), factors=torch.randn(50, 2))
+    subject.features = 3 * subject.factors.flip(1) + 1  # pyright: ignore[reportOptionalMemberAccess]
+    found = METRICS["mcc"].part(subject)["mcc"]
+    assert found.value == 1 and found.interval == pytest.approx((1, 1), abs=1e-9)
 
 
 def segments(n: int = 4000, classes: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

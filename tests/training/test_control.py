@@ -79,6 +79,17 @@ def test_resuming_after_a_change_ends_in_the_same_bits(tmp_path: Path) -> None:
     assert ours == other
 
 
+def test_factors_asked_again_and_again_stay_within_their_limits(tmp_path: Path) -> None:
+    def often() -> None:
+        for _ in range(60):  # 100^60 is beyond every float, and 100^5 beyond the limit
+            ask(tmp_path / "a", "beta", 100.0)
+
+    trained(tmp_path / "a", {3: often}, steps=6)
+    betas = {value for line in lines(tmp_path / "a") for name, value in line.items() if name.startswith("terms.")}
+    assert max(betas) == pytest.approx(1e6)
+    assert vaekit.train(out=tmp_path / "a", resume=True, steps=8, pictures=False).record["result"]["steps"] == 8
+
+
 def test_stop_ends_the_run_with_what_it_learned(tmp_path: Path) -> None:
     run = trained(tmp_path / "a", {9: lambda: ask(tmp_path / "a", "stop")})
     assert run.record["status"] == "done" and run.record["result"]["steps"] == 9

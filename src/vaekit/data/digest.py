@@ -6,7 +6,7 @@ A split is chosen by them (`vaekit.data.splits`), and a source is known again by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Keys = NDArray[np.uint64]
 BLOCK = 1 << 22
 """Bytes of rows hashed together."""
+FEW_TEXTS, GROUP = 64, 256
+"""Columns of at most so many different texts are hashed in groups of so many."""
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 """A cell that is compared as a number: 1.0 is 1. One with leading zeros is text, 007 is not 7."""
 LONGEST = 15
@@ -108,15 +110,33 @@ def frame_keys(frame: Frame) -> Keys:
     Cells that are numbers are compared as numbers, so a CSV, a Parquet file and a data frame of equal values agree.
     """
     total = np.zeros(len(frame), np.uint64)
-    for cells in frame.columns:
-        own = np.append(mixed(_cell_keys(cells), text_keys([cells.name])), np.uint64(0))  # the last for missing ones
-        total += own[cells.codes]
+    for columns in _together(frame.columns):
+        lengths = [len(cells.texts) for cells in columns]
+        names = np.repeat(text_keys(cells.name for cells in columns), lengths)
+        own = mixed(_cell_keys([text for cells in columns for text in cells.texts]), names)
+        for cells, keys in zip(columns, np.split(own, np.cumsum(lengths)[:-1]), strict=True):
+            total += np.append(keys, np.uint64(0))[cells.codes]  # the last for missing ones
     return mixed(total)
 
 
-def _cell_keys(cells: Cells) -> Keys:
-    """Return a key for each different text of a column."""
-    texts, joined = cells.texts, "\n".join(cells.texts)
+def _together(columns: Iterable[Cells]) -> Iterator[list[Cells]]:
+    """Yield columns in groups: one of many different texts alone, others by the hundred, which costs each little."""
+    group: list[Cells] = []
+    for cells in columns:
+        if len(cells.texts) > FEW_TEXTS:
+            yield [cells]
+            continue
+        group.append(cells)
+        if len(group) == GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _cell_keys(texts: Sequence[str]) -> Keys:
+    """Return a key for each text of a cell."""
+    joined = "\n".join(texts)
     if re.fullmatch(r"[0-9.+\-eE\n]+", joined) and not re.search(r"(?m)^[+-]?(0\d|\d{16})", joined):
         try:
             return mixed((np.array(texts).astype("<f8") + 0.0).view(np.uint64))

@@ -244,7 +244,8 @@ class ImageRows(Rows):
         """Return decoded images, (M, C, H, W)."""
         out = np.empty((len(index), *self.shape[1:]), self.dtype)
         for i, row in enumerate(index.tolist()):
-            picture = open_image(self.files[row], self.size)
+            free = self.fitted or self.size is not None
+            picture = open_image(self.files[row], self.size, None if free else (self.first, self.extent))
             if (picture.mode == "F") != (self.mode == "F"):
                 deep, other = (self.first, self.files[row]) if self.mode == "F" else (self.files[row], self.first)
                 raise UserError(
@@ -253,11 +254,6 @@ class ImageRows(Rows):
             if picture.size != self.extent and self.fitted:
                 picture = fit_image(picture, self.extent)
                 self.scaled += 1
-            if picture.size != self.extent:
-                sizes = f"{picture.width}×{picture.height}, {self.first.name} {self.extent[0]}×{self.extent[1]}"
-                raise UserError(
-                    f"{self.files[row]} differs in size ({sizes}); give size=N to scale and crop every image to N×N"
-                )
             self.recoloured += picture.mode != self.mode
             pixels = np.asarray(picture if picture.mode == self.mode else picture.convert(self.mode))
             out[i] = np.moveaxis(pixels, 2, 0) if self.mode == "RGB" else pixels
@@ -329,10 +325,13 @@ def image_rows(
 ) -> ImageRows:
     """Return the rows of image files, named as seen from a `root`; grey or RGB as most are, or as a `shape` says."""
     packed = sum(size_of(file) for file in files)
+    like = None
     if shape is None:  # of one channel they would take this at least: refused before more than one is decoded
-        check_size(len(files) * math.prod(open_image(files[0], size).size), root or files[0], packed=packed)
+        extent = open_image(files[0], size).size
+        check_size(len(files) * math.prod(extent), root or files[0], packed=packed)
+        like = (files[0], extent) if size is None else None
     looked_at = np.linspace(0, len(files) - 1, min(len(files), LOOKED_AT)).astype(int)
-    modes = [open_image(files[i], size).mode for i in looked_at]
+    modes = [open_image(files[i], size, like).mode for i in looked_at]
     mode = "F" if "F" in modes else "L" if 2 * modes.count("L") >= len(modes) else "RGB"
     rows = ImageRows(files, root, size, mode, files[0] if mode != "F" else files[looked_at[modes.index("F")]])
     rows = rows if shape is None else rows.fit(shape)

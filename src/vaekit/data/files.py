@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 import os
 import re
 import stat
@@ -11,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from vaekit.data.limits import check_size, in_words, most_of
+from vaekit.data.limits import check_size, most_of
 from vaekit.errors import UserError
 
 BLOCK = 1 << 20
@@ -72,24 +74,19 @@ def _unpacked(data: bytes, path: Path, text: bool) -> bytes:
     """Return what a gzip file's members hold, stopping where it becomes more than is allowed."""
     most, size = most_of(len(data), text), 0
     parts: list[bytes] = []
-    left = data
     try:
-        while left[:2] == GZIP:
-            member = zlib.decompressobj(wbits=31)
-            while not member.eof:
-                part = member.decompress(left, BLOCK)
-                left = member.unconsumed_tail
-                if not part and not left and not member.eof:
-                    raise UserError(f"{path} is a damaged gzip file (it is cut off); fetch it again")
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            while part := stream.read(BLOCK):
                 parts.append(part)
                 size += len(part)
                 if size > most:
                     check_size(size, path, len(data), text)  # says which bound it is
-            left = member.unused_data.lstrip(b"\0")
-    except zlib.error as error:
-        raise UserError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
-    if left:
-        raise UserError(f"{path} is a damaged gzip file ({in_words(len(left))} follow its end); fetch it again")
+    except EOFError:
+        raise UserError(f"{path} is a damaged gzip file (it is cut off); fetch it again") from None
+    except (OSError, zlib.error) as error:
+        later = str(error).startswith("Not a gzipped")  # as the first member is
+        why = "what follows its end is no gzip" if later else in_short(error)
+        raise UserError(f"{path} is a damaged gzip file ({why}); fetch it again") from None
     return b"".join(parts)
 
 

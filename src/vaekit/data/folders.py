@@ -70,11 +70,11 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def open_image(path: Path, size: int | None) -> Any:
+def open_image(path: Path, size: int | None, like: tuple[Path, tuple[int, int]] | None = None) -> Any:
     """Return a picture in mode L or RGB, or in F (float32) where its greys have more than 8 bits.
 
     It is turned as its camera says, and scaled if `size` is given. Colours of more than 8 bits are cut to 8, and this
-    is said.
+    is said. `like`: another picture and the (width, height) that this one must have too; it is not decoded otherwise.
     """
     import numpy as np
     from PIL import Image, ImageOps
@@ -89,8 +89,15 @@ def open_image(path: Path, size: int | None) -> Any:
                     )
                 check_size(math.prod(opened.size) * len(opened.getbands()), path, packed=size_of(path))
                 deep = any(";16" in str(tile) for tile in opened.tile)
-                picture = ImageOps.exif_transpose(opened)
-                picture.load()
+                if like is None or sorted(opened.size) == sorted(like[1]):
+                    ImageOps.exif_transpose(opened, in_place=True)
+                    opened.load()
+                if like is not None and opened.size != like[1]:
+                    sizes = f"{opened.width}×{opened.height}, {like[0].name} {like[1][0]}×{like[1][1]}"
+                    raise UserError(
+                        f"{path} differs in size ({sizes}); give size=N to scale and crop every image to N×N"
+                    )
+                picture = opened
     except (UserError, MemoryError):
         raise
     except Exception as error:  # each format's decoder raises what it likes, and its warnings are errors here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -113,6 +114,19 @@ class Curves:
         mass = own.whole | (slope <= 0)
         log_slope = torch.where(mass, 1.0, slope).log() + torch.where(own.logged, self.value(score), 0.0)
         return Cells(torch.where(own.whole, least, lower), torch.where(own.whole, ends[1], upper), mass, log_slope)
+
+    def log_marginal(self, score: Tensor) -> Tensor:
+        """Return log p of each value (..., R) where scores are standard normal, as those of training rows are.
+
+        Nats in the columns' own units: log φ(u) - log dQ/du, or log [Φ(b) - Φ(a)] of a value with mass.
+        """
+        lower, upper, mass, log_slope = self.cells(score)
+        density = -0.5 * score.to(lower).square() - 0.5 * math.log(2 * math.pi) - log_slope
+        above = lower > 0  # from the tail's own side, where differences of Φ keep their digits
+        a, b = torch.where(above, -upper, lower), torch.where(above, -lower, upper)
+        log_b = torch.special.log_ndtr(b)
+        within = log_b + torch.log(-torch.expm1(torch.special.log_ndtr(a) - log_b))
+        return torch.where(mass, within, density)
 
     def settled(self, score: Tensor) -> Tensor:
         """Return scores as values of the columns are stored: within the training rows' range, one for each value."""

@@ -275,10 +275,15 @@ def _tokens(x: Tensor, info: DataInfo) -> LogProb:
 
 
 def _table(x: Tensor, info: DataInfo) -> LogProb:
-    """Fit each column by its type over its observed cells: a normal (of the logarithm), a count, shares of levels."""
+    """Fit each column by its type over its observed cells: a normal (of the logarithm), a count, shares of levels.
+
+    Those of a curved column are by its quantile function, which is fitted to training rows already.
+    """
     columns = info.facts["columns"]
     layout, log_probs = Layout.of(columns), dict[int, LogProb]()
     for j, column in enumerate(columns):
+        if j in layout.curved:
+            continue
         seen = x[:, j].double()
         seen = seen[~seen.isnan()]
         if j in layout.count:
@@ -292,9 +297,14 @@ def _table(x: Tensor, info: DataInfo) -> LogProb:
     def log_prob(x: Tensor) -> Tensor:
         seen = ~x.isnan()
         known = torch.where(seen, x, 0.0).double()
-        each = torch.stack([log_probs[j](known[:, j]) for j in range(known.shape[1])], 1)
+        each = torch.zeros_like(known)
+        for j, fitted in log_probs.items():
+            each[:, j] = fitted(known[:, j])
         real = list(layout.real)
         each[:, real] -= layout.log_slope(known[:, real])
+        if layout.curves is not None:
+            curved = list(layout.curved)
+            each[:, curved] = layout.curves.log_marginal(known[:, curved])
         return torch.where(seen, each, 0.0).sum(1)
 
     return log_prob

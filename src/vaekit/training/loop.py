@@ -44,7 +44,7 @@ from vaekit.training.saved import Saved, State
 from vaekit.training.settings import TrainSettings
 from vaekit.training.source import Source
 from vaekit.training.stages import Stage, check_bad_steps, make_optimisers, train_mode, without_frozen
-from vaekit.training.state import FitResult, Position
+from vaekit.training.state import FitResult, Position, times
 from vaekit.training.validation import HeldOut, held_out
 
 
@@ -247,9 +247,9 @@ class Fit:
         """Do what a page asks of the run; each change is a line of the log, and in the checkpoint written at once."""
         for asked in self.control.asked(self._leave_if_asked):
             if asked.what == "learning rate":
-                self.at.lr_factor *= asked.factor
+                self.at.lr_factor = times(self.at.lr_factor, asked.factor)
             elif asked.what == "beta":
-                self.at.rate_factor *= asked.factor
+                self.at.rate_factor = times(self.at.rate_factor, asked.factor)
                 scale_rates(self.stage.objective, self.at.rate_factor)
                 self._begin_steps()
             self.ended = self.ended or asked.what == "stop"

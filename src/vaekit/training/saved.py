@@ -19,7 +19,7 @@ from vaekit.schemas import Number, Place, Positive, Record, Text, checked, migra
 from vaekit.training import checkpoint
 from vaekit.training.average import WeightAverage
 from vaekit.training.optimiser import Adam
-from vaekit.training.state import Position
+from vaekit.training.state import MOST_FACTOR, Position
 
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.safetensors", "best.safetensors"
 
@@ -31,7 +31,7 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=1 / MOST_FACTOR, le=MOST_FACTOR)]
 
 
 class PositionRecord(Record):

@@ -8,6 +8,18 @@ from typing import Any
 
 from vaekit.training.validation import HeldOut
 
+MOST_FACTOR = 1e6
+"""What a learning rate or β is multiplied by from outside, in all, at most; its inverse at least."""
+
+
+def times(factor: float, asked: float) -> float:
+    """Multiply a factor once more, within its limits.
+
+    >>> times(0.5, 0.5), times(1e6, 100.0), times(1e-6, 0.1)
+    (0.25, 1000000.0, 1e-06)
+    """
+    return min(max(factor * asked, 1 / MOST_FACTOR), MOST_FACTOR)
+
 
 @dataclass
 class Position:

@@ -161,7 +161,7 @@ def _unpadded(a: np.ndarray, keep: np.ndarray, source: str) -> tuple[np.ndarray,
 def _whole(values: np.ndarray, what: str) -> np.ndarray:
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
-            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            row = int(np.argwhere(~np.isfinite(np.atleast_1d(values)))[0][0])
             raise UserError(f"{what}: row {row} is not a number; write whole numbers")
         if (values != np.round(values)).any() or (np.abs(values.astype(np.float64)) > 2**53).any():
             raise UserError(f"{what} are not whole numbers; number nodes from 0")

@@ -13,11 +13,14 @@ from vaekit.data.csv_files import LABEL_COLUMNS
 from vaekit.data.files import in_short, read_text
 from vaekit.data.graphs.graph_arrays import from_arrays
 from vaekit.data.graphs.raw_graphs import RawGraphs, strong
+from vaekit.data.limits import check_count
 from vaekit.data.number_forms import number_of
 from vaekit.errors import UserError, optional
 
 LABELS = (*LABEL_COLUMNS, "y")
 FEATURES = ("features", "x")
+MOST_GML = 3_000_000
+"""Letters of a GML file, of which networkx reads about a million a second."""
 
 
 def read_markup(path: Path, threshold: float | None = None) -> RawGraphs:
@@ -34,8 +37,11 @@ def read_markup(path: Path, threshold: float | None = None) -> RawGraphs:
         if path.suffix.lower() == ".graphml":
             graphs = list(networkx.readwrite.graphml.GraphMLReader()(string=text))
         else:
+            check_count(len(text), MOST_GML, "letters", path)
             named = text.count("label") >= text.count("node")
             graphs = [networkx.parse_gml(text, label="label" if named else "id")]
+    except UserError:
+        raise
     except Exception as error:  # networkx raises whatever it meets
         raise UserError(f"{path} is not a readable graph ({in_short(error)}); write it again") from None
     return from_objects(graphs, path.stem, str(path), threshold)

@@ -100,6 +100,7 @@ def _said(name: str, texts: Sequence[str], form: NumberForm) -> str:
     return f"column '{name}': {text} is read as {form.read(text):.0f}; say data.decimal={other} if that mark is decimal"
 
 
+@np.errstate(over="ignore")  # a difference or a mean beyond the largest float: infinite, and so no count or row number
 def _kind_of_numbers(cells: Cells, values: np.ndarray) -> Inferred:
     every = values[cells.codes[cells.codes >= 0]]
     whole = bool(np.all(values == np.round(values)))
@@ -131,7 +132,8 @@ def _real_kind(values: np.ndarray) -> str:
 
 
 def _skewness(values: np.ndarray) -> float:
-    off = values - values.mean()
+    off = values / max(np.abs(values).max(), 1e-300)  # of the size of 1: no power of them is beyond the largest float
+    off = off - off.mean()
     return float((off**3).mean() / max((off**2).mean() ** 1.5, 1e-300))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vaekit.data.csv_files import MISSING, check_names, column_names, counts_columns, header_is_data, rows_of
 from vaekit.data.files import in_short, size_of
-from vaekit.data.limits import check_size
+from vaekit.data.limits import check_count, check_size
 from vaekit.data.paths import exists
 from vaekit.data.python_objects import index_of, table_of
 from vaekit.data.tables.frames import NO_PARQUET, Coder, Frame, frame_of
@@ -33,6 +33,8 @@ NOT_TABLES = (
     ".zip",
 )
 """Suffixes of files that hold tables and are not read."""
+WIDEST = 50_000
+"""Columns of a file: each takes some 40 µs, and its names, types and notes memory, whatever the rows."""
 
 
 def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "refuse", header: str = "auto") -> Frame:
@@ -71,6 +73,7 @@ def _csv(path: Path, missing: set[str], bad_rows: str, has_header: str) -> Frame
     if head is None:
         raise UserError(f"{path} is empty; give a header and rows")
     first_line, header, mark = head
+    check_count(len(header), WIDEST, "columns", path)
     header = [name.strip() for name in header]
     coders = [Coder(name, missing) for name in header]
     lines = array("q")
@@ -115,6 +118,7 @@ def _parquet(path: Path) -> dict[str, Any]:
     parquet = optional("pyarrow.parquet", NO_PARQUET)
     try:
         with parquet.ParquetFile(path) as file:
+            check_count(file.metadata.num_columns, WIDEST, "columns", path)
             check_size(file.metadata.num_rows * file.metadata.num_columns * 8, path, packed=size_of(path))
             check_names(file.schema_arrow.names, path)
             table = file.read()
