@@ -104,3 +104,19 @@ def test_a_run_without_held_out_examples_says_so(vaekit: Any, here: Path) -> Non
     done = vaekit("evaluate", "run", "--metrics", "elbo")
     assert done.code == 2 and done.err == "vaekit: one has no test examples, so nothing is held out; give other data\n"
     assert vaekit("train", "--resume", "--out", "run", "--no-figures").code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("encode",), ("detect", "--score", "reconstruction"), ("impute",)], ids=lambda w: w[0]
+)
+def test_series_are_named_by_their_ids(words: tuple[Any, ...], vaekit: Any, here: Path) -> None:
+    lines = [f"M{i:02d},{t},{'' if t == 3 else round(RNG.normal(), 3)}" for i in range(20) for t in range(6)]
+    (here / "meters.csv").write_text("\n".join(["id,time,load", *lines]))
+    run = train("series-vae", here / "meters.csv", steps=2, set={"model.latent": 2}, pictures=False, out=here / "run")
+    held_out = run.data.test.origin
+    assert held_out is not None and set(held_out.columns["series"]) <= {f"M{i:02d}" for i in range(20)}
+    done = vaekit(words[0], here / "run", *words[1:], "--data", here / "meters.csv", "--out", "o.csv")
+    assert done.code == 0, done.err
+    each = [row["series"] for row in rows_of(here / "o.csv")]
+    assert list(dict.fromkeys(each)) == [f"M{i:02d}" for i in range(20)]
+    assert len(each) == (120 if words[0] == "impute" else 20)

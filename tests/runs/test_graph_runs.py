@@ -15,6 +15,7 @@ from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
 from vaekit.runs.loading import load
 from vaekit.runs.record import RUN_FORMAT
+from vaekit.runs.report import verdict
 from vaekit.runs.run import Run
 from vaekit.runs.train import train
 
@@ -64,6 +65,17 @@ def test_a_plain_graph_autoencoder_has_links_and_no_bound(links: Run) -> None:
     assert run.record["result"]["elbo"] is None and "point mass" in run.record["result"]["refused"]
     found = run.evaluate(["all"], k=2)
     assert found["auc"].value is not None and found["elbo"].value is None
+
+
+def test_links_are_judged_by_their_ranks_and_not_before() -> None:
+    side = np.arange(60) < 30
+    joined = np.random.default_rng(0).random((60, 60)) < np.where(side[:, None] == side, 0.4, 0.02)
+    run = train("graph-vae", {"edges": np.argwhere(np.triu(joined, 1))}, steps=100, device="cpu")
+    before = verdict(run)
+    assert (before.tone, before.title) == ("open", "Not judged")
+    assert "judged by their ranks; evaluate the run" in before.sentences[0]
+    run.evaluate("graph")  # one name stands for a list of it
+    assert verdict(run).title == "It finds links"
 
 
 def test_many_graphs_are_trained_and_compared_with_drawn_ones() -> None:

@@ -371,8 +371,9 @@ def evaluate(
 ) -> dict[str, Result]:
     """Compute metrics by name or group, each with its own seeded noise; a function is a metric as well.
 
-    "all" is everything that applies and is not slow.
+    "all" is everything that applies and is not slow. One name may stand for a list of it.
     """
+    names = (names,) if isinstance(names, str) else names
     if isinstance(names, Mapping):
         return {name: own_metric(subject, function) for name, function in names.items()}
     functions = {getattr(one, "__name__", type(one).__name__): one for one in names if not isinstance(one, str)}

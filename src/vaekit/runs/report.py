@@ -316,6 +316,8 @@ def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
         known |= {"bound": entries[bound]["value"], "baseline": entries["no_latents"]["value"]}
         known["apart_stderr"] = _apart(entries, values, bound, "no_latents")
         known["baseline_of"] = entries["no_latents"].get("definition", "").split(",")[0]
+    elif run.info.facts.get("links"):  # trained to rank links, with those weighed up: as probabilities they say little
+        known["refused"] = known["refused"] or "links of a graph are judged by their ranks; evaluate the run"
     elif result.get("elbo") is not None and result.get("no_latents") is not None:
         weighted = _weighted(run) and result.get("held_out_loss") is not None
         known |= {"bound": -result["held_out_loss"] if weighted else result["elbo"], "baseline": result["no_latents"]}

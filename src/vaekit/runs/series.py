@@ -91,7 +91,7 @@ class SeriesRun(DetectingRun):
             some = slice(0, PICTURED)
             save(curves(whole[some], self.info.facts, sd=spread[some], observed=seen[some]), path)
         else:
-            write_long(path, made.single, self.info)
+            write_long(path, made.single, self.info, made.names)
 
     def band(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and standard deviation of p(x|z) of codes (N, D), in the source's units, (N, C, T) each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,15 @@ from vaekit.tasks.imputation import impute
 
 @dataclass(frozen=True)
 class SeriesImputation:
-    """Series (C, T) with every gap filled: by the mean, and by each of M draws; `gaps` says what was missing."""
+    """Series (C, T) with every gap filled: by the mean, and by each of M draws; `gaps` says what was missing.
+
+    `names` are those that the source has for the series, else ().
+    """
 
     single: list[Values]
     draws: list[list[Values]]
     gaps: list[np.ndarray]
+    names: Sequence[str] = ()
 
     @property
     def count(self) -> int:
@@ -56,7 +61,7 @@ def impute_series(
         raise UserError(f"{found.source} has no missing value (NaN or an empty cell); there is nothing to impute")
     filled = impute(model, prepare(rows(series, steps)), None, **how)
     single, *draws = (_kept(series, prepare.invert(x)) for x in (filled.mean, *filled.draws))
-    return SeriesImputation(single, draws, gaps)
+    return SeriesImputation(single, draws, gaps, found.names)
 
 
 def _kept(series: list[Values], x: Tensor) -> list[Values]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaekit.data.limits import check_size
+from vaekit.data.origin import Origin
 from vaekit.errors import UserError
 
 Values = NDArray[np.float64]
@@ -86,6 +87,11 @@ class Collection:
     def unpadded(self) -> Collection:
         """Return the series without the steps at their ends that no channel has a value for, if they were padded."""
         return replace(self, series=[ended(one) for one in self.series], padded=False) if self.padded else self
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where each series comes from, by its name, where the source has names."""
+        return Origin({"series": np.array(list(self.names), dtype=str)}) if self.names else None
 
     @property
     def lengths(self) -> NDArray[np.int64]:

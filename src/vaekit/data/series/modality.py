@@ -75,9 +75,10 @@ class Series(Modality):
         x, y = rows(found.series, steps), _numbered(found, classes)
         keys, own = array_keys(found.series), {} if test is None else {"test": array_keys(test.series)}
         parts = deal(keys, found.source, mine, own_test=test is not None)
-        splits = [replace(_part(x, y, parts[i]), keys=keys[parts[i]]) for i in range(3)]
+        whole = Split(x, y, origin=found.origin, keys=keys)
+        splits = [whole.take(torch.from_numpy(parts[i])) for i in range(3)]
         if test is not None:
-            splits[2] = Split(rows(test.series, steps), _numbered(test, classes), keys=own["test"])
+            splits[2] = Split(rows(test.series, steps), _numbered(test, classes), origin=test.origin, keys=own["test"])
         lengths, counts = np.unique(found.lengths[parts[0]], return_counts=True)
         facts = {
             "values": "counts" if all(_are_counts(one) for one in every) else "real",
@@ -86,9 +87,9 @@ class Series(Modality):
             "layout": found.layout,
             "rate": found.rate,
         }
-        whole = np.concatenate([keys, *own.values()])
+        every_key = np.concatenate([keys, *own.values()])
         numbers = [part for part in (y, splits[2].y if own else None) if part is not None]
-        labelled = with_classes(whole, torch.cat(numbers).numpy() if numbers else None, classes)
+        labelled = with_classes(every_key, torch.cat(numbers).numpy() if numbers else None, classes)
         contents = contents_of(parts, keys, own, labelled)
         return self.data_set(found.name, found.source, "series", splits, facts, classes=classes, contents=contents)
 
@@ -121,7 +122,7 @@ class Series(Modality):
         mine = settings_as(SeriesSettings, settings)
         found = self.collected(source, info, mine).unpadded()
         keys = array_keys(found.series)
-        return Split(rows(found.series, info.shape[1]), _known(found, info.classes), keys=keys)
+        return Split(rows(found.series, info.shape[1]), _known(found, info.classes), origin=found.origin, keys=keys)
 
     def collected(self, source: Any, info: DataInfo, settings: DataSettings) -> Collection:
         """Read other series of the run's channels; longer ones than the run's are refused, or cut by `data.length`."""
@@ -163,9 +164,14 @@ class Series(Modality):
             write_long(path, series, info)
 
 
-def write_long(path: Path, series: Sequence[Values], info: DataInfo) -> None:
-    """Write series as a CSV in long form: series, step, and a column a channel, empty where a value is missing."""
-    steps = ([i, t, *step] for i, one in enumerate(series) for t, step in enumerate(one.T.tolist()))
+def write_long(path: Path, series: Sequence[Values], info: DataInfo, names: Sequence[str] = ()) -> None:
+    """Write series as a CSV in long form: series, step, and a column a channel, empty where a value is missing.
+
+    `names` are those of the series, which are numbered from 0 without them.
+    """
+    steps = (
+        [i, t, *step] for i, one in zip(names or range(len(series)), series) for t, step in enumerate(one.T.tolist())
+    )
     lines = ([*row[:2], *(None if cell != cell else f"{cell:.9g}" for cell in row[2:])] for row in steps)
     write_csv(path, ["series", "step", *info.facts["channels"]], lines)
 
@@ -216,11 +222,6 @@ def _known(found: Collection, classes: Sequence[str]) -> Tensor | None:
         )
         return None
     return _numbered(found, classes)
-
-
-def _part(x: Tensor, y: Tensor | None, index: np.ndarray) -> Split:
-    chosen = torch.from_numpy(index)
-    return Split(x[chosen], None if y is None else y[chosen])
 
 
 def _line(one: Values) -> str:
