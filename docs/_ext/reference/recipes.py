@@ -242,7 +242,10 @@ def _measured(name: str) -> list[str]:
             "",
         ]
     pictures = [picture for page in measured.galleries() for picture in page.pictures.get(name, ())]
-    if name in measured.drawn_together():
+    own = f"images/recipes/{name}.png"
+    if (measured.DOCS / own).is_file():
+        pictures.append((f"Samples of {name}, trained on the bundled digits with its defaults", own))
+    elif name in measured.drawn_together():
         pictures.append((f"Samples of ten recipes trained on the digits, {name} among them", "images/recipes.png"))
     for said, path in pictures:
         out += [f"![{said}](../../{path})", "", f"*{md(said[:1].upper() + said[1:])}.*", ""]
