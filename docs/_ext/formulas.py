@@ -8,13 +8,22 @@ from typing import Any
 from docutils import nodes
 from latex2mathml import converter
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
+log = logging.getLogger(__name__)
+UNKNOWN = {"{aligned}": "{align*}", r"\arg": r"\mathrm{arg}\,"}
+"""What latex2mathml does not know, and what says the same."""
 FUNCTION = re.compile(r"(<mi>(?:log|ln|exp|sin|cos|tanh|det|arg|dim)</mi>)(?!<mo[^>]*>&#x00028;)")
 
 
 def convert(text: str, display: str = "inline") -> str:
     """Return a formula in LaTeX as MathML, with a thin space between the name of a function and its argument."""
-    return FUNCTION.sub(r'\1<mspace width="0.17em"/>', converter.convert(text, display=display))
+    for unknown, known in UNKNOWN.items():
+        text = text.replace(unknown, known)
+    made = converter.convert(text, display=display)
+    if "<mi>&</mi>" in made or "\\" in made:
+        log.warning("a formula is not rendered whole: %s", text, type="formulas")
+    return FUNCTION.sub(r'\1<mspace width="0.17em"/>', made)
 
 
 def inline(self: Any, node: nodes.math) -> None:
