@@ -33,15 +33,15 @@ def read_markup(path: Path, threshold: float | None = None) -> RawGraphs:
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities can be made to expand without end
         raise UserError(f"{path} declares a document type; take the line <!DOCTYPE …> out of it")
+    gml = path.suffix.lower() == ".gml"
+    if gml:
+        check_count(len(text), MOST_GML, "letters", path)
     try:
-        if path.suffix.lower() == ".graphml":
-            graphs = list(networkx.readwrite.graphml.GraphMLReader()(string=text))
-        else:
-            check_count(len(text), MOST_GML, "letters", path)
+        if gml:
             named = text.count("label") >= text.count("node")
             graphs = [networkx.parse_gml(text, label="label" if named else "id")]
-    except UserError:
-        raise
+        else:
+            graphs = list(networkx.readwrite.graphml.GraphMLReader()(string=text))
     except Exception as error:  # networkx raises whatever it meets
         raise UserError(f"{path} is not a readable graph ({in_short(error)}); write it again") from None
     return from_objects(graphs, path.stem, str(path), threshold)
