@@ -7,7 +7,8 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ import torch
 import vaekit
 from vaekit.commands.main import outcome as outcome_of
 from vaekit.errors import UserError
+from vaekit.studies import budget
 from vaekit.studies.budget import Cost, length_within, seconds
 from vaekit.studies.study import Progress, study
+from vaekit.training.settings import TrainSettings
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -217,6 +220,18 @@ def test_the_budget_is_divided_into_steps(tmp_path: Path) -> None:
     made = study(quick, "digits", out=tmp_path / "out", budget="0.1s", progress=told)
     assert {one.facts["steps"] for one in made.outcomes.values()} == {50}
     assert "a step takes" in told.notes[0] and told.notes[0] in made.report.read_text(encoding="utf-8")
+
+
+def test_held_out_evaluation_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifteen steps of half a second, ten seconds of evaluation after an epoch of a hundred steps."""
+    settings = SimpleNamespace(train=TrainSettings(batch_size=10, epochs=2))
+    record = {"result": {"wall_seconds": 10.5, "seconds": 0.5, "steps": 15}}
+    run = SimpleNamespace(record=record, info=SimpleNamespace(n_train=1000), settings=settings)
+    monkeypatch.setattr(budget, "_run", lambda *_: run)
+    monkeypatch.setattr(budget, "evaluated", lambda *_: None)
+    cost = budget._cost(cast(Any, None), cast(Any, SimpleNamespace(settings={})))
+    assert cost.step == pytest.approx(0.5 / 15 + 10 / 100)
+    assert cost.most == 200
 
 
 def test_the_command_says_its_findings_and_one_object(

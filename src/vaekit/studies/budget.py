@@ -28,7 +28,10 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one trial: those of a step, and those of everything else; `most` steps are its full length."""
+    """Seconds of one trial: of a step, with its share of the evaluation after an epoch, and of everything else.
+
+    `most` steps are its full length.
+    """
 
     step: float
     beside: float
@@ -111,5 +114,6 @@ def _cost(bench: Bench, point: Point) -> Cost:
     per_epoch = -(-run.info.n_train // run.settings.train.batch_size)
     own = {name.removeprefix("train."): value for name, value in point.settings.items() if name in LENGTHS}
     full = run.settings.train.model_copy(update={"steps": None, "epochs": None} | own)
-    step = result["wall_seconds"] / result["steps"]
-    return Cost(step, time.monotonic() - began - result["wall_seconds"], Plan(full, (1.0,), per_epoch).total)
+    once = result["wall_seconds"] - result["seconds"]  # the held-out evaluation after an epoch
+    step = result["seconds"] / result["steps"] + once / per_epoch
+    return Cost(step, time.monotonic() - began - result["seconds"], Plan(full, (1.0,), per_epoch).total)
