@@ -224,12 +224,12 @@ def test_the_budget_is_divided_into_steps(tmp_path: Path) -> None:
 
 def test_held_out_evaluation_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifteen steps of half a second, ten seconds of evaluation after an epoch of a hundred steps."""
-    settings = SimpleNamespace(train=TrainSettings(batch_size=10, epochs=2))
+    settings = SimpleNamespace(train=TrainSettings(batch_size=10))
     record = {"result": {"wall_seconds": 10.5, "seconds": 0.5, "steps": 15}}
     run = SimpleNamespace(record=record, info=SimpleNamespace(n_train=1000), settings=settings)
     monkeypatch.setattr(budget, "_run", lambda *_: run)
     monkeypatch.setattr(budget, "evaluated", lambda *_: None)
-    cost = budget._cost(cast(Any, None), cast(Any, SimpleNamespace(settings={})))
+    cost = budget._cost(cast(Any, None), cast(Any, SimpleNamespace(settings={"train.steps": 200})))
     assert cost.step == pytest.approx(0.5 / 15 + 10 / 100)
     assert cost.most == 200
 
