@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import browsers
 
 # Workers with several threads each wait for one another, and one thread adds in one order: results repeat.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,16 +21,6 @@ collect_ignore = ["far_device.py", "device_sweep.py"]  # imported once: a device
 
 WORKER_BYTES = 1 << 30  # torch, scikit-learn and matplotlib loaded, with room for a small model
 MOST_WORKERS = 16  # beyond this, start-up costs more than it gives
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def allowed_processors(root: Path = Path("/")) -> int:
@@ -103,17 +94,24 @@ def _missing(reason: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The system's Chromium, one for all tests of a process: two of Playwright's loops do not run beside each other."""
+def playwright() -> Iterator[Any]:
+    """Playwright, once for all tests of a process: two of its loops do not run beside each other."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         _missing("playwright is not installed (pip install 'vaekit[dev]')")
         return
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        _missing("there is no Chromium on this system")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with sync_playwright() as made:
         yield made
-        made.close()
+
+
+@pytest.fixture(scope="session", params=list(browsers.NAMES))
+def browser(request: pytest.FixtureRequest, playwright: Any) -> Iterator[Any]:
+    """The system's Chromium and its Firefox, each once for all tests of a process."""
+    path = browsers.path_of(request.param)
+    if path is None:
+        _missing(f"there is no {request.param.capitalize()} on this system")
+        return
+    made = browsers.launched(playwright, request.param, path)
+    yield made
+    made.close()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browsers import chromium_only, downloaded, enter, tapped
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 
@@ -59,9 +60,7 @@ def close(a: list[int], b: list[int]) -> bool:
 
 def saved(page: Any, button: str) -> bytes:
     """Click a button that saves and return the file."""
-    with page.expect_download() as coming:
-        page.click(button)
-    return Path(coming.value.path()).read_bytes()
+    return downloaded(page, lambda: page.click(button))
 
 
 def ready(page: Any) -> None:
@@ -105,10 +104,9 @@ def test_a_link_restores_everything(open_page: Any, served: Explorer) -> None:
     page.click("#random")
     page.click("#tab-traverse")
     page.select_option("#traverse-latent", index=2)
-    page.fill("#traverse-reach", "2")
+    enter(page, "#traverse-reach", "2")
     page.click("#tab-between")
-    page.fill("[aria-label='Number of example B']", "7")
-    page.keyboard.press("Enter")
+    enter(page, "[aria-label='Number of example B']", "7")
     page.click("text=spherical")
     page.wait_for_selector("#panel-between .strip button")
     page.wait_for_timeout(500)
@@ -267,6 +265,7 @@ class Held:
         self.page.wait_for_timeout(300)
 
 
+@chromium_only
 def test_a_link_keeps_the_maps_place_until_the_map_is_there(open_page: Any, served: Explorer) -> None:
     page = open_page(served).page
     ready(page)
@@ -288,6 +287,7 @@ def test_a_link_keeps_the_maps_place_until_the_map_is_there(open_page: Any, serv
     assert there.evaluate("location.hash") == fragment
 
 
+@chromium_only
 def test_a_link_taken_while_an_example_loads_stands(open_page: Any, served: Explorer) -> None:
     page = open_page(served).page
     held = Held(page, "**/api/example?i=1")
@@ -300,11 +300,12 @@ def test_a_link_taken_while_an_example_loads_stands(open_page: Any, served: Expl
     page.wait_for_selector("[aria-label^='Example B: number 7']")
 
 
+@chromium_only
 def test_a_number_being_typed_is_not_written_over(open_page: Any, served: Explorer) -> None:
     page = open_page(served).page
     held = Held(page, "**/api/example?i=1")
     page.click("#tab-between")
-    page.fill("[aria-label='Number of example B']", "7")
+    enter(page, "[aria-label='Number of example B']", "7", commit=False)
     held.let_go()
     page.wait_for_selector("#panel-between .strip button")
     assert page.input_value("[aria-label='Number of example B']") == "7"
@@ -312,13 +313,13 @@ def test_a_number_being_typed_is_not_written_over(open_page: Any, served: Explor
     page.wait_for_selector("[aria-label^='Example B: number 7']")
 
 
+@chromium_only
 @pytest.mark.parametrize("late", [0, 1])
 def test_an_example_chosen_while_others_load_stands(open_page: Any, served: Explorer, digits: Any, late: int) -> None:
     page = open_page(served).page
     held = Held(page, f"**/api/example?i={late}")
     page.click("#tab-between")
-    page.fill("[aria-label='Number of example B']", "7")
-    page.keyboard.press("Enter")
+    enter(page, "[aria-label='Number of example B']", "7")
     page.wait_for_selector("[aria-label^='Example B: number 7']")
     held.let_go()
     page.wait_for_selector("#panel-between .strip button")
@@ -328,6 +329,7 @@ def test_an_example_chosen_while_others_load_stands(open_page: Any, served: Expl
         assert np.allclose(code(page), Session(digits).encode(index)["z"], atol=1e-4)
 
 
+@chromium_only
 def test_the_newest_way_stands_whatever_answer_is_late(open_page: Any, served: Explorer, digits: Any) -> None:
     page = open_page(served).page
     page.click("#tab-between")
@@ -343,13 +345,13 @@ def test_the_newest_way_stands_whatever_answer_is_late(open_page: Any, served: E
     assert np.allclose(code(page), middle, atol=1e-4)
 
 
+@chromium_only
 def test_a_sum_waits_for_every_example(open_page: Any, served: Explorer, digits: Any) -> None:
     page = open_page(served).page
     held = Held(page, "**/api/example?i=0")
     before = drawn(page)
     page.click("#tab-sum")
-    page.fill("[aria-label='Number of example c']", "9")
-    page.keyboard.press("Enter")
+    enter(page, "[aria-label='Number of example c']", "9")
     page.wait_for_selector("[aria-label^='Example c: number 9']")
     held.let_go()
     changed(page, before)
@@ -357,13 +359,13 @@ def test_a_sum_waits_for_every_example(open_page: Any, served: Explorer, digits:
     assert np.allclose(code(page), a - b + c, atol=1e-4)
 
 
+@chromium_only
 def test_the_example_asked_for_last_is_the_one_shown(open_page: Any, served: Explorer, digits: Any) -> None:
     page = open_page(served).page
     page.click("#tab-own")
     held = Held(page, "**/api/infer", lambda request: request.post_data_json["index"] == 3)
     for index in ("3", "5"):
-        page.fill("#own-index", index)
-        page.keyboard.press("Enter")
+        enter(page, "#own-index", index)
         page.wait_for_timeout(50)
     page.wait_for_selector("#own-results dd:text('test example 5')")
     held.let_go()
@@ -375,12 +377,10 @@ def test_a_wrong_number_of_an_example_is_told(open_page: Any, served: Explorer) 
     page = open_page(served).page
     page.click("#tab-between")
     page.wait_for_selector("#panel-between .strip button")
-    page.fill("[aria-label='Number of example A']", "99999")
-    page.keyboard.press("Enter")
+    enter(page, "[aria-label='Number of example A']", "99999")
     page.wait_for_selector("#alert:not([hidden])")
     assert "no example 99999; they go from 0 to 173" in page.inner_text("#alert")
-    page.fill("[aria-label='Number of example A']", "3")
-    page.keyboard.press("Enter")
+    enter(page, "[aria-label='Number of example A']", "3")
     page.wait_for_selector("#alert", state="hidden")
 
 
@@ -388,7 +388,7 @@ def test_sum_of_three_examples(open_page: Any, served: Explorer, digits: Any) ->
     page = open_page(served).page
     page.click("#tab-sum")
     page.wait_for_selector("#panel-sum button:text('Take this code'):enabled")
-    page.fill("[aria-label='Number of example c']", "9")
+    enter(page, "[aria-label='Number of example c']", "9", commit=False)
     before = drawn(page)
     page.keyboard.press("Enter")
     changed(page, before)
@@ -406,7 +406,7 @@ def test_traversal(open_page: Any, served: Explorer, digits: Any) -> None:
     page.wait_for_selector("#panel-traverse .strip button")
     j = int(page.input_value("#traverse-latent"))
     assert j == Session(digits).facts["order"][0]
-    page.fill("#traverse-reach", "2")
+    enter(page, "#traverse-reach", "2")
     page.keyboard.press("Tab")
     page.wait_for_selector("#panel-traverse .strip button:text('−2.0')")
     page.locator("#panel-traverse .strip button").last.click()
@@ -420,8 +420,7 @@ def test_traversal(open_page: Any, served: Explorer, digits: Any) -> None:
 def test_a_test_example_shows_posterior_bound_and_score(open_page: Any, served: Explorer, digits: Any) -> None:
     page = open_page(served).page
     page.click("#tab-own")
-    page.fill("#own-index", "4")
-    page.keyboard.press("Enter")
+    enter(page, "#own-index", "4")
     page.wait_for_selector("#own-results:visible")
     text = page.inner_text("#own-results")
     explored = Session(digits)
@@ -536,7 +535,7 @@ def test_a_condition_has_a_slider_for_a_number_and_a_choice_for_levels(
     ready(page)
     assert np.allclose(cells(), expected(start), rtol=1e-2, atol=1e-2)
     page.select_option("#label", "1")
-    page.fill("#label-1", str(session.facts["conditions"][1]["high"]))
+    page.press("#label-1", "End")
     high = float(page.input_value("#label-1"))
     assert np.allclose(cells(), expected([1, high]), rtol=1e-2, atol=1e-2)
     there = open_page(served_attributes, (page.wait_for_timeout(400), page.evaluate("location.hash"))[1]).page
@@ -661,13 +660,12 @@ def test_discrete_codes_are_shown_and_can_be_changed(open_page: Any, served_code
     changed(page, before)
     assert code(page)[j] == other
     page.click("#tab-own")
-    page.fill("#own-index", "8")
-    page.keyboard.press("Enter")
+    enter(page, "#own-index", "8")
     page.wait_for_selector("#own-results:visible")
     z = explored.encode(8)["z"]
     assert [float(page.input_value(f"[aria-label='Code {i + 1}']")) for i in range(explored.size)] == z
     before = drawn(page)
-    page.fill("[aria-label='Code 6']", str(int(z[5]) + 1 if z[5] < most else 0))
+    enter(page, "[aria-label='Code 6']", str(int(z[5]) + 1 if z[5] < most else 0), commit=False)
     page.keyboard.press("Tab")
     changed(page, before)
     assert code(page)[5] != z[5] and close(drawn(page), expected(codes, code(page)))
@@ -782,12 +780,12 @@ def test_by_keyboard_alone(open_page: Any, served: Explorer, digits: Any) -> Non
     assert page.is_visible("#shortcuts")
     page.keyboard.press("Escape")
     assert not page.is_visible("#shortcuts")
-    with page.expect_download():
-        page.keyboard.press("s")
+    assert downloaded(page, lambda: page.keyboard.press("s"))
     page.keyboard.press("l")
     wait_for(page, "/copied|address bar/.test(document.querySelector('#status').textContent)")
 
 
+@chromium_only
 def test_dark_and_light(open_page: Any, served: Explorer) -> None:
     page = open_page(served, color_scheme="dark").page
     paint = "getComputedStyle(document.body).backgroundColor"
@@ -847,7 +845,7 @@ def test_a_phone(open_page: Any, served: Explorer) -> None:
     page.locator("#map").scroll_into_view_if_needed()
     before = drawn(page)
     box = page.locator("#map").bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.7)
+    tapped(page, box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.7)
     changed(page, before)
 
 
