@@ -57,6 +57,12 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 MOST_BYTES = 200_000
 
 
+def browser_path() -> str | None:
+    """Return the system's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
 def train(folder: Path) -> Path:
     """Train and evaluate the run that is shown."""
     run = vaekit.train(
@@ -181,9 +187,7 @@ def main() -> None:
         explorer = Explorer(Session(load(run))).start()
         try:
             with sync_playwright() as playwright:
-                names = ("chromium", "chromium-browser", "google-chrome")
-                path = next((found for name in names if (found := shutil.which(name))), None)
-                browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+                browser = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
                 shots(browser, explorer.url, arguments.out / "screenshots")
                 browser.close()
         finally:
