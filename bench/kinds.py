@@ -2,7 +2,7 @@
 
     python bench/kinds.py [--out docs/screenshots/kinds] [--only NAME ...] [--whole FOLDER]
 
-Ten small models are trained on the bundled digits and on data made here (about ten minutes). Writes OUT/NAME.png: above,
+Ten small models are trained on the bundled digits and on data made here (ten minutes). Writes OUT/NAME.png: above,
 the report (desktop, dark, phone, print), below, the explorer (desktop, dark, phone). With --whole FOLDER the pictures
 themselves, each as long as its page, are written there too. Needs a Chromium on the system.
 """
