@@ -282,7 +282,8 @@ def test_uneven_times_are_an_order(tmp_path: Path) -> None:
         ("id,time,v\n1,soon,1\n", "neither a number nor a date"),
         ("id,time,v\n1,0\n", "line 2 has another number of cells"),
         ("id,time\n1,0\n", "no column of values"),
-        ("1,2\n3,x\n", "cell of line 2"),
+        ("1,2\n3,x\n", "line 2: 'x' is not a number"),
+        ("meter,hour,load\na,1,0.5\n", "name those columns: data.id=..., data.time=..."),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*has no header")

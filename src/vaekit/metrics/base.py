@@ -53,6 +53,19 @@ class Result:
             object.__setattr__(self, "facts", told | {"not_finite": {"value": str(self.value)}})
             object.__setattr__(self, "value", None)
 
+    def __str__(self) -> str:
+        """Return the value with its standard error and unit, or the reason why there is none.
+
+        >>> print(Result(-24.338, "nats/example", 174, 0.3021))
+        -24.34 ± 0.30 nats/example
+        """
+        if self.value is None:
+            return f"no value: {self.facts.get('refused', 'not computed')}"
+        if not self.stderr:
+            return f"{self.value:.4g} {self.unit}"
+        digits = max(0, 1 - math.floor(math.log10(self.stderr)))
+        return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f} {self.unit}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; what is not finite becomes null, with the reason."""
         out: dict[str, Any] = {"value": self.value, "unit": self.unit, "n": self.n}

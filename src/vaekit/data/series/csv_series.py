@@ -18,6 +18,7 @@ from vaekit.errors import UserError
 IDS = ("id", "series", "series_id", "item_id", "unique_id", "case_id", "unit", "key")
 TIMES = ("time", "t", "timestamp", "datetime", "date", "ds", "step", "timepoint")
 AUTO = "auto"
+LONG = ". Where a line is one time of one series, name those columns: data.id=..., data.time=..."
 
 
 def read_csv_series(path: Path, id: str = AUTO, time: str = AUTO) -> Collection:
@@ -51,7 +52,7 @@ def read_ucr(path: Path) -> Collection:
     """
     series, labels = list[Values](), list[str]()
     for number, row, _ in rows_of(path, "\t"):
-        series.append(_column(row[1:], f"cell of line {number}", str(path))[None])
+        series.append(_line(row[1:], number, path)[None])
         labels.append(row[0].strip().removesuffix(".0"))
     return Collection(path.stem, str(path), series, labels, padded=True).checked()
 
@@ -113,14 +114,30 @@ def of_columns(columns: Mapping[str, Sequence[Any]], where: str, id: str = AUTO,
 
 
 def _column(cells: Sequence[Any], name: str, where: str) -> Values:
+    out, odd = _numbers(cells)
+    if odd is not None:
+        why = why_no_number(str(cells[odd]).strip())
+        raise UserError(f"{where}: row {odd + 1}, column '{name}': {why}; leave gaps empty")
+    return out
+
+
+def _line(cells: Sequence[str], number: int, path: Path, hint: str = "") -> Values:
+    out, odd = _numbers(cells)
+    if odd is not None:
+        raise UserError(f"{path}: line {number}: {why_no_number(cells[odd].strip())}; leave gaps empty{hint}")
+    return out
+
+
+def _numbers(cells: Sequence[Any]) -> tuple[Values, int | None]:
+    """Return the cells as numbers, NaN where they are missing, and the place of the first that is neither, if any."""
     out = np.empty(len(cells))
     for i, cell in enumerate(cells):
         text = str(cell).strip()
         number = np.nan if text.lower() in MISSING else number_of(text)
         if number is None:
-            raise UserError(f"{where}: row {i + 1}, column '{name}': {why_no_number(text)}; leave gaps empty")
+            return out, i
         out[i] = number
-    return out
+    return out, None
 
 
 def _wide(path: Path, lines: Sequence[tuple[int, list[str], str]], header: list[str]) -> Collection:
@@ -139,5 +156,5 @@ def _wide(path: Path, lines: Sequence[tuple[int, list[str], str]], header: list[
         if label is not None:
             labels.append(row[label].strip())
         cells = [cell for j, cell in enumerate(row) if j != label]
-        series.append(_column(cells, f"cell of line {number}", str(path))[None])
+        series.append(_line(cells, number, path, LONG if named else "")[None])
     return Collection(path.name.split(".")[0], str(path), series, labels, padded=True).checked()
