@@ -25,6 +25,7 @@ from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.runs.train import train
 from vaekit.training import checkpoint, loop
+from vaekit.training.hooks import StepInfo
 from vaekit.training.log import JsonLines, read
 from vaekit.training.loop import Fit, fit
 from vaekit.training.settings import TrainSettings
@@ -183,6 +184,25 @@ def test_without_early_stopping_the_last_weights_stay() -> None:
 
 
 # --- players and stages ------------------------------------------------------------------------------------------
+
+
+def test_the_decoder_waits_while_the_encoder_is_ahead() -> None:
+    model, moved = toy_vae(), list[set[str]]()
+    last = {name: p.detach().clone() for name, p in model.named_parameters()}
+    roles = {name: role for role, name, _ in model.parameter_roles()}
+
+    def look(info: StepInfo) -> None:
+        now = dict(info.model.named_parameters())
+        moved.append({roles[name] for name, p in now.items() if not torch.equal(p, last[name])})
+        last.update({name: p.detach().clone() for name, p in now.items()})
+
+    ahead = settings(steps=8, epochs=None, encoder_steps=3, encoder_ahead=6)
+    fit(model, [Stage(negative_elbo(), callbacks=(look,))], ToySource(), ahead)
+    both = {"encoder", "decoder"}
+    assert moved == [{"encoder"}, {"encoder"}, both, {"encoder"}, {"encoder"}, both, both, both]
+    moved.clear()
+    fit(model, [Stage(negative_elbo(), callbacks=(look,), trainable=("likelihood",))], ToySource(), ahead)
+    assert moved == 8 * [{"decoder"}]  # nothing to wait for
 
 
 def test_each_player_moves_its_own_parameters_by_its_own_loss() -> None:

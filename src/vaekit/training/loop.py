@@ -282,8 +282,9 @@ class Fit:
         """Take one step on a batch: what changes from step to step goes into tensors, and `_take` does the rest."""
         for _, value in self.annealed:
             value.advance(self.at.stage_step, self.total, self.per_epoch)
+        factor = self.plan.factor(self.at.stage_step, self.total) * self.at.lr_factor
         for optimiser in self.optimisers.values():
-            optimiser.scale_rates(self.plan.factor(self.at.stage_step, self.total) * self.at.lr_factor)
+            optimiser.scale_rates(factor, wait=self.plan.waits(self.at.stage_step, self.total))
         told = self.take(x, y, self.sums)
         self.counted += 1
         if self.average is not None:

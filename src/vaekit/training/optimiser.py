@@ -9,7 +9,7 @@ out by the program.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,11 +20,15 @@ from vaekit.training.dtensor import like, local, put
 
 @dataclass
 class Group:
-    """Parameters that share a learning rate: as the model has them, and what this process holds of each."""
+    """Parameters that share a learning rate: as the model has them, and what this process holds of each.
+
+    Those that `wait` may be left as they are for some steps.
+    """
 
     names: list[str]
     owners: list[nn.Parameter]
     lr: float
+    wait: bool
     parameters: list[Tensor] = field(default_factory=list)
     first: list[Tensor] = field(default_factory=list)
     second: list[Tensor] = field(default_factory=list)
@@ -36,13 +40,15 @@ class Adam:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980) with decoupled weight decay (Loshchilov & Hutter 2019).
 
     `step` takes the gradients as a list beside the parameters (None where a parameter took no part). A step whose
-    global gradient norm is not finite, or above `skip_above`, changes nothing and is counted in `skipped`.
+    global gradient norm is not finite, or above `skip_above`, changes nothing and is counted in `skipped`. Parameters
+    whose names are in `waiting` can be left as they are for a step (`scale_rates`); their moments go on.
     """
 
     def __init__(
         self,
         named: Iterable[tuple[str, nn.Parameter, float]],
         *,
+        waiting: Container[str] = (),
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -51,9 +57,10 @@ class Adam:
     ) -> None:
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         self.clip, self.skip_above = clip, skip_above
-        groups: dict[float, Group] = {}
+        groups: dict[tuple[float, bool], Group] = {}
         for name, parameter, lr in named:
-            group = groups.setdefault(lr, Group([], [], lr))
+            wait = name in waiting
+            group = groups.setdefault((lr, wait), Group([], [], lr, wait))
             group.names.append(name)
             group.owners.append(parameter)
         self.groups = list(groups.values())
@@ -74,10 +81,10 @@ class Adam:
         self.waited_for = device.type == "cpu"
         self._was_bad = True
 
-    def scale_rates(self, factor: float) -> None:
-        """Let learning rates be the peak ones times `factor` from here on."""
+    def scale_rates(self, factor: float, *, wait: bool = False) -> None:
+        """Let learning rates be the peak ones times `factor` from here on, and 0 for those that wait, if they do."""
         for group in self.groups:
-            group.rate.fill_(group.lr * factor)
+            group.rate.fill_(0.0 if wait and group.wait else group.lr * factor)
 
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor | None], norm: Tensor | None = None) -> Tensor:

@@ -53,8 +53,21 @@ class Plan:
 
     @cached_property
     def _warmup(self) -> Schedule | None:
-        text = self.settings.warmup
-        return None if text in (0, "0") else Schedule.parse(f"linear 0 1 {text}")
+        return _stretch(self.settings.warmup)
+
+    @cached_property
+    def _ahead(self) -> Schedule | None:
+        return _stretch(self.settings.encoder_ahead)
+
+    def waits(self, step: int, length: int) -> bool:
+        """Return whether the decoder stays as it is at a `step` of a stage of this length.
+
+        >>> plan = Plan(TrainSettings(encoder_steps=3, encoder_ahead=6), (1.0,), per_epoch=10)
+        >>> [plan.waits(step, 20) for step in range(8)]
+        [True, True, False, True, True, False, False, False]
+        """
+        ahead = 0.0 if self._ahead is None else self._ahead.steps(length, self.per_epoch)
+        return step < ahead and (step + 1) % self.settings.encoder_steps != 0
 
     def factor(self, step: int, length: int) -> float:
         """Return what the peak learning rate is multiplied by at a `step` of a stage of this length."""
@@ -65,3 +78,8 @@ class Plan:
             return 1.0
         t = (step - ramp) / max(length - ramp, 1)
         return 0.5 * (1 + math.cos(math.pi * t)) if self.settings.decay == "cosine" else 1 - t
+
+
+def _stretch(text: int | str) -> Schedule | None:
+    """Return a schedule that is as long as a setting says; None for no length."""
+    return None if text in (0, "0") else Schedule.parse(f"linear 0 1 {text}")

@@ -43,6 +43,10 @@ class TrainSettings(SettingsBase):
     lr: PositiveFloat = Field(default=2e-3, description="peak learning rate")
     lr_encoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the encoder; default lr")
     lr_decoder: PositiveFloat | None = Field(default=None, description="peak learning rate of the decoder; default lr")
+    encoder_steps: PositiveInt = Field(
+        default=1, description="steps of the encoder for each of the decoder's, while it is ahead (He et al. 2019)"
+    )
+    encoder_ahead: Length = Field(default="20%", description="how long encoder_steps lasts: steps, '2ep' or '10%'")
     lr_sigma_factor: PositiveFloat = Field(
         default=5.0, description="what the learning rate is multiplied by for learned scales (σ, ν, dispersions)"
     )

@@ -131,7 +131,18 @@ def player_parameters(
             yield f"objective.{name}", parameter, lr
 
 
-def make_optimisers(model: nn.Module, stage: Stage, settings: TrainSettings) -> dict[str, Adam]:
+def waiting(model: Model, trained: Sequence[str], settings: TrainSettings) -> set[str]:
+    """Return which trained parameters wait while the encoder is ahead: the decoder's, beside a trained encoder."""
+    if settings.encoder_steps == 1:
+        return set()
+    roles = {f"model.{name}": role for role, name, _ in model.parameter_roles()}
+    if "encoder" not in roles.values():
+        raise UserError("train.encoder_steps is not used by this recipe: its model has no encoder")
+    own = {name: roles.get(name) for name in trained}
+    return {name for name, role in own.items() if role == "decoder"} if "encoder" in own.values() else set()
+
+
+def make_optimisers(model: Model, stage: Stage, settings: TrainSettings) -> dict[str, Adam]:
     """Return an optimiser for every player of the stage."""
     out: dict[str, Adam] = {}
     for player in stage.objective.player_names:
@@ -140,6 +151,7 @@ def make_optimisers(model: nn.Module, stage: Stage, settings: TrainSettings) -> 
             raise UserError(f"stage '{stage.name}' leaves the player '{player}' nothing to train")
         out[player] = Adam(
             named,
+            waiting=waiting(model, [name for name, _, _ in named], settings) if player == MODEL else (),
             betas=settings.betas,
             eps=settings.eps,
             weight_decay=settings.weight_decay,
