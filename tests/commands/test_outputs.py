@@ -28,6 +28,7 @@ WRITERS = {
     "traverse": "{run} --data {data} --top 2",
     "manifold": "{run} --size 3",
     "arithmetic": "{run} --examples 0,1,2 --data {data}",
+    "intervene": "{run} light=0.9 --data {data}",
     "detect": "{run} --data {data} --score reconstruction",
     "impute": "{run} --data {data} --k 2 --draws 2",
     "augment": "{run} --data {data} -n 4",

@@ -243,6 +243,8 @@ WRONG: dict[str, tuple[tuple[Any, ...], str]] = {
     "arithmetic amounts": (("arithmetic", "vae", "--examples", "1", "--attribute", "3", "--amounts", "x"), "--amounts"),
     "aggregate temperature": (("sample", "vae", "--from", "aggregate", "--temperature", "2"), "--from aggregate"),
     "aggregate components": (("sample", "vae", "--from", "aggregate", "--components", "0"), "components"),
+    "intervene without concepts": (("intervene", "vae", "light=0.9"), "has none: train causal-vae"),
+    "intervene by words": (("intervene", "vae", "light=bright"), "write what is set as NAME=NUMBER"),
     "not a run": (("cluster", "."), "not a run folder"),
 }
 
@@ -263,3 +265,15 @@ def test_a_file_that_cannot_be_written(command: str, trained: dict[str, Path], v
     for out, says in (("out.txt", "ending in"), ("nowhere/out.npz", "does not exist")):
         done = vaekit(command, trained["vae"], "--out", out)
         assert done.code == 2 and says in done.err and not list(here.iterdir())
+
+
+def test_intervene_writes_the_examples_and_what_follows(vaekit: Any, here: Path) -> None:
+    run = train("cvae", "shadows", steps=2, out=here / "run", set={"data.limit": 60, "model.hidden": 8}, pictures=False)
+    assert vaekit("intervene", "run", "light=0.9, pole=0.5", "-n", 3, "--out", "made.npz").code == 0
+    made = np.load("made.npz")
+    expected = run.intervene(run.test.first(3), light=0.9, pole=0.5)
+    assert np.array_equal(made["made"], expected.numpy()) and made["x"].shape == made["made"].shape == (3, 1, 32, 32)
+    assert vaekit("intervene", "run", "light=0.9", "--examples", "1,2", "--out", "made.png").code == 0
+    assert Path("made.png").stat().st_size > 1000
+    done = vaekit("intervene", "run", "lite=0.9", "--out", "other.png")
+    assert done.code == 2 and "did you mean 'light'" in done.err

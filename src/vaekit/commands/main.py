@@ -124,6 +124,12 @@ _COMMANDS: dict[str, tuple[tuple[str, str, str, tuple[str, ...]], ...]] = {
             "Decode a - b + c of examples' codes.",
             ("arithmetic runs/mnist-vae --examples 3,17,42 --out sum.png",),
         ),
+        (
+            "intervene",
+            "intervene:intervene",
+            "Set concepts of examples, and decode what follows.",
+            ("intervene runs/shadows-causal-vae light=0.9 --out lit.png",),
+        ),
     ),
     "Use": (
         (
