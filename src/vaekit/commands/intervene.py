@@ -18,7 +18,7 @@ def intervene(
     use: UseData = USE_DATA,
     out: Picture,
 ) -> None:
-    """Set concepts of examples, and decode what follows: a PNG of examples before and after, an NPZ (x, made), or a folder.
+    """Set concepts of examples, and decode what follows: a PNG of both, an NPZ (x, made), or a folder of pictures.
 
     A causal-vae lets what the concepts cause follow; a cvae changes what is set and nothing else.
 
