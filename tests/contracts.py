@@ -29,6 +29,7 @@ from torch.distributions import Distribution, constraints
 from vaekit.conditional import Conditional, Likelihood, Posterior, Prior
 from vaekit.distributions.base import in_support, is_point_mass, is_relaxed, measure_of
 from vaekit.distributions.kl import closed_form_kl
+from vaekit.distributions.spike import SpikeSlabFamily
 from vaekit.distributions.von_mises_fisher import unit_sphere
 from vaekit.errors import UserError
 from vaekit.likelihoods.base import LIKELIHOODS
@@ -199,7 +200,10 @@ def total_mass(d: Distribution) -> Tensor:
             return torch.logsumexp(d.log_prob(points), 0).exp()
         rule = quadrature(d)
         assert rule is not None, f"say here how a density on {d.support} is integrated"
-        return (d.log_prob(rule[0]).exp() * rule[1]).sum(0)
+        total = (d.log_prob(rule[0]).exp() * rule[1]).sum(0)
+        if isinstance(d, SpikeSlabFamily):  # a unit mass at 0 beside Lebesgue measure
+            total = total + d.log_prob(torch.zeros(d.event_shape)).exp()
+        return total
 
 
 def smallest(case: Case) -> Distribution:
