@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vaekit import report
-from vaekit.collapse import Usage
+from vaekit.collapse import LEAST_KL, Usage
 from vaekit.distributions.base import Measure
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import meanings
@@ -99,7 +99,15 @@ def compare(runs: Sequence[RunBase]) -> str:
 
 def verdict(run: RunBase) -> report.Verdict:
     """Return what to think of a run, in words."""
-    return report.judge(_evidence(run, [one.title for one in _warnings(run)]))
+    return _judged(run)[0]
+
+
+def _judged(run: RunBase) -> tuple[report.Verdict, list[report.Warning_]]:
+    """Return the verdict on a run and its warnings, which are of the same numbers."""
+    known = _evidence(run)
+    warnings = _warnings(run, known)
+    over = any("fell in the later" in one.title or "better than new data" in one.title for one in warnings)
+    return report.judge(replace(known, over_fitted=over)), warnings
 
 
 def gather(run: RunBase) -> report.RunReport:
@@ -116,7 +124,7 @@ def gather(run: RunBase) -> report.RunReport:
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
     if evaluated:
         tables.append(("Held out while training", _held_out(run)))
-    warnings = _warnings(run)
+    said, warnings = _judged(run)
     captions = CAPTIONS | (SERIES if info.kind == "series" else {})
     facts = {
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
@@ -137,7 +145,7 @@ def gather(run: RunBase) -> report.RunReport:
         headline=headline,
         tables=tables,
         warnings=warnings,
-        verdict=report.judge(_evidence(run, [one.title for one in warnings])),
+        verdict=said,
         changed={
             f"{section}.{name}": str(v) for section, given in run.record["given"].items() for name, v in given.items()
         },
@@ -290,27 +298,18 @@ def _kind(run: RunBase) -> str:
     return run.info.modality if run.info.modality != "array" else "image" if run.info.has_picture else "row"
 
 
-def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
+def _evidence(run: RunBase) -> report.Evidence:
     """Return the numbers of the verdict: of the evaluation where there are any, else those of the end of training."""
     entries, values, result = run.evaluation(), run.values(), (run.record.get("result") or {})
-    latents = _latents(run)
-    active = sum(one.active for one in latents) if latents else None
-    units = sum(one.units for one in latents)
-    used = next((entries[n] for n in ("active_node_units", "active_units") if _has(entries, n)), None)
-    if used is not None:
-        active, units = int(used["value"]), int(used.get("of", 0))
-    elif run.info.kind == "graph":
-        active = None  # units of a graph are those of its nodes
     known: dict[str, Any] = {
         "one": ONE.get(run.info.modality, "an image" if run.info.has_picture else "a row"),
         "given": ", its label given" if run.model.takes_label else "",
         "density": _measure(run) == "density",
         "refused": result.get("refused") or "",
-        "active": active,
-        "units": units,
-        "collapsed": bool(latents) and all(one.collapsed for one in latents) and run.info.kind != "graph",
-        "over_fitted": any("fell in the later" in title or "better than new data" in title for title in warnings),
-    }
+    } | _used(run)
+    if _has(entries, "codebook_used") and entries["codebook_perplexity"].get("of"):
+        codes = int(entries["codebook_perplexity"]["of"])
+        known |= {"active": round(entries["codebook_used"]["value"] * codes), "units": codes, "units_of": "codes"}
     bound = next((name for name in ("iw_bound", "elbo") if _has(entries, name)), None)
     if bound is not None and _has(entries, "no_latents"):
         known |= {"bound": entries[bound]["value"], "baseline": entries["no_latents"]["value"]}
@@ -321,7 +320,9 @@ def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
     elif result.get("elbo") is not None and result.get("no_latents") is not None:
         weighted = _weighted(run) and result.get("held_out_loss") is not None
         known |= {"bound": -result["held_out_loss"] if weighted else result["elbo"], "baseline": result["no_latents"]}
-        known["apart_stderr"] = math.hypot(result.get("elbo_stderr") or 0.0, result.get("no_latents_stderr") or 0.0)
+        known["apart_stderr"] = result.get("no_latents_apart_stderr")
+        if known["apart_stderr"] is None:  # a run of before it was recorded: not paired
+            known["apart_stderr"] = math.hypot(result.get("elbo_stderr") or 0.0, result.get("no_latents_stderr") or 0.0)
         known["baseline_of"] = result["no_latents_of"]
     if _has(entries, "mse") and _has(entries, "no_latents_mse"):
         known |= {"mse": entries["mse"]["value"], "mean_mse": entries["no_latents_mse"]["value"]}
@@ -332,6 +333,29 @@ def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
     if _has(entries, "c2st_accuracy"):
         known["told_apart"] = entries["c2st_accuracy"]["value"]
     return report.Evidence(**known)
+
+
+def _used(run: RunBase) -> dict[str, Any]:
+    """Return how many units of the latents are used, of how many, their KL, and whether all of them have collapsed.
+
+    By the evaluation where there is one, else by the last held-out check of training. Units of a graph are those of its
+    nodes, which training does not count.
+    """
+    entries, latents = run.evaluation(), _latents(run)
+    counted = [] if run.info.kind == "graph" else latents
+    active: int | None = sum(one.active for one in counted) if counted else None
+    units, kl = sum(one.units for one in counted), sum(one.kl for one in counted) if counted else None
+    collapsed = bool(counted) and all(one.collapsed for one in counted)
+    if not counted:
+        kl = next((record["valid.kl"] for record in reversed(run.log) if record.get("valid.kl") is not None), None)
+    used = next((entries[n] for n in ("active_node_units", "active_units") if _has(entries, n)), None)
+    if used is not None:
+        active, units = int(used["value"]), int(used.get("of", 0))
+        collapsed = active == 0
+    if _has(entries, "kl"):
+        kl = entries["kl"]["value"]
+    collapsed = collapsed or (kl is not None and kl < LEAST_KL)
+    return {"active": active, "units": units, "kl": kl, "collapsed": collapsed}
 
 
 def _has(entries: Mapping[str, Any], name: str) -> bool:
@@ -356,25 +380,30 @@ def _latents(run: RunBase) -> list[Usage]:
     ]
 
 
-def _warnings(run: RunBase) -> list[report.Warning_]:
+def _warnings(run: RunBase, known: report.Evidence) -> list[report.Warning_]:
     result, records = run.record.get("result") or {}, run.log
-    weighted = _weighted(run)
+    weighted, links = _weighted(run), bool(run.info.facts.get("links"))
     key = "loss" if weighted else "elbo"
     train = next((r[key] for r in reversed(records) if isinstance(r.get(key), float)), None)
     valid = result.get("held_out_loss") if weighted else result.get("elbo")
     if weighted:
         train, valid = (None if value is None else -value for value in (train, valid))
     latents = _latents(run)
+    kl, lost = {one.name: one.kl for one in latents}, [one.name for one in latents if one.collapsed]
+    if known.collapsed:  # all of them, by what the verdict is by
+        kl, lost = {"z": known.kl or 0.0}, ["z"]
     facts = report.Facts(
-        kl={latent.name: latent.kl for latent in latents},
-        collapsed=[latent.name for latent in latents if latent.collapsed],
-        active=sum(latent.active for latent in latents) if latents else None,
-        units=sum(latent.units for latent in latents),
+        kl=kl,
+        collapsed=lost,
+        active=known.active if known.units_of == "latent dimensions" else None,
+        units=known.units,
         data=_kind(run),
         bound="importance-weighted bound" if weighted else "ELBO",
-        train_bound=None if run.info.kind == "graph" else train,  # of fewer pairs than the held-out one
+        train_bound=None if links else train,  # of fewer pairs than the held-out one
         valid_bound=valid,
         valid_stderr=result.get("elbo_stderr"),
+        baseline=None if links else result.get("no_latents"),
+        baseline_of=result.get("no_latents_of") or "",
         log_unit=run.info.log_unit,
         history=records,
         likelihood=run.settings.model.likelihood,
