@@ -119,7 +119,7 @@ def test_a_model_worse_than_the_baseline_has_failed(kind: str) -> None:
 def test_an_over_fitted_model_is_said_to_be(kind: str) -> None:
     steps, settings = FEW[kind]
     tone, title, said, warned = page_of(train(kind, steps, **settings))
-    assert tone == "poor" and title == "It works, but it over-fits" or tone == "failed"
+    assert (tone, title) == ("poor", "It works, but it over-fits") or tone == "failed"
     assert re.search("fits its training data better than new data|learned its training data by heart", said)
     assert re.search("fits its training data better than new data|fell in the later part", warned)
     assert "stop early" in warned

@@ -24,7 +24,8 @@ class Facts:
         bound: the bound that the objective maximises: "ELBO", or "importance-weighted bound", which is minus the loss.
         train_bound: its last value on training data, nats per example.
         valid_bound: that on held-out data, with its standard error `valid_stderr`.
-        baseline: log p of the held-out data without latents, by what is called `baseline_of`.
+        judged: the bound that the verdict is of, and `baseline`, log p of the same data without latents, by what is
+            called `baseline_of`.
         log_unit: Σ log sd of standardised data, by which the bound of their standardised values is larger.
         history: log records; those with `valid.elbo` or `valid.loss` (and `step` or `epoch`) count.
         likelihood: its name, e.g. `bernoulli-soft`.
@@ -45,6 +46,7 @@ class Facts:
     train_bound: float | None = None
     valid_bound: float | None = None
     valid_stderr: float | None = None
+    judged: float | None = None
     baseline: float | None = None
     baseline_of: str = "independent values"
     log_unit: float = 0.0
@@ -73,22 +75,22 @@ def advise(facts: Facts) -> list[Warning_]:
 
 
 def not_better(facts: Facts) -> Warning_ | None:
-    """The held-out bound is at most that of the baseline without latents.
+    """The bound is at most what the baseline without latents reaches on the same data.
 
     Where over-fitting or collapse explains it, `advise` leaves it to them.
 
-    >>> not_better(Facts(valid_bound=-30.5, baseline=-27.1, baseline_of="independent pixels")).detail
-    'On held-out data the ELBO is −30.5 nats/example, and independent pixels reach −27.1 without any latents.'
-    >>> not_better(Facts(valid_bound=-25.0, baseline=-27.0)) is None
+    >>> not_better(Facts(judged=-30.5, baseline=-27.1, baseline_of="independent pixels")).detail
+    'The bound on log p(x) is −30.50 nats/example, and independent pixels reach −27.10 without any latents.'
+    >>> not_better(Facts(judged=-25.0, baseline=-27.0)) is None
     True
     """
-    valid, baseline = facts.valid_bound, facts.baseline
-    if valid is None or baseline is None or not math.isfinite(valid + baseline) or valid > baseline:
+    bound, baseline = facts.judged, facts.baseline
+    if bound is None or baseline is None or not math.isfinite(bound + baseline) or bound > baseline:
         return None
     reach = "reaches" if facts.baseline_of.startswith("one ") else "reach"
     return Warning_(
         "The model does not beat the baseline without latents",
-        f"On held-out data the {facts.bound} is {format_number(_shown(valid))} nats/example, and {facts.baseline_of} "
+        f"The bound on log p(x) is {format_number(_shown(bound))} nats/example, and {facts.baseline_of} "
         f"{reach} {format_number(_shown(baseline))} without any latents.",
         (
             *(("train longer: the held-out bound was still rising when training ended",) if _rising(facts) else ()),

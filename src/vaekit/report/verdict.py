@@ -68,8 +68,8 @@ class Verdict:
 LEAST_GAIN, LEAST_SHARE = 0.5, 0.01
 """Nats, and share of the baseline, below both of which a gain is next to nothing."""
 NATS = (
-    "Nats measure surprise: −log of the probability that the model gives an example. Fewer are better, and a model that "
-    "has learned something needs fewer than one that knows only how often each value occurs."
+    "Nats measure surprise: −log of the probability that the model gives an example. Fewer are better, and a model "
+    "that has learned something needs fewer than one that knows only how often each value occurs."
 )
 DENSITIES = " The values are continuous, so that it is a density, and the number may be below zero."
 

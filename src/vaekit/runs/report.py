@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vaekit import report
@@ -24,7 +26,7 @@ from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
-    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
+    "samples": ("Samples", "Made up by the model: z is drawn from the prior, and the mean of p(x|z) is shown."),
     "reconstructions": (
         "Reconstructions",
         "Test examples, the mean of p(x|z) at their posterior mean, the difference.",
@@ -58,18 +60,47 @@ CAPTIONS |= {
     ),
     "correlations": ("Correlations", "How columns go together, in test rows and in samples: ranks, so of any unit."),
 }
+ABOVE = "Test examples in the upper row, and what the model makes of their codes below."
+BY_MODALITY = {
+    "molecules": {
+        "samples": ("Samples", "Molecules made up by the model, from z drawn from the prior, with their SMILES."),
+        "reconstructions": (
+            "Reconstructions",
+            "Test examples in the upper row, and what the model makes of their codes below.",
+        ),
+    },
+    "graphs": {
+        "samples": ("Samples", "Graphs made up by the model, from z drawn from the prior."),
+        "reconstructions": (
+            "Reconstructions",
+            "Test examples in the upper row, and what the model makes of their codes below.",
+        ),
+        "part": (
+            "A part of the graph",
+            "The nodes nearest to one of those with most links, and the links between them; colours are classes.",
+        ),
+    },
+}
+"""Captions of figures that show another thing than means of arrays."""
 SOUNDS = {
     "samples.wav": ("Samples", "Sound of samples from the prior, one after another."),
     "reconstructions.wav": ("Reconstructions", "Test recordings, each followed by its reconstruction."),
 }
 SAMPLED = " Below the top of a hierarchy it is estimated from samples, ± one standard error, and may be negative."
 LINES = {
-    "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
+    "samples.txt": (
+        "Samples",
+        "Made up by the model: z is drawn from the prior, and x from p(x|z) (or its mode or mean).",
+    ),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
+VALUE_WORDS = {"levels": "levels of grey", "unit": "greys", "binary": "black and white", "counts": "counts"}
+"""What pixels are, in words."""
+PICTURES = ("samples", "reconstructions", "interpolation", "traversals", "manifold")
+"""Figures that are looked at, of data that are pictures."""
 SEEN, TRAINING = "Samples and reconstructions", "Training"
 SECTIONS = {"samples": SEEN, "reconstructions": SEEN, "curves": TRAINING}
-SECTIONS |= {"marginals": SEEN, "correlations": SEEN}
+SECTIONS |= {"marginals": SEEN, "correlations": SEEN, "part": SEEN}
 """Sections of figures; the others are of the latents."""
 LATENTS = "Latent space"
 ONE = {
@@ -117,15 +148,16 @@ def gather(run: RunBase) -> report.RunReport:
     result = run.record.get("result") or {}
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
-    first = numbers_.headline(run.recipe)
-    evaluated = [numbers[name] for name in first if name in numbers]
+    declared = [name for name in numbers_.headline(run.recipe) if name in numbers]
+    first = [name for name in declared if numbers[name].value is not None] or declared
+    evaluated = [numbers[name] for name in first]
     headline = evaluated or _held_out(run)
     rest = {name: number for name, number in numbers.items() if name not in first}
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
     if evaluated:
         tables.append(("Held out while training", _held_out(run)))
     said, warnings = _judged(run)
-    captions = CAPTIONS | (SERIES if info.kind == "series" else {})
+    captions = CAPTIONS | BY_MODALITY.get(info.modality, {}) | (SERIES if info.kind == "series" else {})
     facts = {
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
@@ -155,18 +187,15 @@ def gather(run: RunBase) -> report.RunReport:
                 title,
                 _of_split(run, caption + (SAMPLED if name == "kl" and isinstance(run.model, Hierarchy) else "")),
                 SECTIONS.get(name, LATENTS),
+                chart=not (info.has_picture and name in PICTURES),
             )
             for name, (title, caption) in captions.items()
             if drawn is not None and (drawn / f"{name}.png").is_file()
         ],
         lines=[
-            report.Lines(
-                (drawn / name).read_text(encoding="utf-8").splitlines()[: 24 if info.kind == "table" else None],
-                title,
-                _of_split(run, caption),
-            )
+            _examples(run, drawn / name, title, _of_split(run, caption))
             for name, (title, caption) in LINES.items()
-            if drawn is not None and (drawn / name).is_file()
+            if drawn is not None and (drawn / name).is_file() and not (drawn / name).with_suffix(".png").is_file()
         ],
         sounds=[
             report.Sound(drawn / name, title, _of_split(run, caption))
@@ -179,6 +208,23 @@ def gather(run: RunBase) -> report.RunReport:
     )
 
 
+def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Lines | report.Rows:
+    """Return examples as the file has them, a line each; rows of a table by column."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if run.info.kind != "table":
+        return report.Lines(lines, title, caption)
+    names = [column["name"] for column in run.info.facts["columns"] if not column.get("gap_of")]
+    row = re.compile("(?:→ )?" + ", ".join(f"{re.escape(name)}=(.*?)" for name in names))
+    found = [row.fullmatch(line) for line in lines if line]
+    rows = [match.groups() for match in found if match is not None]
+    if len(rows) < len(found):  # cells of several lines
+        return report.Lines(lines[:MOST_ROWS], title, caption)
+    paired = any(line.startswith("→") for line in lines)
+    return report.Rows(names, rows[:MOST_ROWS], title, caption, paired)
+
+
+MOST_ROWS = 16
+"""Rows of a table that are shown."""
 SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
 SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
 SHAPES |= {"views": "several modalities, {} numbers in all"}
@@ -187,7 +233,14 @@ SHAPES |= {"music": "pieces of {} tokens", "audio": "spectrograms of {}"}
 
 def _shape(run: RunBase) -> str:
     """Return what an example is, in words, with its size."""
-    size = " × ".join(f"{n:,}" for n in run.info.shape)
+    shape = run.info.shape
+    if run.info.kind == "table":
+        shape = [sum(not column.get("gap_of") for column in run.info.facts["columns"])]
+    if run.info.has_picture and run.info.modality == "array":
+        channels, *sides = shape
+        values = VALUE_WORDS.get(run.info.kind, run.info.kind)
+        return f"{' × '.join(map(str, sides))} pixels, {'colour' if channels == 3 else values}"
+    size = " × ".join(f"{n:,}" for n in shape)
     words = SHAPES.get(run.info.modality)
     return f"{size}, {run.info.kind}" if words is None else words.format(size)
 
@@ -282,6 +335,7 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
             values=values[name].tolist() if name in values else None,
             title=numbers_.title(name),
         )
+        out[name] = replace(out[name], unit=numbers_.UNITS.get(out[name].unit, out[name].unit))
     return out
 
 
@@ -402,8 +456,9 @@ def _warnings(run: RunBase, known: report.Evidence) -> list[report.Warning_]:
         train_bound=None if links else train,  # of fewer pairs than the held-out one
         valid_bound=valid,
         valid_stderr=result.get("elbo_stderr"),
-        baseline=None if links else result.get("no_latents"),
-        baseline_of=result.get("no_latents_of") or "",
+        judged=None if links else known.bound,
+        baseline=known.baseline,
+        baseline_of=known.baseline_of,
         log_unit=run.info.log_unit,
         history=records,
         likelihood=run.settings.model.likelihood,
