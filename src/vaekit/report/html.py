@@ -285,7 +285,7 @@ def _number_table(title: str, numbers: Sequence[Number]) -> str:
             f"{n.shown} {n.arrow}".strip(),
             f'<td class="num">{_shown(n)}</td><td>{text(n.unit)}</td>'
             f'<td class="num count">{"" if n.n is None else f"{n.n:,}"}</td>'
-            f'<td class="meaning">{text(". ".join(t for t in (n.meaning, n.note) if t))}</td>',
+            f'<td class="meaning">{text("; ".join(t for t in (n.meaning, n.note) if t))}</td>',
         )
         for n in numbers
     ]

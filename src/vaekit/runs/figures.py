@@ -312,7 +312,9 @@ def write_sounds(run: LatentRun) -> list[Path]:
     assert run.path is not None and run.modality is not None
     folder = run.path / files.FIGURES
     samples, pairs = folder / "samples.wav", folder / "reconstructions.wav"
-    run.modality.write(samples, run.sample(_few(run, HEARD), seed=0), run.info)
+    y, names = _labelled(run, 1, HEARD) if run.model.takes_label else (None, [])
+    made = run.prepare.values(run.drawn(len(names), y=y)) if names else run.sample(_few(run, HEARD), seed=0)
+    run.modality.write(samples, made, run.info)
     split = run.shown.first(HEARD // 2)
     both = torch.stack([run.prepare.values(split.inputs), run.reconstruct(split)], 1).flatten(0, 1)
     run.modality.write(pairs, both, run.info)

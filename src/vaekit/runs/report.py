@@ -22,6 +22,7 @@ from vaekit.runs import numbers as numbers_
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
 from vaekit.runs.decoder import decoder
+from vaekit.runs.figures import HEARD
 from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
@@ -198,7 +199,7 @@ def gather(run: RunBase) -> report.RunReport:
             if drawn is not None and (drawn / name).is_file() and not (drawn / name).with_suffix(".png").is_file()
         ],
         sounds=[
-            report.Sound(drawn / name, title, _of_split(run, caption))
+            report.Sound(drawn / name, title, _of_split(run, caption) + _heard(run) * (name == "samples.wav"))
             for name, (title, caption) in SOUNDS.items()
             if drawn is not None and (drawn / name).is_file()
         ],
@@ -206,6 +207,13 @@ def gather(run: RunBase) -> report.RunReport:
         environment=run.record["versions"],
         settings=run.record["settings"],
     )
+
+
+def _heard(run: RunBase) -> str:
+    """Return which classes are heard in the file of samples, one sample of each."""
+    if not run.model.takes_label or not run.info.classes:
+        return ""
+    return f" In order: {', '.join(run.info.classes[:HEARD])}."
 
 
 def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Lines | report.Rows:
