@@ -51,4 +51,5 @@ def test_a_part_of_a_large_graph_is_joined_and_small() -> None:
     assert known == set(chosen.tolist()), "every node is joined to the first one by links that are drawn"
     fig = part(2000, edges, np.arange(2000) % 3 - 1, ["a", "b"])
     assert fig.get_suptitle().startswith("60 of 2,000 nodes")
-    assert [label.get_text() for label in fig.axes[0].get_legend().get_texts()] == ["a", "b"]
+    legend = fig.axes[0].get_legend()
+    assert legend is not None and [label.get_text() for label in legend.get_texts()] == ["a", "b"]

@@ -67,14 +67,15 @@ def page_of(run: Run) -> tuple[str, str, str, str]:
     assert found is not None
     tone, title, said = found.groups()
     warned = " ".join(re.findall(r'<div class="warning">(.*?)</div>', page, re.DOTALL))
-    words = [html.unescape(re.sub(r"<[^>]+>", " ", part)) for part in (title, said, warned)]
-    return tone, *words
+    title, said, warned = (html.unescape(re.sub(r"<[^>]+>", " ", part)) for part in (title, said, warned))
+    return tone, title, said, warned
 
 
 def without_codes(run: Run) -> Run:
     """Return the run with an encoder whose every weight is 0, so that it tells nothing of x."""
+    posterior: Any = run.model.posterior
     with torch.no_grad():
-        for weight in run.model.posterior.parameters():
+        for weight in posterior.parameters():
             weight.zero_()
     return run
 
