@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -85,3 +86,22 @@ def test_the_openmp_that_torch_loads_takes_the_spin_count() -> None:
     if "GOMP_" not in report:
         pytest.skip("torch was not built with GNU OpenMP here")
     assert f"GOMP_SPINCOUNT = '{SPIN}'" in report
+
+
+def test_a_notebooks_cell_gets_no_escapes() -> None:
+    """A kernel gives `!vaekit` a terminal and asks for colours; what the cell shows is text all the same."""
+    asked = {"TERM": "xterm-color", "FORCE_COLOR": "1", "CLICOLOR": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    pty = pytest.importorskip("pty")
+    for parent, escapes in (({"JPY_PARENT_PID": "1"}, False), ({}, True)):
+        ours, theirs = pty.openpty()
+        environ = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "JPY_PARENT_PID")} | asked | parent
+        command = [sys.executable, "-m", "vaekit", "train", "--help"]
+        with subprocess.Popen(command, env=environ, stdout=theirs, stderr=theirs) as running:
+            os.close(theirs)
+            said = b""
+            with suppress(OSError):  # the other end has gone
+                while part := os.read(ours, 65536):
+                    said += part
+        os.close(ours)
+        assert running.returncode == 0 and b"--data" in said
+        assert (b"\x1b" in said) == escapes

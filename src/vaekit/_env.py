@@ -53,6 +53,24 @@ def prepare(environ: MutableMapping[str, str] | None = None) -> list[str]:
     return changed
 
 
+def plain_in_notebooks(environ: MutableMapping[str, str] | None = None) -> None:
+    """Make the terminal a dumb one where a notebook's cell runs this process (`!vaekit train`).
+
+    A cell shows what it is sent line by line: bars that are drawn anew and colours are litter there, although a
+    notebook gives its commands a terminal and asks them for colours.
+
+    >>> environ = {"JPY_PARENT_PID": "7", "TERM": "xterm-color", "FORCE_COLOR": "1"}
+    >>> plain_in_notebooks(environ)
+    >>> environ
+    {'JPY_PARENT_PID': '7', 'TERM': 'dumb'}
+    """
+    environ = os.environ if environ is None else environ
+    if "JPY_PARENT_PID" in environ:
+        environ["TERM"] = "dumb"
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"):
+            environ.pop(name, None)
+
+
 def is_first() -> bool:
     """Return whether this process prints results: it is the first of those that torchrun started, or alone."""
     return os.environ.get("RANK", "0") == "0"

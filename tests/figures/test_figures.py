@@ -132,9 +132,9 @@ def test_what_stages_log_under_one_name_has_a_panel_for_each():
     log[2] |= {"valid.elbo": -90.0, "valid.loss": 9.5}
     fig = figures.curves(log, final=-60.0)
     panels = {title(ax): ax for ax in fig.axes}
-    assert list(panels) == ["ELBO, held-out · codes", "Training loss · codes", "Training loss · prior", "Learning rate"]
-    assert panels["Training loss · codes"].lines[0].get_xdata().tolist() == [1, 2, 3]
-    assert panels["Training loss · prior"].lines[0].get_xdata().tolist() == [4, 5, 6]
+    assert list(panels) == ["ELBO, held-out · codes", "Training loss\ncodes", "Training loss\nprior", "Learning rate"]
+    assert panels["Training loss\ncodes"].lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert panels["Training loss\nprior"].lines[0].get_xdata().tolist() == [4, 5, 6]
     assert panels["Learning rate"].lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
     main = fig.axes[0]
     assert main.lines[-1].get_ydata() == [-60, -60] and "held-out at the end, -60" in main.lines[-1].get_label()

@@ -7,7 +7,7 @@ import numpy as np
 from graph_toys import some
 from vaekit import figures
 from vaekit.figures.audio import spectrograms
-from vaekit.figures.graphs import graphs, spring
+from vaekit.figures.graphs import graphs, near, part, spring
 
 MEL = {"rate": 8000, "window": 256, "hop": 100, "bins": 512, "mels": 16, "frames": 8, "low": 50.0}
 
@@ -35,3 +35,21 @@ def test_spectrograms_have_hertz_and_seconds() -> None:
     labels = [text.get_text() for text in fig.axes[0].get_yticklabels()]
     assert figures.png(fig)[1:4] == b"PNG" and labels == ["250", "1,000", "2,000", "4,000"]
     assert sum(ax.get_visible() for ax in fig.axes) == 6  # five of them, and the scale
+
+
+def test_a_part_of_a_large_graph_is_joined_and_small() -> None:
+    rng = np.random.default_rng(0)
+    edges = np.unique(np.sort(rng.integers(0, 2000, (6000, 2)), 1), axis=0)
+    edges = edges[edges[:, 0] < edges[:, 1]]
+    chosen = near(2000, edges)
+    assert len(chosen) == len(set(chosen.tolist())) == 60
+    within = edges[np.isin(edges, chosen).all(1)]
+    known, grown = {int(chosen[0])}, True
+    while grown:
+        found = {int(n) for pair in within if known & set(pair.tolist()) for n in pair}
+        grown, known = not found <= known, known | found
+    assert known == set(chosen.tolist()), "every node is joined to the first one by links that are drawn"
+    fig = part(2000, edges, np.arange(2000) % 3 - 1, ["a", "b"])
+    assert fig.get_suptitle().startswith("60 of 2,000 nodes")
+    legend = fig.axes[0].get_legend()
+    assert legend is not None and [label.get_text() for label in legend.get_texts()] == ["a", "b"]

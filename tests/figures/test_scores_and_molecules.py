@@ -13,7 +13,7 @@ from vaekit.data.music.midi import Note
 from vaekit.data.music.modality import Music, MusicSettings
 from vaekit.data.music.piano_roll import PER_QUARTER, STEPS, Piece, notes_of
 from vaekit.errors import UserError
-from vaekit.figures.molecules import drawings, molecules
+from vaekit.figures.molecules import LETTERS, drawings, legend, molecules
 from vaekit.figures.music import rolls
 
 
@@ -54,3 +54,13 @@ def test_without_rdkit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "rdkit", None)
     with pytest.raises(UserError, match=r"pip install 'vaekit\[mol\]'"):
         drawings(["CC"])
+
+
+def test_drawings_have_their_smiles_below() -> None:
+    pytest.importorskip("rdkit")
+    assert (
+        legend("CCO", True) == "CCO" and legend("", True) == "(no atoms)" and legend("C1CC", False) == "(no molecule)"
+    )
+    assert len(legend("C" * 60, True)) <= LETTERS + 1
+    with_names = figures.png(drawings(["CCO"]))
+    assert with_names != figures.png(drawings(["OCC"])), "the same molecule, written another way"

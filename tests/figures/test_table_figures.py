@@ -31,7 +31,7 @@ def test_columns_are_drawn_with_their_type_and_missing_share() -> None:
         "kind", "categorical", np.array([0.0, 1.0, 1.0, np.nan]), np.array([1.0, 1.0, 0.0, 0.0]), ("a", "b")
     )
     fig = marginals([Column("size $", "positive", real, made), levels])
-    titles = [ax.get_title(loc="right") for ax in fig.axes]
+    titles = [ax.texts[0].get_text() for ax in fig.axes]
     assert titles == ["positive, missing 25%, 0% in samples", "categorical, missing 25%, 0% in samples"]
     patches: Any = fig.axes[1].patches
     bars = [patch.get_height() for patch in patches]
@@ -50,3 +50,12 @@ def test_correlations_need_two_columns_of_numbers() -> None:
         and drawn[1][0, 1] == pytest.approx(1)
         and drawn[2][0, 1] == pytest.approx(2)
     )
+
+
+def test_dates_are_written_as_dates() -> None:
+    days = np.arange(18700.0, 18900.0)
+    fig = marginals([Column("joined", "date", days, days), Column("age", "numeric", days, days)])
+    fig.canvas.draw()
+    date, number = ([label.get_text() for label in ax.get_xticklabels()] for ax in fig.axes)
+    assert any(text in ("May", "Apr", "Jun", "Jul") for text in date), date
+    assert "18" in "".join(number)

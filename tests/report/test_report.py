@@ -13,7 +13,19 @@ from PIL import Image
 
 from vaekit import figures
 from vaekit.errors import UserError
-from vaekit.report import Facts, Figure, Lines, Number, RunReport, Warning_, advise, compare, format_number, render
+from vaekit.report import (
+    Facts,
+    Figure,
+    Lines,
+    Number,
+    Rows,
+    RunReport,
+    Warning_,
+    advise,
+    compare,
+    format_number,
+    render,
+)
 from vaekit.report import advice as rules
 from vaekit.report.content import difference
 from vaekit.report.html import best
@@ -145,6 +157,28 @@ def test_examples_that_are_read_stand_one_a_line():
     page = Page(render(full(lines=[Lines(["to be", "or not"], "Samples", "drawn from the prior")])))
     assert "to be\nor not" in page.text("pre")
     assert "Samples" in page.text("h3")
+
+
+def test_rows_of_a_table_stand_by_column_and_changed_cells_are_marked():
+    rows = [["39", "?", EVIL], ["42", "Hull", EVIL]]
+    document = render(full(lines=[Rows(["age", "town", EVIL], rows, "Reconstructions", paired=True)]))
+    page = Page(document)
+    assert {"age", "town", "data", "model"} <= set(page.text("th")) and "<script" not in document
+    assert [a.get("class", "") for a in page.all("td")].count("other") == 2
+    plain = Page(render(full(lines=[Rows(["age", "town", "x"], rows, "Samples")])))
+    assert "other" not in [a.get("class", "") for a in plain.all("td")]
+
+
+def test_numbers_that_there_are_none_of_stand_below_by_reason():
+    none = [Number(name, None, note="too few examples", meaning="a long story") for name in ("holes", "fid")]
+    page = Page(render(full(tables=[("Samples", [Number("mse", 0.5), *none])])))
+    assert "holes, fid: too few examples" in page.text("li")
+    assert not {"holes", "fid"} & set(page.text("th")) and "a long story" not in " ".join(page.text())
+
+
+def test_charts_keep_their_letters_on_a_phone_and_pictures_shrink():
+    page = Page(render(full(figures=[Figure(PNG, "KL"), Figure(PNG, "Samples", chart=False)])))
+    assert [a.get("class", "") for a in page.all("figure")] == ["chart wide", ""]
 
 
 def test_an_empty_report_still_renders():

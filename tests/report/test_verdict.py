@@ -18,6 +18,12 @@ HEALTHY |= {"apart_stderr": 0.2, "active": 13, "units": 20}
         ({}, "good", "It works", "in 22.2 nats; without latents, independent pixels take 27.1"),
         ({}, "good", "It works", "13 of 20 latent dimensions are used"),
         ({"bound": -66.8}, "failed", "This model has failed", "take 27.1: 39.7 fewer"),
+        ({"bound": -27.0, "apart_stderr": 0.01}, "poor", "hardly beats", "next to nothing"),
+        ({"bound": -66.8, "over_fitted": True}, "failed", "This model has failed", "training data by heart"),
+        ({"bound": -22.26, "baseline": -27.14, "apart_stderr": 9.0}, "poor", "not shown", "4.8 nats, ± 9.0"),
+        ({"active": 1}, "good", "It works", "1 of 20 latent dimensions is used"),
+        ({"baseline_of": "one probability"}, "good", "It works", "one probability takes 27.1"),
+        ({"active": 108, "units": 128, "units_of": "codes"}, "good", "It works", "108 of 128 codes are used"),
         ({"bound": -27.1}, "failed", "This model has failed", "take 27.1: as much"),
         ({"bound": -27.0}, "poor", "not shown to beat", "0.1 nats, ± 0.2"),
         ({"collapsed": True}, "failed", "have collapsed", "latents are not used"),
@@ -42,6 +48,12 @@ HEALTHY |= {"apart_stderr": 0.2, "active": 13, "units": 20}
 def test_the_verdict_follows_from_the_numbers(changed: dict[str, Any], tone: str, title: str, says: str) -> None:
     verdict = judge(Evidence(**(HEALTHY | changed)))
     assert verdict.tone == tone and title in verdict.title and says in " ".join(verdict.sentences)
+
+
+def test_nats_are_explained_and_ranks_need_no_such_words() -> None:
+    assert "Fewer are better" in judge(Evidence(**HEALTHY)).note
+    assert "below zero" in judge(Evidence(**(HEALTHY | {"density": True}))).note
+    assert judge(Evidence(ranked=(0.9, 0.8))).note == ""
 
 
 def test_the_verdict_comes_first_and_is_escaped() -> None:

@@ -26,6 +26,7 @@ from vaekit.data.series.collection import lengths_of
 from vaekit.data.series.reading import read_series
 from vaekit.data.series.settings import SeriesSettings
 from vaekit.errors import UserError
+from vaekit.figures import series as series_figures
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.likelihoods.series import OfSeries
 from vaekit.models.vae import VAE
@@ -337,3 +338,15 @@ def test_a_run_in_memory_goes_through(tmp_path: Path) -> None:
     assert made.info.classes == ("a", "b") and len(made.detect().scores) == len(made.test)
     assert made.cluster(k=2, bootstraps=1).labels.shape == (len(made.test),)
     assert made.augment(n=4).x.shape == (4, *made.info.shape)
+
+
+def test_channels_of_different_scales_have_panels_of_their_own() -> None:
+    x = np.random.default_rng(0).normal(size=(7, 2, 20))
+    facts = {"channels": ["speed", "height"], "rate": None}
+    together = series_figures.curves(x, facts)
+    assert len(together.axes) == 7 and len(together.axes[0].lines) == 2
+    apart = series_figures.curves(x * [[1.0], [20.0]], facts, observed=x * [[1.0], [20.0]], titles=list("abcdefg"))
+    assert len(apart.axes) == 2 * 5
+    assert [ax.get_ylabel() for ax in apart.axes[::5]] == ["speed", "height"]
+    assert [ax.get_title(loc="left") for ax in apart.axes[:5]] == list("abcde")
+    assert np.ptp(apart.axes[0].get_ylim()) < np.ptp(apart.axes[5].get_ylim()) / 5

@@ -13,7 +13,7 @@ from typing import Any
 from vaekit import _env
 from vaekit.commands.common import ANSWER, USE_DATA, Answer, Folder, UseData, Whole, Words, at_least
 from vaekit.commands.launch import on_devices
-from vaekit.commands.output import bold, columns_of_terminal, print_json, print_table, widths_of
+from vaekit.commands.output import bold, columns_of_terminal, moves, print_json, print_table, widths_of
 from vaekit.errors import NotStored, UserError
 
 
@@ -127,7 +127,8 @@ def _row(name: str, entry: Mapping[str, Any], below: list[str]) -> list[str]:
     if shared and not entry.get("refused"):
         below += [] if shared in below else [shared]
         mark = f" [{below.index(shared) + 1}]"
-    return [numbers.title(name) + arrow, numbers.value(entry), entry["unit"], f"{name}: {_note(entry)}{mark}"]
+    unit = numbers.UNITS.get(entry["unit"], entry["unit"])
+    return [numbers.title(name) + arrow, numbers.value(entry), unit, f"{name}: {_note(entry)}{mark}"]
 
 
 FEATURES = ("features", "features_accuracy")
@@ -156,7 +157,7 @@ class Ticker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, shown: Callable[[str], None] | None = None) -> None:
         self._clock, self._shown = clock, shown
-        if shown is None and sys.stderr.isatty():
+        if shown is None and moves():
             self._shown = partial(print, end="", file=sys.stderr, flush=True)
         self._name, self._begun, self._first, self._last = "", 0.0, 0, -1.0
 

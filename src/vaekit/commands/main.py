@@ -213,6 +213,7 @@ app.register_install_completion_command(
 
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 2 bad arguments or data (one sentence), 1 failure, 130 interrupted."""
+    _env.plain_in_notebooks()
     prepare_streams()
     try:
         code, sentence = outcome(arguments)

@@ -79,6 +79,11 @@ def bold(text: str) -> str:
     return text if plain else f"\x1b[1m{text}\x1b[0m"
 
 
+def moves() -> bool:
+    """Return whether standard error is a terminal on which a line can be drawn anew."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 LEAST = 24
 """Letters that the last column of a table has at least."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from vaekit.commands.common import Flag, Whole, Words, at_least
-from vaekit.commands.output import note, print_json, print_table
+from vaekit.commands.output import moves, note, print_json, print_table
 from vaekit.errors import UserError
 
 
@@ -166,4 +165,4 @@ def shown() -> Any:
         def close(self) -> None:
             self._bar.stop()
 
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if moves() else Lines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -67,9 +68,9 @@ def _receive(answer: HTTPResponse, out: IO[bytes], done: int, most: int) -> None
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     total = _length(answer, done, most)
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
     columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bar:
         task = bar.add_task(answer.url.rsplit("/", 1)[-1], total=total, completed=done)
         began, at_begin = time.monotonic(), done
         while chunk := answer.read1(CHUNK):

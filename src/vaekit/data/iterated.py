@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -73,11 +74,11 @@ def items_of(source: Any) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
     items: Iterable[Any] = (source[i] for i in range(len(source))) if _is_map(source) else source
     total = len(source) if hasattr(source, "__len__") else None
     yield from track(
-        items, "reading", total, console=console, transient=True, disable=not console.is_terminal, update_period=0.5
+        items, "reading", total, console=console, transient=True, disable=not console.is_interactive, update_period=0.5
     )
 
 

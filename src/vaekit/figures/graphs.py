@@ -57,6 +57,50 @@ def graphs(x: Any, facts: Any = None) -> Figure:
     return fig
 
 
+def part(n: int, edges: np.ndarray, classes: np.ndarray | None = None, names: Any = ()) -> Figure:
+    """Draw some nodes of a large graph, those nearest to one with many links, and the links (E, 2) between them.
+
+    `classes` (n,): whole numbers, -1 where missing, by which nodes are coloured; `names` are what they are called.
+
+    >>> len(part(500, np.stack([np.arange(499), np.arange(1, 500)], 1)).axes)
+    1
+    """
+    chosen = near(n, edges)
+    place = np.full(n, -1)
+    place[chosen] = np.arange(len(chosen))
+    within = place[edges[(place[edges] >= 0).all(1)]]
+    title = f"{len(chosen):,} of {n:,} nodes, {len(within):,} of {len(edges):,} links"
+    fig = style.figure(style.WIDTH * 0.75, style.WIDTH * 0.6, title)
+    ax = style.bare(fig.add_subplot())
+    _draw(ax, len(chosen), within)
+    if classes is not None:
+        spots, own = spring(len(chosen), within), np.asarray(classes)[chosen]
+        for number in np.unique(own[own >= 0]):
+            colour = style.PALETTE[number % len(style.PALETTE)]
+            look = {"s": 34.0, "color": colour, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
+            ax.scatter(*spots[own == number].T, label=style.plain(names[number]) if len(names) else None, **look)
+        if len(names):
+            style.legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
+    return fig
+
+
+def near(n: int, edges: np.ndarray, most: int = 60, links: int = 15) -> np.ndarray:
+    """Return up to `most` nodes nearest to the one with most links of those that have at most `links`."""
+    joined: list[list[int]] = [[] for _ in range(n)]
+    for i, j in edges.tolist():
+        joined[i].append(j)
+        joined[j].append(i)
+    counts = np.array([len(one) for one in joined])
+    found = [int(np.argmax(np.where(counts <= max(links, counts.min(initial=0)), counts, -1)))]
+    known = set(found)
+    for node in found:  # grows while it is gone through: breadth first
+        for other in joined[node]:
+            if other not in known and len(found) < most:
+                known.add(other)
+                found.append(other)
+    return np.array(found)
+
+
 def _draw(ax: Any, n: int, edges: np.ndarray) -> None:
     from matplotlib.collections import LineCollection
 

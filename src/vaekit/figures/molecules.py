@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS, MOST, CELL = 5, 25, 270
+LETTERS = 22
+"""Letters of a SMILES that have room below its drawing."""
 _FIRST_WORD = 4
 _END = 2
 
@@ -24,7 +26,7 @@ def molecules(x: Any, facts: Mapping[str, Any]) -> Figure:
 
 
 def drawings(smiles: Sequence[str]) -> Figure:
-    """Draw molecules in a grid, five a row; what is no molecule stays empty and says so.
+    """Draw molecules in a grid, five a row, with their SMILES below; what is no molecule stays empty and says so.
 
     Raises:
         UserError: rdkit is not installed.
@@ -45,13 +47,20 @@ def drawings(smiles: Sequence[str]) -> Figure:
         parsed,
         molsPerRow=columns,
         subImgSize=(CELL, CELL),
-        legends=["" if one is not None else "(no molecule)" for one in parsed],
+        legends=[legend(text, one is not None) for text, one in zip(smiles, parsed, strict=True)],
         drawOptions=options,
         returnPNG=False,
     )
     fig = style.figure(style.WIDTH, style.WIDTH * -(-len(parsed) // columns) / columns)
     style.bare(fig.add_subplot()).imshow(np.asarray(picture), interpolation="antialiased")
     return fig
+
+
+def legend(smiles: str, drawn: bool) -> str:
+    """Return what stands below a drawing: the SMILES, or why there is no drawing."""
+    if not smiles:
+        return "(no atoms)"
+    return style.short(smiles, LETTERS) if drawn else "(no molecule)"
 
 
 def _smiles(row: Sequence[int], facts: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
+MOST_SIDE = 5
+"""Series side by side, of those whose channels have panels of their own."""
 MOST_CHANNELS = 6
 """Channels drawn of each series."""
 DOTTED = 80
@@ -26,6 +28,8 @@ def curves(
 ) -> Figure:
     """Draw series (N, C, T), a panel each, NaN and infinite values left out; a line for each channel.
 
+    Channels of different scales, which one axis would flatten, have a row of panels each; then five series are drawn.
+
     `sd` (N, C, T): a band of two standard deviations about the line. `observed` (N, C, T): values beside it, as dots
     (or a thin line, of long series). `facts`: `channels`, the names, and `rate`, steps a second or None.
 
@@ -35,6 +39,8 @@ def curves(
     """
     values = _series(x)
     band, seen = (None if part is None else _series(part) for part in (sd, observed))
+    if _differ(values if seen is None else seen):
+        return _by_channel(values[:MOST_SIDE], facts, band, seen, titles)
     fig, axes = _panels(len(values))
     for i, ax in enumerate(axes):
         for c in range(min(values.shape[1], MOST_CHANNELS)):
@@ -48,6 +54,32 @@ def curves(
         title = f"{MOST_CHANNELS} of {count} channels" if count > MOST_CHANNELS else None
         how = {"ncols": MOST_CHANNELS, "fontsize": style.TICK, "title_fontsize": style.TICK, "frameon": False}
         fig.legend(loc="outside upper left", title=title, alignment="left", **how)
+    return fig
+
+
+def _differ(values: np.ndarray) -> bool:
+    """Return whether some channel would fill less than a fifth of an axis that all channels share."""
+    known = np.where(np.isfinite(values), values, np.nan)
+    ends = [(np.nanmin(one), np.nanmax(one)) for one in known.swapaxes(0, 1) if np.isfinite(one).any()][:MOST_CHANNELS]
+    spans = [high - low for low, high in ends if high > low]
+    if len(spans) < 2:
+        return False
+    return min(spans) < (max(high for _, high in ends) - min(low for low, _ in ends)) / 5
+
+
+def _by_channel(values: np.ndarray, facts: Mapping[str, Any], band: Any, seen: Any, titles: Sequence[str]) -> Figure:
+    """Draw a column of panels for each series, a row for each channel, whose panels share their axis."""
+    channels = min(values.shape[1], MOST_CHANNELS)
+    fig = style.figure(1.75 * len(values) + 0.6, 1.5 * channels + 0.6)
+    grid = fig.subplots(channels, len(values), squeeze=False, sharex=True, sharey="row")
+    for c in range(channels):
+        for i, ax in enumerate(grid[c]):
+            _line(ax, values[i, c], facts, style.PALETTE[c], None if band is None else band[i, c])
+            if seen is not None:
+                _dots(ax, seen[i, c], facts, style.PALETTE[c])
+            below = ("s" if facts.get("rate") else "step") if c == channels - 1 else ""
+            title = titles[i] if titles and c == 0 else ""
+            style.dress(ax, title, below, style.short(facts["channels"][c], 16) if i == 0 else "", "both", small=True)
     return fig
 
 

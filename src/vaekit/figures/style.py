@@ -72,7 +72,7 @@ def dress(
     """Give `ax` its title, its axis labels, two quiet spines and a light grid; a `small` panel has fewer ticks."""
     ax.set_facecolor("white")
     ax.set_title(
-        plain(short(title) if small else title),
+        plain("\n".join(map(short, title.split("\n"))) if small else title),
         loc="left",
         fontsize=LABEL if small else TITLE,
         fontweight="bold",

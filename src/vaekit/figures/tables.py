@@ -21,7 +21,10 @@ MOST, MOST_CORRELATED = 18, 20
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name and type, its values in the data and in samples (NaN is missing), and its levels if any."""
+    """A column: its name and type, its values in the data and in samples (NaN is missing), and its levels if any.
+
+    Dates are days since 1970.
+    """
 
     name: str
     kind: str
@@ -37,12 +40,13 @@ def marginals(columns: Sequence[Column]) -> Figure:
     """
     shown = columns[:MOST]
     rows = -(-len(shown) // COLUMNS)
-    fig = style.figure(style.WIDTH, 1.9 * rows + 0.7, "Each column: the data (filled) and samples (line)")
+    fig = style.figure(style.WIDTH, 2.1 * rows + 0.7, "Each column: the data (filled) and samples (line)")
     for ax, column in zip(style.panels(fig, len(shown), min(COLUMNS, len(shown))), shown):
         style.dress(ax, column.name, grid="y", small=not column.levels)
         _bars(ax, column) if column.levels else _histogram(ax, column)
-        ax.set_title(style.plain(style.short(column.name)), loc="left", fontsize=style.LABEL, fontweight="bold")
-        ax.set_title(style.plain(_about(column)), loc="right", fontsize=style.TICK - 1, color=style.MUTED)
+        ax.set_title(style.plain(style.short(column.name)), loc="left", fontsize=style.LABEL, fontweight="bold", pad=18)
+        at = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+        ax.annotate(style.plain(_about(column)), (0, 1), fontsize=style.TICK - 1, color=style.MUTED, **at)
         ax.set_yticks([])
     return fig
 
@@ -63,6 +67,18 @@ def _histogram(ax: Axes, column: Column) -> None:
             counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
             look = {"color": style.BLUE, "alpha": 0.45} if filled else {"color": style.RED, "linewidth": 1.6}
             ax.stairs(counts, edges, fill=filled, **look)
+    if column.kind == "date":
+        _date_ticks(ax)
+
+
+def _date_ticks(ax: Axes) -> None:
+    """Write numbers of days as dates: Matplotlib counts them from 1970 too."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=5)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.get_offset_text().set_fontsize(style.TICK - 1)
 
 
 def _bars(ax: Axes, column: Column) -> None:
@@ -102,8 +118,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def correlations(columns: Sequence[Column]) -> Figure | None:
-    """Draw rank correlations between the columns of numbers in the data, in samples, and their difference."""
-    shown = [column for column in columns if len(column.levels) <= 2][:MOST_CORRELATED]
+    """Draw rank correlations between columns of numbers and ordered levels: data, samples, and their difference."""
+    ranked = [column for column in columns if column.kind == "ordinal" or len(column.levels) <= 2]
+    shown = ranked[:MOST_CORRELATED]
     if len(shown) < 2:
         return None
     real, made = (rank_correlations(part) for part in ([c.real for c in shown], [c.made for c in shown]))

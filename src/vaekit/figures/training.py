@@ -30,6 +30,10 @@ _NAMES = {
     "reconstruction": ("Reconstruction loss", "nats/example"),
     "rate": ("Rate (KL)", "nats/example"),
     "importance": ("Minus the weighted bound", "nats/example"),
+    "commitment": ("Commitment loss", "nats/example"),
+    "codebook": ("Codebook loss", "nats/example"),
+    "codebook.perplexity": ("Perplexity of the codes", "codes"),
+    "codebook.used": ("Share of codes used", ""),
 }
 _ALSO = {"reconstruction": "log_px", "rate": "kl"}
 """Terms of a loss that another curve shows: they are drawn where it is not there."""
@@ -39,14 +43,17 @@ _OF = " · "
 _MOST_PANELS = 10
 
 
-def curves(records: Sequence[Mapping[str, Any]], final: float | None = None) -> Figure:
+def curves(
+    records: Sequence[Mapping[str, Any]], final: float | None = None, titles: Mapping[str, str] | None = None
+) -> Figure:
     """Loss terms, held-out ELBO and learning rate against training steps.
 
     Each record is a mapping with `step` and, where known, `epoch` (epochs done, possibly a fraction), `stage`, and any
     of `elbo`, `loss`, `log_px`, `kl` (nats/example), `lr`, `grad_norm`, `skipped`; a key `valid.NAME` is drawn in
     the panel of NAME. Other numeric keys get a small panel each. Records may lack keys. A step count that starts again
     in a later stage is carried on from the stage before, and what several stages log under one name has a panel for
-    each. `final` is the held-out ELBO when all stages have ended, drawn as a line. The first steps of a run are left
+    each. `final` is the held-out ELBO when all stages have ended, drawn as a line; `titles` are those of keys that the
+    caller knows better. The first steps of a run are left
     off scale when they would flatten the rest.
 
     Raises:
@@ -67,7 +74,8 @@ def curves(records: Sequence[Mapping[str, Any]], final: float | None = None) -> 
     fig = style.figure(height=3.4 + 1.9 * rows)
     spec = fig.add_gridspec(1 + rows, columns, height_ratios=[1.8] + [1.0] * rows)
     main, small = fig.add_subplot(spec[0, :]), None
-    _panel(main, panels[0], series, borders, large=True, named=True)
+    known = titles or {}
+    _panel(main, panels[0], series, borders, known, large=True, named=True)
     if final is not None and panels[0].split(_OF)[0] == "elbo":
         main.axhline(final, color=style.RED, linewidth=1.2, linestyle="--", label=f"held-out at the end, {final:.4g}")
         low, high = main.get_ylim()
@@ -76,7 +84,7 @@ def curves(records: Sequence[Mapping[str, Any]], final: float | None = None) -> 
     for i, name in enumerate(rest):
         # The small panels show the same steps, so that a column of them needs its numbers once.
         small = fig.add_subplot(spec[1 + i // columns, i % columns], sharex=None if borders else small)
-        _panel(small, name, series, borders, large=False, named=bool(borders) or i + columns >= len(rest))
+        _panel(small, name, series, borders, known, large=False, named=bool(borders) or i + columns >= len(rest))
     _epochs(main, records, steps, borders)
     return fig
 
@@ -149,19 +157,20 @@ def _by_stage(
     return out
 
 
-def _title(name: str) -> tuple[str, str]:
+def _title(name: str, known: Mapping[str, str]) -> tuple[str, str]:
     """Return a panel's title and unit: in words, and of which stage.
 
-    >>> _title("kl.z2 · prior"), _title("active.z"), _title("mse")
-    (('KL of z2 · prior', 'nats/example'), ('Active units of z', 'count'), ('mse', ''))
+    >>> _title("kl.z2 · prior", {}), _title("active.z", {}), _title("code_gain", {})
+    (('KL of z2 · prior', 'nats/example'), ('Active units of z', 'count'), ('Code gain', ''))
     """
     base, _, stage = name.partition(_OF)
     kind, _, of = base.partition(".")
-    title, unit = _NAMES.get(base, (base, ""))
+    plain = base.replace("_", " ").replace(".", " ")
+    title, unit = _NAMES.get(base, (known.get(base) or plain[:1].upper() + plain[1:], ""))
     words = {"kl": (f"KL of {of}", "nats/example"), "active": (f"Active units of {of}", "count")}
     if of and kind in words:
         title, unit = words[kind]
-    elif kind == "terms" and of.isdigit():
+    elif kind == "terms" and of.isdigit() and base not in known:
         title = f"Weight of loss term {int(of) + 1}"
     return f"{title}{_OF}{stage}" if stage else title, unit
 
@@ -177,7 +186,13 @@ def _panels(series: Mapping[str, Any]) -> list[str]:
 
 
 def _panel(
-    ax: Axes, name: str, series: Mapping[str, Any], borders: Sequence[tuple[float, str]], large: bool, named: bool
+    ax: Axes,
+    name: str,
+    series: Mapping[str, Any],
+    borders: Sequence[tuple[float, str]],
+    titles: Mapping[str, str],
+    large: bool,
+    named: bool,
 ) -> None:
     train, valid = series.get(name), series.get(f"valid.{name}")
     both = train is not None and valid is not None
@@ -185,7 +200,8 @@ def _panel(
         _line(ax, *train, label="training")
     if valid is not None:
         ax.plot(*valid, color=style.RED, linewidth=1.6, marker="o", markersize=4 if large else 2.5, label="held-out")
-    title, unit = _title(name)
+    title, unit = _title(name, titles)
+    title = title if large else title.replace(_OF, "\n")
     if name.split(_OF)[0] == "elbo" and not both:
         title = title.replace("training and held-out", "training" if valid is None else "held-out")
     style.dress(ax, title, "step" if large else "", unit, small=not large)

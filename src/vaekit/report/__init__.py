@@ -6,7 +6,7 @@ True
 """
 
 from vaekit.report.advice import Facts, advise
-from vaekit.report.content import Decoder, Figure, Lines, Number, RunReport, Sound, StudyReport, Warning_
+from vaekit.report.content import Decoder, Figure, Lines, Number, Rows, RunReport, Sound, StudyReport, Warning_
 from vaekit.report.html import compare, render, study
 from vaekit.report.numbers import format_number
 from vaekit.report.verdict import Evidence, Verdict, judge
@@ -18,6 +18,7 @@ __all__ = [
     "Figure",
     "Lines",
     "Number",
+    "Rows",
     "RunReport",
     "Sound",
     "StudyReport",

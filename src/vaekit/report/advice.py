@@ -24,6 +24,8 @@ class Facts:
         bound: the bound that the objective maximises: "ELBO", or "importance-weighted bound", which is minus the loss.
         train_bound: its last value on training data, nats per example.
         valid_bound: that on held-out data, with its standard error `valid_stderr`.
+        judged: the bound that the verdict is of, and `baseline`, log p of the same data without latents, by what is
+            called `baseline_of`.
         log_unit: Σ log sd of standardised data, by which the bound of their standardised values is larger.
         history: log records; those with `valid.elbo` or `valid.loss` (and `step` or `epoch`) count.
         likelihood: its name, e.g. `bernoulli-soft`.
@@ -44,6 +46,9 @@ class Facts:
     train_bound: float | None = None
     valid_bound: float | None = None
     valid_stderr: float | None = None
+    judged: float | None = None
+    baseline: float | None = None
+    baseline_of: str = "independent values"
     log_unit: float = 0.0
     history: Sequence[Mapping[str, Any]] = ()
     likelihood: str | None = None
@@ -63,7 +68,46 @@ def advise(facts: Facts) -> list[Warning_]:
     ['The posterior has collapsed', '3 training steps were skipped']
     """
     rules = (unsuitable_likelihood, collapse, over_fitting, falling, skipped_steps)
-    return [warning for rule in rules if (warning := rule(facts)) is not None]
+    found = [warning for rule in rules if (warning := rule(facts)) is not None]
+    worse = not_better(facts)
+    explained = any(rule(facts) is not None for rule in (over_fitting, falling)) or bool(facts.collapsed)
+    return found if worse is None or explained else [worse, *found]
+
+
+def not_better(facts: Facts) -> Warning_ | None:
+    """The bound is at most what the baseline without latents reaches on the same data.
+
+    Where over-fitting or collapse explains it, `advise` leaves it to them.
+
+    >>> not_better(Facts(judged=-30.5, baseline=-27.1, baseline_of="independent pixels")).detail
+    'The bound on log p(x) is −30.50 nats/example, and independent pixels reach −27.10 without any latents.'
+    >>> not_better(Facts(judged=-25.0, baseline=-27.0)) is None
+    True
+    """
+    bound, baseline = facts.judged, facts.baseline
+    if bound is None or baseline is None or not math.isfinite(bound + baseline) or bound > baseline:
+        return None
+    reach = "reaches" if facts.baseline_of.startswith("one ") else "reach"
+    return Warning_(
+        "The model does not beat the baseline without latents",
+        f"The bound on log p(x) is {format_number(_shown(bound))} nats/example, and {facts.baseline_of} "
+        f"{reach} {format_number(_shown(baseline))} without any latents.",
+        (
+            *(("train longer: the held-out bound was still rising when training ended",) if _rising(facts) else ()),
+            "change the learning rate (train.lr), up and down by a factor of three",
+            "use a larger network or more latent dimensions (model.hidden, model.latent)",
+            "look at the reconstructions: where they miss the data's scale, another likelihood fits better",
+        ),
+    )
+
+
+def _rising(facts: Facts) -> bool:
+    """Whether the last held-out bound is the best by over 1% of what all checks span."""
+    values = [record.get("valid.elbo") for record in facts.history]
+    known = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    if len(known) < 3:
+        return False
+    return known[-1] > max(known[:-1]) + 0.01 * (max(known) - min(known))
 
 
 def collapse(facts: Facts) -> Warning_ | None:

@@ -14,12 +14,16 @@ from vaekit.report.verdict import Verdict
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: a PNG file or its bytes, its title, what it shows, and the section of the report that it is in."""
+    """A picture: a PNG file or its bytes, its title, what it shows, and the section of the report that it is in.
+
+    A chart is read, and keeps the size of its letters; what is no chart is looked at, and shrinks to a phone's width.
+    """
 
     file: Path | bytes
     title: str
     caption: str = ""
     section: str = "Figures"
+    chart: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ class Lines:
     lines: Sequence[str]
     title: str
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, their columns' names, their title, and what they are.
+
+    `paired`: every second row is made of the one before it, and cells in which it differs are marked.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str
+    caption: str = ""
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,7 @@ class RunReport:
         tables: further numbers, by title.
         warnings: problems of the run.
         figures: pictures, in order.
-        lines: examples as text, in order.
+        lines: examples as text or as rows of a table, in order.
         sounds: examples to be heard, in order.
         command: the exact command that repeats the run.
         environment: versions and machine.
@@ -214,7 +232,7 @@ class RunReport:
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    lines: Sequence[Lines] = ()
+    lines: Sequence[Lines | Rows] = ()
     sounds: Sequence[Sound] = ()
     verdict: Verdict | None = None
     changed: Mapping[str, str] | None = None

@@ -17,7 +17,18 @@ from pathlib import Path
 
 from vaekit.errors import UserError
 from vaekit.report import page_decoder
-from vaekit.report.content import Figure, Number, RunReport, Sound, StudyReport, Warning_, difference, differing
+from vaekit.report.content import (
+    Figure,
+    Lines,
+    Number,
+    Rows,
+    RunReport,
+    Sound,
+    StudyReport,
+    Warning_,
+    difference,
+    differing,
+)
 from vaekit.report.numbers import format_number
 from vaekit.report.verdict import Verdict
 
@@ -47,13 +58,7 @@ def render(report: RunReport) -> str:
     for one in report.figures:
         by_section.setdefault(one.section, []).append(one)
     drawn = {name: [_titled(one) for one in figures] for name, figures in by_section.items()}
-    examples = [
-        f"<h3>{text(one.title)}</h3>"
-        + (f'<p class="note">{text(one.caption)}</p>' if one.caption else "")
-        + "<pre>{}</pre>".format(text("\n".join(one.lines)))
-        for one in report.lines
-    ]
-    examples += [_player(one) for one in report.sounds]
+    examples = [_examples(one) for one in report.lines] + [_player(one) for one in report.sounds]
     repeat = [_command("Command", report.command)] if report.command else []
     if report.environment:
         rows = [(name, f"<td>{text(value)}</td>") for name, value in report.environment.items()]
@@ -66,13 +71,13 @@ def render(report: RunReport) -> str:
         recipe = f": vaekit show {report.recipe}" if report.recipe else ""
         settings.append(f'<p class="note">{text(f"{defaults}{recipe}.")}</p>')
     sections = {
-        SEEN: [*drawn.pop(SEEN, []), *examples],
+        SEEN: [*_drawn(drawn.pop(SEEN, [])), *examples],
         MOVE: [] if report.decoder is None else [f"<p>{_MOVE}</p>", page_decoder.section(report.decoder)],
         "Warnings": [_warning(one) for one in report.warnings],
         "Headline numbers": [_cards(report.headline), f'<p class="note">{_ERRORS}</p>'] if report.headline else [],
-        TRAINING: drawn.pop(TRAINING, []),
-        "All numbers": [f"<h3>{text(t)}</h3>{_number_table(t, numbers)}" for t, numbers in report.tables if numbers],
-        **drawn,
+        TRAINING: _drawn(drawn.pop(TRAINING, [])),
+        "All numbers": _number_tables(report.tables),
+        **{name: _drawn(figures) for name, figures in drawn.items()},
         "Settings changed" if report.changed is not None else "Settings": settings,
         "To repeat this run": repeat,
     }
@@ -256,25 +261,64 @@ def _cards(numbers: Sequence[Number]) -> str:
     return f'<ul class="cards">{"".join(items)}</ul>'
 
 
+def _number_tables(tables: Sequence[tuple[str, Sequence[Number]]]) -> list[str]:
+    """Numbers by group, and below them those that there are none of, by reason."""
+    out: list[str] = []
+    missing: dict[str, list[str]] = {}
+    for title, numbers in tables:
+        known = [n for n in numbers if n.value is not None]
+        out += [f"<h3>{text(title)}</h3>{_number_table(title, known)}"] if known else []
+        for n in numbers:
+            if n.value is None:
+                missing.setdefault(n.note or "no value", []).append(n.shown)
+    if out:
+        out.append('<p class="note">↑ higher is better, ↓ lower is better; n: examples.</p>')
+    if missing:
+        items = "".join(f"<li>{text(', '.join(names))}: {text(why)}</li>" for why, names in missing.items())
+        out.append(f'<h3>Not reported</h3><ul class="note">{items}</ul>')
+    return out
+
+
 def _number_table(title: str, numbers: Sequence[Number]) -> str:
     rows = [
         (
             f"{n.shown} {n.arrow}".strip(),
             f'<td class="num">{_shown(n)}</td><td>{text(n.unit)}</td>'
-            f'<td class="num">{"" if n.n is None else f"{n.n:,}"}</td>'
-            f'<td class="meaning">{text(" ".join(t for t in (n.meaning, n.note) if t))}</td>',
+            f'<td class="num count">{"" if n.n is None else f"{n.n:,}"}</td>'
+            f'<td class="meaning">{text("; ".join(t for t in (n.meaning, n.note) if t))}</td>',
         )
         for n in numbers
     ]
-    return _table(title, rows, ("Number", "Value", "Unit", "n", "What it means"))
+    return _table(title, rows, ("Number", "Value", "Unit", "n", "What it means"), "numbers")
 
 
 def _titled(figure: Figure) -> str:
-    return f"<h3>{text(figure.title)}</h3>" * (figure.title not in ("", figure.section)) + _picture(figure)
+    heading = f"<h3>{text(figure.title)}</h3>" * (figure.title not in ("", figure.section))
+    return f'<div class="drawn">{heading}{_picture(figure)}</div>'
+
+
+def _drawn(figures: Sequence[str]) -> list[str]:
+    """Figures one below the other, side by side on paper."""
+    return [f'<div class="figures">{"".join(figures)}</div>'] if figures else []
+
+
+def _examples(shown: Lines | Rows) -> str:
+    """Lines as they are, or rows of a table."""
+    start = f"<h3>{text(shown.title)}</h3>" + (f'<p class="note">{text(shown.caption)}</p>' if shown.caption else "")
+    if isinstance(shown, Lines):
+        return start + "<pre>{}</pre>".format(text("\n".join(shown.lines)))
+    rows: list[tuple[str, str]] = []
+    for i, row in enumerate(shown.rows):
+        name = ("data", "model")[i % 2] if shown.paired else f"{i + 1}"
+        before = shown.rows[i - 1] if shown.paired and i % 2 else row
+        cells = [f"<td>{text(a)}</td>" if a == b else f'<td class="other">{text(a)}</td>' for a, b in zip(row, before)]
+        rows.append((name, "".join(cells)))
+    return start + _table(shown.title, rows, ["", *shown.head], "rows paired" if shown.paired else "rows")
 
 
 def _verdict(verdict: Verdict) -> str:
     said = "".join(f"<p>{text(one)}</p>" for one in verdict.sentences)
+    said += f'<p class="note">{text(verdict.note)}</p>' if verdict.note else ""
     return f'<div class="verdict {text(verdict.tone)}" role="note"><h2>{text(verdict.title)}</h2>{said}</div>'
 
 
@@ -396,7 +440,8 @@ def _picture(figure: Figure) -> str:
         raise UserError(f"the figure {name} is not a PNG; make the run's figures again")
     width, height = (round(side / 1.5) for side in struct.unpack(">II", data[16:24]))
     caption = f"<figcaption>{text(figure.caption)}</figcaption>" if figure.caption else ""
-    kind = ' class="wide" tabindex="0"' if width > 640 else ""
+    chart = figure.chart and width > 640
+    kind = ' class="chart wide" tabindex="0"' if chart else ' class="chart"' if figure.chart else ""
     return (
         f'<figure{kind}><img alt="{text(figure.title)}" width="{width}" height="{height}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}">{caption}</figure>'
@@ -415,7 +460,7 @@ def _player(sound: Sound) -> str:
         problem = f"the sound {sound.file} cannot be read ({error.strerror}); make the run's figures again"
         raise UserError(problem) from None
     return (
-        f'<figure><figcaption>{text(sound.title)}</figcaption><audio controls preload="none" '
+        f'<h3>{text(sound.title)}</h3><figure><audio controls preload="none" '
         f'aria-label="{text(sound.title)}" src="data:audio/wav;base64,{data}"></audio>'
         f"<figcaption>{text(sound.caption)}</figcaption></figure>"
     )

@@ -22,7 +22,8 @@ class Evidence:
         density: they are densities, whose −log may lie below zero, rather than probabilities.
         refused: why there is no bound.
         mse: the squared error of reconstructions, `mean_mse` that of the training mean, `mse_stderr` of the difference.
-        active: how many of `units` latent dimensions are used.
+        active: how many of `units` latent dimensions are used, or other units named by `units_of`.
+        kl: what the latents tell of an example, nats.
         collapsed: all latents have collapsed.
         over_fitted: a warning says that training data are fitted better than new data.
         ranked: the area under the ROC curve of held-out links, with the lower end of its interval.
@@ -42,6 +43,8 @@ class Evidence:
     mse_stderr: float | None = None
     active: int | None = None
     units: int = 0
+    units_of: str = "latent dimensions"
+    kl: float | None = None
     collapsed: bool = False
     over_fitted: bool = False
     ranked: tuple[float, float] | None = None
@@ -50,15 +53,25 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to think of a run: a tone, a title, and sentences.
+    """What to think of a run: a tone, a title, sentences, and what their numbers mean to a reader who has not met them.
 
-    "good": it beats the baseline by more than two standard errors; "poor": by less, or it over-fits; "failed": it does
-    not, or uses no latent; "open": there is nothing to judge by.
+    "good": it beats the baseline by more than two standard errors; "poor": by less, by next to nothing, or it
+    over-fits; "failed": it does not, or uses no latent; "open": there is nothing to judge by.
     """
 
     tone: Tone
     title: str
     sentences: tuple[str, ...]
+    note: str = ""
+
+
+LEAST_GAIN, LEAST_SHARE = 0.5, 0.01
+"""Nats, and share of the baseline, below both of which a gain is next to nothing."""
+NATS = (
+    "Nats measure surprise: −log of the probability that the model gives an example. Fewer are better, and a model "
+    "that has learned something needs fewer than one that knows only how often each value occurs."
+)
+DENSITIES = " The values are continuous, so that it is a density, and the number may be below zero."
 
 
 def judge(known: Evidence) -> Verdict:
@@ -69,41 +82,45 @@ def judge(known: Evidence) -> Verdict:
     >>> judge(Evidence("an image", -66.8, -27.1, "independent pixels", 0.3)).title
     'This model has failed'
     """
+    note = ""
     if known.ranked is not None:
         tone, title, said = _of_links(known, *known.ranked)
     elif known.bound is not None and known.baseline is not None:
         tone, title, said = _of_bound(known, known.bound, known.baseline)
+        note = NATS + DENSITIES * known.density
     elif known.mse is not None and known.mean_mse is not None:
         tone, title, said = _of_error(known, known.mse, known.mean_mse)
     else:
         reason = known.refused or "there is no baseline of this run; evaluate it"
         tone, title, said = "open", "Not judged", [f"There is no bound to judge by: {reason}."]
     if known.active is not None and known.units:
-        said.append(f"{known.active} of {known.units} latent dimensions are used.")
+        verb = "is" if known.active == 1 else "are"
+        said.append(f"{known.active:,} of {known.units:,} {known.units_of} {verb} used.")
     if known.told_apart is not None:
         rate = f"{100 * known.told_apart:.0f}%"
         said.append(f"A classifier tells its samples from real data {rate} of the time; 50% is a guess.")
-    return Verdict(tone, title, tuple(said))
+    return Verdict(tone, title, tuple(said), note)
 
 
 def _of_bound(known: Evidence, bound: float, baseline: float) -> tuple[Tone, str, list[str]]:
-    error = known.apart_stderr or 0.0
-    gain = bound - baseline
-    cost, other = _nats(-bound), _nats(-baseline)
-    what = f"It explains {known.one} in {cost} nats{known.given}"
+    error, gain = known.apart_stderr or 0.0, bound - baseline
+    cost, other, apart = _nats(-bound), _nats(-baseline), _nats(abs(_rounded(-bound) - _rounded(-baseline)))
+    take = "takes" if known.baseline_of.startswith("one ") else "take"
     if known.density:
-        one = known.one[:1].upper() + known.one[1:]
-        what = f"{one} costs it {cost} nats{known.given} (−log p, a density; less is better)"
+        what = f"{known.one[:1].upper()}{known.one[1:]} costs it {cost} nats{known.given}"
+    else:
+        what = f"It explains {known.one} in {cost} nats{known.given}"
     if gain <= 0:
-        compared = "as much" if gain >= -2 * error else f"{_nats(-gain)} fewer"
-        said = [
-            f"{what}; {known.baseline_of}, without any latents, take {other}: {compared}.",
-            "What it has learned is worth no more than the frequencies of the training data.",
-        ]
+        compared = "as much" if gain >= -2 * error else f"{apart} fewer"
+        said = [f"{what}; {known.baseline_of}, without any latents, {take} {other}: {compared}."]
+        if known.over_fitted:
+            said.append("It has learned its training data by heart rather than what new data have in common with them.")
+        else:
+            said.append("What it has learned is worth no more than the frequencies of the training data.")
         if known.collapsed:
             said.append("Its latents have collapsed.")
         return "failed", "This model has failed", said
-    said = [f"{what}; without latents, {known.baseline_of} take {other}."]
+    said = [f"{what}; without latents, {known.baseline_of} {take} {other}."]
     if known.collapsed:
         said.append(
             "But its latents are not used: the decoder does this alone, and codes say nothing of their examples."
@@ -113,8 +130,11 @@ def _of_bound(known: Evidence, bound: float, baseline: float) -> tuple[Tone, str
         said.append("It fits its training data better than new data: see the warnings.")
         return "poor", "It works, but it over-fits", said
     if gain <= 2 * error:
-        said.append(f"That is within what chance gives on so few examples: {_nats(gain)} nats, ± {_nats(error)}.")
+        said.append(f"That is within what chance gives on so few examples: {apart} nats, ± {_nats(error)}.")
         return "poor", "It is not shown to beat the baseline without latents", said
+    if gain < LEAST_GAIN and gain < LEAST_SHARE * abs(baseline):
+        said.append("Its latents add next to nothing to what the frequencies of the training data tell.")
+        return "poor", "It hardly beats the baseline without latents", said
     return "good", "It works: it beats the baseline without latents", said
 
 
@@ -147,6 +167,11 @@ def _nats(value: float) -> str:
     ('22.2', '2,955,186', '−3.2')
     """
     return signed(f"{value:,.1f}" if abs(value) < 1000 else f"{value:,.0f}")
+
+
+def _rounded(value: float) -> float:
+    """The number that `_nats` shows."""
+    return round(value, 1 if abs(value) < 1000 else 0)
 
 
 def _figure(value: float) -> str:

@@ -17,6 +17,7 @@ from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import ChangedData, UserError
+from vaekit.figures import graphs
 from vaekit.figures.audio import spectrograms
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
@@ -36,6 +37,8 @@ EACH, MOST_ROWS = 8, 12
 """Samples of each label in a row, and rows."""
 MOST_NODES = 300
 """Nodes of a graph that is drawn, or listed edge by edge."""
+ABOVE = {"molecules": 5, "graphs": 4}
+"""Drawings in a row, of those that stand above their reconstructions."""
 HEARD = 6
 """Recordings in a file of sound."""
 SHOWN = 32
@@ -102,14 +105,41 @@ def curves(run: LatentRun) -> Any:
     records = run.log
     stages = {record.get("stage") for record in records}
     final = (run.record.get("result") or {}).get("elbo") if len(stages) > 1 else None
-    return figures.curves(records, final) if records else None
+    weights = {
+        f"terms.{i}": f"Weight of the {WEIGHED.get(term.name, term.name.replace('_', ' '))}"
+        for stage in run.built.stages[-1:]
+        for i, term in enumerate(stage.objective.each())
+    }
+    return figures.curves(records, final, weights) if records else None
+
+
+WEIGHED = {"rate": "KL"}
+"""What terms of a loss are called, where their names would not do."""
 
 
 def reconstructions(run: LatentRun) -> Any:
-    """Inputs, outputs, differences."""
+    """Inputs, outputs, differences; molecules and small graphs as they are drawn, each above its reconstruction."""
+    if not run.info.is_array:
+        columns = ABOVE.get(run.info.modality)
+        if columns is None or run.modality is None or _one_large_graph(run):
+            return None
+        split = run.shown.first(columns)
+        both = (split.inputs, run.reconstruct(split))
+        drawn = torch.cat(both) if isinstance(split.inputs, Tensor) else type(split.inputs).cat(list(both))
+        draw = type(run.modality).picture
+        return None if draw is None or len(split) < columns else draw(drawn, run.info.facts)
     split = run.shown.first(12)
     x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
     return figures.reconstructions(x.numpy(), made.numpy())
+
+
+def part(run: LatentRun) -> Any:
+    """A part of one large graph, its nodes by class."""
+    if not _one_large_graph(run):
+        return None
+    graph: Any = run.shown.x
+    classes = None if graph.labels is None else graph.labels.numpy()
+    return graphs.part(graph.nodes, graph.edges.numpy(), classes, run.info.facts.get("classes") or ())
 
 
 def samples(run: LatentRun) -> Any:
@@ -282,7 +312,9 @@ def write_sounds(run: LatentRun) -> list[Path]:
     assert run.path is not None and run.modality is not None
     folder = run.path / files.FIGURES
     samples, pairs = folder / "samples.wav", folder / "reconstructions.wav"
-    run.modality.write(samples, run.sample(_few(run, HEARD), seed=0), run.info)
+    y, names = _labelled(run, 1, HEARD) if run.model.takes_label else (None, [])
+    made = run.prepare.values(run.drawn(len(names), y=y)) if names else run.sample(_few(run, HEARD), seed=0)
+    run.modality.write(samples, made, run.info)
     split = run.shown.first(HEARD // 2)
     both = torch.stack([run.prepare.values(split.inputs), run.reconstruct(split)], 1).flatten(0, 1)
     run.modality.write(pairs, both, run.info)
@@ -321,7 +353,8 @@ def rank_histograms(run: LatentRun) -> Any:
 
 MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "curves": (curves, False),
-    "reconstructions": (reconstructions, True),
+    "reconstructions": (reconstructions, False),
+    "part": (part, False),
     "samples": (samples, False),
     "interpolation": (interpolation, True),
     "traversals": (traversals, True),

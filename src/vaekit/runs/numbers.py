@@ -53,6 +53,20 @@ TITLES = {
     "udr": "UDR",
 }
 """Titles of numbers whose names, their words apart, would not do."""
+WORDS = {
+    **{word: word.upper() for word in ("ais", "cmmd", "dci", "fd", "irs", "kl", "mcc", "nmi", "sap", "sbc", "vae")},
+    "nll": "−log p",
+    "mse": "squared error",
+    "rmse": "error",
+    "snr": "signal to noise",
+    "r2": "R²",
+    "1k": "among 1,000",
+    "10k": "among 10,000",
+    "upper": "(upper bound)",
+}
+"""Parts of numbers' names that are no words."""
+UNITS = {"of 1": "from 0 to 1", "units": "dimensions"}
+"""What units are called that are no words."""
 GROUPS = {
     "likelihood": "Likelihood",
     "graph": "Graphs",
@@ -91,16 +105,18 @@ NOTED: dict[str, str] = {
 def title(name: str) -> str:
     """Return what a number is called: of one latent or column, with its name.
 
-    >>> title("iw_bound"), title("kl.z2"), title("token_accuracy"), title("my metric")
-    ('Importance-weighted bound', 'KL (rate) of z2', 'Token accuracy', 'my metric')
+    >>> title("iw_bound"), title("kl.z2"), title("marginal_kl"), title("my metric")
+    ('Importance-weighted bound', 'KL (rate) of z2', 'Marginal KL', 'my metric')
     """
     if name in TITLES:
         return TITLES[name]
     kind, _, of = name.partition(".")
     if of and (kind in TITLES or kind in meanings()):
         return f"{title(kind)} of {of}"
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:] if name in meanings() else name
+    if name not in meanings():
+        return name
+    words = " ".join(WORDS.get(word, word) for word in name.replace("log_px", "log_p(x)").split("_"))
+    return words[:1].upper() + words[1:]
 
 
 def headline(recipe: str) -> tuple[str, ...]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vaekit import bounds
 from vaekit.atomic import finite
-from vaekit.data.dataset import DataSet
+from vaekit.data.dataset import DataSet, Split
 from vaekit.data.info import DataInfo
 from vaekit.errors import UserError
+from vaekit.inference import batched
 from vaekit.metrics.base import mean_of
 from vaekit.metrics.no_latents import fit, most, scores
+from vaekit.models.base import Model
 from vaekit.recipes.base import Built
 from vaekit.training.state import FitResult
 
@@ -74,5 +79,26 @@ def without_latents(built: Built, dataset: DataSet) -> dict[str, Any]:
         fitted = fit(built.model, dataset.info, known.inputs, known.y, seen.inputs.index_select(0, few), y)
     except UserError:
         return {}
-    made = mean_of(scores(fitted, seen.inputs, seen.y), "nats/example")
-    return finite({"no_latents": made.value, "no_latents_stderr": made.stderr, "no_latents_of": fitted.of})
+    baseline = scores(fitted, seen.inputs, seen.y)
+    made = mean_of(baseline, "nats/example")
+    apart = _apart(built.model, seen, baseline)
+    return finite(
+        {
+            "no_latents": made.value,
+            "no_latents_stderr": made.stderr,
+            "no_latents_of": fitted.of,
+            "no_latents_apart_stderr": apart,
+        }
+    )
+
+
+PAIRED = 1000
+"""Held-out examples by which the spread of ELBO − baseline is known."""
+
+
+def _apart(model: Model, split: Split, baseline: Tensor) -> float | None:
+    """Return the standard error of the mean of ELBO − baseline, paired by example; None of a single example."""
+    few = split.first(PAIRED)
+    elbos = batched(model, lambda x, y: bounds.elbo(model.trace(x, y, hard=True)), few.x, few.y)
+    each = elbos.double() - baseline[: len(few)].cpu()
+    return float(each.std()) / math.sqrt(len(split)) if len(each) > 1 else None

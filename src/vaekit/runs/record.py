@@ -111,6 +111,7 @@ class ResultRecord(Record):
     no_latents: Number | None = None
     no_latents_stderr: Number | None = None
     no_latents_of: Text | None = None
+    no_latents_apart_stderr: Number | None = None
     refused: Text | None = None
     skipped_steps: Whole = 0
     precision: Text | None = None

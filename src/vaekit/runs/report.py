@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vaekit import report
-from vaekit.collapse import Usage
+from vaekit.collapse import LEAST_KL, Usage
 from vaekit.distributions.base import Measure
 from vaekit.likelihoods.base import LIKELIHOODS
 from vaekit.metrics.base import meanings
@@ -20,11 +22,12 @@ from vaekit.runs import numbers as numbers_
 from vaekit.runs.base import RunBase
 from vaekit.runs.comparable import VALUES
 from vaekit.runs.decoder import decoder
+from vaekit.runs.figures import HEARD
 from vaekit.runs.series_figures import CAPTIONS as SERIES
 
 CAPTIONS = {
     "curves": ("Training", "Loss terms, the training and the held-out ELBO, and the learning rate over the run."),
-    "samples": ("Samples", "Means of p(x|z) for z drawn from the prior."),
+    "samples": ("Samples", "Made up by the model: z is drawn from the prior, and the mean of p(x|z) is shown."),
     "reconstructions": (
         "Reconstructions",
         "Test examples, the mean of p(x|z) at their posterior mean, the difference.",
@@ -58,18 +61,47 @@ CAPTIONS |= {
     ),
     "correlations": ("Correlations", "How columns go together, in test rows and in samples: ranks, so of any unit."),
 }
+ABOVE = "Test examples in the upper row, and what the model makes of their codes below."
+BY_MODALITY = {
+    "molecules": {
+        "samples": ("Samples", "Molecules made up by the model, from z drawn from the prior, with their SMILES."),
+        "reconstructions": (
+            "Reconstructions",
+            "Test examples in the upper row, and what the model makes of their codes below.",
+        ),
+    },
+    "graphs": {
+        "samples": ("Samples", "Graphs made up by the model, from z drawn from the prior."),
+        "reconstructions": (
+            "Reconstructions",
+            "Test examples in the upper row, and what the model makes of their codes below.",
+        ),
+        "part": (
+            "A part of the graph",
+            "The nodes nearest to one of those with most links, and the links between them; colours are classes.",
+        ),
+    },
+}
+"""Captions of figures that show another thing than means of arrays."""
 SOUNDS = {
     "samples.wav": ("Samples", "Sound of samples from the prior, one after another."),
     "reconstructions.wav": ("Reconstructions", "Test recordings, each followed by its reconstruction."),
 }
 SAMPLED = " Below the top of a hierarchy it is estimated from samples, ± one standard error, and may be negative."
 LINES = {
-    "samples.txt": ("Samples", "One a line: x drawn from p(x|z), or its mode or mean, for z drawn from the prior."),
+    "samples.txt": (
+        "Samples",
+        "Made up by the model: z is drawn from the prior, and x from p(x|z) (or its mode or mean).",
+    ),
     "reconstructions.txt": ("Reconstructions", "Test examples, each above its reconstruction."),
 }
+VALUE_WORDS = {"levels": "levels of grey", "unit": "greys", "binary": "black and white", "counts": "counts"}
+"""What pixels are, in words."""
+PICTURES = ("samples", "reconstructions", "interpolation", "traversals", "manifold")
+"""Figures that are looked at, of data that are pictures."""
 SEEN, TRAINING = "Samples and reconstructions", "Training"
 SECTIONS = {"samples": SEEN, "reconstructions": SEEN, "curves": TRAINING}
-SECTIONS |= {"marginals": SEEN, "correlations": SEEN}
+SECTIONS |= {"marginals": SEEN, "correlations": SEEN, "part": SEEN}
 """Sections of figures; the others are of the latents."""
 LATENTS = "Latent space"
 ONE = {
@@ -99,7 +131,15 @@ def compare(runs: Sequence[RunBase]) -> str:
 
 def verdict(run: RunBase) -> report.Verdict:
     """Return what to think of a run, in words."""
-    return report.judge(_evidence(run, [one.title for one in _warnings(run)]))
+    return _judged(run)[0]
+
+
+def _judged(run: RunBase) -> tuple[report.Verdict, list[report.Warning_]]:
+    """Return the verdict on a run and its warnings, which are of the same numbers."""
+    known = _evidence(run)
+    warnings = _warnings(run, known)
+    over = any("fell in the later" in one.title or "better than new data" in one.title for one in warnings)
+    return report.judge(replace(known, over_fitted=over)), warnings
 
 
 def gather(run: RunBase) -> report.RunReport:
@@ -109,15 +149,16 @@ def gather(run: RunBase) -> report.RunReport:
     result = run.record.get("result") or {}
     info, train = run.info, run.settings.train
     numbers = _numbers(run)
-    first = numbers_.headline(run.recipe)
-    evaluated = [numbers[name] for name in first if name in numbers]
+    declared = [name for name in numbers_.headline(run.recipe) if name in numbers]
+    first = [name for name in declared if numbers[name].value is not None] or declared
+    evaluated = [numbers[name] for name in first]
     headline = evaluated or _held_out(run)
     rest = {name: number for name, number in numbers.items() if name not in first}
     tables = [(group, [rest[name] for name in names]) for group, names in numbers_.grouped(rest)]
     if evaluated:
         tables.append(("Held out while training", _held_out(run)))
-    warnings = _warnings(run)
-    captions = CAPTIONS | (SERIES if info.kind == "series" else {})
+    said, warnings = _judged(run)
+    captions = CAPTIONS | BY_MODALITY.get(info.modality, {}) | (SERIES if info.kind == "series" else {})
     facts = {
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
@@ -137,7 +178,7 @@ def gather(run: RunBase) -> report.RunReport:
         headline=headline,
         tables=tables,
         warnings=warnings,
-        verdict=report.judge(_evidence(run, [one.title for one in warnings])),
+        verdict=said,
         changed={
             f"{section}.{name}": str(v) for section, given in run.record["given"].items() for name, v in given.items()
         },
@@ -147,21 +188,18 @@ def gather(run: RunBase) -> report.RunReport:
                 title,
                 _of_split(run, caption + (SAMPLED if name == "kl" and isinstance(run.model, Hierarchy) else "")),
                 SECTIONS.get(name, LATENTS),
+                chart=not (info.has_picture and name in PICTURES),
             )
             for name, (title, caption) in captions.items()
             if drawn is not None and (drawn / f"{name}.png").is_file()
         ],
         lines=[
-            report.Lines(
-                (drawn / name).read_text(encoding="utf-8").splitlines()[: 24 if info.kind == "table" else None],
-                title,
-                _of_split(run, caption),
-            )
+            _examples(run, drawn / name, title, _of_split(run, caption))
             for name, (title, caption) in LINES.items()
-            if drawn is not None and (drawn / name).is_file()
+            if drawn is not None and (drawn / name).is_file() and not (drawn / name).with_suffix(".png").is_file()
         ],
         sounds=[
-            report.Sound(drawn / name, title, _of_split(run, caption))
+            report.Sound(drawn / name, title, _of_split(run, caption) + _heard(run) * (name == "samples.wav"))
             for name, (title, caption) in SOUNDS.items()
             if drawn is not None and (drawn / name).is_file()
         ],
@@ -171,6 +209,30 @@ def gather(run: RunBase) -> report.RunReport:
     )
 
 
+def _heard(run: RunBase) -> str:
+    """Return which classes are heard in the file of samples, one sample of each."""
+    if not run.model.takes_label or not run.info.classes:
+        return ""
+    return f" In order: {', '.join(run.info.classes[:HEARD])}."
+
+
+def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Lines | report.Rows:
+    """Return examples as the file has them, a line each; rows of a table by column."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if run.info.kind != "table":
+        return report.Lines(lines, title, caption)
+    names = [column["name"] for column in run.info.facts["columns"] if not column.get("gap_of")]
+    row = re.compile("(?:→ )?" + ", ".join(f"{re.escape(name)}=(.*?)" for name in names))
+    found = [row.fullmatch(line) for line in lines if line]
+    rows = [match.groups() for match in found if match is not None]
+    if len(rows) < len(found):  # cells of several lines
+        return report.Lines(lines[:MOST_ROWS], title, caption)
+    paired = any(line.startswith("→") for line in lines)
+    return report.Rows(names, rows[:MOST_ROWS], title, caption, paired)
+
+
+MOST_ROWS = 16
+"""Rows of a table that are shown."""
 SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
 SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
 SHAPES |= {"views": "several modalities, {} numbers in all"}
@@ -179,7 +241,14 @@ SHAPES |= {"music": "pieces of {} tokens", "audio": "spectrograms of {}"}
 
 def _shape(run: RunBase) -> str:
     """Return what an example is, in words, with its size."""
-    size = " × ".join(f"{n:,}" for n in run.info.shape)
+    shape = run.info.shape
+    if run.info.kind == "table":
+        shape = [sum(not column.get("gap_of") for column in run.info.facts["columns"])]
+    if run.info.has_picture and run.info.modality == "array":
+        channels, *sides = shape
+        values = VALUE_WORDS.get(run.info.kind, run.info.kind)
+        return f"{' × '.join(map(str, sides))} pixels, {'colour' if channels == 3 else values}"
+    size = " × ".join(f"{n:,}" for n in shape)
     words = SHAPES.get(run.info.modality)
     return f"{size}, {run.info.kind}" if words is None else words.format(size)
 
@@ -274,6 +343,7 @@ def _numbers(run: RunBase) -> dict[str, report.Number]:
             values=values[name].tolist() if name in values else None,
             title=numbers_.title(name),
         )
+        out[name] = replace(out[name], unit=numbers_.UNITS.get(out[name].unit, out[name].unit))
     return out
 
 
@@ -290,27 +360,18 @@ def _kind(run: RunBase) -> str:
     return run.info.modality if run.info.modality != "array" else "image" if run.info.has_picture else "row"
 
 
-def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
+def _evidence(run: RunBase) -> report.Evidence:
     """Return the numbers of the verdict: of the evaluation where there are any, else those of the end of training."""
     entries, values, result = run.evaluation(), run.values(), (run.record.get("result") or {})
-    latents = _latents(run)
-    active = sum(one.active for one in latents) if latents else None
-    units = sum(one.units for one in latents)
-    used = next((entries[n] for n in ("active_node_units", "active_units") if _has(entries, n)), None)
-    if used is not None:
-        active, units = int(used["value"]), int(used.get("of", 0))
-    elif run.info.kind == "graph":
-        active = None  # units of a graph are those of its nodes
     known: dict[str, Any] = {
         "one": ONE.get(run.info.modality, "an image" if run.info.has_picture else "a row"),
         "given": ", its label given" if run.model.takes_label else "",
         "density": _measure(run) == "density",
         "refused": result.get("refused") or "",
-        "active": active,
-        "units": units,
-        "collapsed": bool(latents) and all(one.collapsed for one in latents) and run.info.kind != "graph",
-        "over_fitted": any("fell in the later" in title or "better than new data" in title for title in warnings),
-    }
+    } | _used(run)
+    if _has(entries, "codebook_used") and entries["codebook_perplexity"].get("of"):
+        codes = int(entries["codebook_perplexity"]["of"])
+        known |= {"active": round(entries["codebook_used"]["value"] * codes), "units": codes, "units_of": "codes"}
     bound = next((name for name in ("iw_bound", "elbo") if _has(entries, name)), None)
     if bound is not None and _has(entries, "no_latents"):
         known |= {"bound": entries[bound]["value"], "baseline": entries["no_latents"]["value"]}
@@ -321,7 +382,9 @@ def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
     elif result.get("elbo") is not None and result.get("no_latents") is not None:
         weighted = _weighted(run) and result.get("held_out_loss") is not None
         known |= {"bound": -result["held_out_loss"] if weighted else result["elbo"], "baseline": result["no_latents"]}
-        known["apart_stderr"] = math.hypot(result.get("elbo_stderr") or 0.0, result.get("no_latents_stderr") or 0.0)
+        known["apart_stderr"] = result.get("no_latents_apart_stderr")
+        if known["apart_stderr"] is None:  # a run of before it was recorded: not paired
+            known["apart_stderr"] = math.hypot(result.get("elbo_stderr") or 0.0, result.get("no_latents_stderr") or 0.0)
         known["baseline_of"] = result["no_latents_of"]
     if _has(entries, "mse") and _has(entries, "no_latents_mse"):
         known |= {"mse": entries["mse"]["value"], "mean_mse": entries["no_latents_mse"]["value"]}
@@ -332,6 +395,29 @@ def _evidence(run: RunBase, warnings: Sequence[str]) -> report.Evidence:
     if _has(entries, "c2st_accuracy"):
         known["told_apart"] = entries["c2st_accuracy"]["value"]
     return report.Evidence(**known)
+
+
+def _used(run: RunBase) -> dict[str, Any]:
+    """Return how many units of the latents are used, of how many, their KL, and whether all of them have collapsed.
+
+    By the evaluation where there is one, else by the last held-out check of training. Units of a graph are those of its
+    nodes, which training does not count.
+    """
+    entries, latents = run.evaluation(), _latents(run)
+    counted = [] if run.info.kind == "graph" else latents
+    active: int | None = sum(one.active for one in counted) if counted else None
+    units, kl = sum(one.units for one in counted), sum(one.kl for one in counted) if counted else None
+    collapsed = bool(counted) and all(one.collapsed for one in counted)
+    if not counted:
+        kl = next((record["valid.kl"] for record in reversed(run.log) if record.get("valid.kl") is not None), None)
+    used = next((entries[n] for n in ("active_node_units", "active_units") if _has(entries, n)), None)
+    if used is not None:
+        active, units = int(used["value"]), int(used.get("of", 0))
+        collapsed = active == 0
+    if _has(entries, "kl"):
+        kl = entries["kl"]["value"]
+    collapsed = collapsed or (kl is not None and kl < LEAST_KL)
+    return {"active": active, "units": units, "kl": kl, "collapsed": collapsed}
 
 
 def _has(entries: Mapping[str, Any], name: str) -> bool:
@@ -356,25 +442,31 @@ def _latents(run: RunBase) -> list[Usage]:
     ]
 
 
-def _warnings(run: RunBase) -> list[report.Warning_]:
+def _warnings(run: RunBase, known: report.Evidence) -> list[report.Warning_]:
     result, records = run.record.get("result") or {}, run.log
-    weighted = _weighted(run)
+    weighted, links = _weighted(run), bool(run.info.facts.get("links"))
     key = "loss" if weighted else "elbo"
     train = next((r[key] for r in reversed(records) if isinstance(r.get(key), float)), None)
     valid = result.get("held_out_loss") if weighted else result.get("elbo")
     if weighted:
         train, valid = (None if value is None else -value for value in (train, valid))
     latents = _latents(run)
+    kl, lost = {one.name: one.kl for one in latents}, [one.name for one in latents if one.collapsed]
+    if known.collapsed:  # all of them, by what the verdict is by
+        kl, lost = {"z": known.kl or 0.0}, ["z"]
     facts = report.Facts(
-        kl={latent.name: latent.kl for latent in latents},
-        collapsed=[latent.name for latent in latents if latent.collapsed],
-        active=sum(latent.active for latent in latents) if latents else None,
-        units=sum(latent.units for latent in latents),
+        kl=kl,
+        collapsed=lost,
+        active=known.active if known.units_of == "latent dimensions" else None,
+        units=known.units,
         data=_kind(run),
         bound="importance-weighted bound" if weighted else "ELBO",
-        train_bound=None if run.info.kind == "graph" else train,  # of fewer pairs than the held-out one
+        train_bound=None if links else train,  # of fewer pairs than the held-out one
         valid_bound=valid,
         valid_stderr=result.get("elbo_stderr"),
+        judged=None if links else known.bound,
+        baseline=known.baseline,
+        baseline_of=known.baseline_of,
         log_unit=run.info.log_unit,
         history=records,
         likelihood=run.settings.model.likelihood,

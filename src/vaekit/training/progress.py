@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -125,27 +126,41 @@ class Lines(Progress):
         self._name, self._total, self._first = "", 0, 0
         self._start = self._last = time.monotonic()
         self._seen: dict[str, Any] = {}
+        self._ended = ""
 
     def begin(self, name: str, done: int, total: int) -> None:
         """Remember the stage."""
+        self.end()
         self._name, self._total, self._first = name, total, done
         self._start = self._last = time.monotonic()
         self._seen = {}
 
     def update(self, done: int, record: Mapping[str, Any]) -> None:
-        """Print a line when it is time."""
+        """Print a line when it is time; the last one waits for what else is known at the last step."""
         self._seen.update(record)
         now = time.monotonic()
-        if now - self._last < self._every and done < self._total:
+        if done >= self._total:
+            took = f"{now - self._start:.0f} s in all"
+            self._ended = f"{self._name} {done:,}/{self._total:,} · {describe(self._seen)} · {took}"
+            return
+        if now - self._last < self._every:
             return
         self._last = now
         rate = (done - self._first) / max(now - self._start, 1e-9)
-        left = (self._total - done) / rate if rate > 0 else 0.0
-        self.note(f"{self._name} {done}/{self._total} · {describe(self._seen)} · {left:.0f} s left")
+        left = f"{(self._total - done) / rate:.0f} s left" if rate > 0 else ""
+        parts = (f"{self._name} {done:,}/{self._total:,}", describe(self._seen), left)
+        self.note(" · ".join(part for part in parts if part))
 
     def note(self, text: str) -> None:
-        """Print one line."""
+        """Print one line, after the last one of a stage that has ended."""
+        self.end()
         print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Print the last line of a stage."""
+        ended, self._ended = self._ended, ""
+        if ended:
+            print(ended, file=sys.stderr, flush=True)
 
 
 class Safe(Progress):
@@ -217,5 +232,5 @@ def in_notebook() -> bool:
 
 
 def for_terminal() -> Progress:
-    """Return a bar when standard error is a terminal, else plain lines."""
-    return Safe(Bar() if sys.stderr.isatty() else Lines())
+    """Return a bar when standard error is a terminal that moves (TERM is not "dumb"), else plain lines."""
+    return Safe(Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines())
