@@ -25,6 +25,7 @@ from torch import Tensor
 
 from vaekit.errors import UserError
 from vaekit.explorer.colours import colour, names
+from vaekit.explorer.graphs import NodeSession, session_of
 from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.labels import Label
 from vaekit.explorer.live import ASKS, Live
@@ -74,7 +75,7 @@ class Api:
             with suppress(UserError):  # a checkpoint that does not fit any more; the next one is looked at again
                 run = live.news()
                 if run is not None:
-                    session = Session(run, LIVE_POINTS)
+                    session = session_of(run, LIVE_POINTS)
                     made: Future[Any] = Future()
                     if session.problem is None:
                         made.set_result(session.latent_map())
@@ -91,6 +92,7 @@ class Api:
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
         get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
+        get += (self.links, self.node)
         post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
         post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
@@ -148,6 +150,19 @@ class Api:
         if self._map is None or not self._map.done():
             raise UserError("the map is not made yet")
         return self._map.result()
+
+    async def links(self, request: Request) -> Response:
+        """The edges of the run's one graph, and the pairs that the model would join."""
+        return JSONResponse(await self._run(self._slow, self._nodes().links))
+
+    async def node(self, request: Request) -> Response:
+        """A node's links, known and predicted."""
+        return JSONResponse(await self._run(self._quick, self._nodes().node, _query(request, "i", "a node")))
+
+    def _nodes(self) -> NodeSession:
+        if not isinstance(self.x, NodeSession):
+            raise UserError("this run's data are not one graph, so there are no nodes")
+        return self.x
 
     async def scores(self, request: Request) -> Response:
         """The histogram of the test examples' anomaly scores."""

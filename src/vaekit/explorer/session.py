@@ -60,14 +60,15 @@ class Session:
     The map has up to `points` examples.
 
     Where the model's latent is discrete, a code is its category numbers; elsewhere the decoder's own input.
+    `noun` is what an example is called. `colour_names` are numbers that the map can be coloured by (see `coloured`),
+    beside the anomaly score, where examples are `scored`.
     """
 
+    noun = "example"
+    colour_names: tuple[str, ...] = ()
+    scored = True
+
     def __init__(self, run: RunBase, points: int = MOST_POINTS) -> None:
-        if run.info.kind == "graph":
-            raise UserError(
-                f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
-                "and 'vaekit reconstruct' on this run"
-            )
         self.run, self.points = run, points
         self.model = run.model.eval()
         self.device = run.device
@@ -130,14 +131,14 @@ class Session:
         mean, sd = studied.mean.numpy().astype(float), studied.sd.numpy().astype(float)
         unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
         centre = mean if self.point_mass else np.zeros_like(mean)
-        if self.discrete and self.splits:
-            centre = np.array(self.encode(0)["z"])  # categories have no middle: begin at an example
+        if self.apart is not None and self.splits:
+            centre = np.array(self.encode(0)["z"])  # without a middle: begin at an example
         reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
         height, width = info.shape[-2:] if info.has_picture else (0, 0)
-        bare = info.has_picture or self.as_text or self.as_lines
+        bare = info.has_picture or self.as_text or self.as_lines or self.as_graphs
         if self.as_table:
             bare, columns = False, [column["name"] for column in info.facts["columns"]]
         else:
@@ -148,8 +149,12 @@ class Session:
             "title": f"{self.run.recipe} on {info.name}",
             "about": self._about(),
             "warnings": (self.run.record.get("result") or {}).get("warnings", []),
+            "noun": self.noun,
             "image": info.has_picture,
-            "pictured": info.has_picture or self.as_lines,
+            "pictured": info.has_picture or self.as_lines or self.as_graphs,
+            "graphs": self.as_graphs,
+            "nodes": self.noun == "node",
+            "apart": self.apart,
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
             "text": self.as_text,
             "table": self.as_table,
@@ -158,17 +163,18 @@ class Session:
             "height": height,
             "width": width,
             "names": names,
-            "classes": list(info.classes),
+            "classes": list(info.classes or info.facts.get("classes", ())),
             **self.labels.facts,
             "size": self.size,
             "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
             "order": studied.order,
             "latents": studied.names,
+            "groups": self.groups,
             "kl": studied.kl,
             "centre": centre.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
-            "n_test": len(self.splits[0]) if self.splits else 0,
+            "n_test": self.count,
             "problem": self.problem,
             "refused": self.refused,
             "grey": info.is_image and info.shape[0] == 1,
@@ -219,9 +225,36 @@ class Session:
         return self.model.decode(at, y)
 
     @property
+    def count(self) -> int:
+        """The number of examples that can be chosen: of the test split."""
+        return len(self.splits[0]) if self.splits else 0
+
+    @property
+    def apart(self) -> str | None:
+        """Why there is no way from one code to another; None where there is one."""
+        return "Codes of this model are categories" if self.discrete else None
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the latents by layer, `name` and `latents` (their numbers), the coarsest first; [] of one latent."""
+        found: dict[str, list[int]] = {}
+        for j, name in enumerate(self._studied.names):
+            found.setdefault(self.group_name(name), []).append(j)
+        return [{"name": name, "latents": each} for name, each in found.items()] if len(found) < self.size else []
+
+    def group_name(self, name: str) -> str:
+        """Return the layer of a latent by its name: z2 of z2.3."""
+        return name.partition(".")[0]
+
+    @property
     def as_text(self) -> bool:
         """Whether examples are lines to read rather than pictures or rows of numbers."""
-        return not self.info.is_array and not self.as_lines
+        return not self.info.is_array and not self.as_lines and not self.as_graphs
+
+    @property
+    def as_graphs(self) -> bool:
+        """Whether examples are graphs, drawn as nodes and edges."""
+        return False
 
     @property
     def as_table(self) -> bool:
@@ -324,14 +357,18 @@ class Session:
         joined = torch.cat(known).numpy() if len(known) == len(self.splits) else None
         return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
 
+    def coloured(self, name: str) -> np.ndarray:
+        """Return a number for each point of the map (N,), by one of `colour_names`."""
+        raise UserError(f"the map is not coloured by '{name}'")
+
     def mean_code(self, indices: Sequence[int]) -> list[float]:
         """Return the mean of examples' codes."""
         return torch.tensor([self.encode(i)["z"] for i in indices]).mean(0).tolist()
 
     def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
         """Return the code at a place of the map: in the plane, or with all that it does not show taken from `keep`."""
-        if self.discrete:
-            raise UserError("codes of this model are categories, so there are none between examples; pick an example")
+        if self.apart is not None:
+            raise UserError(f"{self.apart[0].lower()}{self.apart[1:]}, so no other is decoded; pick an example")
         return self.latent_map().plane.lift(torch.tensor(list(uv)), keep).tolist()
 
     # -- new data ---------------------------------------------------------------------------------------------------
@@ -407,7 +444,7 @@ class Session:
             "z": z[0].tolist(),
             "sd": sd,
             "codes": codes,
-            "x": self.shown(x.cpu())[0],
+            "x": self.shown(x.to("cpu"))[0],
             "recon": self._reconstructed(x, z, label),
         }
 

@@ -43,6 +43,7 @@ app.attempt = async (work) => {
 function stage() {
   const { facts, store } = app;
   const canvas = $("decoded");
+  if (facts.nodes) $("stage-title").textContent = "Likeliest links";
   canvas.hidden = !facts.pictured;
   $("decoded-table").hidden = facts.pictured;
   const table = facts.pictured ? null : valueTable(facts, ["Decoded"]);
@@ -50,9 +51,9 @@ function stage() {
     $("decoded-table").append(table.element);
     document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
   }
+  if (facts.series || facts.graphs) document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
   if (facts.series) {
     canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");
-    document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
     const { names, steps, rate, low, high } = facts.series;
     const across = rate ? `${(steps / rate).toPrecision(3)} s across` : `${steps} steps across`;
     canvas.title = `${across}, ${low.toPrecision(3)} to ${high.toPrecision(3)} upwards; band: two standard deviations. ${names.join(", ")}`;

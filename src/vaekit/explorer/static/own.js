@@ -100,7 +100,7 @@ export function own(app) {
   const known = (keep = false) => app.attempt(async () => {
     const i = index.value === "" ? NaN : Number(index.value);
     if (!Number.isInteger(i) || i < 0 || i >= facts.n_test) throw new api.Failure(`There is no example ${index.value || "of that name"}; they go from 0 to ${facts.n_test - 1}.`);
-    await look(() => api.post("api/infer", { index: i }), `test example ${i}`, { kind: "test", index: i }, keep);
+    await look(() => api.post("api/infer", { index: i }), `${facts.nodes ? "node" : "test example"} ${i}`, { kind: "test", index: i }, keep);
   });
   index.addEventListener("keydown", (event) => { if (event.key === "Enter") known(); });
 
@@ -222,14 +222,15 @@ export function own(app) {
       inputs.append(make("h3", {}, make("label", { htmlFor: "own-text" }, "A line of your own")), line,
         make("div", { className: "row" }, make("button", { type: "button", onclick: encode }, "Encode it")));
     }
-  } else if (facts.image) {
+  } else if (facts.graphs) inputs.replaceChildren();
+  else if (facts.image) {
     const inverting = make("label", { htmlFor: "invert" }, turn, " make it negative");
     inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file, inverting));
   } else inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file));
   file.setAttribute("aria-label", "File of an example");
   file.tabIndex = -1; // the button beside it opens it
   if (facts.n_test > 0) {
-    inputs.append(make("h3", {}, "From the test split"), make("div", { className: "row" }, make("label", { htmlFor: "own-index" }, "Number"), index,
+    inputs.append(make("h3", {}, facts.nodes ? "A node of the graph" : "From the test split"), make("div", { className: "row" }, make("label", { htmlFor: "own-index" }, "Number"), index,
       make("button", { type: "button", onclick: () => known() }, "Look at it"),
       make("button", { type: "button", onclick: () => { index.value = Math.floor(Math.random() * facts.n_test); known(); } }, "Random")));
   }
@@ -242,7 +243,8 @@ export function own(app) {
   }
   start.append(inputs);
   const intro = facts.grey ? "Draw here, open a file, or take a test example: the model encodes it and the sliders follow."
-    : `${facts.typed ? "Write a line" : facts.text ? "Choose" : "Open a file"}${facts.text && !facts.typed ? "" : ", or take"} a test example: the model encodes it and the sliders follow.`;
+    : facts.text && !facts.typed || facts.graphs ? `Choose a ${facts.nodes ? "node" : "test example"}: the model encodes it and the sliders follow.`
+    : `${facts.typed ? "Write a line" : "Open a file"}, or take a test example: the model encodes it and the sliders follow.`;
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
       : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote)),

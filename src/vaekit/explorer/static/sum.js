@@ -6,7 +6,7 @@ import { lacking, picker } from "./pick.js";
 export function sum(app) {
   const { facts, store } = app;
   const panel = $("panel-sum");
-  const problem = lacking(app) ?? (facts.discrete ? make("p", { className: "warn" }, "Codes of this model are categories: they cannot be added.") : null);
+  const problem = lacking(app) ?? (facts.apart ? make("p", { className: "warn" }, `${facts.apart}: codes cannot be added.`) : null);
   if (problem) { panel.append(problem); return {}; }
 
   let result = null, taken = false; // whether the newest result is to be shown on the stage too
