@@ -30,6 +30,7 @@ from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.labels import Label
 from vaekit.explorer.live import ASKS, Live
 from vaekit.explorer.session import LIVE_POINTS, Session
+from vaekit.explorer.sound import heard, read_sound
 from vaekit.explorer.uploads import read_upload
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
@@ -92,8 +93,8 @@ class Api:
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
         get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
-        get += (self.links, self.node)
-        post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
+        get += (self.links, self.node, self.heard)
+        post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save, self.sound)
         post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
             Route(f"/api/{call.__name__.replace('_', '/')}", call, methods=[method])
@@ -242,6 +243,26 @@ class Api:
         headers = {"content-disposition": 'attachment; filename="vaekit.npz"'}
         return Response(data, media_type=_RAW, headers=headers)
 
+    async def sound(self, request: Request) -> Response:
+        """A code decoded, as a WAV file."""
+        asked = await _json(request)
+        z, label = self._one(asked, "z")[None], _label(asked)
+        return await self._heard(lambda: self.x.mean(z, label))
+
+    async def heard(self, request: Request) -> Response:
+        """An example as a WAV file."""
+        index = _query(request, "i", "an example")
+        return await self._heard(lambda: self.x.example(index)[0])
+
+    async def _heard(self, spectrogram: Callable[[], Tensor]) -> Response:
+        if self.x.facts["sound"] is None:
+            raise UserError(f"{self.x.info.name} holds no sound, so there is nothing to hear")
+
+        def work() -> bytes:
+            return heard(spectrogram(), self.x.info, self.x.run.prepare)
+
+        return Response(await self._run(self._slow, work), media_type="audio/wav")
+
     def _one(self, asked: dict[str, Any], name: str) -> Tensor:
         return self.x.code([asked.get(name)])[0]
 
@@ -282,13 +303,16 @@ class Api:
         return await self._inferred(self.x.prepared(values, "unit"), _query_label(request), "")
 
     async def infer_file(self, request: Request) -> Response:
-        """The same for a file: PNG, JPEG or NPY."""
+        """The same for a file: PNG, JPEG, NPY or WAV."""
         if not self._uploads.take():
             raise Refused(429, "too many files at once; wait a second")
         data = await _body(request)
         invert = request.query_params.get("invert") == "1"
 
         def read() -> tuple[Any, str]:
+            if data[:4] == b"RIFF":
+                values, told = read_sound(data, self.x.info)
+                return self.x.prepared(values, "source"), told
             values, scale, told = read_upload(data, tuple(self.x.info.shape), invert)
             return self.x.prepared(values, scale), told
 

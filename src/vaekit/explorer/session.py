@@ -29,6 +29,7 @@ from vaekit.errors import Unsupported, UserError
 from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
+from vaekit.explorer.sound import sound_facts
 from vaekit.inference import batches, inference
 from vaekit.latents.information import Information, information, is_discrete, is_one_hot, unknown
 from vaekit.latents.manifold import Plane, principal_plane
@@ -156,6 +157,7 @@ class Session:
             "nodes": self.noun == "node",
             "apart": self.apart,
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
+            "sound": sound_facts(info),
             "text": self.as_text,
             "table": self.as_table,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,

@@ -32,6 +32,8 @@ export const floats = async (path) => {
   return { values: new Float32Array(await response.arrayBuffer()), low: decodeURIComponent(response.headers.get("x-low")), high: decodeURIComponent(response.headers.get("x-high")) };
 };
 export const decode = async (rows, label) => (await answer("api/decode", asJson({ z: rows, label }))).arrayBuffer();
+export const sound = async (z, label) => (await answer("api/sound", asJson({ z, label }))).blob();
+export const heard = async (index) => (await answer(`api/heard?i=${index}`)).blob();
 export const file = async (rows, label) => (await answer("api/save", asJson({ z: rows, label }))).blob();
 
 // The map is made while the page is already in use: ask again until it is there.

@@ -9,6 +9,7 @@ import { own } from "./own.js";
 import { sliders } from "./sliders.js";
 import { Store } from "./store.js";
 import { tour } from "./tour.js";
+import { sound } from "./sound.js";
 import { sum } from "./sum.js";
 import { traverse } from "./traverse.js";
 
@@ -116,7 +117,7 @@ function controls() {
   const bars = () => { const made = make("canvas"); paint(made, facts, app.values); return made; };
   for (const [id, call] of Object.entries(act)) $(id).addEventListener("click", call);
   app.showLabel = labelControls(app);
-  const keys = { r: "reset", n: "random", u: "undo", U: "redo", s: "save-png", l: "link", d: "theme", "?": "help" };
+  const keys = { r: "reset", n: "random", u: "undo", U: "redo", s: "save-png", l: "link", d: "theme", "?": "help", ...(facts.sound ? { h: "hear" } : {}) };
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("select, textarea, input:not([type=range]):not([type=radio]):not([type=checkbox])");
     if (typing || $("shortcuts").open || event.altKey) return;
@@ -126,7 +127,7 @@ function controls() {
     }
     if (event.ctrlKey || event.metaKey || event.defaultPrevented) return;
     if (event.key === "/") { event.preventDefault(); app.sliders.focus(); }
-    else if (keys[event.key]) { event.preventDefault(); act[keys[event.key]](); }
+    else if (keys[event.key]) { event.preventDefault(); $(keys[event.key]).click(); }
     else if (TABS[Number(event.key) - 1] && !event.target.matches("input[type=range]")) openTab(TABS[Number(event.key) - 1], true);
   });
 }
@@ -216,6 +217,7 @@ async function start() {
   stage();
   app.sliders = sliders(app);
   controls();
+  sound(app);
   tabs();
   app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
   app.store.listen(linkSoon);

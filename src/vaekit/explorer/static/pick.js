@@ -22,8 +22,9 @@ export function picker(app, name, start, changed) {
   const canvas = make("canvas", { className: "pix", role: "img", "aria-label": `Example ${name}`, width: 1, height: 1 });
   const input = make("input", { type: "number", min: 0, max: facts.n_test - 1, step: 1, value: start, "aria-label": `Number of example ${name}` });
   const other = make("button", { type: "button", "aria-label": `Another example ${name} at random` }, "Random");
+  const hear = facts.sound ? [make("button", { type: "button", "aria-label": `Hear example ${name}`, onclick: () => app.hear(`example ${self.index}`, () => api.heard(self.index)) }, "Hear")] : [];
   const told = make("div", { className: "name" });
-  const element = make("fieldset", { className: "picker" }, make("legend", {}, name), canvas, told, make("div", { className: "row" }, input, other));
+  const element = make("fieldset", { className: "picker" }, make("legend", {}, name), canvas, told, make("div", { className: "row" }, input, other, ...hear));
   const self = { element, canvas, z: null, label: null, index: start };
   const begin = api.turns();
   let loading = null; // the newest choice, on its way or there
