@@ -32,6 +32,7 @@ from vaekit.explorer.live import ASKS, Live
 from vaekit.explorer.session import LIVE_POINTS, Session
 from vaekit.explorer.sound import heard, read_sound
 from vaekit.explorer.uploads import read_upload
+from vaekit.figures.molecules import svg
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
 from vaekit.latents.traverse import traverse
@@ -39,6 +40,8 @@ from vaekit.latents.traverse import traverse
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
 """Letters of a line that a person types."""
+MOST_SMILES = 1000
+"""Letters of a molecule that is drawn."""
 MOST_MEANT = 200
 """Examples whose mean code is taken."""
 MOST_ROWS = 128
@@ -93,7 +96,7 @@ class Api:
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
         get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
-        get += (self.links, self.node, self.heard)
+        get += (self.links, self.node, self.heard, self.molecule)
         post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save, self.sound)
         post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
@@ -283,6 +286,14 @@ class Api:
         index = _query(request, "i", "an example")
         shown = await self._run(self._quick, lambda: self.x.shown(self.x.example(index)[0]))
         return Response(_bytes(shown), media_type=_RAW)
+
+    async def molecule(self, request: Request) -> Response:
+        """A molecule by its SMILES, drawn as SVG: an image, which runs no scripts and loads nothing."""
+        smiles = request.query_params.get("smiles", "")
+        if len(smiles) > MOST_SMILES:
+            raise UserError(f"smiles must be up to {MOST_SMILES:,} letters")
+        drawn = await self._run(self._quick, lambda: svg(smiles, dark=request.query_params.get("dark") == "1"))
+        return Response(drawn, media_type="image/svg+xml")
 
     async def infer(self, request: Request) -> Response:
         """A known example's posterior, reconstruction, bound and score."""

@@ -21,6 +21,7 @@ from torch.distributions import Distribution
 
 from vaekit.bounds import refusal
 from vaekit.data.dataset import Split
+from vaekit.data.info import DataInfo
 from vaekit.data.prepare import as_input
 from vaekit.data.tables.columns import as_text
 from vaekit.data.tables.modality import cells_of
@@ -30,6 +31,7 @@ from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
 from vaekit.explorer.sound import sound_facts
+from vaekit.figures.molecules import need
 from vaekit.inference import batches, inference
 from vaekit.latents.information import Information, information, is_discrete, is_one_hot, unknown
 from vaekit.latents.manifold import Plane, principal_plane
@@ -145,6 +147,7 @@ class Session:
         else:
             columns = [f"value {i + 1}" for i in range(info.dimensions)]
         names = [] if bare else columns
+        undrawn = _undrawn(info)
         first = self.splits[0] if self.splits else None
         return {
             "title": f"{self.run.recipe} on {info.name}",
@@ -152,7 +155,9 @@ class Session:
             "warnings": (self.run.record.get("result") or {}).get("warnings", []),
             "noun": self.noun,
             "image": info.has_picture,
-            "pictured": info.has_picture or self.as_lines or self.as_graphs,
+            "pictured": info.has_picture or self.as_lines or self.as_graphs or undrawn == "",
+            "molecules": undrawn == "",
+            "undrawn": undrawn or None,
             "graphs": self.as_graphs,
             "nodes": self.noun == "node",
             "apart": self.apart,
@@ -518,6 +523,17 @@ def _categories(latent: Latent, one_hot: bool) -> int:
         if isinstance(logits, Tensor):
             return int(logits.shape[-1])
     return int(latent.code.max()) + 1
+
+
+def _undrawn(info: DataInfo) -> str | None:
+    """Return why molecules are not drawn, "" where they are; None of other data."""
+    if info.modality != "molecules":
+        return None
+    try:
+        need()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _signed(value: float) -> str:

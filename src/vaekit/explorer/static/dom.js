@@ -46,6 +46,7 @@ export function fromBase64(facts, text) {
 // Paints one example: pixels as they are, series as lines, a row of numbers as bars about their own zero.
 export function paint(canvas, facts, values) {
   if (facts.table) return words(canvas, facts.names.map((name, i) => `${name} ${values[i] || "–"}`));
+  if (facts.molecules) return molecule(canvas, values);
   if (facts.text) return words(canvas, values);
   if (facts.graphs) return graph(canvas, values);
   if (facts.series) return lines(canvas, facts.series, values);
@@ -133,6 +134,32 @@ function lines(canvas, { channels, steps, low, high }, values) {
       if (first === t) context.fillRect(x(t) - 1, y(at(t)) - 1, 2, 2);
     }
   }
+}
+
+// A molecule, by its SMILES: the server's drawing, as an image. The newest that was asked for stays.
+const MOLECULE = [280, 210], drawings = new Map();
+function drawing(smiles) {
+  const dark = document.documentElement.dataset.theme === "dark", address = `api/molecule?${new URLSearchParams({ smiles, ...(dark ? { dark: 1 } : {}) })}`;
+  if (!drawings.has(address)) {
+    if (drawings.size > 300) drawings.delete(drawings.keys().next().value);
+    const image = new Image();
+    image.src = address;
+    drawings.set(address, image.decode().then(() => image, () => null));
+  }
+  return drawings.get(address);
+}
+async function molecule(canvas, smiles) {
+  const ratio = devicePixelRatio || 1, [width, height] = MOLECULE.map((v) => Math.round(v * (canvas.id === "decoded" ? 1 : 0.63) * ratio));
+  canvas.title = smiles || "(nothing)";
+  canvas.classList.add("molecule");
+  const image = await drawing(smiles);
+  if (canvas.title !== (smiles || "(nothing)")) return; // another was asked for meanwhile
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--card") || "#fff";
+  context.fillRect(0, 0, width, height);
+  if (image) context.drawImage(image, 0, 0, width, height);
+  canvas.dataset.drawn = smiles;
 }
 
 // A graph: its nodes where the server has laid them, and lines between those that are joined.

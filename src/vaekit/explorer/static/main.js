@@ -46,13 +46,14 @@ function stage() {
   const canvas = $("decoded");
   if (facts.nodes) $("stage-title").textContent = "Likeliest links";
   canvas.hidden = !facts.pictured;
-  $("decoded-table").hidden = facts.pictured;
-  const table = facts.pictured ? null : valueTable(facts, ["Decoded"]);
+  $("decoded-table").hidden = facts.pictured && !facts.molecules;
+  const table = facts.pictured && !facts.molecules ? null : valueTable(facts, ["Decoded"]);
   if (table) {
     $("decoded-table").append(table.element);
-    document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
+    if (!facts.molecules) document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
   }
-  if (facts.series || facts.graphs) document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
+  if (facts.undrawn) $("decoded-table").append(make("p", { className: "soft" }, `${facts.undrawn[0].toUpperCase()}${facts.undrawn.slice(1)}.`));
+  if (facts.series || facts.graphs || facts.molecules) document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
   if (facts.series) {
     canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");
     const { names, steps, rate, low, high } = facts.series;
@@ -66,7 +67,8 @@ function stage() {
     app.drawn = version;
     app.values = values;
     if (facts.pictured) paint(canvas, facts, values);
-    else table.fill(0, values);
+    table?.fill(0, values);
+    if (facts.molecules) canvas.setAttribute("aria-label", `Decoded molecule ${values}`);
     document.dispatchEvent(new CustomEvent("vaekit:drawn", { detail: version }));
   }
   const redraw = api.latest(async () => {
@@ -127,7 +129,7 @@ function controls() {
     }
     if (event.ctrlKey || event.metaKey || event.defaultPrevented) return;
     if (event.key === "/") { event.preventDefault(); app.sliders.focus(); }
-    else if (keys[event.key]) { event.preventDefault(); $(keys[event.key]).click(); }
+    else if (keys[event.key]) { event.preventDefault(); const name = keys[event.key]; name in act ? act[name]() : $(name).click(); }
     else if (TABS[Number(event.key) - 1] && !event.target.matches("input[type=range]")) openTab(TABS[Number(event.key) - 1], true);
   });
 }

@@ -108,7 +108,7 @@ export function own(app) {
   index.addEventListener("keydown", (event) => { if (event.key === "Enter") known(); });
 
   // -- what is found --------------------------------------------------------------------------------------------------
-  const pictures = ["Example", "Reconstruction"].map((name) => ({ name, canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
+  const pictures = ["Example", "Reconstruction"].map((name) => ({ name, caption: make("figcaption", {}, name), canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
   const table = facts.pictured ? null : valueTable(facts, ["Example", "Reconstruction"]);
   const list = make("dl", { className: "facts" });
   const codes = make("div", { className: "codes" }), codesTitle = make("h3", { hidden: !facts.discrete }, "Codes");
@@ -137,6 +137,7 @@ export function own(app) {
     hears();
     const x = fromBase64(facts, answer.x), recon = fromBase64(facts, answer.recon);
     if (table) { table.fill(0, x); table.fill(1, recon); } else { paint(pictures[0].canvas, facts, x); paint(pictures[1].canvas, facts, recon); }
+    if (facts.molecules) pictures.forEach(({ caption, name: what }, i) => { caption.textContent = `${what} ${[x, recon][i]}`; });
     const rows = [["Example", name + (answer.told ? ` (${answer.told})` : "")]];
     if (answer.label !== null && facts.classes.length) rows.push(["Label", className(facts, answer.label)]);
     if (answer.elbo !== null) {
@@ -256,7 +257,7 @@ export function own(app) {
     : `${facts.typed ? "Write a line" : "Open a file"}, or take a test example: the model encodes it and the sliders follow.`;
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
-      : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote, ...(facts.sound ? [make("div", { className: "row" }, hearExample, hearMade)] : []))),
+      : pictures.map(({ caption, canvas }) => make("figure", {}, canvas, caption))), make("div", { className: "grow" }, list, refusedNote, ...(facts.sound ? [make("div", { className: "row" }, hearExample, hearMade)] : []))),
     codesTitle, codes, histogram, histogramNote);
   panel.append(make("p", { className: "soft" }, intro), start, ...(lacking(app) ? [lacking(app)] : []), results);
 

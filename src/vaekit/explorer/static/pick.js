@@ -73,7 +73,7 @@ const cells = (facts, values, before) => make("span", { className: "cells" }, ..
 // A row of decoded codes, each a button that takes its code.
 export function strip(app, name) {
   const { facts, store } = app;
-  const element = make("div", { className: facts.text ? "strip read" : facts.series ? "strip wide" : "strip", role: "group", "aria-label": name });
+  const element = make("div", { className: facts.text && !facts.molecules ? "strip read" : facts.series || facts.molecules ? "strip wide" : "strip", role: "group", "aria-label": name });
   let canvases = [];
   return {
     element,
@@ -88,7 +88,7 @@ export function strip(app, name) {
         canvases.push(canvas);
         return make("button", { type: "button", "aria-label": `${name}: take ${captions[i]}`, title: "Take this code",
           onclick: () => { store.set({ z, label }, { pixels: values }); app.say(`Took ${captions[i]}.`); } },
-          ...(facts.text ? [make("span", { className: "soft" }, captions[i]), facts.table ? cells(facts, values, examples[i - 1]) : make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
+          ...(facts.text && !facts.molecules ? [make("span", { className: "soft" }, captions[i]), facts.table ? cells(facts, values, examples[i - 1]) : make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
       }));
       if (had >= 0) element.children[Math.min(had, rows.length - 1)]?.focus();
     },
