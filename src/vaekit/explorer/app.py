@@ -40,6 +40,8 @@ from vaekit.latents.traverse import traverse
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
 """Letters of a line that a person types."""
+MOST_TEMPERATURE = 5
+"""Of sampled text."""
 MOST_SMILES = 1000
 """Letters of a molecule that is drawn."""
 MOST_MEANT = 200
@@ -191,10 +193,19 @@ class Api:
     # -- codes ------------------------------------------------------------------------------------------------------
 
     async def decode(self, request: Request) -> Response:
-        """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw."""
+        """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw; texts at a temperature."""
         asked = await _json(request)
-        out = await self._run(self._quick, self.x.decode, self._rows(asked), _label(asked))
+        z, label, sampled = self._rows(asked), _label(asked), self._sampled(asked)
+        out = await self._run(self._quick, sampled or self.x.decode, z, label)
         return Response(_bytes(out), media_type=_RAW)
+
+    def _sampled(self, asked: dict[str, Any]) -> Callable[[Tensor, Label], np.ndarray] | None:
+        """Return how codes are drawn from, where a temperature above 0 is asked for."""
+        temperature = asked.get("temperature", 0)
+        if not _is_number(temperature) or not 0 <= temperature <= MOST_TEMPERATURE:
+            raise UserError(f"temperature must be a number from 0 to {MOST_TEMPERATURE}")
+        seed = _whole(asked, "seed", 0, 2**53) if temperature else 0
+        return (lambda z, label: self.x.sampled(z, label, temperature, seed)) if temperature else None
 
     async def random(self, request: Request) -> Response:
         """A code from the prior."""
@@ -242,7 +253,8 @@ class Api:
     async def save(self, request: Request) -> Response:
         """Codes and what they decode to, as a NPZ file."""
         asked = await _json(request)
-        data = await self._run(self._quick, self.x.npz, self._rows(asked), _label(asked))
+        z, label, sampled = self._rows(asked), _label(asked), self._sampled(asked)
+        data = await self._run(self._quick, lambda: self.x.npz(z, label, sampled and sampled(z, label)))
         headers = {"content-disposition": 'attachment; filename="vaekit.npz"'}
         return Response(data, media_type=_RAW, headers=headers)
 

@@ -174,7 +174,7 @@ class NodeSession(Session):
             "recon": self.decode(self.z[i : i + 1], but=i)[0],
         }
 
-    def npz(self, z: Tensor, label: Label) -> bytes:
+    def npz(self, z: Tensor, label: Label, texts: np.ndarray | None = None) -> bytes:
         """Return an NPZ file of codes `z` and their probabilities `x` of a link with every node."""
         out = io.BytesIO()
         np.savez_compressed(out, z=z.numpy(), x=self._chances(z).numpy())
@@ -328,7 +328,7 @@ class GraphSession(Session):
             found["sd"] = sd.flatten().tolist()
         return found
 
-    def npz(self, z: Tensor, label: Label) -> bytes:
+    def npz(self, z: Tensor, label: Label, texts: np.ndarray | None = None) -> bytes:
         """Return an NPZ file of codes `z` and the decoded graphs as `sizes` and `edges`, as vaekit reads graphs."""
         x, out = self._decoded(z).mode.to("cpu"), io.BytesIO()
         np.savez_compressed(out, z=z.numpy(), sizes=x.sizes.numpy(), edges=x.edges.numpy())

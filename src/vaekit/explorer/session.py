@@ -26,6 +26,7 @@ from vaekit.data.prepare import as_input
 from vaekit.data.tables.columns import as_text
 from vaekit.data.tables.modality import cells_of
 from vaekit.distributions.base import is_point_mass
+from vaekit.distributions.tokens import Sampling, TokenSequences
 from vaekit.errors import Unsupported, UserError
 from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
@@ -70,6 +71,8 @@ class Session:
     noun = "example"
     colour_names: tuple[str, ...] = ()
     scored = True
+    is_sampled = False
+    """Whether p(x|z) is of token sequences, which can be drawn at a temperature."""
 
     def __init__(self, run: RunBase, points: int = MOST_POINTS) -> None:
         self.run, self.points = run, points
@@ -111,6 +114,7 @@ class Session:
         self.scorer = Scorer(self.model, self.refused, self.run.prepare.values)
         latent = next(iter(trace.latents.values()))
         self.point_mass = is_point_mass(latent.q)
+        self.is_sampled = isinstance(trace.px, TokenSequences)
         self.one_hot = len(trace.latents) == 1 and is_one_hot(latent)
         self.discrete = is_discrete(trace)
         self.code_shape = tuple(latent.code.shape[2:]) if self.discrete else self.latent_shape
@@ -164,6 +168,7 @@ class Session:
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
             "sound": sound_facts(info),
             "text": self.as_text,
+            "sampled": self.is_sampled,
             "table": self.as_table,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,
             "channels": 3 if info.has_picture and info.shape[0] >= 3 else 1,
@@ -298,6 +303,14 @@ class Session:
         if self.as_lines:
             return series.decoded(self.info, self.run.prepare, self._px(z, label))
         return self.shown(self.mean(z, label))
+
+    def sampled(self, z: Tensor, label: Label, temperature: float, seed: int) -> np.ndarray:
+        """Return draws from p(x|z) of codes at a temperature above 0, texts (N,); `decode` is what 0 stands for."""
+        px = self._px(z, label)
+        if not isinstance(px, TokenSequences):
+            raise UserError("only sequences of tokens are drawn at a temperature; leave it out")
+        with self.drawn(seed):
+            return self.shown(px.draw(px.batch_shape, Sampling(temperature)).cpu())
 
     def random(self, label: Label, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
@@ -473,11 +486,16 @@ class Session:
                 self.scorer.known = np.sort(torch.cat(parts).double().numpy())
         return self.scorer.histogram()
 
-    def npz(self, z: Tensor, label: Label) -> bytes:
-        """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any."""
-        x = self.run.prepare.invert(self.mean(z, label))
-        y = self.labels.given(label, len(z), self.device)
-        out, shown = io.BytesIO(), self.shown(x) if self.as_text else x.numpy()
+    def npz(self, z: Tensor, label: Label, texts: np.ndarray | None = None) -> bytes:
+        """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any.
+
+        `texts` (N,) stand for `x` where they were sampled.
+        """
+        y, out = self.labels.given(label, len(z), self.device), io.BytesIO()
+        if texts is not None or self.as_text:
+            shown = self.decode(z, label) if texts is None else texts
+        else:
+            shown = self.run.prepare.invert(self.mean(z, label)).numpy()
         arrays: dict[str, Any] = {"z": z.numpy(), "x": shown} | ({} if y is None else {"y": y.cpu().numpy()})
         np.savez_compressed(out, **arrays)
         return out.getvalue()

@@ -85,6 +85,10 @@ export function between(app) {
     make("div", { className: "row" }, play, told), scrub, row.element, make("div", { className: "row" }, swap, png, npz));
   return {
     opened: () => { if (path === null) app.quietly(load); },
+    redraw() {
+      path = null;
+      if (app.tab === "between") app.quietly(load);
+    },
     save: () => ({ ia: a.index, ib: b.index, it: at(), ik: kind }),
     restore(words) {
       const whole = (name, most) => { const v = Number(words.get(name) ?? NaN); return Number.isInteger(v) && v >= 0 && v <= most ? v : null; };

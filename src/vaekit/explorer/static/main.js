@@ -8,6 +8,7 @@ import { latentMap } from "./map.js";
 import { own } from "./own.js";
 import { sliders } from "./sliders.js";
 import { Store } from "./store.js";
+import { temperature } from "./temperature.js";
 import { tour } from "./tour.js";
 import { sound } from "./sound.js";
 import { sum } from "./sum.js";
@@ -221,7 +222,7 @@ async function start() {
   controls();
   sound(app);
   tabs();
-  app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
+  app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app), temperature: temperature(app) };
   app.store.listen(linkSoon);
   const motion = tour(app), linked = new URLSearchParams(location.hash.slice(1)).has("z");
   await restore();

@@ -41,6 +41,10 @@ export function sum(app) {
       make("fieldset", { className: "picker" }, make("legend", {}, "a − b + c"), canvas, make("div", { className: "row" }, take, png))));
   return {
     opened: () => { if (result === null) app.quietly(() => compute(false)); },
+    redraw() {
+      result = null;
+      if (app.tab === "sum") app.quietly(() => compute(false));
+    },
     save: () => ({ sa: pickers[0].index, sb: pickers[1].index, sc: pickers[2].index }),
     restore(words) {
       ["sa", "sb", "sc"].forEach((name, i) => {
