@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from torch import Tensor
 
 from vaekit.errors import UserError
+from vaekit.explorer import umap
 from vaekit.explorer.colours import colour, names
 from vaekit.explorer.graphs import NodeSession, session_of
 from vaekit.explorer.guard import MOST_BODY, Bucket
@@ -35,6 +36,7 @@ from vaekit.explorer.uploads import read_upload
 from vaekit.figures.molecules import svg
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
+from vaekit.latents.manifold import NO_UMAP, has_umap
 from vaekit.latents.traverse import traverse
 
 STATIC = Path(__file__).parent / "static"
@@ -63,6 +65,7 @@ class Api:
         self._quick = ThreadPoolExecutor(2, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
         self._map: Any = None
+        self._placed: tuple[Any, Any] = (None, None)  # a map, and its UMAP
         self._ended = threading.Event()
         self._uploads = Bucket(rate=5.0, burst=30.0)
 
@@ -98,7 +101,7 @@ class Api:
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
         get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
-        get += (self.links, self.node, self.heard, self.molecule)
+        get += (self.links, self.node, self.heard, self.molecule, self.umap)
         post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save, self.sound)
         post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
@@ -111,7 +114,10 @@ class Api:
 
     async def facts(self, request: Request) -> Response:
         """What the run is."""
-        return JSONResponse(self.x.facts | {"live": self.live is not None, "colours": names(self.x)})
+        return JSONResponse(
+            self.x.facts
+            | {"live": self.live is not None, "colours": names(self.x), "no_umap": None if has_umap() else NO_UMAP}
+        )
 
     async def training(self, request: Request) -> Response:
         """What is said of the training, with the lines of its log from `i` on, and which weights are shown."""
@@ -140,12 +146,18 @@ class Api:
             done, total = self.x.progress
             return JSONResponse({"done": done, "total": total}, status_code=202)
         made = self._map.result()
-        body = made.points.astype("<f4").tobytes()
-        labelled = made.labels is not None
-        if labelled:
-            body += made.labels.astype("<i2").tobytes()
-        headers = {"x-count": str(len(made.points)), "x-labels": str(int(labelled))}
-        return Response(body, media_type="application/octet-stream", headers=headers)
+        return _points(made.points, made.labels)
+
+    async def umap(self, request: Request) -> Response:
+        """The same of the first examples, placed by UMAP; the first request begins with it."""
+        made, n = self._made(), umap.MOST
+        if not has_umap():
+            raise UserError(NO_UMAP)
+        if self._placed[0] is not made:
+            self._placed = made, self._slow.submit(umap.placed, made.codes[:n], self.x.check_stop)
+        if not self._placed[1].done():
+            return JSONResponse({}, status_code=202)
+        return _points(self._placed[1].result(), None if made.labels is None else made.labels[:n])
 
     async def plane(self, request: Request) -> Response:
         """The map's plane in latent space."""
@@ -365,6 +377,12 @@ class Api:
 
 
 _RAW = "application/octet-stream"
+
+
+def _points(points: np.ndarray, labels: np.ndarray | None) -> Response:
+    body = points.astype("<f4").tobytes() + (b"" if labels is None else labels.astype("<i2").tobytes())
+    headers = {"x-count": str(len(points)), "x-labels": str(int(labels is not None))}
+    return Response(body, media_type=_RAW, headers=headers)
 
 
 def _bytes(shown: np.ndarray) -> bytes:

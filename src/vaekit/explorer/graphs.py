@@ -145,9 +145,9 @@ class NodeSession(Session):
 
     @cached_property
     def _map(self) -> LatentMap:
-        plane = principal_plane(self.z)
+        plane, z = principal_plane(self.z), self.z[: self.count]
         labels = None if self.graph.labels is None else self.graph.labels[: self.count].numpy()
-        return LatentMap(plane.project(self.z[: self.count]).numpy().astype(np.float32), labels, plane)
+        return LatentMap(plane.project(z).numpy().astype(np.float32), labels, plane, z)
 
     def coloured(self, name: str) -> np.ndarray:
         """Return the nodes' degrees."""

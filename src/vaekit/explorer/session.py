@@ -51,11 +51,12 @@ STUDIED = 2000
 
 @dataclass(frozen=True)
 class LatentMap:
-    """The examples' places in a plane (N, 2), their labels (N,) or None, and the plane."""
+    """The examples' places in a plane (N, 2), their labels (N,) or None, the plane, and the codes (N, D) of them."""
 
     points: np.ndarray
     labels: np.ndarray | None
     plane: Plane
+    codes: Tensor
 
 
 class Session:
@@ -375,7 +376,7 @@ class Session:
         plane = principal_plane(z)
         known = [split.labels for split in self.splits if split.labels is not None]
         joined = torch.cat(known).numpy() if len(known) == len(self.splits) else None
-        return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
+        return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane, z)
 
     def coloured(self, name: str) -> np.ndarray:
         """Return a number for each point of the map (N,), by one of `colour_names`."""

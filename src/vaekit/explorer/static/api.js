@@ -40,9 +40,9 @@ export const heard = async (index) => (await answer(`api/heard?i=${index}`)).blo
 export const file = async (rows, label) => (await answer("api/save", decoded(rows, label))).blob();
 
 // The map is made while the page is already in use: ask again until it is there.
-export async function points(progress) {
+export async function points(progress, path = "api/map") {
   for (;;) {
-    const response = await answer("api/map");
+    const response = await answer(path);
     if (response.status !== 202) {
       const n = Number(response.headers.get("x-count"));
       const bytes = await response.arrayBuffer();

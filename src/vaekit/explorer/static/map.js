@@ -102,12 +102,14 @@ export function latentMap(app) {
   const ramp = make("span", { className: "soft", id: "map-ramp", hidden: true });
   const legend = make("div", { className: "legend", role: "group", "aria-label": "Labels shown" });
   const about = make("p", { className: "soft" });
+  const umap = make("button", { type: "button", id: "map-umap", "aria-pressed": "false", disabled: facts.no_umap !== null || facts.n_test < 4,
+    title: facts.no_umap ?? "Places by UMAP: what is near there is near in the latents. A click takes the nearest." }, "UMAP");
   const links = facts.nodes ? nodeLinks(app, () => ask()) : null;
   panel.append(make("div", { className: "row" },
     make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
     make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
     make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
-    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode, make("label", { htmlFor: "map-colour" }, "Colour by"), colour, lasso, ...(links?.controls ?? [])),
+    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode, make("label", { htmlFor: "map-colour" }, "Colour by"), colour, umap, lasso, ...(links?.controls ?? [])),
   make("div", { className: "mapbox" }, ...(links ? [links.under] : []), canvas, over, tip), legend, ramp, chosenRegion.element, about, ...(links ? [links.element] : []));
 
   let data = null, grid = null, plane = null, hidden = new Set(), asked = false, marking = false, wanted = null;
@@ -245,7 +247,7 @@ export function latentMap(app) {
     chosen = near.index;
     const label = facts.takes_label && data.labels !== null ? data.labels[near.index] : null;
     let z, told;
-    if (mode.value === "example") {
+    if (mode.value === "example" || plane === null) {
       ({ z } = await api.get(`api/example?i=${near.index}`));
       told = links ? `Node ${links.name(near.index)}` : `${noun[0].toUpperCase()}${noun.slice(1)} ${near.index}`;
     } else {
@@ -419,23 +421,65 @@ export function latentMap(app) {
     wanted = null;
   }
 
-  async function load() {
-    const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${noun}s encoded…` : "Making the map…"; });
-    if (!facts.apart) plane = await api.get("api/plane");
-    await links?.load();
+  function place(found, said) {
     data = found;
     grid = new Grid(data.n, data.xy);
+    chosen = -1;
+    path = null;
+    tip.hidden = true;
+    chosenRegion.clear();
     resize();
     fit();
     adopt();
-    if (!legend.childElementCount) legends();
-    if (colour.value !== "") paintBy();
-    const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
-    progress.textContent = `${data.n.toLocaleString("en")} ${noun}s.${share}`;
-    canvas.dataset.ready = "1";
+    progress.textContent = said;
     ask();
     app.changed();
   }
+  let principal = null, begun = 0; // the plane of principal components with its points; how often places were changed
+  async function load() {
+    begun += 1;
+    const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${noun}s encoded…` : "Making the map…"; });
+    principal = { found, plane: facts.apart ? null : await api.get("api/plane") };
+    await links?.load();
+    showPrincipal();
+    if (!legend.childElementCount) legends();
+    if (colour.value !== "") paintBy();
+    canvas.dataset.ready = "1";
+    if (on(umap)) byUmap();
+  }
+  function showPrincipal() {
+    ({ plane } = principal);
+    mode.disabled = false;
+    delete canvas.dataset.umap;
+    const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
+    place(principal.found, `${principal.found.n.toLocaleString("en")} ${noun}s.${share}`);
+  }
+  // The map stays as it is until the places are there.
+  const byUmap = () => app.attempt(async () => {
+    const mine = ++begun;
+    progress.textContent = "Computing UMAP…";
+    try {
+      const found = await api.points(() => {}, "api/umap");
+      if (mine !== begun) return;
+      plane = null;
+      mode.disabled = true;
+      canvas.dataset.umap = "1";
+      place(found, `${found.n.toLocaleString("en")} ${noun}s, placed by UMAP.`);
+      app.say("Placed by UMAP.");
+    } catch (error) {
+      if (mine !== begun) return;
+      umap.setAttribute("aria-pressed", "false");
+      showPrincipal();
+      throw error;
+    }
+  });
+  const on = (button) => button.getAttribute("aria-pressed") === "true";
+  umap.addEventListener("click", () => {
+    umap.setAttribute("aria-pressed", String(!on(umap)));
+    if (principal === null) return; // `load` asks once the map is there
+    if (on(umap)) byUmap();
+    else { begun += 1; showPrincipal(); }
+  });
   app.quietly(load);
 
   return {
@@ -444,11 +488,12 @@ export function latentMap(app) {
     save() { // until the map is there, the place that the link asked for
       const place = grid === null ? wanted : [view.x, view.y, view.scale / fitted()];
       const shown = place === null ? {} : { mx: place[0].toPrecision(5), my: place[1].toPrecision(5), ms: place[2].toPrecision(4) };
-      return { ...shown, mm: mode.value };
+      return { ...shown, mm: mode.value, ...(on(umap) ? { mu: 1 } : {}) };
     },
     restore(words) {
       const values = ["mx", "my", "ms"].map((name) => Number(words.get(name) ?? NaN));
       if (values.every(Number.isFinite) && values[2] > 0) { wanted = values; adopt(); ask(); }
+      if (words.get("mu") === "1" && !on(umap)) umap.click();
       if ([...mode.options].some((one) => one.value === words.get("mm"))) mode.value = words.get("mm");
     },
   };
