@@ -18,10 +18,10 @@ from explorer.conftest import asking
 from explorer.test_page import changed, code, drawn, ready, wait_for
 from explorer.test_server import refused
 from vaekit.errors import UserError
-from vaekit.explorer import umap
+from vaekit.explorer import app
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
-from vaekit.latents import manifold
+from vaekit.latents import umap
 
 STAND_IN = """
 import time
@@ -65,12 +65,12 @@ def mapped(client: httpx.Client) -> None:
 
 def test_places_come_from_a_process_of_their_own(stand_in: Path) -> None:
     z = torch.randn(30, 5)
-    assert np.allclose(umap.placed(z, lambda: None), 2 * z[:, :2].numpy())
-    assert torch.allclose(manifold.umap_places(z, seed=3), 2 * z[:, :2] + 3)
+    assert np.allclose(umap.umap_apart(z, lambda: None), 2 * z[:, :2].numpy())
+    assert np.allclose(umap.umap_places(z, seed=3), 2 * z[:, :2] + 3)
     with pytest.raises(UserError, match="UMAP failed: ValueError: no such luck"):
-        umap.placed(torch.zeros(7, 3), lambda: None)
+        umap.umap_apart(torch.zeros(7, 3), lambda: None)
     with pytest.raises(UserError, match="at least 4 codes"):
-        manifold.umap_places(torch.zeros(3, 3))
+        umap.umap_places(torch.zeros(3, 3))
 
 
 def test_it_ends_when_the_explorer_stops(stand_in: Path) -> None:
@@ -81,15 +81,15 @@ def test_it_ends_when_the_explorer_stops(stand_in: Path) -> None:
 
     started = time.monotonic()
     with pytest.raises(UserError, match="stopping"):
-        umap.placed(torch.zeros(9, 3), stop)
+        umap.umap_apart(torch.zeros(9, 3), stop)
     assert time.monotonic() - started < 20
 
 
 def test_without_the_package_its_name_is_told(monkeypatch: pytest.MonkeyPatch, served: Explorer) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
-    assert not manifold.has_umap()
+    assert not umap.has_umap()
     with pytest.raises(UserError, match=r"vaekit\[umap\]"):
-        manifold.umap_places(torch.zeros(9, 3))
+        umap.umap_places(torch.zeros(9, 3))
     with asking(served) as client:
         mapped(client)
         assert "vaekit[umap]" in client.get("/api/facts").json()["no_umap"]
@@ -97,7 +97,7 @@ def test_without_the_package_its_name_is_told(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_the_server_places_the_first_examples(stand_in: Path, digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umap, "MOST", 500)
+    monkeypatch.setattr(app, "MOST_PLACED", 500)
     explorer = Explorer(Session(digits)).start()
     try:
         with asking(explorer) as client:
@@ -115,7 +115,7 @@ def test_the_server_places_the_first_examples(stand_in: Path, digits: Any, monke
 
 
 def test_the_switch(open_page: Any, stand_in: Path, digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umap, "MOST", 500)
+    monkeypatch.setattr(app, "MOST_PLACED", 500)
     explorer = Explorer(Session(digits)).start()
     try:
         page = open_page(explorer).page
@@ -132,7 +132,9 @@ def test_the_switch(open_page: Any, stand_in: Path, digits: Any, monkeypatch: py
         near = int(page.inner_text("#status").split("nearest example ")[1].split(",")[0])
         page.keyboard.press("Enter")
         changed(page, before)
-        assert np.allclose(code(page), Session(digits).encode(near)["z"], atol=1e-4)
+        explored = Session(digits)
+        explored.latent_map()
+        assert np.allclose(code(page), explored.encode(near)["z"], atol=1e-4)
         assert "mu=1" in page.evaluate("location.hash")
         page.click("#map-umap")
         wait_for(page, "document.querySelector('#panel-map').innerText.includes('1,797 examples. Two principal')")
@@ -153,6 +155,6 @@ def test_a_missing_package_disables_the_switch(
 @pytest.mark.slow
 def test_umap_itself_keeps_groups_apart() -> None:
     z = torch.randn(200, 8) + torch.tensor([[0.0], [9.0]]).repeat_interleave(100, 0)
-    places = umap.placed(z, lambda: None)
+    places = umap.umap_apart(z, lambda: None)
     near = ((places[:, None] - places) ** 2).sum(-1) + 1e9 * np.eye(200)
     assert ((near.argmin(1) < 100) == (np.arange(200) < 100)).mean() > 0.98

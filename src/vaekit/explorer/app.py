@@ -24,7 +24,6 @@ from starlette.staticfiles import StaticFiles
 from torch import Tensor
 
 from vaekit.errors import UserError
-from vaekit.explorer import umap
 from vaekit.explorer.colours import colour, names
 from vaekit.explorer.graphs import NodeSession, session_of
 from vaekit.explorer.guard import MOST_BODY, Bucket
@@ -36,8 +35,8 @@ from vaekit.explorer.uploads import read_upload
 from vaekit.figures.molecules import svg
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
-from vaekit.latents.manifold import NO_UMAP, has_umap
 from vaekit.latents.traverse import traverse
+from vaekit.latents.umap import NO_UMAP, has_umap, umap_apart
 
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
@@ -46,6 +45,8 @@ MOST_TEMPERATURE = 5
 """Of sampled text."""
 MOST_SMILES = 1000
 """Letters of a molecule that is drawn."""
+MOST_PLACED = 10_000
+"""Examples that UMAP places, the first of the map."""
 MOST_MEANT = 200
 """Examples whose mean code is taken."""
 MOST_ROWS = 128
@@ -150,11 +151,11 @@ class Api:
 
     async def umap(self, request: Request) -> Response:
         """The same of the first examples, placed by UMAP; the first request begins with it."""
-        made, n = self._made(), umap.MOST
+        made, n = self._made(), MOST_PLACED
         if not has_umap():
             raise UserError(NO_UMAP)
         if self._placed[0] is not made:
-            self._placed = made, self._slow.submit(umap.placed, made.codes[:n], self.x.check_stop)
+            self._placed = made, self._slow.submit(umap_apart, made.codes[:n], self.x.check_stop)
         if not self._placed[1].done():
             return JSONResponse({}, status_code=202)
         return _points(self._placed[1].result(), None if made.labels is None else made.labels[:n])

@@ -1,17 +1,11 @@
-"""A plane in latent space: principal components, the way there and back, and grids of codes in it; and UMAP."""
+"""A plane in latent space: principal components, the way there and back, and grids of codes in it."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-
-from vaekit.errors import UserError, optional
-
-NO_UMAP = "UMAP needs the package umap-learn: pip install 'vaekit[umap]'"
 
 
 @dataclass(frozen=True)
@@ -74,38 +68,6 @@ def principal_plane(z: Tensor) -> Plane:
         axes = axes * torch.where(signs == 0, torch.ones_like(signs), signs)
     share = (variance / variance.sum().clamp(min=1e-12))[:2].tolist()
     return Plane(centre.float(), axes.float(), (share[0], share[1] if len(share) > 1 else 0.0))
-
-
-def has_umap() -> bool:
-    """Return whether the package of UMAP is installed, without importing it (which takes seconds)."""
-    return find_spec("umap") is not None
-
-
-def umap_places(z: Tensor, seed: int = 0) -> Tensor:
-    """Return places (N, 2) of codes z (N, D), near where codes are near: UMAP, 15 neighbours.
-
-    There is no way back to codes, and distances between far groups mean little. The same codes and seed give the same
-    places. It takes seconds for thousands of codes.
-
-    Source: McInnes, Healy & Melville 2018, arXiv:1802.03426.
-
-    Raises:
-        UserError: umap-learn is not installed, or there are fewer than 4 codes.
-    """
-    if len(z) < 4:
-        raise UserError(f"UMAP needs at least 4 codes, and there are {len(z)}")
-    umap = optional("umap", NO_UMAP)
-    few = len(z) < 20  # too few for the spectral start
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package's own dependencies
-        made = umap.UMAP(
-            n_components=2,
-            n_neighbors=min(15, len(z) - 1),
-            init="random" if few else "spectral",
-            random_state=seed,
-            n_jobs=1,
-        )
-        return torch.as_tensor(made.fit_transform(z.float().numpy())).float()
 
 
 def quantiles(n: int) -> Tensor:
