@@ -66,6 +66,7 @@ def test_without_rdkit_the_page_says_so(open_page: Any, run: Any, monkeypatch: p
         wait_for(page, "document.querySelector('#decoded-table p').textContent !== '–'")
         assert "Drawing molecules needs the package rdkit" in page.inner_text("#decoded-table")
         assert page.is_hidden("#decoded")
+        page.goto("about:blank")  # before the server ends, which it may ask
     finally:
         explorer.stop()
 

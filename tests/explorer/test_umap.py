@@ -139,6 +139,7 @@ def test_the_switch(open_page: Any, stand_in: Path, digits: Any, monkeypatch: py
         page.click("#map-umap")
         wait_for(page, "document.querySelector('#panel-map').innerText.includes('1,797 examples. Two principal')")
         assert page.is_enabled("#map-mode")
+        page.goto("about:blank")  # before the server ends, which it may ask
     finally:
         explorer.stop()
 
