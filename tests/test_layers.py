@@ -70,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
         "bounds",
         "data",
         "distributions",
+        "figures",
         "inference",
         "latents",
         "models.base",

@@ -73,6 +73,32 @@ class EdgesFamily(Family):
         """Return the log-odds (..., E) of packed pairs (E, 2) of the graphs `x`."""
         return self._logits(x, pairs)
 
+    @torch.no_grad()
+    def likeliest(self, count: int, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pairs i < j of the one graph (G = 1) with the highest P(a_ij = 1) that are not in `known` (E, 2).
+
+        They are (M, 2) with their probabilities (M,), the highest first; M is `count`, or fewer where there are fewer.
+
+        >>> u = torch.tensor([[[2.0], [1.0], [-1.0]]])
+        >>> px = EdgesFamily(u, u, torch.zeros(()), torch.tensor([3]))
+        >>> px.likeliest(1, torch.tensor([[0, 1]]))[0].tolist()
+        [[1, 2]]
+        """
+        n = int(self.sizes[0])
+        best, pairs = self.u.new_empty(0), known.new_empty(0, 2)
+        for rows, columns in _blocks(n, 1):
+            logits = self.u[0, rows] @ self.v[0, columns].mT + self.bias
+            keep = torch.ones_like(logits, dtype=torch.bool).triu(1)
+            own = known[(known[:, 0] >= rows.start) & (known[:, 0] < rows.stop)] - rows.start
+            keep[own[:, 0], own[:, 1]] = False
+            left = logits.masked_fill(~keep, -torch.inf).flatten()
+            top, at = left.topk(min(count, len(left)))
+            at = at[top > -torch.inf]
+            found = torch.stack([at // logits.shape[1], at % logits.shape[1]], 1) + rows.start
+            best, order = torch.cat([best, left[at]]).sort(descending=True)
+            best, pairs = best[:count], torch.cat([pairs, found])[order][:count]
+        return pairs, best.sigmoid()
+
     @property
     def mean(self) -> Tensor:
         """P(a_ij = 1), (..., G, N, N), symmetric, zero on the diagonal and where no node is: all at once."""

@@ -25,18 +25,28 @@ from torch import Tensor
 
 from vaekit.errors import UserError
 from vaekit.explorer.colours import colour, names
+from vaekit.explorer.graphs import NodeSession, session_of
 from vaekit.explorer.guard import MOST_BODY, Bucket
 from vaekit.explorer.labels import Label
 from vaekit.explorer.live import ASKS, Live
 from vaekit.explorer.session import LIVE_POINTS, Session
+from vaekit.explorer.sound import heard, read_sound
 from vaekit.explorer.uploads import read_upload
+from vaekit.figures.molecules import svg
 from vaekit.latents.arithmetic import combine
 from vaekit.latents.interpolate import interpolate
 from vaekit.latents.traverse import traverse
+from vaekit.latents.umap import NO_UMAP, has_umap, umap_apart
 
 STATIC = Path(__file__).parent / "static"
 MOST_TEXT = 10_000
 """Letters of a line that a person types."""
+MOST_TEMPERATURE = 5
+"""Of sampled text."""
+MOST_SMILES = 1000
+"""Letters of a molecule that is drawn."""
+MOST_PLACED = 10_000
+"""Examples that UMAP places, the first of the map."""
 MOST_MEANT = 200
 """Examples whose mean code is taken."""
 MOST_ROWS = 128
@@ -56,6 +66,7 @@ class Api:
         self._quick = ThreadPoolExecutor(2, "decode", **quiet)
         self._slow = ThreadPoolExecutor(3, "study", **quiet)
         self._map: Any = None
+        self._placed: tuple[Any, Any] = (None, None)  # a map, and its UMAP
         self._ended = threading.Event()
         self._uploads = Bucket(rate=5.0, burst=30.0)
 
@@ -74,7 +85,7 @@ class Api:
             with suppress(UserError):  # a checkpoint that does not fit any more; the next one is looked at again
                 run = live.news()
                 if run is not None:
-                    session = Session(run, LIVE_POINTS)
+                    session = session_of(run, LIVE_POINTS)
                     made: Future[Any] = Future()
                     if session.problem is None:
                         made.set_result(session.latent_map())
@@ -91,7 +102,8 @@ class Api:
     def routes(self) -> list[Route]:
         """Return every path with its answer."""
         get = (self.facts, self.map, self.plane, self.scores, self.example, self.thumb, self.training, self.colour)
-        post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save)
+        get += (self.links, self.node, self.heard, self.molecule, self.umap)
+        post = (self.decode, self.random, self.path, self.combine, self.traverse, self.lift, self.save, self.sound)
         post += (self.ask, self.mean, self.infer, self.infer_pixels, self.infer_file, self.infer_text)
         return [
             Route(f"/api/{call.__name__.replace('_', '/')}", call, methods=[method])
@@ -103,7 +115,10 @@ class Api:
 
     async def facts(self, request: Request) -> Response:
         """What the run is."""
-        return JSONResponse(self.x.facts | {"live": self.live is not None, "colours": names(self.x)})
+        return JSONResponse(
+            self.x.facts
+            | {"live": self.live is not None, "colours": names(self.x), "no_umap": None if has_umap() else NO_UMAP}
+        )
 
     async def training(self, request: Request) -> Response:
         """What is said of the training, with the lines of its log from `i` on, and which weights are shown."""
@@ -132,12 +147,18 @@ class Api:
             done, total = self.x.progress
             return JSONResponse({"done": done, "total": total}, status_code=202)
         made = self._map.result()
-        body = made.points.astype("<f4").tobytes()
-        labelled = made.labels is not None
-        if labelled:
-            body += made.labels.astype("<i2").tobytes()
-        headers = {"x-count": str(len(made.points)), "x-labels": str(int(labelled))}
-        return Response(body, media_type="application/octet-stream", headers=headers)
+        return _points(made.points, made.labels)
+
+    async def umap(self, request: Request) -> Response:
+        """The same of the first examples, placed by UMAP; the first request begins with it."""
+        made, n = self._made(), MOST_PLACED
+        if not has_umap():
+            raise UserError(NO_UMAP)
+        if self._placed[0] is not made:
+            self._placed = made, self._slow.submit(umap_apart, made.codes[:n], self.x.check_stop)
+        if not self._placed[1].done():
+            return JSONResponse({}, status_code=202)
+        return _points(self._placed[1].result(), None if made.labels is None else made.labels[:n])
 
     async def plane(self, request: Request) -> Response:
         """The map's plane in latent space."""
@@ -148,6 +169,19 @@ class Api:
         if self._map is None or not self._map.done():
             raise UserError("the map is not made yet")
         return self._map.result()
+
+    async def links(self, request: Request) -> Response:
+        """The edges of the run's one graph, and the pairs that the model would join."""
+        return JSONResponse(await self._run(self._slow, self._nodes().links))
+
+    async def node(self, request: Request) -> Response:
+        """A node's links, known and predicted."""
+        return JSONResponse(await self._run(self._quick, self._nodes().node, _query(request, "i", "a node")))
+
+    def _nodes(self) -> NodeSession:
+        if not isinstance(self.x, NodeSession):
+            raise UserError("this run's data are not one graph, so there are no nodes")
+        return self.x
 
     async def scores(self, request: Request) -> Response:
         """The histogram of the test examples' anomaly scores."""
@@ -172,10 +206,19 @@ class Api:
     # -- codes ------------------------------------------------------------------------------------------------------
 
     async def decode(self, request: Request) -> Response:
-        """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw."""
+        """Codes in, pictures (uint8), rows (float32) or a JSON list of texts out, raw; texts at a temperature."""
         asked = await _json(request)
-        out = await self._run(self._quick, self.x.decode, self._rows(asked), _label(asked))
+        z, label, sampled = self._rows(asked), _label(asked), self._sampled(asked)
+        out = await self._run(self._quick, sampled or self.x.decode, z, label)
         return Response(_bytes(out), media_type=_RAW)
+
+    def _sampled(self, asked: dict[str, Any]) -> Callable[[Tensor, Label], np.ndarray] | None:
+        """Return how codes are drawn from, where a temperature above 0 is asked for."""
+        temperature = asked.get("temperature", 0)
+        if not _is_number(temperature) or not 0 <= temperature <= MOST_TEMPERATURE:
+            raise UserError(f"temperature must be a number from 0 to {MOST_TEMPERATURE}")
+        seed = _whole(asked, "seed", 0, 2**53) if temperature else 0
+        return (lambda z, label: self.x.sampled(z, label, temperature, seed)) if temperature else None
 
     async def random(self, request: Request) -> Response:
         """A code from the prior."""
@@ -223,9 +266,30 @@ class Api:
     async def save(self, request: Request) -> Response:
         """Codes and what they decode to, as a NPZ file."""
         asked = await _json(request)
-        data = await self._run(self._quick, self.x.npz, self._rows(asked), _label(asked))
+        z, label, sampled = self._rows(asked), _label(asked), self._sampled(asked)
+        data = await self._run(self._quick, lambda: self.x.npz(z, label, sampled and sampled(z, label)))
         headers = {"content-disposition": 'attachment; filename="vaekit.npz"'}
         return Response(data, media_type=_RAW, headers=headers)
+
+    async def sound(self, request: Request) -> Response:
+        """A code decoded, as a WAV file."""
+        asked = await _json(request)
+        z, label = self._one(asked, "z")[None], _label(asked)
+        return await self._heard(lambda: self.x.mean(z, label))
+
+    async def heard(self, request: Request) -> Response:
+        """An example as a WAV file."""
+        index = _query(request, "i", "an example")
+        return await self._heard(lambda: self.x.example(index)[0])
+
+    async def _heard(self, spectrogram: Callable[[], Tensor]) -> Response:
+        if self.x.facts["sound"] is None:
+            raise UserError(f"{self.x.info.name} holds no sound, so there is nothing to hear")
+
+        def work() -> bytes:
+            return heard(spectrogram(), self.x.info, self.x.run.prepare)
+
+        return Response(await self._run(self._slow, work), media_type="audio/wav")
 
     def _one(self, asked: dict[str, Any], name: str) -> Tensor:
         return self.x.code([asked.get(name)])[0]
@@ -248,6 +312,14 @@ class Api:
         shown = await self._run(self._quick, lambda: self.x.shown(self.x.example(index)[0]))
         return Response(_bytes(shown), media_type=_RAW)
 
+    async def molecule(self, request: Request) -> Response:
+        """A molecule by its SMILES, drawn as SVG: an image, which runs no scripts and loads nothing."""
+        smiles = request.query_params.get("smiles", "")
+        if len(smiles) > MOST_SMILES:
+            raise UserError(f"smiles must be up to {MOST_SMILES:,} letters")
+        drawn = await self._run(self._quick, lambda: svg(smiles, dark=request.query_params.get("dark") == "1"))
+        return Response(drawn, media_type="image/svg+xml")
+
     async def infer(self, request: Request) -> Response:
         """A known example's posterior, reconstruction, bound and score."""
         asked = await _json(request)
@@ -267,13 +339,16 @@ class Api:
         return await self._inferred(self.x.prepared(values, "unit"), _query_label(request), "")
 
     async def infer_file(self, request: Request) -> Response:
-        """The same for a file: PNG, JPEG or NPY."""
+        """The same for a file: PNG, JPEG, NPY or WAV."""
         if not self._uploads.take():
             raise Refused(429, "too many files at once; wait a second")
         data = await _body(request)
         invert = request.query_params.get("invert") == "1"
 
         def read() -> tuple[Any, str]:
+            if data[:4] == b"RIFF":
+                values, told = read_sound(data, self.x.info)
+                return self.x.prepared(values, "source"), told
             values, scale, told = read_upload(data, tuple(self.x.info.shape), invert)
             return self.x.prepared(values, scale), told
 
@@ -303,6 +378,12 @@ class Api:
 
 
 _RAW = "application/octet-stream"
+
+
+def _points(points: np.ndarray, labels: np.ndarray | None) -> Response:
+    body = points.astype("<f4").tobytes() + (b"" if labels is None else labels.astype("<i2").tobytes())
+    headers = {"x-count": str(len(points)), "x-labels": str(int(labels is not None))}
+    return Response(body, media_type=_RAW, headers=headers)
 
 
 def _bytes(shown: np.ndarray) -> bytes:

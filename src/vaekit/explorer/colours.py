@@ -28,7 +28,7 @@ def names(session: Session) -> list[str]:
     columns = [column["name"] for column in info.facts["columns"]] if session.as_table else []
     if info.is_array and not info.has_picture and info.dimensions <= MOST_COLUMNS:
         columns = [f"value {i + 1}" for i in range(info.dimensions)]
-    return [SCORE, *columns]
+    return [*([SCORE] if session.scored else []), *(session.colour_names or columns)]
 
 
 def colour(session: Session, name: str) -> tuple[np.ndarray, str, str]:
@@ -36,7 +36,11 @@ def colour(session: Session, name: str) -> tuple[np.ndarray, str, str]:
     known = names(session)
     if name not in known:
         raise UserError(f"the map is not coloured by '{name}'; known are {', '.join(known)}")
-    values = _scores(session) if name == SCORE else _column(session, known.index(name) - 1)
+    if name == SCORE:
+        values = _scores(session)
+    else:
+        own = name in session.colour_names
+        values = session.coloured(name) if own else _column(session, known.index(name) - 1)
     if np.isnan(values).all():
         return values, "", ""
     ends = int(np.nanargmin(values)), int(np.nanargmax(values))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.errors import UserError
+from vaekit.explorer.graphs import session_of
 from vaekit.explorer.live import Live
 from vaekit.explorer.session import LIVE_POINTS, MOST_POINTS, Session
 from vaekit.runs.base import RunBase
@@ -136,7 +137,7 @@ def serve(
 ) -> None:
     """Serve a run's page until Ctrl-C; `live` is its training, if that goes on."""
     require_web()
-    explorer = Explorer(Session(run, LIVE_POINTS if live else MOST_POINTS), port, live=live)
+    explorer = Explorer(session_of(run, LIVE_POINTS if live else MOST_POINTS), port, live=live)
     announce(explorer.url)
     # Without a screen a browser would take over this terminal.
     screen = sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -21,14 +21,18 @@ from torch.distributions import Distribution
 
 from vaekit.bounds import refusal
 from vaekit.data.dataset import Split
+from vaekit.data.info import DataInfo
 from vaekit.data.prepare import as_input
 from vaekit.data.tables.columns import as_text
 from vaekit.data.tables.modality import cells_of
 from vaekit.distributions.base import is_point_mass
+from vaekit.distributions.tokens import Sampling, TokenSequences
 from vaekit.errors import Unsupported, UserError
 from vaekit.explorer import series
 from vaekit.explorer.labels import Label, Labels
 from vaekit.explorer.scores import Scorer
+from vaekit.explorer.sound import sound_facts
+from vaekit.figures.molecules import need
 from vaekit.inference import batches, inference
 from vaekit.latents.information import Information, information, is_discrete, is_one_hot, unknown
 from vaekit.latents.manifold import Plane, principal_plane
@@ -47,11 +51,12 @@ STUDIED = 2000
 
 @dataclass(frozen=True)
 class LatentMap:
-    """The examples' places in a plane (N, 2), their labels (N,) or None, and the plane."""
+    """The examples' places in a plane (N, 2), their labels (N,) or None, the plane, and the codes (N, D) of them."""
 
     points: np.ndarray
     labels: np.ndarray | None
     plane: Plane
+    codes: Tensor
 
 
 class Session:
@@ -60,14 +65,17 @@ class Session:
     The map has up to `points` examples.
 
     Where the model's latent is discrete, a code is its category numbers; elsewhere the decoder's own input.
+    `noun` is what an example is called. `colour_names` are numbers that the map can be coloured by (see `coloured`),
+    beside the anomaly score, where examples are `scored`.
     """
 
+    noun = "example"
+    colour_names: tuple[str, ...] = ()
+    scored = True
+    is_sampled = False
+    """Whether p(x|z) is of token sequences, which can be drawn at a temperature."""
+
     def __init__(self, run: RunBase, points: int = MOST_POINTS) -> None:
-        if run.info.kind == "graph":
-            raise UserError(
-                f"the explorer shows pictures, numbers and text, and {run.info.name} holds graphs; use 'vaekit sample' "
-                "and 'vaekit reconstruct' on this run"
-            )
         self.run, self.points = run, points
         self.model = run.model.eval()
         self.device = run.device
@@ -107,6 +115,7 @@ class Session:
         self.scorer = Scorer(self.model, self.refused, self.run.prepare.values)
         latent = next(iter(trace.latents.values()))
         self.point_mass = is_point_mass(latent.q)
+        self.is_sampled = isinstance(trace.px, TokenSequences)
         self.one_hot = len(trace.latents) == 1 and is_one_hot(latent)
         self.discrete = is_discrete(trace)
         self.code_shape = tuple(latent.code.shape[2:]) if self.discrete else self.latent_shape
@@ -130,45 +139,55 @@ class Session:
         mean, sd = studied.mean.numpy().astype(float), studied.sd.numpy().astype(float)
         unit = np.zeros_like(mean) if self.point_mass else np.full_like(mean, 3.5)
         centre = mean if self.point_mass else np.zeros_like(mean)
-        if self.discrete and self.splits:
-            centre = np.array(self.encode(0)["z"])  # categories have no middle: begin at an example
+        if self.apart is not None and self.splits:
+            centre = np.array(self.encode(0)["z"])  # without a middle: begin at an example
         reach = np.ceil(np.maximum(unit, np.abs(mean - centre) + 4 * sd) + 1e-6)
         low, high = centre - reach, centre + reach  # the middle of a slider is where "reset" puts it
         if self.discrete:
             low, high = np.zeros_like(mean), np.full_like(mean, self.categories - 1)
         height, width = info.shape[-2:] if info.has_picture else (0, 0)
-        bare = info.has_picture or self.as_text or self.as_lines
+        bare = info.has_picture or self.as_text or self.as_lines or self.as_graphs
         if self.as_table:
             bare, columns = False, [column["name"] for column in info.facts["columns"]]
         else:
             columns = [f"value {i + 1}" for i in range(info.dimensions)]
         names = [] if bare else columns
+        undrawn = _undrawn(info)
         first = self.splits[0] if self.splits else None
         return {
             "title": f"{self.run.recipe} on {info.name}",
             "about": self._about(),
             "warnings": (self.run.record.get("result") or {}).get("warnings", []),
+            "noun": self.noun,
             "image": info.has_picture,
-            "pictured": info.has_picture or self.as_lines,
+            "pictured": info.has_picture or self.as_lines or self.as_graphs or undrawn == "",
+            "molecules": undrawn == "",
+            "undrawn": undrawn or None,
+            "graphs": self.as_graphs,
+            "nodes": self.noun == "node",
+            "apart": self.apart,
             "series": series.series_facts(info, self.run.prepare, first) if self.as_lines else None,
+            "sound": sound_facts(info),
             "text": self.as_text,
+            "sampled": self.is_sampled,
             "table": self.as_table,
             "typed": self.run.modality is not None and self.run.modality.reads_lines,
             "channels": 3 if info.has_picture and info.shape[0] >= 3 else 1,
             "height": height,
             "width": width,
             "names": names,
-            "classes": list(info.classes),
+            "classes": list(info.classes or info.facts.get("classes", ())),
             **self.labels.facts,
             "size": self.size,
             "discrete": {"categories": self.categories, "shape": self.code_shape} if self.discrete else None,
             "order": studied.order,
             "latents": studied.names,
+            "groups": self.groups,
             "kl": studied.kl,
             "centre": centre.tolist(),
             "low": low.tolist(),
             "high": high.tolist(),
-            "n_test": len(self.splits[0]) if self.splits else 0,
+            "n_test": self.count,
             "problem": self.problem,
             "refused": self.refused,
             "grey": info.is_image and info.shape[0] == 1,
@@ -219,9 +238,36 @@ class Session:
         return self.model.decode(at, y)
 
     @property
+    def count(self) -> int:
+        """The number of examples that can be chosen: of the test split."""
+        return len(self.splits[0]) if self.splits else 0
+
+    @property
+    def apart(self) -> str | None:
+        """Why there is no way from one code to another; None where there is one."""
+        return "Codes of this model are categories" if self.discrete else None
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the latents by layer, `name` and `latents` (their numbers), the coarsest first; [] of one latent."""
+        found: dict[str, list[int]] = {}
+        for j, name in enumerate(self._studied.names):
+            found.setdefault(self.group_name(name), []).append(j)
+        return [{"name": name, "latents": each} for name, each in found.items()] if len(found) < self.size else []
+
+    def group_name(self, name: str) -> str:
+        """Return the layer of a latent by its name: z2 of z2.3."""
+        return name.partition(".")[0]
+
+    @property
     def as_text(self) -> bool:
         """Whether examples are lines to read rather than pictures or rows of numbers."""
-        return not self.info.is_array and not self.as_lines
+        return not self.info.is_array and not self.as_lines and not self.as_graphs
+
+    @property
+    def as_graphs(self) -> bool:
+        """Whether examples are graphs, drawn as nodes and edges."""
+        return False
 
     @property
     def as_table(self) -> bool:
@@ -258,6 +304,14 @@ class Session:
         if self.as_lines:
             return series.decoded(self.info, self.run.prepare, self._px(z, label))
         return self.shown(self.mean(z, label))
+
+    def sampled(self, z: Tensor, label: Label, temperature: float, seed: int) -> np.ndarray:
+        """Return draws from p(x|z) of codes at a temperature above 0, texts (N,); `decode` is what 0 stands for."""
+        px = self._px(z, label)
+        if not isinstance(px, TokenSequences):
+            raise UserError("only sequences of tokens are drawn at a temperature; leave it out")
+        with self.drawn(seed):
+            return self.shown(px.draw(px.batch_shape, Sampling(temperature)).cpu())
 
     def random(self, label: Label, seed: int) -> list[float]:
         """Return a code drawn from the prior; where codes have none, from the Gaussian fitted to the data's codes."""
@@ -322,7 +376,11 @@ class Session:
         plane = principal_plane(z)
         known = [split.labels for split in self.splits if split.labels is not None]
         joined = torch.cat(known).numpy() if len(known) == len(self.splits) else None
-        return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane)
+        return LatentMap(plane.project(z).numpy().astype(np.float32), joined, plane, z)
+
+    def coloured(self, name: str) -> np.ndarray:
+        """Return a number for each point of the map (N,), by one of `colour_names`."""
+        raise UserError(f"the map is not coloured by '{name}'")
 
     def mean_code(self, indices: Sequence[int]) -> list[float]:
         """Return the mean of examples' codes."""
@@ -330,8 +388,8 @@ class Session:
 
     def lift(self, uv: Sequence[float], keep: Tensor | None) -> list[float]:
         """Return the code at a place of the map: in the plane, or with all that it does not show taken from `keep`."""
-        if self.discrete:
-            raise UserError("codes of this model are categories, so there are none between examples; pick an example")
+        if self.apart is not None:
+            raise UserError(f"{self.apart[0].lower()}{self.apart[1:]}, so no other is decoded; pick an example")
         return self.latent_map().plane.lift(torch.tensor(list(uv)), keep).tolist()
 
     # -- new data ---------------------------------------------------------------------------------------------------
@@ -407,7 +465,7 @@ class Session:
             "z": z[0].tolist(),
             "sd": sd,
             "codes": codes,
-            "x": self.shown(x.cpu())[0],
+            "x": self.shown(x.to("cpu"))[0],
             "recon": self._reconstructed(x, z, label),
         }
 
@@ -429,11 +487,16 @@ class Session:
                 self.scorer.known = np.sort(torch.cat(parts).double().numpy())
         return self.scorer.histogram()
 
-    def npz(self, z: Tensor, label: Label) -> bytes:
-        """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any."""
-        x = self.run.prepare.invert(self.mean(z, label))
-        y = self.labels.given(label, len(z), self.device)
-        out, shown = io.BytesIO(), self.shown(x) if self.as_text else x.numpy()
+    def npz(self, z: Tensor, label: Label, texts: np.ndarray | None = None) -> bytes:
+        """Return an NPZ file of codes `z`, the decoded means `x` in the source's units, and the label `y` if any.
+
+        `texts` (N,) stand for `x` where they were sampled.
+        """
+        y, out = self.labels.given(label, len(z), self.device), io.BytesIO()
+        if texts is not None or self.as_text:
+            shown = self.decode(z, label) if texts is None else texts
+        else:
+            shown = self.run.prepare.invert(self.mean(z, label)).numpy()
         arrays: dict[str, Any] = {"z": z.numpy(), "x": shown} | ({} if y is None else {"y": y.cpu().numpy()})
         np.savez_compressed(out, **arrays)
         return out.getvalue()
@@ -479,6 +542,17 @@ def _categories(latent: Latent, one_hot: bool) -> int:
         if isinstance(logits, Tensor):
             return int(logits.shape[-1])
     return int(latent.code.max()) + 1
+
+
+def _undrawn(info: DataInfo) -> str | None:
+    """Return why molecules are not drawn, "" where they are; None of other data."""
+    if info.modality != "molecules":
+        return None
+    try:
+        need()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _signed(value: float) -> str:

@@ -34,7 +34,7 @@ def drawings(smiles: Sequence[str]) -> Figure:
     >>> len(drawings(["CCO", "c1ccccc1"]).axes)
     1
     """
-    optional("rdkit", "drawing molecules needs the package rdkit: pip install 'vaekit[mol]'")
+    need()
     from rdkit import Chem, rdBase
     from rdkit.Chem.Draw import MolsToGridImage, rdMolDraw2D
 
@@ -61,6 +61,44 @@ def legend(smiles: str, drawn: bool) -> str:
     if not smiles:
         return "(no atoms)"
     return style.short(smiles, LETTERS) if drawn else "(no molecule)"
+
+
+def svg(smiles: str, *, dark: bool = False, width: int = 280, height: int = 210) -> str:
+    """Return a drawing of one molecule as SVG without a ground, in colours for a light or dark one.
+
+    What is no molecule gives a picture that says so.
+
+    Raises:
+        UserError: rdkit is not installed.
+
+    >>> svg("CCO").count("<svg"), "(no molecule)" in svg("C(")
+    (1, True)
+    """
+    need()
+    from rdkit import Chem, rdBase
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles) if smiles else None
+    if molecule is None:
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><text x="50%" y="50%" '
+            f'text-anchor="middle" font-family="sans-serif" font-size="14" fill="{"#ccc" if dark else "#555"}">'
+            "(no molecule)</text></svg>"
+        )
+    pen: Any = rdMolDraw2D.MolDraw2DSVG(width, height)
+    options = pen.drawOptions()
+    if dark:
+        rdMolDraw2D.SetDarkMode(options)
+    options.clearBackground, options.padding = False, 0.08
+    rdMolDraw2D.PrepareAndDrawMolecule(pen, molecule)
+    pen.FinishDrawing()
+    return str(pen.GetDrawingText())
+
+
+def need() -> None:
+    """Raise a UserError if rdkit is not installed."""
+    optional("rdkit", "drawing molecules needs the package rdkit: pip install 'vaekit[mol]'")
 
 
 def _smiles(row: Sequence[int], facts: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -38,11 +40,22 @@ def read_wav(path: Path) -> Sound:
         if not size:
             raise UserError(f"{path} is empty; record it again or leave it out")
         check_size(4 * size, path)
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate, count = file.getparams()[:4]
-            data = file.readframes(count)
+        with path.open("rb") as file:
+            return _parsed(file, path)
     except OSError as error:
         raise UserError(unreadable(path, error)) from None
+
+
+def parse_wav(data: bytes, source: str) -> Sound:
+    """Return the recording that the bytes of a WAV file hold, as `read_wav` does; `source` names it in errors."""
+    return _parsed(io.BytesIO(data), source)
+
+
+def _parsed(stream: BinaryIO, path: object) -> Sound:
+    try:
+        with wave.open(stream, "rb") as file:
+            channels, width, rate, count = file.getparams()[:4]
+            data = file.readframes(count)
     except (wave.Error, EOFError, ValueError, RuntimeError, OverflowError, struct.error) as error:
         said = str(error) or "it is cut off"
         raise UserError(f"{path} is not a WAV file that can be read ({said}); save it as 16-bit PCM") from None
@@ -60,7 +73,7 @@ def read_wav(path: Path) -> Sound:
     return Sound(samples, rate, channels)
 
 
-def _numbers(data: bytes, width: int, path: Path) -> np.ndarray:
+def _numbers(data: bytes, width: int, path: object) -> np.ndarray:
     """Return samples in [-1, 1] of PCM: unsigned at 8 bits, else signed and little-endian."""
     if width == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
@@ -80,12 +93,20 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
     >>> len(read_wav(path).samples)
     800
     """
+    with replacing(path) as part:
+        part.write_bytes(wav_bytes(samples, rate))
+
+
+def wav_bytes(samples: np.ndarray, rate: int) -> bytes:
+    """Return samples (T,), clipped to [-1, 1], as the bytes of a 16-bit mono WAV file."""
     whole = np.rint(np.clip(samples, -1, 1) * (2**15 - 1)).astype("<i2")
-    with replacing(path) as part, wave.open(str(part), "wb") as file:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(whole.tobytes())
+    return out.getvalue()
 
 
 def resampled(sound: Sound, rate: int) -> Sound:

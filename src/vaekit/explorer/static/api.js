@@ -31,13 +31,18 @@ export const floats = async (path) => {
   const response = await answer(path);
   return { values: new Float32Array(await response.arrayBuffer()), low: decodeURIComponent(response.headers.get("x-low")), high: decodeURIComponent(response.headers.get("x-high")) };
 };
-export const decode = async (rows, label) => (await answer("api/decode", asJson({ z: rows, label }))).arrayBuffer();
-export const file = async (rows, label) => (await answer("api/save", asJson({ z: rows, label }))).blob();
+// How text is drawn from a code: at temperature 0 the most probable is taken.
+export const sampling = { temperature: 0, seed: 0 };
+const decoded = (rows, label) => asJson({ z: rows, label, ...(sampling.temperature > 0 ? sampling : {}) });
+export const decode = async (rows, label) => (await answer("api/decode", decoded(rows, label))).arrayBuffer();
+export const sound = async (z, label) => (await answer("api/sound", asJson({ z, label }))).blob();
+export const heard = async (index) => (await answer(`api/heard?i=${index}`)).blob();
+export const file = async (rows, label) => (await answer("api/save", decoded(rows, label))).blob();
 
 // The map is made while the page is already in use: ask again until it is there.
-export async function points(progress) {
+export async function points(progress, path = "api/map") {
   for (;;) {
-    const response = await answer("api/map");
+    const response = await answer(path);
     if (response.status !== 202) {
       const n = Number(response.headers.get("x-count"));
       const bytes = await response.arrayBuffer();

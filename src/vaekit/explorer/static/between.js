@@ -8,7 +8,7 @@ const STEPS = 41, SHOWN = 9;
 export function between(app) {
   const { facts, store } = app;
   const panel = $("panel-between");
-  const problem = lacking(app) ?? (facts.discrete ? make("p", { className: "warn" }, "Codes of this model are categories: there is no way between two of them.") : null);
+  const problem = lacking(app) ?? (facts.apart ? make("p", { className: "warn" }, `${facts.apart}: there is no way between two codes.`) : null);
   if (problem) { panel.append(problem); return {}; }
 
   let kind = "linear", path = null, pictures = null;
@@ -80,11 +80,15 @@ export function between(app) {
   const png = make("button", { type: "button", onclick: () => path && savePng(row.canvases(), "vaekit-path.png") }, "Save path as PNG");
   const npz = make("button", { type: "button", onclick: () => path && app.attempt(async () => download(await api.file(path, store.label), "vaekit-path.npz")) }, "Save path as NPZ");
   panel.append(
-    make("p", { className: "soft" }, "Two test examples are encoded; move between their codes."),
+    make("p", { className: "soft" }, `Two ${facts.nodes ? "nodes" : "test examples"} are encoded; move between their codes.`),
     make("div", { className: "pickers" }, a.element, b.element), kinds.element,
     make("div", { className: "row" }, play, told), scrub, row.element, make("div", { className: "row" }, swap, png, npz));
   return {
     opened: () => { if (path === null) app.quietly(load); },
+    redraw() {
+      path = null;
+      if (app.tab === "between") app.quietly(load);
+    },
     save: () => ({ ia: a.index, ib: b.index, it: at(), ik: kind }),
     restore(words) {
       const whole = (name, most) => { const v = Number(words.get(name) ?? NaN); return Number.isInteger(v) && v >= 0 && v <= most ? v : null; };

@@ -24,14 +24,15 @@ export const short = (value) => {
 
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-// One example's raw bytes → its values: pixels for images, 32-bit floats for rows, one string for what is read.
+// One example's raw bytes → its values: pixels for images, 32-bit floats for rows, one string for what is read, an
+// object for graphs.
 export const sizeOf = (facts) =>
   facts.image ? facts.height * facts.width * facts.channels : 4 * (facts.series ? 2 * facts.series.channels * facts.series.steps : facts.names.length);
 const texts = new WeakMap();
 export function example(facts, buffer, index = 0) {
-  if (facts.text) {
+  if (facts.text || facts.graphs) {
     if (!texts.has(buffer)) texts.set(buffer, JSON.parse(new TextDecoder().decode(buffer)));
-    return texts.get(buffer)[index];
+    return facts.graphs ? JSON.parse(texts.get(buffer)[index]) : texts.get(buffer)[index];
   }
   const size = sizeOf(facts);
   return facts.image ? new Uint8Array(buffer, index * size, size) : new Float32Array(buffer, index * size, size / 4);
@@ -45,7 +46,9 @@ export function fromBase64(facts, text) {
 // Paints one example: pixels as they are, series as lines, a row of numbers as bars about their own zero.
 export function paint(canvas, facts, values) {
   if (facts.table) return words(canvas, facts.names.map((name, i) => `${name} ${values[i] || "–"}`));
+  if (facts.molecules) return molecule(canvas, values);
   if (facts.text) return words(canvas, values);
+  if (facts.graphs) return graph(canvas, values);
   if (facts.series) return lines(canvas, facts.series, values);
   if (!facts.image) return bars(canvas, values);
   const { width, height, channels } = facts;
@@ -130,6 +133,61 @@ function lines(canvas, { channels, steps, low, high }, values) {
       context.stroke();
       if (first === t) context.fillRect(x(t) - 1, y(at(t)) - 1, 2, 2);
     }
+  }
+}
+
+// A molecule, by its SMILES: the server's drawing, as an image. The newest that was asked for stays.
+const MOLECULE = [280, 210], drawings = new Map();
+function drawing(smiles) {
+  const dark = document.documentElement.dataset.theme === "dark", address = `api/molecule?${new URLSearchParams({ smiles, ...(dark ? { dark: 1 } : {}) })}`;
+  if (!drawings.has(address)) {
+    if (drawings.size > 300) drawings.delete(drawings.keys().next().value);
+    const image = new Image();
+    image.src = address;
+    drawings.set(address, image.decode().then(() => image, () => null));
+  }
+  return drawings.get(address);
+}
+async function molecule(canvas, smiles) {
+  const ratio = devicePixelRatio || 1, [width, height] = MOLECULE.map((v) => Math.round(v * (canvas.id === "decoded" ? 1 : 0.63) * ratio));
+  canvas.title = smiles || "(nothing)";
+  canvas.classList.add("molecule");
+  const image = await drawing(smiles);
+  if (canvas.title !== (smiles || "(nothing)")) return; // another was asked for meanwhile
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--card") || "#fff";
+  context.fillRect(0, 0, width, height);
+  if (image) context.drawImage(image, 0, 0, width, height);
+  canvas.dataset.drawn = smiles;
+}
+
+// A graph: its nodes where the server has laid them, and lines between those that are joined.
+const GRAPH_SIDE = 280;
+function graph(canvas, { at, edges }) {
+  const ratio = devicePixelRatio || 1, side = canvas.id === "decoded" ? GRAPH_SIDE : 112;
+  Object.assign(canvas, { width: side * ratio, height: side * ratio, title: `${at.length} nodes, ${edges.length} edges` });
+  canvas.classList.add("graph");
+  const context = canvas.getContext("2d"), pad = side / 14;
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+  context.scale(ratio, ratio);
+  context.fillStyle = style("--card") || "#fff";
+  context.fillRect(0, 0, side, side);
+  const place = ([x, y]) => [side / 2 + x * (side / 2 - pad), side / 2 - y * (side / 2 - pad)];
+  context.strokeStyle = style("--soft") || "#555";
+  context.lineWidth = side > 200 ? 1.5 : 0.9;
+  context.beginPath();
+  for (const [i, j] of edges) {
+    context.moveTo(...place(at[i]));
+    context.lineTo(...place(at[j]));
+  }
+  context.stroke();
+  context.fillStyle = COLOURS[0];
+  const radius = Math.max(side / 120, Math.min(side / 36, side / (2 * at.length)));
+  for (const node of at) {
+    context.beginPath();
+    context.arc(...place(node), radius, 0, 7);
+    context.fill();
   }
 }
 

@@ -8,7 +8,9 @@ import { latentMap } from "./map.js";
 import { own } from "./own.js";
 import { sliders } from "./sliders.js";
 import { Store } from "./store.js";
+import { temperature } from "./temperature.js";
 import { tour } from "./tour.js";
+import { sound } from "./sound.js";
 import { sum } from "./sum.js";
 import { traverse } from "./traverse.js";
 
@@ -43,16 +45,18 @@ app.attempt = async (work) => {
 function stage() {
   const { facts, store } = app;
   const canvas = $("decoded");
+  if (facts.nodes) $("stage-title").textContent = "Likeliest links";
   canvas.hidden = !facts.pictured;
-  $("decoded-table").hidden = facts.pictured;
-  const table = facts.pictured ? null : valueTable(facts, ["Decoded"]);
+  $("decoded-table").hidden = facts.pictured && !facts.molecules;
+  const table = facts.pictured && !facts.molecules ? null : valueTable(facts, ["Decoded"]);
   if (table) {
     $("decoded-table").append(table.element);
-    document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
+    if (!facts.molecules) document.querySelector(".stage-body").classList.add(facts.text && !facts.table ? "read" : "table");
   }
+  if (facts.undrawn) $("decoded-table").append(make("p", { className: "soft" }, `${facts.undrawn[0].toUpperCase()}${facts.undrawn.slice(1)}.`));
+  if (facts.series || facts.graphs || facts.molecules) document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
   if (facts.series) {
     canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");
-    document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
     const { names, steps, rate, low, high } = facts.series;
     const across = rate ? `${(steps / rate).toPrecision(3)} s across` : `${steps} steps across`;
     canvas.title = `${across}, ${low.toPrecision(3)} to ${high.toPrecision(3)} upwards; band: two standard deviations. ${names.join(", ")}`;
@@ -64,7 +68,8 @@ function stage() {
     app.drawn = version;
     app.values = values;
     if (facts.pictured) paint(canvas, facts, values);
-    else table.fill(0, values);
+    table?.fill(0, values);
+    if (facts.molecules) canvas.setAttribute("aria-label", `Decoded molecule ${values}`);
     document.dispatchEvent(new CustomEvent("vaekit:drawn", { detail: version }));
   }
   const redraw = api.latest(async () => {
@@ -115,7 +120,7 @@ function controls() {
   const bars = () => { const made = make("canvas"); paint(made, facts, app.values); return made; };
   for (const [id, call] of Object.entries(act)) $(id).addEventListener("click", call);
   app.showLabel = labelControls(app);
-  const keys = { r: "reset", n: "random", u: "undo", U: "redo", s: "save-png", l: "link", d: "theme", "?": "help" };
+  const keys = { r: "reset", n: "random", u: "undo", U: "redo", s: "save-png", l: "link", d: "theme", "?": "help", ...(facts.sound ? { h: "hear" } : {}) };
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("select, textarea, input:not([type=range]):not([type=radio]):not([type=checkbox])");
     if (typing || $("shortcuts").open || event.altKey) return;
@@ -125,7 +130,7 @@ function controls() {
     }
     if (event.ctrlKey || event.metaKey || event.defaultPrevented) return;
     if (event.key === "/") { event.preventDefault(); app.sliders.focus(); }
-    else if (keys[event.key]) { event.preventDefault(); act[keys[event.key]](); }
+    else if (keys[event.key]) { event.preventDefault(); const name = keys[event.key]; name in act ? act[name]() : $(name).click(); }
     else if (TABS[Number(event.key) - 1] && !event.target.matches("input[type=range]")) openTab(TABS[Number(event.key) - 1], true);
   });
 }
@@ -215,8 +220,9 @@ async function start() {
   stage();
   app.sliders = sliders(app);
   controls();
+  sound(app);
   tabs();
-  app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app) };
+  app.tools = { ...(facts.live ? { live: live(app) } : {}), map: latentMap(app), between: between(app), sum: sum(app), traverse: traverse(app), own: own(app), temperature: temperature(app) };
   app.store.listen(linkSoon);
   const motion = tour(app), linked = new URLSearchParams(location.hash.slice(1)).has("z");
   await restore();

@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { $, clamp, className, make, number, paint } from "./dom.js";
 import { lacking, thumbnail } from "./pick.js";
+import { nodeLinks } from "./nodes.js";
 import { inside, region } from "./region.js";
 
 // Ten colours that stay apart under the common colour-vision deficiencies (Petroff 2021, arXiv:2107.02270).
@@ -91,21 +92,25 @@ export function latentMap(app) {
   const tip = make("div", { className: "tip", hidden: true }), tipPicture = make("canvas", { className: "pix", width: 1, height: 1 }), tipText = make("div");
   tip.append(tipPicture, tipText);
   const progress = make("p", { className: "soft" }, "Making the map…");
-  const modes = { near: "this place, other directions from the nearest example", keep: "this place, other directions as they are",
-    plane: "this place in the plane alone", example: "the nearest example itself" };
-  const mode = make("select", { id: "map-mode" }, ...Object.entries(facts.discrete ? { example: modes.example } : modes).map(([value, text]) => make("option", { value }, text)));
+  const { noun } = facts;
+  const modes = { near: `this place, other directions from the nearest ${noun}`, keep: "this place, other directions as they are",
+    plane: "this place in the plane alone", example: `the nearest ${noun} itself` };
+  const mode = make("select", { id: "map-mode" }, ...Object.entries(facts.apart ? { example: modes.example } : facts.nodes ? { example: modes.example, ...modes } : modes).map(([value, text]) => make("option", { value }, text)));
   const colour = make("select", { id: "map-colour" }, make("option", { value: "" }, "label"), ...facts.colours.map((value) => make("option", { value }, value)));
-  const lasso = make("button", { type: "button", id: "map-lasso", "aria-pressed": "false", title: "Draw around examples: their labels, their mean, some of them" }, "Select a region");
+  const lasso = make("button", { type: "button", id: "map-lasso", "aria-pressed": "false", title: `Draw around ${noun}s: their labels, their mean, some of them` }, "Select a region");
   const chosenRegion = region(app);
   const ramp = make("span", { className: "soft", id: "map-ramp", hidden: true });
   const legend = make("div", { className: "legend", role: "group", "aria-label": "Labels shown" });
   const about = make("p", { className: "soft" });
+  const umap = make("button", { type: "button", id: "map-umap", "aria-pressed": "false", disabled: facts.no_umap !== null || facts.n_test < 4,
+    title: facts.no_umap ?? "Places by UMAP: what is near there is near in the latents. A click takes the nearest." }, "UMAP");
+  const links = facts.nodes ? nodeLinks(app, () => ask()) : null;
   panel.append(make("div", { className: "row" },
     make("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.5) }, "+"),
     make("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.5) }, "−"),
     make("button", { type: "button", onclick: () => { fit(); ask(); app.changed(); } }, "Show all"),
-    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode, make("label", { htmlFor: "map-colour" }, "Colour by"), colour, lasso),
-  make("div", { className: "mapbox" }, canvas, over, tip), legend, ramp, chosenRegion.element, about);
+    progress), make("div", { className: "row" }, make("label", { htmlFor: "map-mode" }, "A click decodes"), mode, make("label", { htmlFor: "map-colour" }, "Colour by"), colour, umap, lasso, ...(links?.controls ?? [])),
+  make("div", { className: "mapbox" }, ...(links ? [links.under] : []), canvas, over, tip), legend, ramp, chosenRegion.element, about, ...(links ? [links.element] : []));
 
   let data = null, grid = null, plane = null, hidden = new Set(), asked = false, marking = false, wanted = null;
   let shades = null, path = null; // the colours of numbers; the region that is being drawn or was, in the plane
@@ -114,6 +119,9 @@ export function latentMap(app) {
   let chosen = -1;
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const shown = (i) => hidden.size === 0 || data.labels === null || !hidden.has(data.labels[i]);
+
+  const placed = (i) => toScreen(data.xy[2 * i], data.xy[2 * i + 1]);
+  const joins = ([i, j]) => i < data.n && j < data.n && shown(i) && shown(j);
 
   function fit() {
     const margin = 1.08;
@@ -166,6 +174,7 @@ export function latentMap(app) {
       }
     }
     context.putImageData(picture, 0, 0);
+    links?.draw(canvas, placed, joins);
     marks();
     app.mapTime = performance.now() - started;
   }
@@ -188,7 +197,8 @@ export function latentMap(app) {
         context.stroke();
       }
     };
-    if (plane !== null && !facts.discrete) {
+    links?.mark(context, placed, joins);
+    if (plane !== null && !facts.apart) {
       const at = project(store.z);
       ring(...toScreen(...at), 8);
     } else if (chosen >= 0) ring(...toScreen(data.xy[2 * chosen], data.xy[2 * chosen + 1]), 8);
@@ -237,18 +247,19 @@ export function latentMap(app) {
     chosen = near.index;
     const label = facts.takes_label && data.labels !== null ? data.labels[near.index] : null;
     let z, told;
-    if (mode.value === "example") {
+    if (mode.value === "example" || plane === null) {
       ({ z } = await api.get(`api/example?i=${near.index}`));
-      told = `Example ${near.index}`;
+      told = links ? `Node ${links.name(near.index)}` : `${noun[0].toUpperCase()}${noun.slice(1)} ${near.index}`;
     } else {
       const how = { near: { near: near.index }, keep: { keep: store.z }, plane: {} }[mode.value];
       ({ z } = await api.post("api/lift", { at: [x, y], ...how }));
-      told = `Decoded at ${number(x)}, ${number(y)}; nearest is example ${near.index}`;
+      told = `Decoded at ${number(x)}, ${number(y)}; nearest is ${noun} ${near.index}`;
     }
     store.set({ z, label: label ?? store.label }, { by: "map" });
     told += data.labels === null ? "" : `, label ${className(facts, data.labels[near.index])}`;
     about.textContent = `${told}.`;
     app.say(about.textContent);
+    await links?.show(near.index);
     app.ok();
   }, app.fail);
 
@@ -267,7 +278,7 @@ export function latentMap(app) {
     tip.style.top = `${y > 120 ? y - 112 : y + 14}px`;
     if (tip.dataset.index === String(near.index)) return;
     tip.dataset.index = String(near.index);
-    tipText.textContent = `#${near.index}${data.labels === null ? "" : ` · ${className(facts, data.labels[near.index])}`}`;
+    tipText.textContent = `${links ? links.name(near.index) : `#${near.index}`}${data.labels === null ? "" : ` · ${className(facts, data.labels[near.index])}`}`;
     hover(near.index);
   }
 
@@ -336,7 +347,7 @@ export function latentMap(app) {
         if (x < 0 || x > canvas.width) view.x += reach * step[0];
         if (y < 0 || y > canvas.height) view.y += reach * step[1];
         const near = grid.nearest(cross.x, cross.y, shown).index;
-        if (near >= 0) app.say(`${number(cross.x, 1)}, ${number(cross.y, 1)}; nearest example ${near}${data.labels === null ? "" : `, label ${className(facts, data.labels[near])}`}`);
+        if (near >= 0) app.say(`${number(cross.x, 1)}, ${number(cross.y, 1)}; nearest ${noun} ${near}${data.labels === null ? "" : `, label ${className(facts, data.labels[near])}`}`);
       }
       cross.shown = true;
       ask();
@@ -410,22 +421,65 @@ export function latentMap(app) {
     wanted = null;
   }
 
-  async function load() {
-    const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} examples encoded…` : "Making the map…"; });
-    if (!facts.discrete) plane = await api.get("api/plane");
+  function place(found, said) {
     data = found;
     grid = new Grid(data.n, data.xy);
+    chosen = -1;
+    path = null;
+    tip.hidden = true;
+    chosenRegion.clear();
     resize();
     fit();
     adopt();
-    if (!legend.childElementCount) legends();
-    if (colour.value !== "") paintBy();
-    const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
-    progress.textContent = `${data.n.toLocaleString("en")} examples.${share}`;
-    canvas.dataset.ready = "1";
+    progress.textContent = said;
     ask();
     app.changed();
   }
+  let principal = null, begun = 0; // the plane of principal components with its points; how often places were changed
+  async function load() {
+    begun += 1;
+    const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${noun}s encoded…` : "Making the map…"; });
+    principal = { found, plane: facts.apart ? null : await api.get("api/plane") };
+    await links?.load();
+    showPrincipal();
+    if (!legend.childElementCount) legends();
+    if (colour.value !== "") paintBy();
+    canvas.dataset.ready = "1";
+    if (on(umap)) byUmap();
+  }
+  function showPrincipal() {
+    ({ plane } = principal);
+    mode.disabled = false;
+    delete canvas.dataset.umap;
+    const share = plane === null || facts.size <= 2 ? "" : ` Two principal components, ${number(100 * (plane.share[0] + plane.share[1]), 0)}% of the codes' variance.`;
+    place(principal.found, `${principal.found.n.toLocaleString("en")} ${noun}s.${share}`);
+  }
+  // The map stays as it is until the places are there.
+  const byUmap = () => app.attempt(async () => {
+    const mine = ++begun;
+    progress.textContent = "Computing UMAP…";
+    try {
+      const found = await api.points(() => {}, "api/umap");
+      if (mine !== begun) return;
+      plane = null;
+      mode.disabled = true;
+      canvas.dataset.umap = "1";
+      place(found, `${found.n.toLocaleString("en")} ${noun}s, placed by UMAP.`);
+      app.say("Placed by UMAP.");
+    } catch (error) {
+      if (mine !== begun) return;
+      umap.setAttribute("aria-pressed", "false");
+      showPrincipal();
+      throw error;
+    }
+  });
+  const on = (button) => button.getAttribute("aria-pressed") === "true";
+  umap.addEventListener("click", () => {
+    umap.setAttribute("aria-pressed", String(!on(umap)));
+    if (principal === null) return; // `load` asks once the map is there
+    if (on(umap)) byUmap();
+    else { begun += 1; showPrincipal(); }
+  });
   app.quietly(load);
 
   return {
@@ -434,11 +488,12 @@ export function latentMap(app) {
     save() { // until the map is there, the place that the link asked for
       const place = grid === null ? wanted : [view.x, view.y, view.scale / fitted()];
       const shown = place === null ? {} : { mx: place[0].toPrecision(5), my: place[1].toPrecision(5), ms: place[2].toPrecision(4) };
-      return { ...shown, mm: mode.value };
+      return { ...shown, mm: mode.value, ...(on(umap) ? { mu: 1 } : {}) };
     },
     restore(words) {
       const values = ["mx", "my", "ms"].map((name) => Number(words.get(name) ?? NaN));
       if (values.every(Number.isFinite) && values[2] > 0) { wanted = values; adopt(); ask(); }
+      if (words.get("mu") === "1" && !on(umap)) umap.click();
       if ([...mode.options].some((one) => one.value === words.get("mm"))) mode.value = words.get("mm");
     },
   };

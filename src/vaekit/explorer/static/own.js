@@ -9,7 +9,7 @@ export function own(app) {
   const { facts, store } = app;
   const panel = $("panel-own");
   let source = null; // {kind: "test", index} or {kind: "drawing"}: what the link brings back
-  let invert = false, scores = null, found = null;
+  let invert = false, scores = null, found = null, original = null; // the WAV file that was opened
   const begin = api.turns();
 
   // -- drawing ----------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ export function own(app) {
   pad.addEventListener("blur", () => { if (pen.shown) { pen.shown = pen.down = false; show(); } });
 
   // -- files and test examples --------------------------------------------------------------------------------------
-  const file = make("input", { type: "file", id: "file", accept: ".png,.jpg,.jpeg,.npy", className: "unseen" });
+  const file = make("input", { type: "file", id: "file", accept: `.png,.jpg,.jpeg,.npy${facts.sound ? ",.wav" : ""}`, className: "unseen" });
   const turn = make("input", { type: "checkbox", id: "invert" });
   turn.addEventListener("change", () => { invert = turn.checked; });
   const query = (more = {}) => {
@@ -88,7 +88,10 @@ export function own(app) {
   };
   const upload = (one) => app.attempt(async () => {
     if (one.size > 8 * 2 ** 20) throw new api.Failure("The file is over 8 MiB; choose a smaller one.");
+    original = null;
     await look(() => api.postBytes(`api/infer/file${query(invert ? { invert: 1 } : {})}`, one), one.name);
+    if (/\.wav$/i.test(one.name)) original = one;
+    hears();
   });
   file.addEventListener("change", () => { if (file.files.length) upload(file.files[0]).then(() => { file.value = ""; }); });
   panel.addEventListener("dragover", (event) => event.preventDefault());
@@ -100,12 +103,12 @@ export function own(app) {
   const known = (keep = false) => app.attempt(async () => {
     const i = index.value === "" ? NaN : Number(index.value);
     if (!Number.isInteger(i) || i < 0 || i >= facts.n_test) throw new api.Failure(`There is no example ${index.value || "of that name"}; they go from 0 to ${facts.n_test - 1}.`);
-    await look(() => api.post("api/infer", { index: i }), `test example ${i}`, { kind: "test", index: i }, keep);
+    await look(() => api.post("api/infer", { index: i }), `${facts.nodes ? "node" : "test example"} ${i}`, { kind: "test", index: i }, keep);
   });
   index.addEventListener("keydown", (event) => { if (event.key === "Enter") known(); });
 
   // -- what is found --------------------------------------------------------------------------------------------------
-  const pictures = ["Example", "Reconstruction"].map((name) => ({ name, canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
+  const pictures = ["Example", "Reconstruction"].map((name) => ({ name, caption: make("figcaption", {}, name), canvas: make("canvas", { className: "pix", role: "img", "aria-label": name, width: 1, height: 1 }) }));
   const table = facts.pictured ? null : valueTable(facts, ["Example", "Reconstruction"]);
   const list = make("dl", { className: "facts" });
   const codes = make("div", { className: "codes" }), codesTitle = make("h3", { hidden: !facts.discrete }, "Codes");
@@ -124,10 +127,17 @@ export function own(app) {
     await take(answer, name, keep);
   }
 
+  // An example of the test split, or the file that was opened, and what the model makes of it.
+  const hearExample = make("button", { type: "button", onclick: () => (source?.kind === "test" ? app.hear(`example ${source.index}`, () => api.heard(source.index)) : app.hear(original.name, async () => original)) }, "Hear the example");
+  const hearMade = make("button", { type: "button", onclick: () => app.hear("reconstruction", () => api.sound(found.z, found.label)) }, "Hear the reconstruction");
+  function hears() { hearExample.hidden = source?.kind !== "test" && original === null; }
+
   async function take(answer, name, keep) {
     found = answer;
+    hears();
     const x = fromBase64(facts, answer.x), recon = fromBase64(facts, answer.recon);
     if (table) { table.fill(0, x); table.fill(1, recon); } else { paint(pictures[0].canvas, facts, x); paint(pictures[1].canvas, facts, recon); }
+    if (facts.molecules) pictures.forEach(({ caption, name: what }, i) => { caption.textContent = `${what} ${[x, recon][i]}`; });
     const rows = [["Example", name + (answer.told ? ` (${answer.told})` : "")]];
     if (answer.label !== null && facts.classes.length) rows.push(["Label", className(facts, answer.label)]);
     if (answer.elbo !== null) {
@@ -210,7 +220,7 @@ export function own(app) {
   // -- the panel --------------------------------------------------------------------------------------------------
   const clear = make("button", { type: "button", onclick: () => { ink.fill(0); show(); app.say("Cleared."); } }, "Clear");
   const eraser = make("button", { type: "button", "aria-pressed": "false", onclick: () => { erase = !erase; eraser.setAttribute("aria-pressed", String(erase)); } }, "Eraser");
-  const choose = make("button", { type: "button", onclick: () => file.click() }, facts.image ? "Open PNG, JPEG or NPY…" : "Open NPY…");
+  const choose = make("button", { type: "button", onclick: () => file.click() }, facts.sound ? "Open WAV, PNG or NPY…" : facts.image ? "Open PNG, JPEG or NPY…" : "Open NPY…");
   const inputs = make("div", { className: "grow" });
   if (facts.text) {
     if (facts.typed) {
@@ -222,14 +232,15 @@ export function own(app) {
       inputs.append(make("h3", {}, make("label", { htmlFor: "own-text" }, "A line of your own")), line,
         make("div", { className: "row" }, make("button", { type: "button", onclick: encode }, "Encode it")));
     }
-  } else if (facts.image) {
+  } else if (facts.graphs) inputs.replaceChildren();
+  else if (facts.image) {
     const inverting = make("label", { htmlFor: "invert" }, turn, " make it negative");
     inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file, inverting));
   } else inputs.append(make("h3", {}, "From a file"), make("div", { className: "row" }, choose, file));
   file.setAttribute("aria-label", "File of an example");
   file.tabIndex = -1; // the button beside it opens it
   if (facts.n_test > 0) {
-    inputs.append(make("h3", {}, "From the test split"), make("div", { className: "row" }, make("label", { htmlFor: "own-index" }, "Number"), index,
+    inputs.append(make("h3", {}, facts.nodes ? "A node of the graph" : "From the test split"), make("div", { className: "row" }, make("label", { htmlFor: "own-index" }, "Number"), index,
       make("button", { type: "button", onclick: () => known() }, "Look at it"),
       make("button", { type: "button", onclick: () => { index.value = Math.floor(Math.random() * facts.n_test); known(); } }, "Random")));
   }
@@ -242,10 +253,11 @@ export function own(app) {
   }
   start.append(inputs);
   const intro = facts.grey ? "Draw here, open a file, or take a test example: the model encodes it and the sliders follow."
-    : `${facts.typed ? "Write a line" : facts.text ? "Choose" : "Open a file"}${facts.text && !facts.typed ? "" : ", or take"} a test example: the model encodes it and the sliders follow.`;
+    : facts.text && !facts.typed || facts.graphs ? `Choose a ${facts.nodes ? "node" : "test example"}: the model encodes it and the sliders follow.`
+    : `${facts.typed ? "Write a line" : "Open a file"}, or take a test example: the model encodes it and the sliders follow.`;
   results.append(make("h3", {}, "What the model makes of it"),
     make("div", { className: "columns" }, ...(table ? [make("div", { className: "table-frame", tabIndex: 0, role: "region", "aria-label": "Example and reconstruction" }, table.element)]
-      : pictures.map(({ name, canvas }) => make("figure", {}, canvas, make("figcaption", {}, name)))), make("div", { className: "grow" }, list, refusedNote)),
+      : pictures.map(({ caption, canvas }) => make("figure", {}, canvas, caption))), make("div", { className: "grow" }, list, refusedNote, ...(facts.sound ? [make("div", { className: "row" }, hearExample, hearMade)] : []))),
     codesTitle, codes, histogram, histogramNote);
   panel.append(make("p", { className: "soft" }, intro), start, ...(lacking(app) ? [lacking(app)] : []), results);
 

@@ -22,8 +22,9 @@ export function picker(app, name, start, changed) {
   const canvas = make("canvas", { className: "pix", role: "img", "aria-label": `Example ${name}`, width: 1, height: 1 });
   const input = make("input", { type: "number", min: 0, max: facts.n_test - 1, step: 1, value: start, "aria-label": `Number of example ${name}` });
   const other = make("button", { type: "button", "aria-label": `Another example ${name} at random` }, "Random");
+  const hear = facts.sound ? [make("button", { type: "button", "aria-label": `Hear example ${name}`, onclick: () => app.hear(`example ${self.index}`, () => api.heard(self.index)) }, "Hear")] : [];
   const told = make("div", { className: "name" });
-  const element = make("fieldset", { className: "picker" }, make("legend", {}, name), canvas, told, make("div", { className: "row" }, input, other));
+  const element = make("fieldset", { className: "picker" }, make("legend", {}, name), canvas, told, make("div", { className: "row" }, input, other, ...hear));
   const self = { element, canvas, z: null, label: null, index: start };
   const begin = api.turns();
   let loading = null; // the newest choice, on its way or there
@@ -72,7 +73,7 @@ const cells = (facts, values, before) => make("span", { className: "cells" }, ..
 // A row of decoded codes, each a button that takes its code.
 export function strip(app, name) {
   const { facts, store } = app;
-  const element = make("div", { className: facts.text ? "strip read" : facts.series ? "strip wide" : "strip", role: "group", "aria-label": name });
+  const element = make("div", { className: facts.text && !facts.molecules ? "strip read" : facts.series || facts.molecules ? "strip wide" : "strip", role: "group", "aria-label": name });
   let canvases = [];
   return {
     element,
@@ -87,7 +88,7 @@ export function strip(app, name) {
         canvases.push(canvas);
         return make("button", { type: "button", "aria-label": `${name}: take ${captions[i]}`, title: "Take this code",
           onclick: () => { store.set({ z, label }, { pixels: values }); app.say(`Took ${captions[i]}.`); } },
-          ...(facts.text ? [make("span", { className: "soft" }, captions[i]), facts.table ? cells(facts, values, examples[i - 1]) : make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
+          ...(facts.text && !facts.molecules ? [make("span", { className: "soft" }, captions[i]), facts.table ? cells(facts, values, examples[i - 1]) : make("span", { className: "line" }, values || "(nothing)")] : [canvas, captions[i]]));
       }));
       if (had >= 0) element.children[Math.min(had, rows.length - 1)]?.focus();
     },

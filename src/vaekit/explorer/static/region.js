@@ -40,9 +40,9 @@ export function region(app) {
       const most = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 6).map(([label, n]) => `${className(facts, label) || "no label"}: ${n}`);
       const few = some(chosen, SHOWN);
       const [{ z }, pictures] = await Promise.all([api.post("api/mean", { indices: some(chosen, MEANT) }), Promise.all(few.map((i) => thumbnail(facts, i)))]);
-      const decoded = facts.discrete ? null : example(facts, await api.decode([z], store.label));
+      const decoded = facts.apart ? null : example(facts, await api.decode([z], store.label));
       if (!newest()) return;
-      told.textContent = `${chosen.length.toLocaleString("en")} examples${most.length ? ` (${most.join(", ")})` : ""}. First the mean of their codes, decoded.`;
+      told.textContent = `${chosen.length.toLocaleString("en")} ${facts.noun}s${most.length ? ` (${most.join(", ")})` : ""}.${decoded === null ? "" : " First the mean of their codes, decoded."}`;
       row.replaceChildren(...(decoded === null ? [] : [picture("mean", decoded, () => store.set({ z }, { pixels: decoded }))]),
         ...few.map((i, k) => picture(`#${i}`, pictures[k], () => app.attempt(async () => {
           const found = await api.get(`api/example?i=${i}`);

@@ -9,7 +9,7 @@ export function sliders(app) {
   const { facts, store } = app;
   const rows = new Map();
   const last = new Map(); // what each row shows: most stay as they are
-  let shown = 0;
+  let kept = null; // the example's posterior, whose bands are shown
   const phone = matchMedia("(max-width: 640px)").matches;
 
   function row(j) {
@@ -35,17 +35,41 @@ export function sliders(app) {
     return { box, along, input, output, band, low, high, discrete };
   }
 
-  function more(count) {
-    const next = facts.order.slice(shown, shown + count);
-    for (const j of next) {
-      rows.set(j, row(j));
-      $("sliders").append(rows.get(j).box);
+  // The latents of a layer, or all of them: the most informative first, some at once. A layer can be folded away.
+  function section(group) {
+    const among = group && new Set(group.latents), list = facts.order.filter((j) => !among || among.has(j));
+    const holder = make("div"), button = group ? make("button", { type: "button" }) : $("more");
+    let shown = 0;
+    function more(count) {
+      const next = list.slice(shown, shown + count);
+      for (const j of next) {
+        rows.set(j, row(j));
+        holder.append(rows.get(j).box);
+      }
+      shown += next.length;
+      const left = list.length - shown;
+      button.hidden = left <= 0;
+      button.textContent = left > FIRST ? `Show ${FIRST} of ${left} more` : `Show ${left} more`;
+      update();
+      if (kept !== null) posterior(kept.z, kept.sd);
     }
-    shown += next.length;
-    const left = facts.size - shown;
-    $("more").hidden = left <= 0;
-    $("more").textContent = left > FIRST ? `Show ${FIRST} of ${left} more` : `Show ${left} more`;
-    update();
+    button.onclick = () => more(FIRST);
+    let box = holder;
+    if (group) {
+      const nats = facts.kl === null ? "" : ` · ${number(list.reduce((sum, j) => sum + facts.kl[j], 0))} nats`;
+      box = make("details", { className: "layer" }, make("summary", {}, group.name, make("small", {}, `${list.length} latents${nats}`)), holder, button);
+      box.addEventListener("toggle", () => { if (box.open && !shown) more(FIRST); });
+    }
+    return { box, open(count) { box.open = true; more(count); } };
+  }
+  function build(count) {
+    const sections = (facts.groups.length ? facts.groups : [null]).map(section);
+    $("more").hidden ||= facts.groups.length > 0;
+    $("sliders").replaceChildren(...sections.map(({ box }) => box));
+    for (const one of sections) { // the coarsest layers are open, as many as the page has room for
+      if (rows.size >= count) break;
+      one.open(count - rows.size);
+    }
   }
 
   function update() {
@@ -101,25 +125,18 @@ export function sliders(app) {
     if (on) soon = setTimeout(fill, 180);
   }
 
-  let kept = null;
-  $("more").addEventListener("click", () => {
-    more(FIRST);
-    if (kept !== null) posterior(kept.z, kept.sd);
-  });
   const first = phone ? 8 : FIRST;
   // Of a run in training: how much each tells by now, unless a person is at them.
   function renew() {
     if ($("sliders").contains(document.activeElement)) return;
-    const count = Math.max(shown, first);
-    $("sliders").replaceChildren();
+    const count = Math.max(rows.size, first);
     rows.clear();
     last.clear();
-    shown = 0;
-    more(count);
+    build(count);
   }
   const about = facts.kl === null ? "" : "most informative first";
   $("latents-note").textContent = facts.discrete ? `${facts.size} codes, each one of ${facts.discrete.categories} categories` : about;
-  more(first);
+  build(first);
   store.listen((_, found, by) => {
     // The bands stay while sliders are moved about them, and go with the example.
     if (found !== null || (kept !== null && !by.startsWith("slider"))) {
@@ -130,5 +147,5 @@ export function sliders(app) {
     update();
     pictures();
   });
-  return { renew, focus: () => rows.get(facts.order[0]).input.focus() };
+  return { renew, focus: () => $("sliders").querySelector("input, select").focus() };
 }

@@ -6,7 +6,7 @@ import { lacking, picker } from "./pick.js";
 export function sum(app) {
   const { facts, store } = app;
   const panel = $("panel-sum");
-  const problem = lacking(app) ?? (facts.discrete ? make("p", { className: "warn" }, "Codes of this model are categories: they cannot be added.") : null);
+  const problem = lacking(app) ?? (facts.apart ? make("p", { className: "warn" }, `${facts.apart}: codes cannot be added.`) : null);
   if (problem) { panel.append(problem); return {}; }
 
   let result = null, taken = false; // whether the newest result is to be shown on the stage too
@@ -41,6 +41,10 @@ export function sum(app) {
       make("fieldset", { className: "picker" }, make("legend", {}, "a − b + c"), canvas, make("div", { className: "row" }, take, png))));
   return {
     opened: () => { if (result === null) app.quietly(() => compute(false)); },
+    redraw() {
+      result = null;
+      if (app.tab === "sum") app.quietly(() => compute(false));
+    },
     save: () => ({ sa: pickers[0].index, sb: pickers[1].index, sc: pickers[2].index }),
     restore(words) {
       ["sa", "sb", "sc"].forEach((name, i) => {

@@ -7,7 +7,7 @@ const LEG = 1600, REST = 500; // milliseconds from one example to the next, and 
 export function tour(app) {
   const { facts, store } = app;
   const button = $("play");
-  button.hidden = facts.n_test === 0 || facts.discrete !== null;
+  button.hidden = facts.n_test === 0 || facts.apart !== null;
   let playing = 0, from = null, to = null, began = 0;
 
   async function next() {
