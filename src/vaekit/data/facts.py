@@ -104,6 +104,26 @@ class ArrayFacts(Facts):
     scene: Literal["shadows", "tank"] | None = None
 
 
+class FrameColumnFacts(Record):
+    """A data frame's column; see `vaekit.data.tables.dataframes`."""
+
+    dtype: Text
+    of: Literal["str", "bool", "int", "float", "date", "datetime"] | None = None
+    categories: list[str | int | float] | None = None
+    ordered: bool = False
+    time_unit: Text | None = None
+    time_zone: Text | None = None
+    precision: Whole | None = None
+    scale: Whole | None = None
+
+
+class FrameFacts(Record):
+    """The data frame that a table was: whose, and what its columns are made of."""
+
+    library: Literal["pandas", "polars"]
+    columns: dict[str, FrameColumnFacts]
+
+
 class TableFacts(Facts):
     """Tables; see `vaekit.data.tables.modality`."""
 
@@ -114,6 +134,7 @@ class TableFacts(Facts):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     headless: bool = False
     notes: list[Text] = Field(default_factory=list)
+    frame: FrameFacts | None = None
 
     @model_validator(mode="after")
     def _gaps(self) -> TableFacts:

@@ -226,13 +226,13 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
     )
 
 
-def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """Return values as the model sees them, float32: scores where there is a curve, else standardised where real."""
+def store(values: np.ndarray, facts: Mapping[str, Any], dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """Return values as the model sees them: scores where there is a curve, else standardised where real."""
     if facts["type"] == "positive":
         values = np.log(values)
     if facts.get("curve"):
-        return to_scores(values, facts["curve"]).astype(np.float32)
-    return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(np.float32)
+        return to_scores(values, facts["curve"]).astype(dtype)
+    return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(dtype)
 
 
 def restore(stored: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
