@@ -151,5 +151,5 @@ def test_values_are_those_that_are_written() -> None:
     texts = Tables().columns(X, DATA.info, native=False)
     for j, facts in enumerate(COLUMNS):
         own = written(X[:, j].double().numpy(), facts)
-        read = [cols.value_of(text, facts) for text in texts[facts["name"]]]
+        read = np.array([cols.value_of(text, facts) for text in texts[facts["name"]]], dtype=float)
         np.testing.assert_allclose(own, read, rtol=0, atol=1e-6)

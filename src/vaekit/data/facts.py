@@ -39,6 +39,19 @@ class FormFacts(Record):
     brackets: bool = False
 
 
+class CycleFacts(Record):
+    """The weekly cycle of a column of dates; see `vaekit.data.tables.quantiles`."""
+
+    start: Number
+    shares: list[Positive]
+
+    @model_validator(mode="after")
+    def _sum(self) -> CycleFacts:
+        if len(self.shares) not in (7, 168) or not math.isclose(sum(self.shares), 1.0, rel_tol=1e-6):
+            raise ValueError("shares must be of a week's 7 days or 168 hours, with the sum 1")
+        return self
+
+
 class CurveFacts(Record):
     """A column's quantile function; see `vaekit.data.tables.quantiles`."""
 
@@ -48,6 +61,7 @@ class CurveFacts(Record):
     high: Number
     step: bool = False
     floor: Number | None = None
+    cycle: CycleFacts | None = None
 
     @model_validator(mode="after")
     def _rises(self) -> CurveFacts:

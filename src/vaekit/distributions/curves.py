@@ -18,6 +18,9 @@ FAR = 1e4
 """A score beyond which nothing is: the end of the first of whole numbers."""
 POINTS = 32
 """Equally likely scores that a mean of values is taken over."""
+MOST_SUMMED = 64
+"""Widest range of whole numbers whose mean is the sum over all of them."""
+WEEK, HOURS = 7.0, 168
 
 
 class Cells(NamedTuple):
@@ -45,6 +48,10 @@ class Curves:
     floor: Tensor
     low: Tensor
     high: Tensor
+    cycle: Tensor | None = None
+    """Of dates with a weekly cycle, the shares (R, 169) of the rows before each hour of a week,"""
+    start: Tensor | None = None
+    """(R,) from this day on, NaN of columns without; None where no column has one."""
 
     @classmethod
     def of(cls, columns: Sequence[Mapping[str, Any]]) -> Curves:
@@ -65,13 +72,14 @@ class Curves:
 
         logged = torch.tensor([column["type"] == "positive" for column in columns])
         whole = torch.tensor([bool(curve.get("step")) for curve in curves])
-        return cls(padded("u"), padded("v"), logged, whole, numbers("floor", -torch.inf), numbers("low", -torch.inf),
-                   numbers("high", torch.inf))  # fmt: skip
+        ends = numbers("floor", -torch.inf), numbers("low", -torch.inf), numbers("high", torch.inf)
+        return cls(padded("u"), padded("v"), logged, whole, *ends, *cycles_of(curves))
 
     def on(self, like: Tensor) -> Curves:
         """Return them where `like` is, in double precision where there is one."""
         wide = torch.float32 if like.device.type == "mps" else torch.float64
-        return Curves(*(_moved(getattr(self, field.name), like.device, wide) for field in fields(self)))
+        every = (getattr(self, field.name) for field in fields(self))
+        return Curves(*(x if x is None else _moved(x, like.device, wide) for x in every))
 
     def value(self, score: Tensor) -> Tensor:
         """Return Q of scores (..., R), in double precision: of positive columns the logarithm of the value."""
@@ -79,12 +87,12 @@ class Curves:
         score = score.to(own.u)
         i = _piece(own.u, score)
         u, v = _at(own.u, i), _at(own.v, i)
-        return v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u))
+        return unwarped(v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u)), own.cycle, own.start)
 
     def score(self, value: Tensor) -> Tensor:
         """Return Q⁻¹ of values (logarithms where positive), (..., R): the middle of the scores of one with mass."""
         own = self.on(value)
-        value = value.to(own.u)
+        value = warped(value.to(own.u), own.cycle, own.start)
         i = _piece(own.v, value)
         u, v, rise = _at(own.u, i), _at(own.v, i), _at(own.v, i + 1) - _at(own.v, i)
         plain = u + (value - v) * ((_at(own.u, i + 1) - u) / torch.where(rise > 0, rise, 1.0))
@@ -97,6 +105,15 @@ class Curves:
         own, value = self.on(score), self.value(score)
         plain = torch.where(own.logged, torch.where(own.logged, value, 0.0).clamp(max=700).exp(), value)
         return torch.maximum(plain.round(), own.floor)
+
+    def few_values(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which columns have few whole numbers, the least of each (R,), and all but the last (K, R), or NaN."""
+        ends = [self.whole_number(end) for end in (self.low, self.high)]
+        few = self.whole & (ends[1] - ends[0] <= MOST_SUMMED)
+        most = int((ends[1] - ends[0])[few].max()) if bool(few.any()) else 0
+        first = torch.where(few, ends[0], 0.0)
+        numbers = first + torch.arange(most, dtype=first.dtype, device=first.device).unsqueeze(1)
+        return few, first, torch.where(numbers < torch.where(few, ends[1], -torch.inf), numbers, torch.nan)
 
     def cells(self, score: Tensor) -> Cells:
         """Return where scores (..., R) lie."""
@@ -113,6 +130,9 @@ class Curves:
         least = torch.where(number <= own.floor, -FAR, ends[0])
         mass = own.whole | (slope <= 0)
         log_slope = torch.where(mass, 1.0, slope).log() + torch.where(own.logged, self.value(score), 0.0)
+        if own.cycle is not None and own.start is not None:
+            time = _at(own.v, i) + (score - lower) * slope
+            log_slope = log_slope - torch.where(mass, 0.0, log_speed(time, own.cycle, own.start))
         return Cells(torch.where(own.whole, least, lower), torch.where(own.whole, ends[1], upper), mass, log_slope)
 
     def log_marginal(self, score: Tensor) -> Tensor:
@@ -137,6 +157,53 @@ class Curves:
         cells = self.cells(wide)
         middle = torch.where(cells.mass, 0.5 * (cells.lower + cells.upper), wide)
         return torch.where(own.whole, self.score(value), middle).to(score.dtype)
+
+
+def cycles_of(curves: Sequence[Mapping[str, Any]]) -> tuple[Tensor | None, Tensor | None]:
+    """Return `Curves.cycle` and `Curves.start` of curves as plain facts."""
+    if not any(curve.get("cycle") for curve in curves):
+        return None, None
+    rows, start = list[Tensor](), list[float]()
+    for curve in curves:
+        cycle = curve.get("cycle") or {"shares": [1 / 7] * 7, "start": math.nan}
+        shares = torch.tensor(cycle["shares"], dtype=torch.float64)
+        each = shares.repeat_interleave(HOURS // len(shares)) / (HOURS // len(shares))
+        rows.append(torch.cat([torch.zeros(1, dtype=torch.float64), each.cumsum(0)]))
+        start.append(float(cycle["start"]))
+    return torch.stack(rows), torch.tensor(start, dtype=torch.float64)
+
+
+def warped(day: Tensor, cycle: Tensor | None, start: Tensor | None) -> Tensor:
+    """Return days (..., R) as a time that runs as fast as rows come; others than dates with a cycle as they are."""
+    if cycle is None or start is None:
+        return day
+    weeks = (day - start.nan_to_num()) / WEEK
+    week = weeks.floor()
+    part = (weeks - week) * HOURS
+    i = part.nan_to_num().long().clamp(0, HOURS - 1)
+    below = _at(cycle, i)
+    time = start.nan_to_num() + WEEK * (week + (below + (part - i) * (_at(cycle, i + 1) - below)))
+    return torch.where(torch.isnan(start), day, time)
+
+
+def unwarped(time: Tensor, cycle: Tensor | None, start: Tensor | None) -> Tensor:
+    """Return the days of times as `warped` gives them."""
+    if cycle is None or start is None:
+        return time
+    weeks = (time - start.nan_to_num()) / WEEK
+    week = weeks.floor()
+    i = _piece(cycle, weeks - week)
+    below = _at(cycle, i)
+    part = i + (weeks - week - below) / (_at(cycle, i + 1) - below)
+    return torch.where(torch.isnan(start), time, start.nan_to_num() + WEEK * (week + part / HOURS))
+
+
+def log_speed(time: Tensor, cycle: Tensor, start: Tensor) -> Tensor:
+    """Return log d time / d day at times as `warped` gives them, (..., R); 0 where a column has no cycle."""
+    weeks = (time - start.nan_to_num()) / WEEK
+    i = _piece(cycle, weeks - weeks.floor())
+    speed = (_at(cycle, i + 1) - _at(cycle, i)) * HOURS
+    return torch.where(torch.isnan(start), 1.0, speed).log()
 
 
 def _moved(x: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -201,12 +268,30 @@ class CurvedColumns(Family):
 
     @property
     def expectation(self) -> Tensor:
-        """E of each value (of the logarithm where positive), by `POINTS` equally likely scores."""
+        """E of each value (of the logarithm where positive).
+
+        Of few whole numbers it is the sum over them, else the mean at `POINTS` equally likely scores (of many whole
+        numbers before rounding).
+        """
         p = (torch.arange(POINTS, device=self.loc.device, dtype=self.loc.dtype) + 0.5) / POINTS
         shift = torch.logit(p).view(-1, *[1] * self.loc.dim())
         scores = self.loc + self.log_scale.exp() * shift
         within = torch.minimum(torch.maximum(scores, self.curves.low.to(scores)), self.curves.high.to(scores))
-        return self.curves.value(within).mean(0).to(self.loc.dtype)
+        mean = self.curves.value(within).mean(0).to(self.loc.dtype)
+        few, first, numbers = self.curves.on(self.loc).few_values()
+        return torch.where(few, self._summed(first, numbers), mean) if bool(few.any()) else mean
+
+    def _summed(self, first: Tensor, numbers: Tensor) -> Tensor:
+        """Return v_0 + Σ_n (v_{n+1} - v_n) P(N > n) of columns that begin at `first` (R,) with `numbers` (K, R)."""
+        logged = self.curves.logged.to(numbers.device)
+        value, after = (torch.where(logged, n.clamp(min=0.5).log(), n) for n in (numbers, numbers + 1))
+        edge = numbers + 0.5
+        edges = self.curves.score(torch.where(logged, edge.clamp(min=0.5).log(), edge))
+        rises = torch.where(torch.isnan(numbers), 0.0, after - value).to(self.loc)
+        off = self.loc.unsqueeze(-2) - edges.nan_to_num().to(self.loc)
+        above = torch.sigmoid(off * (-self.log_scale).exp().unsqueeze(-2))
+        start = torch.where(logged, first.clamp(min=0.5).log(), first)
+        return start.to(self.loc) + (rises * above).sum(-2)
 
     def decide(self, expectation: Tensor) -> Tensor:
         """Return the scores of values as `expectation` gives them."""

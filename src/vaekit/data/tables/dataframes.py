@@ -107,15 +107,19 @@ def valued(value: Any, kind: str | None) -> Any:
         value = value.replace(tzinfo=None)
     if kind is None:
         return datetime.combine(value, time()) if type(value) is date else value
-    if isinstance(value, str) and kind in ("date", "datetime"):  # of a column that never varied
-        value = datetime.fromisoformat(value)
+    if kind in ("date", "datetime"):
+        return _dated(value, kind)
     if kind == "bool":
         return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "1.0")
+    return int(float(value)) if kind == "int" else float(value) if kind == "float" else value
+
+
+def _dated(value: Any, kind: str) -> date:
+    """Return a date, time or text of one (of a column that never varied) as a date or a datetime."""
+    value = datetime.fromisoformat(value) if isinstance(value, str) else value
     if kind == "date":
         return value.date() if isinstance(value, datetime) else value
-    if kind == "datetime":
-        return value if isinstance(value, datetime) else datetime.combine(value, time())
-    return int(float(value)) if kind == "int" else float(value) if kind == "float" else value
+    return value if isinstance(value, datetime) else datetime.combine(value, time())
 
 
 def _pandas(module: Any, name: str, values: list[Any], facts: Mapping[str, Any], index: Any) -> Any:
