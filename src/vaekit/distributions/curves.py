@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -52,6 +52,12 @@ class Curves:
     """Of dates with a weekly cycle, the shares (R, 169) of the rows before each hour of a week,"""
     start: Tensor | None = None
     """(R,) from this day on, NaN of columns without; None where no column has one."""
+    few: Tensor | None = None
+    """Which columns (R,) have few whole numbers,"""
+    first: Tensor | None = None
+    """the least one (R,),"""
+    numbers: Tensor | None = None
+    """and all but the greatest (K, R), then NaN; None where no column has few."""
 
     @classmethod
     def of(cls, columns: Sequence[Mapping[str, Any]]) -> Curves:
@@ -73,7 +79,8 @@ class Curves:
         logged = torch.tensor([column["type"] == "positive" for column in columns])
         whole = torch.tensor([bool(curve.get("step")) for curve in curves])
         ends = numbers("floor", -torch.inf), numbers("low", -torch.inf), numbers("high", torch.inf)
-        return cls(padded("u"), padded("v"), logged, whole, *ends, *cycles_of(curves))
+        made = cls(padded("u"), padded("v"), logged, whole, *ends, *cycles_of(curves))
+        return replace(made, **made.summed())
 
     def on(self, like: Tensor) -> Curves:
         """Return them where `like` is, in double precision where there is one."""
@@ -106,14 +113,16 @@ class Curves:
         plain = torch.where(own.logged, torch.where(own.logged, value, 0.0).clamp(max=700).exp(), value)
         return torch.maximum(plain.round(), own.floor)
 
-    def few_values(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return which columns have few whole numbers, the least of each (R,), and all but the last (K, R), or NaN."""
+    def summed(self) -> dict[str, Tensor]:
+        """Return `few`, `first` and `numbers`, where a column has few whole numbers."""
         ends = [self.whole_number(end) for end in (self.low, self.high)]
         few = self.whole & (ends[1] - ends[0] <= MOST_SUMMED)
-        most = int((ends[1] - ends[0])[few].max()) if bool(few.any()) else 0
-        first = torch.where(few, ends[0], 0.0)
-        numbers = first + torch.arange(most, dtype=first.dtype, device=first.device).unsqueeze(1)
-        return few, first, torch.where(numbers < torch.where(few, ends[1], -torch.inf), numbers, torch.nan)
+        if not bool(few.any()):
+            return {}
+        first, last = torch.where(few, ends[0], 0.0), torch.where(few, ends[1], -torch.inf)
+        most = int((ends[1] - ends[0])[few].max())
+        numbers = first + torch.arange(most, dtype=first.dtype).unsqueeze(1)
+        return {"few": few, "first": first, "numbers": torch.where(numbers < last, numbers, torch.nan)}
 
     def cells(self, score: Tensor) -> Cells:
         """Return where scores (..., R) lie."""
@@ -278,8 +287,10 @@ class CurvedColumns(Family):
         scores = self.loc + self.log_scale.exp() * shift
         within = torch.minimum(torch.maximum(scores, self.curves.low.to(scores)), self.curves.high.to(scores))
         mean = self.curves.value(within).mean(0).to(self.loc.dtype)
-        few, first, numbers = self.curves.on(self.loc).few_values()
-        return torch.where(few, self._summed(first, numbers), mean) if bool(few.any()) else mean
+        own = self.curves.on(self.loc)
+        if own.few is None or own.first is None or own.numbers is None:
+            return mean
+        return torch.where(own.few, self._summed(own.first, own.numbers), mean)
 
     def _summed(self, first: Tensor, numbers: Tensor) -> Tensor:
         """Return v_0 + Σ_n (v_{n+1} - v_n) P(N > n) of columns that begin at `first` (R,) with `numbers` (K, R)."""
