@@ -183,7 +183,7 @@ def test_without_a_length_it_trains_the_steps_of_the_command() -> None:
 def test_settings_are_honoured() -> None:
     own = {"model.scale": 0.7, "train.seed": 5, "train.device": "cpu", "data.valid": 0.2, "data.standardise": False}
     run = VAE(epochs=2, settings=own).fit(IRIS).fitted_
-    assert run.run.settings.model.scale == 0.7 and run.run.settings.train.seed == 5
+    assert run.run.record["settings"]["model"]["scale"] == 0.7 and run.run.settings.train.seed == 5
     assert run.run.info.n_valid > 10 and run.mean.tolist() == [0.0] * 4
     best = VAE(epochs=4, settings={"train.keep": "best"}, random_state=0).fit(IRIS).fitted_.run
     assert best.info.n_valid > 0 and best.info.n_test == 0  # rows are held out where they are looked at

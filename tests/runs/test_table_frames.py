@@ -193,8 +193,8 @@ def test_rows_like_given_ones_keep_what_is_given(bills: Any) -> None:
     assert made["nr"].to_list() == list("ABCD") and made["net"].to_list()[:3] == [3000.5, 400.0, 5000.0]
     assert made["town"].to_list()[:2] == ["York", "Hull"] and made["town"].to_list()[3] == "York"
     assert int(made[["town", "net", "tax", "start"]].isna().to_numpy().sum()) == 0
-    many = bills.sample(2000, like=like.iloc[:2])
-    assert len(many) == 2000 and many["nr"].to_list() == ["A", "B"] * 1000
+    many = bills.sample(300, like=like.iloc[:2])
+    assert len(many) == 300 and many["nr"].to_list() == ["A", "B"] * 150
     assert 0.3 < many["note"].isna().mean() < 0.5  # a column that is not given has its gaps
     rich, poor = many["tax"][::2].median(), many["tax"][1::2].median()
     assert rich > 3 * poor  # given net
@@ -225,7 +225,8 @@ def test_rows_meet_the_rules(bills: Any, tmp_path: Path, capsys: pytest.CaptureF
     sample_file(bills.path, n=20, constraint=rules[:2], out=tmp_path / "s.csv")
     assert "net + tax == gross, start <= end" in capsys.readouterr().err
     written = pd.read_csv(tmp_path / "s.csv")
-    assert ((written["net"] + written["tax"]).round(2) == written["gross"]).all() and len(written) == 20
+    sums = (written["net"] + written["tax"]).round(2).to_numpy()
+    assert sums.tolist() == written["gross"].to_list() and len(sums) == 20
 
 
 def test_rules_beside_one_value_of_a_real_column(bills: Any) -> None:

@@ -48,10 +48,8 @@ class Curves:
     floor: Tensor
     low: Tensor
     high: Tensor
-    cycle: Tensor | None = None
-    """Of dates with a weekly cycle, the shares (R, 169) of the rows before each hour of a week,"""
-    start: Tensor | None = None
-    """(R,) from this day on, NaN of columns without; None where no column has one."""
+    cycle: Cycle | None = None
+    """The weekly cycles of dates; None where no column has one."""
     few: Tensor | None = None
     """Which columns (R,) have few whole numbers,"""
     first: Tensor | None = None
@@ -79,14 +77,14 @@ class Curves:
         logged = torch.tensor([column["type"] == "positive" for column in columns])
         whole = torch.tensor([bool(curve.get("step")) for curve in curves])
         ends = numbers("floor", -torch.inf), numbers("low", -torch.inf), numbers("high", torch.inf)
-        made = cls(padded("u"), padded("v"), logged, whole, *ends, *cycles_of(curves))
+        made = cls(padded("u"), padded("v"), logged, whole, *ends, Cycle.of(curves))
         return replace(made, **made.summed())
 
     def on(self, like: Tensor) -> Curves:
         """Return them where `like` is, in double precision where there is one."""
         wide = torch.float32 if like.device.type == "mps" else torch.float64
-        every = (getattr(self, field.name) for field in fields(self))
-        return Curves(*(x if x is None else _moved(x, like.device, wide) for x in every))
+        every: Any = (getattr(self, field.name) for field in fields(self))
+        return Curves(*[_moved(x, like.device, wide) for x in every])
 
     def value(self, score: Tensor) -> Tensor:
         """Return Q of scores (..., R), in double precision: of positive columns the logarithm of the value."""
@@ -94,12 +92,12 @@ class Curves:
         score = score.to(own.u)
         i = _piece(own.u, score)
         u, v = _at(own.u, i), _at(own.v, i)
-        return unwarped(v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u)), own.cycle, own.start)
+        return unwarped(v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u)), own.cycle)
 
     def score(self, value: Tensor) -> Tensor:
         """Return Q⁻¹ of values (logarithms where positive), (..., R): the middle of the scores of one with mass."""
         own = self.on(value)
-        value = warped(value.to(own.u), own.cycle, own.start)
+        value = warped(value.to(own.u), own.cycle)
         i = _piece(own.v, value)
         u, v, rise = _at(own.u, i), _at(own.v, i), _at(own.v, i + 1) - _at(own.v, i)
         plain = u + (value - v) * ((_at(own.u, i + 1) - u) / torch.where(rise > 0, rise, 1.0))
@@ -139,9 +137,9 @@ class Curves:
         least = torch.where(number <= own.floor, -FAR, ends[0])
         mass = own.whole | (slope <= 0)
         log_slope = torch.where(mass, 1.0, slope).log() + torch.where(own.logged, self.value(score), 0.0)
-        if own.cycle is not None and own.start is not None:
+        if own.cycle is not None:
             time = _at(own.v, i) + (score - lower) * slope
-            log_slope = log_slope - torch.where(mass, 0.0, log_speed(time, own.cycle, own.start))
+            log_slope = log_slope - torch.where(mass, 0.0, log_speed(time, own.cycle))
         return Cells(torch.where(own.whole, least, lower), torch.where(own.whole, ends[1], upper), mass, log_slope)
 
     def log_marginal(self, score: Tensor) -> Tensor:
@@ -168,55 +166,71 @@ class Curves:
         return torch.where(own.whole, self.score(value), middle).to(score.dtype)
 
 
-def cycles_of(curves: Sequence[Mapping[str, Any]]) -> tuple[Tensor | None, Tensor | None]:
-    """Return `Curves.cycle` and `Curves.start` of curves as plain facts."""
-    if not any(curve.get("cycle") for curve in curves):
-        return None, None
-    rows, start = list[Tensor](), list[float]()
-    for curve in curves:
-        cycle = curve.get("cycle") or {"shares": [1 / 7] * 7, "start": math.nan}
-        shares = torch.tensor(cycle["shares"], dtype=torch.float64)
-        each = shares.repeat_interleave(HOURS // len(shares)) / (HOURS // len(shares))
-        rows.append(torch.cat([torch.zeros(1, dtype=torch.float64), each.cumsum(0)]))
-        start.append(float(cycle["start"]))
-    return torch.stack(rows), torch.tensor(start, dtype=torch.float64)
+@dataclass(frozen=True)
+class Cycle:
+    """Weekly cycles of the columns at `places` (D,).
+
+    `shares` (D, 169) are those of the rows before each hour of a week, which begins with the day `start` (D,).
+    """
+
+    places: Tensor
+    shares: Tensor
+    start: Tensor
+
+    @classmethod
+    def of(cls, curves: Sequence[Mapping[str, Any]]) -> Cycle | None:
+        """Read them off curves as plain facts; None where there is none."""
+        places = [j for j, curve in enumerate(curves) if curve.get("cycle")]
+        if not places:
+            return None
+        cycles = [curves[j]["cycle"] for j in places]
+        shares = [torch.tensor(cycle["shares"], dtype=torch.float64) for cycle in cycles]
+        each = torch.stack([own.repeat_interleave(HOURS // len(own)) / (HOURS // len(own)) for own in shares])
+        start = torch.tensor([float(cycle["start"]) for cycle in cycles], dtype=torch.float64)
+        return cls(torch.tensor(places), torch.nn.functional.pad(each.cumsum(1), (1, 0)), start)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Cycle:
+        """Return them on a device, in a precision."""
+        return Cycle(self.places.to(device), self.shares.to(device, dtype), self.start.to(device, dtype))
 
 
-def warped(day: Tensor, cycle: Tensor | None, start: Tensor | None) -> Tensor:
-    """Return days (..., R) as a time that runs as fast as rows come; others than dates with a cycle as they are."""
-    if cycle is None or start is None:
+def warped(day: Tensor, cycle: Cycle | None) -> Tensor:
+    """Return days (..., R) as a time that runs as fast as rows come; columns without a cycle as they are."""
+    if cycle is None:
         return day
-    weeks = (day - start.nan_to_num()) / WEEK
+    weeks = (day.index_select(-1, cycle.places) - cycle.start) / WEEK
     week = weeks.floor()
     part = (weeks - week) * HOURS
     i = part.nan_to_num().long().clamp(0, HOURS - 1)
-    below = _at(cycle, i)
-    time = start.nan_to_num() + WEEK * (week + (below + (part - i) * (_at(cycle, i + 1) - below)))
-    return torch.where(torch.isnan(start), day, time)
+    below = _at(cycle.shares, i)
+    time = cycle.start + WEEK * (week + (below + (part - i) * (_at(cycle.shares, i + 1) - below)))
+    return day.index_copy(-1, cycle.places, time)
 
 
-def unwarped(time: Tensor, cycle: Tensor | None, start: Tensor | None) -> Tensor:
+def unwarped(time: Tensor, cycle: Cycle | None) -> Tensor:
     """Return the days of times as `warped` gives them."""
-    if cycle is None or start is None:
+    if cycle is None:
         return time
-    weeks = (time - start.nan_to_num()) / WEEK
+    weeks = (time.index_select(-1, cycle.places) - cycle.start) / WEEK
     week = weeks.floor()
-    i = _piece(cycle, weeks - week)
-    below = _at(cycle, i)
-    part = i + (weeks - week - below) / (_at(cycle, i + 1) - below)
-    return torch.where(torch.isnan(start), time, start.nan_to_num() + WEEK * (week + part / HOURS))
+    i = _piece(cycle.shares, weeks - week)
+    below = _at(cycle.shares, i)
+    part = i + (weeks - week - below) / (_at(cycle.shares, i + 1) - below)
+    return time.index_copy(-1, cycle.places, cycle.start + WEEK * (week + part / HOURS))
 
 
-def log_speed(time: Tensor, cycle: Tensor, start: Tensor) -> Tensor:
+def log_speed(time: Tensor, cycle: Cycle) -> Tensor:
     """Return log d time / d day at times as `warped` gives them, (..., R); 0 where a column has no cycle."""
-    weeks = (time - start.nan_to_num()) / WEEK
-    i = _piece(cycle, weeks - weeks.floor())
-    speed = (_at(cycle, i + 1) - _at(cycle, i)) * HOURS
-    return torch.where(torch.isnan(start), 1.0, speed).log()
+    weeks = (time.index_select(-1, cycle.places) - cycle.start) / WEEK
+    i = _piece(cycle.shares, weeks - weeks.floor())
+    speed = (_at(cycle.shares, i + 1) - _at(cycle.shares, i)) * HOURS
+    return torch.zeros_like(time).index_copy(-1, cycle.places, speed.log())
 
 
-def _moved(x: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return x.to(device, dtype) if x.is_floating_point() else x.to(device)
+def _moved(x: Tensor | Cycle | None, device: torch.device, dtype: torch.dtype) -> Any:
+    if x is None:
+        return None
+    return x.to(device, dtype) if isinstance(x, Cycle) or x.is_floating_point() else x.to(device)
 
 
 def _piece(knots: Tensor, x: Tensor) -> Tensor:

@@ -147,7 +147,7 @@ class Fitted:
 
     def decode(self, z: Array) -> Any:
         """Return the mean of p(x|z) in the rows' own units (N, D)."""
-        return self._own(self.run.decode(torch.from_numpy(z)))
+        return self._own(self.run.decode(torch.tensor(z)))
 
     def log_prob(self, x: Any, k: int) -> Array:
         """Return the importance-weighted bound on log p(x) in the rows' own units, nats (N,)."""
@@ -229,7 +229,7 @@ def has_gaps(x: Any) -> bool:
 
 def _validates(recipe: str, settings: Mapping[str, Any]) -> bool:
     """Whether a training looks at held-out rows to keep weights or to stop."""
-    train = RECIPES[recipe].part.defaults.get("train", {}) | {
+    train = dict(RECIPES[recipe].part.defaults.get("train", {})) | {
         name.removeprefix("train."): value for name, value in settings.items() if name.startswith("train.")
     }
     return train.get("keep") == "best" or train.get("early_stop") is not None

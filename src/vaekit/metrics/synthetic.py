@@ -187,8 +187,8 @@ def pair(a: Column, b: Column) -> float:
 
     Beside a choice numbers are taken in ten equal parts of the test rows' range.
     """
-    kept = [~np.isnan(a[i]) & ~np.isnan(b[i]) for i in (0, 1)]
-    parts = [np.stack([a[i][kept[i]], b[i][kept[i]]], 1) for i in (0, 1)]
+    both = [np.stack(ends, 1) for ends in zip(a[:2], b[:2])]
+    parts = [rows[~np.isnan(rows).any(1)] for rows in both]
     if min(map(len, parts)) < 2:
         return float("nan")
     if not a[2] and not b[2]:
@@ -229,7 +229,7 @@ def synthetic_utility(subject: Subject) -> dict[str, Result]:
     every = subject.info.facts["columns"]
     at = target_of(rows.columns, subject.options.get("target"))
     assert subject.train is not None
-    train = subject.train()[0][:MOST_TRAINED]
+    train: Tensor = subject.train()[0][:MOST_TRAINED]
     known = in_own_units(train, every, rows.places)
     drawn = in_own_units(subject.samples(len(train), draw=True), every, rows.places)
     facts = {"target": rows.columns[at]["name"], "classifier": "gradient-boosted trees", "trained_on": len(train)}

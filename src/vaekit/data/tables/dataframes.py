@@ -103,15 +103,17 @@ def valued(value: Any, kind: str | None) -> Any:
     """
     if is_missing(value):
         return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.replace(tzinfo=None)
     if kind is None:
-        return datetime.combine(value, time()) if type(value) is date else value
+        return datetime.combine(value, time()) if type(value) is date else _without_zone(value)
     if kind in ("date", "datetime"):
-        return _dated(value, kind)
+        return _dated(_without_zone(value), kind)
     if kind == "bool":
         return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "1.0")
     return int(float(value)) if kind == "int" else float(value) if kind == "float" else value
+
+
+def _without_zone(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def _dated(value: Any, kind: str) -> date:
