@@ -38,6 +38,7 @@ from vaekit.metrics.named_features import cmmd
 from vaekit.metrics.probes import clustering, holes_of
 from vaekit.metrics.sequences import per_token
 from vaekit.metrics.sharpness import ratio
+from vaekit.metrics.synthetic import c2st_of
 from vaekit.metrics.tables import over_cells, root_over_cells
 from vaekit.metrics.two_sample import told_apart
 from vaekit.metrics.udr import udr
@@ -166,11 +167,12 @@ MEANS = (
     ),
     *(f"code_path_{kind}" for kind in ("linear", "spherical", "neighbours")),
     *(f"off_data_{kind}" for kind in ("linear", "spherical", "neighbours", "pixels")),
+    *("utility", "utility_real", "dcr", "dcr_holdout", "dcr_share"),
     *("view_log_p", "conditional_log_p", "shared_nats", "class_accuracy", "cross_coherence", "joint_coherence"),
     *("intervention_error", "set_log_px", "context_gap"),
 )
 """Numbers that are means over examples, with the standard error of a mean."""
-SHARES = ("linear_probe", "knn_accuracy", "validity", "novelty", "same_molecule")
+SHARES = ("linear_probe", "knn_accuracy", "validity", "novelty", "same_molecule", "valid_rows")
 
 
 def _means() -> Iterator[Case]:
@@ -289,7 +291,15 @@ def _samples() -> Iterator[Case]:
             "c2st_auroc": Result(area, "of 1", len(truth), interval=intervals.auroc_interval(score, truth)),
         }
 
-    yield Case(("c2st_accuracy", "c2st_auroc"), "80 examples and samples of one distribution", same, 0.5)
+    yield Case(
+        ("c2st_accuracy", "c2st_auroc", "synthetic_auroc"), "80 examples and samples of one distribution", same, 0.5
+    )
+
+    def alike(seed: int) -> dict[str, Result]:
+        data, made = np.random.default_rng(seed).normal(size=(2, 80, 3))
+        return {"synthetic_c2st": c2st_of(*told_apart(data, made)[1:])["synthetic_c2st"]}
+
+    yield Case(("synthetic_c2st",), "80 rows and samples of one distribution; 1 at most", alike, 1.0, most=1.0)
 
 
 # -- codes, factors, labels --------------------------------------------------------------------------------------------

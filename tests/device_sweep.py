@@ -261,6 +261,9 @@ def run_uses(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     if run.info.kind == "table":
         yield "sample rows by rejection", lambda: run.given(4, {"stars": "2..4"})
         yield "sample rows by importance", lambda: run.given(4, {"joined": "2021-06-15"})
+        yield "sample rows by rules", lambda: run.given(4, None, ["stars >= 2"])
+        if not run.model.takes_label:
+            yield "sample rows like some", lambda: run.rows_like({"stars": [3]}, 4)
         yield "rows as columns", lambda: run.columns(run.drawn(4))
     yield "sample the aggregate", lambda: run.sample_aggregate(4, components=2)
     yield "encode", lambda: run.encode(few)

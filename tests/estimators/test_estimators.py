@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from vaekit.errors import UserError
 from vaekit.estimators import VAE, AnomalyDetector, Augmenter, Imputer
 from vaekit.estimators.fitted import Fitted
+from vaekit.recipes.base import RECIPES
 
 FAST: dict[str, Any] = {"epochs": 3, "hidden": (16,), "k": 16}
 ESTIMATORS = [VAE(**FAST), AnomalyDetector(**FAST), Imputer(**FAST), Augmenter(**FAST)]
@@ -156,3 +157,56 @@ def test_settings_are_checked() -> None:
         VAE(settings={"beta": 4.0}).fit(IRIS)
     with pytest.raises(UserError, match="recipe"):
         VAE("vea").fit(IRIS)
+
+
+# -- what is asked for is done, or refused -----------------------------------------------------------------------------
+
+
+def test_what_is_left_out_is_as_the_command_has_it() -> None:
+    settings = VAE(epochs=1, random_state=0).fit(IRIS).fitted_.run.settings
+    own: Any = RECIPES["vae"].part.settings()
+    for name in ("latent", "hidden", "prior", "act", "net"):
+        assert getattr(settings.model, name, None) == getattr(own.model, name, None), name
+    for name in ("batch_size", "lr", "warmup", "decay", "device", "least_steps"):
+        assert getattr(settings.train, name) == getattr(own.train, name), name
+
+
+def test_without_a_length_it_trains_the_steps_of_the_command() -> None:
+    vae = VAE(hidden=(4,), settings={"train.least_steps": 30}, random_state=0).fit(IRIS)
+    assert vae.fitted_.run.record["result"]["steps"] >= 30
+    short = Imputer(hidden=(4,), rounds=3, k=8, settings={"train.steps": 9}, random_state=0)
+    X = IRIS.copy()
+    X[::3, 1] = np.nan
+    assert short.fit(X).fitted_.run.settings.train.steps == 3  # a third for each round
+
+
+def test_settings_are_honoured() -> None:
+    own = {"model.scale": 0.7, "train.seed": 5, "train.device": "cpu", "data.valid": 0.2, "data.standardise": False}
+    run = VAE(epochs=2, settings=own).fit(IRIS).fitted_
+    assert run.run.record["settings"]["model"]["scale"] == 0.7 and run.run.settings.train.seed == 5
+    assert run.run.info.n_valid > 10 and run.mean.tolist() == [0.0] * 4
+    best = VAE(epochs=4, settings={"train.keep": "best"}, random_state=0).fit(IRIS).fitted_.run
+    assert best.info.n_valid > 0 and best.info.n_test == 0  # rows are held out where they are looked at
+    assert VAE(epochs=2, random_state=0).fit(IRIS).fitted_.run.info.n_valid == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"latent": 2, "settings": {"model.latent": 3}}, r"latent=2 and settings\['model.latent'\] say the same"),
+        ({"random_state": 0, "settings": {"train.seed": 1}}, "are both the seed"),
+        ({"settings": {"train.device": "tpu"}}, "tpu"),
+    ],
+)
+def test_what_is_said_twice_or_wrong_is_refused(how: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        VAE(epochs=1, **how).fit(IRIS)
+
+
+def test_settings_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="partial_fit trains one pass a call"):
+        VAE(settings={"train.steps": 10}).partial_fit(IRIS)
+    X = IRIS.copy()
+    X[::3, 1] = np.nan
+    with pytest.raises(UserError, match="rounds=1"):
+        Imputer(settings={"train.keep": "best"}).fit(X)

@@ -75,6 +75,8 @@ NO_ERROR = {
     "irs_max",
     "sbc_p_value",
     "graph_distance",
+    "column_shapes",
+    "column_pairs",
     *(f"few_shot_{what}{end}" for what in ("accuracy", "log_px") for end in ("", "_1", "_10")),
 }
 """Numbers that are no mean of a sample: counts, p-values, maxima, and statistics of the set as a whole."""

@@ -15,7 +15,7 @@ import torch
 
 from vaekit.commands.main import run as command
 from vaekit.data.tables.columns import store
-from vaekit.data.tables.quantiles import fit_curve
+from vaekit.data.tables.quantiles import fit_curve, fit_cycle
 from vaekit.errors import UserError
 from vaekit.runs import hub
 from vaekit.runs.loading import load
@@ -187,13 +187,15 @@ def test_columns_with_spikes_are_taken_as_they_are_stored() -> None:
     rng = np.random.default_rng(0)
     spiked = np.concatenate([np.zeros(300), rng.exponential(5.0, 400), np.full(100, 7.5)])
     long, whole = rng.lognormal(3.0, 1.0, 800), rng.poisson(2.0, 800).astype(float)
+    office = 19_000 + rng.choice([0, 1, 2, 3, 4], 800) + 7 * rng.integers(0, 40, 800) + rng.uniform(0.4, 0.7, 800)
     columns = [
+        {"name": "office", "type": "date", "curve": fit_curve(office, cycle=fit_cycle(office, timed=True))},
         {"name": "spiked", "type": "numeric", "curve": fit_curve(spiked)},
         {"name": "long", "type": "positive", "curve": fit_curve(long, log=True)},
         {"name": "whole", "type": "count", "curve": fit_curve(whole, whole=True, floor=0.0)},
         {"name": "plain", "type": "numeric", "mean": 3.0, "sd": 2.0},
     ]
-    raw = np.stack([spiked, long, whole, rng.normal(3, 2, 800)], 1)
+    raw = np.stack([office, spiked, long, whole, rng.normal(3, 2, 800)], 1)
     cells = Cells(columns)
     seen = cells.seen(torch.from_numpy(raw))
     for j, column in enumerate(columns):

@@ -22,11 +22,13 @@ UNITS = {
     "nats²/example": "rate_distortion",
     "of 1": (
         "ap auc c2st_accuracy c2st_auroc class_accuracy cluster_ari cluster_nmi clustering "
-        "clustering_distance column_accuracy cross_coherence dci_completeness dci_completeness_boosted "
+        "clustering_distance column_accuracy column_pairs column_shapes cross_coherence dci_completeness "
+        "dci_completeness_boosted dcr dcr_holdout dcr_share "
         "dci_disentanglement dci_disentanglement_boosted dci_informativeness dci_informativeness_boosted "
         "degree_distance exact_reconstruction explicitness forecast_coverage gap_coverage impute_accuracy "
         "impute_accuracy_mode irs irs_max joint_coherence mig modularity ms_ssim sap sap_categorical "
-        "sbc_p_value sbc_spread ssim ssim_reflect token_accuracy udr"
+        "sbc_p_value sbc_spread ssim ssim_reflect synthetic_auroc synthetic_c2st token_accuracy udr utility "
+        "utility_real"
     ),
     "of hidden units": "dead_units",
     "of the data's": "sample_sharpness sharpness",
@@ -34,7 +36,7 @@ UNITS = {
     "share": (
         "accuracy codebook_used coverage density few_shot_accuracy few_shot_accuracy_1 few_shot_accuracy_10 "
         "frame_accuracy holes internal_diversity note_f1 novelty precision property_r2 recall same_molecule "
-        "unique_10k unique_1k validity"
+        "unique_10k unique_1k valid_rows validity"
     ),
     "signal to noise": "encoder_snr_1 encoder_snr_5 encoder_snr_50",
     "squared feature units": "fd fd_extrapolated fid fid_extrapolated path_length_linear path_length_spherical",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, at_least, words
+from vaekit.commands.common import USE, Count, Flag, Folder, Picture, Seed, Use, Whole, Words, at_least, words
 from vaekit.commands.files import ARRAYS, check_out, formats, pictures, write_examples
 from vaekit.commands.output import note
 from vaekit.errors import UserError
@@ -16,10 +16,11 @@ def sample(
     run: Folder,
     /,
     *,
-    n: Count = 64,
+    n: Count | None = None,
     label: str | None = None,
     where: str | None = None,
     like: str | None = None,
+    constraint: Words = None,
     temperature: float = 1.0,
     draw: Flag = False,
     greedy: Flag = False,
@@ -36,7 +37,7 @@ def sample(
     Parameters
     ----------
     n
-        How many.
+        How many: by default 64, with --like of a table as many as it has rows.
     label
         The label to sample, a class or a number, for conditional models; default every class in turn, or numbers and
         attributes of training examples.
@@ -44,7 +45,13 @@ def sample(
         What samples are to have, status=fraud,amount=100..500: attributes of a conditional model, columns of a table. A
         value, a range a..b, a.. or ..b, choices a|b; nothing after the = leaves an attribute out.
     like
-        A set-vae: examples to have more of, numbers of the test split or files, 3,17,a.png; their class may be new.
+        A table's run: a table of rows, some of whose cells are given (columns may be lacking). They stay as they are,
+        and the others are drawn given them; with -n rows are taken in turn. A set-vae: examples to have more of,
+        numbers of the test split or files, 3,17,a.png; their class may be new.
+    constraint
+        A rule that every row of a table is to meet, "start <= end", "net + tax == gross", "unique(id)" (no two rows
+        alike in it) or "seen(city, zip)" (a combination that training rows have); may be given several times. Rows
+        that break one are drawn again; a number alone on one side of == is computed from the other.
     temperature
         Multiplies the prior's standard deviation.
     draw
@@ -62,7 +69,7 @@ def sample(
     """
     from vaekit.distributions.tokens import Sampling
 
-    at_least("-n", n)
+    at_least("-n", 1 if n is None else n)
     if not 0 < temperature < float("inf"):
         raise UserError(f"--temperature must be above 0 and finite, not {temperature:g}")
     if source == "aggregate" and (temperature != 1 or draw):
@@ -71,11 +78,25 @@ def sample(
         )
     if where is not None and (label is not None or source == "aggregate"):
         raise UserError("--where says all that samples are to have; leave --label and --from aggregate out")
+    if constraint is not None and (label is not None or source == "aggregate"):
+        raise UserError("--constraint goes with --where; leave --label and --from aggregate out")
     opened = use.load(run)
+    if like is not None and opened.info.kind == "table":
+        if label is not None or where is not None or constraint is not None or source == "aggregate":
+            raise UserError("--like says all that rows are to have; leave --label, --where, --constraint, --from out")
+        suffix = check_out(out, formats(opened), (run, like), opened)
+        rows = opened.rows_like(like, n, seed=seed)
+        if suffix == ".npz":
+            write_examples(opened, out, rows.x)
+        else:
+            rows.write(out)
+        note(f"{len(rows.x)} rows like those of {like} in {out}")
+        return
+    n = 64 if n is None else n
     if like is not None:
         from vaekit.runs.examples import picked
 
-        if label is not None or where is not None or source == "aggregate":
+        if label is not None or where is not None or constraint is not None or source == "aggregate":
             raise UserError("--like says all that samples are to be; leave --label, --where and --from out")
         check_out(out, (*formats(opened), *pictures(opened)), (run,), opened)
         given = picked(opened, words(like, "--like"))
@@ -97,11 +118,12 @@ def sample(
     sampling = Sampling(greedy=greedy, top_p=top_p, temperature=token_temperature)
     if not opened.draw_tokens(sampling) and sampling != Sampling():
         raise UserError(f"--greedy, --top-p and --token-temperature are for sequences, and {opened.info.name} has none")
-    if where is not None:
-        made = opened.given(n, where, temperature=temperature, draw=draw, seed=seed)
+    if where is not None or constraint is not None:
+        made = opened.given(n, where, constraint or (), temperature=temperature, draw=draw, seed=seed)
         write_examples(opened, out, made.x, made.y)
-        note(f"{n} samples with {where} in {out}: {made.how}")
+        asked = ", ".join([*([] if where is None else [where]), *(constraint or ())])
+        note(f"{n} samples with {asked} in {out}: {made.how}")
         return
-    x = opened.sample(n, label, temperature=temperature, draw=draw, seed=seed)
+    x = opened.sample(n, label, temperature=temperature, draw=draw, seed=seed, form="array")
     write_examples(opened, out, x, opened.labels(n, label, seed=seed))
     note(f"{n} samples in {out}")

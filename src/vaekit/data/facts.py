@@ -39,6 +39,19 @@ class FormFacts(Record):
     brackets: bool = False
 
 
+class CycleFacts(Record):
+    """The weekly cycle of a column of dates; see `vaekit.data.tables.quantiles`."""
+
+    start: Number
+    shares: list[Positive]
+
+    @model_validator(mode="after")
+    def _sum(self) -> CycleFacts:
+        if len(self.shares) not in (7, 168) or not math.isclose(sum(self.shares), 1.0, rel_tol=1e-6):
+            raise ValueError("shares must be of a week's 7 days or 168 hours, with the sum 1")
+        return self
+
+
 class CurveFacts(Record):
     """A column's quantile function; see `vaekit.data.tables.quantiles`."""
 
@@ -48,6 +61,7 @@ class CurveFacts(Record):
     high: Number
     step: bool = False
     floor: Number | None = None
+    cycle: CycleFacts | None = None
 
     @model_validator(mode="after")
     def _rises(self) -> CurveFacts:
@@ -104,6 +118,26 @@ class ArrayFacts(Facts):
     scene: Literal["shadows", "tank"] | None = None
 
 
+class FrameColumnFacts(Record):
+    """A data frame's column; see `vaekit.data.tables.dataframes`."""
+
+    dtype: Text
+    of: Literal["str", "bool", "int", "float", "date", "datetime"] | None = None
+    categories: list[str | int | float] | None = None
+    ordered: bool = False
+    time_unit: Text | None = None
+    time_zone: Text | None = None
+    precision: Whole | None = None
+    scale: Whole | None = None
+
+
+class FrameFacts(Record):
+    """The data frame that a table was: whose, and what its columns are made of."""
+
+    library: Literal["pandas", "polars"]
+    columns: dict[str, FrameColumnFacts]
+
+
 class TableFacts(Facts):
     """Tables; see `vaekit.data.tables.modality`."""
 
@@ -114,6 +148,7 @@ class TableFacts(Facts):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     headless: bool = False
     notes: list[Text] = Field(default_factory=list)
+    frame: FrameFacts | None = None
 
     @model_validator(mode="after")
     def _gaps(self) -> TableFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +18,9 @@ FAR = 1e4
 """A score beyond which nothing is: the end of the first of whole numbers."""
 POINTS = 32
 """Equally likely scores that a mean of values is taken over."""
+MOST_SUMMED = 64
+"""Widest range of whole numbers whose mean is the sum over all of them."""
+WEEK, HOURS = 7.0, 168
 
 
 class Cells(NamedTuple):
@@ -45,6 +48,14 @@ class Curves:
     floor: Tensor
     low: Tensor
     high: Tensor
+    cycle: Cycle | None = None
+    """The weekly cycles of dates; None where no column has one."""
+    few: Tensor | None = None
+    """Which columns (R,) have few whole numbers,"""
+    first: Tensor | None = None
+    """the least one (R,),"""
+    numbers: Tensor | None = None
+    """and all but the greatest (K, R), then NaN; None where no column has few."""
 
     @classmethod
     def of(cls, columns: Sequence[Mapping[str, Any]]) -> Curves:
@@ -65,13 +76,15 @@ class Curves:
 
         logged = torch.tensor([column["type"] == "positive" for column in columns])
         whole = torch.tensor([bool(curve.get("step")) for curve in curves])
-        return cls(padded("u"), padded("v"), logged, whole, numbers("floor", -torch.inf), numbers("low", -torch.inf),
-                   numbers("high", torch.inf))  # fmt: skip
+        ends = numbers("floor", -torch.inf), numbers("low", -torch.inf), numbers("high", torch.inf)
+        made = cls(padded("u"), padded("v"), logged, whole, *ends, Cycle.of(curves))
+        return replace(made, **made.summed())
 
     def on(self, like: Tensor) -> Curves:
         """Return them where `like` is, in double precision where there is one."""
         wide = torch.float32 if like.device.type == "mps" else torch.float64
-        return Curves(*(_moved(getattr(self, field.name), like.device, wide) for field in fields(self)))
+        every: Any = (getattr(self, field.name) for field in fields(self))
+        return Curves(*[_moved(x, like.device, wide) for x in every])
 
     def value(self, score: Tensor) -> Tensor:
         """Return Q of scores (..., R), in double precision: of positive columns the logarithm of the value."""
@@ -79,12 +92,12 @@ class Curves:
         score = score.to(own.u)
         i = _piece(own.u, score)
         u, v = _at(own.u, i), _at(own.v, i)
-        return v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u))
+        return unwarped(v + (score - u) * ((_at(own.v, i + 1) - v) / (_at(own.u, i + 1) - u)), own.cycle)
 
     def score(self, value: Tensor) -> Tensor:
         """Return Q⁻¹ of values (logarithms where positive), (..., R): the middle of the scores of one with mass."""
         own = self.on(value)
-        value = value.to(own.u)
+        value = warped(value.to(own.u), own.cycle)
         i = _piece(own.v, value)
         u, v, rise = _at(own.u, i), _at(own.v, i), _at(own.v, i + 1) - _at(own.v, i)
         plain = u + (value - v) * ((_at(own.u, i + 1) - u) / torch.where(rise > 0, rise, 1.0))
@@ -97,6 +110,17 @@ class Curves:
         own, value = self.on(score), self.value(score)
         plain = torch.where(own.logged, torch.where(own.logged, value, 0.0).clamp(max=700).exp(), value)
         return torch.maximum(plain.round(), own.floor)
+
+    def summed(self) -> dict[str, Tensor]:
+        """Return `few`, `first` and `numbers`, where a column has few whole numbers."""
+        ends = [self.whole_number(end) for end in (self.low, self.high)]
+        few = self.whole & (ends[1] - ends[0] <= MOST_SUMMED)
+        if not bool(few.any()):
+            return {}
+        first, last = torch.where(few, ends[0], 0.0), torch.where(few, ends[1], -torch.inf)
+        most = int((ends[1] - ends[0])[few].max())
+        numbers = first + torch.arange(most, dtype=first.dtype).unsqueeze(1)
+        return {"few": few, "first": first, "numbers": torch.where(numbers < last, numbers, torch.nan)}
 
     def cells(self, score: Tensor) -> Cells:
         """Return where scores (..., R) lie."""
@@ -113,6 +137,9 @@ class Curves:
         least = torch.where(number <= own.floor, -FAR, ends[0])
         mass = own.whole | (slope <= 0)
         log_slope = torch.where(mass, 1.0, slope).log() + torch.where(own.logged, self.value(score), 0.0)
+        if own.cycle is not None:
+            time = _at(own.v, i) + (score - lower) * slope
+            log_slope = log_slope - torch.where(mass, 0.0, log_speed(time, own.cycle))
         return Cells(torch.where(own.whole, least, lower), torch.where(own.whole, ends[1], upper), mass, log_slope)
 
     def log_marginal(self, score: Tensor) -> Tensor:
@@ -139,8 +166,71 @@ class Curves:
         return torch.where(own.whole, self.score(value), middle).to(score.dtype)
 
 
-def _moved(x: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return x.to(device, dtype) if x.is_floating_point() else x.to(device)
+@dataclass(frozen=True)
+class Cycle:
+    """Weekly cycles of the columns at `places` (D,).
+
+    `shares` (D, 169) are those of the rows before each hour of a week, which begins with the day `start` (D,).
+    """
+
+    places: Tensor
+    shares: Tensor
+    start: Tensor
+
+    @classmethod
+    def of(cls, curves: Sequence[Mapping[str, Any]]) -> Cycle | None:
+        """Read them off curves as plain facts; None where there is none."""
+        places = [j for j, curve in enumerate(curves) if curve.get("cycle")]
+        if not places:
+            return None
+        cycles = [curves[j]["cycle"] for j in places]
+        shares = [torch.tensor(cycle["shares"], dtype=torch.float64) for cycle in cycles]
+        each = torch.stack([own.repeat_interleave(HOURS // len(own)) / (HOURS // len(own)) for own in shares])
+        start = torch.tensor([float(cycle["start"]) for cycle in cycles], dtype=torch.float64)
+        return cls(torch.tensor(places), torch.nn.functional.pad(each.cumsum(1), (1, 0)), start)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Cycle:
+        """Return them on a device, in a precision."""
+        return Cycle(self.places.to(device), self.shares.to(device, dtype), self.start.to(device, dtype))
+
+
+def warped(day: Tensor, cycle: Cycle | None) -> Tensor:
+    """Return days (..., R) as a time that runs as fast as rows come; columns without a cycle as they are."""
+    if cycle is None:
+        return day
+    weeks = (day.index_select(-1, cycle.places) - cycle.start) / WEEK
+    week = weeks.floor()
+    part = (weeks - week) * HOURS
+    i = part.nan_to_num().long().clamp(0, HOURS - 1)
+    below = _at(cycle.shares, i)
+    time = cycle.start + WEEK * (week + (below + (part - i) * (_at(cycle.shares, i + 1) - below)))
+    return day.index_copy(-1, cycle.places, time)
+
+
+def unwarped(time: Tensor, cycle: Cycle | None) -> Tensor:
+    """Return the days of times as `warped` gives them."""
+    if cycle is None:
+        return time
+    weeks = (time.index_select(-1, cycle.places) - cycle.start) / WEEK
+    week = weeks.floor()
+    i = _piece(cycle.shares, weeks - week)
+    below = _at(cycle.shares, i)
+    part = i + (weeks - week - below) / (_at(cycle.shares, i + 1) - below)
+    return time.index_copy(-1, cycle.places, cycle.start + WEEK * (week + part / HOURS))
+
+
+def log_speed(time: Tensor, cycle: Cycle) -> Tensor:
+    """Return log d time / d day at times as `warped` gives them, (..., R); 0 where a column has no cycle."""
+    weeks = (time.index_select(-1, cycle.places) - cycle.start) / WEEK
+    i = _piece(cycle.shares, weeks - weeks.floor())
+    speed = (_at(cycle.shares, i + 1) - _at(cycle.shares, i)) * HOURS
+    return torch.zeros_like(time).index_copy(-1, cycle.places, speed.log())
+
+
+def _moved(x: Tensor | Cycle | None, device: torch.device, dtype: torch.dtype) -> Any:
+    if x is None:
+        return None
+    return x.to(device, dtype) if isinstance(x, Cycle) or x.is_floating_point() else x.to(device)
 
 
 def _piece(knots: Tensor, x: Tensor) -> Tensor:
@@ -201,12 +291,32 @@ class CurvedColumns(Family):
 
     @property
     def expectation(self) -> Tensor:
-        """E of each value (of the logarithm where positive), by `POINTS` equally likely scores."""
+        """E of each value (of the logarithm where positive).
+
+        Of few whole numbers it is the sum over them, else the mean at `POINTS` equally likely scores (of many whole
+        numbers before rounding).
+        """
         p = (torch.arange(POINTS, device=self.loc.device, dtype=self.loc.dtype) + 0.5) / POINTS
         shift = torch.logit(p).view(-1, *[1] * self.loc.dim())
         scores = self.loc + self.log_scale.exp() * shift
         within = torch.minimum(torch.maximum(scores, self.curves.low.to(scores)), self.curves.high.to(scores))
-        return self.curves.value(within).mean(0).to(self.loc.dtype)
+        mean = self.curves.value(within).mean(0).to(self.loc.dtype)
+        own = self.curves.on(self.loc)
+        if own.few is None or own.first is None or own.numbers is None:
+            return mean
+        return torch.where(own.few, self._summed(own.first, own.numbers), mean)
+
+    def _summed(self, first: Tensor, numbers: Tensor) -> Tensor:
+        """Return v_0 + Σ_n (v_{n+1} - v_n) P(N > n) of columns that begin at `first` (R,) with `numbers` (K, R)."""
+        logged = self.curves.logged.to(numbers.device)
+        value, after = (torch.where(logged, n.clamp(min=0.5).log(), n) for n in (numbers, numbers + 1))
+        edge = numbers + 0.5
+        edges = self.curves.score(torch.where(logged, edge.clamp(min=0.5).log(), edge))
+        rises = torch.where(torch.isnan(numbers), 0.0, after - value).to(self.loc)
+        off = self.loc.unsqueeze(-2) - edges.nan_to_num().to(self.loc)
+        above = torch.sigmoid(off * (-self.log_scale).exp().unsqueeze(-2))
+        start = torch.where(logged, first.clamp(min=0.5).log(), first)
+        return start.to(self.loc) + (rises * above).sum(-2)
 
     def decide(self, expectation: Tensor) -> Tensor:
         """Return the scores of values as `expectation` gives them."""

@@ -1,7 +1,12 @@
 """scikit-learn estimators over recipes: rows of numbers in, features, densities, anomalies or filled gaps out.
 
 All pass scikit-learn's own `check_estimator`. They clone, pickle (weights as arrays; no module is pickled), take a
-`random_state`, and work in pipelines and grid searches. Images go in flat: one row an image.
+`random_state`, and work in pipelines and grid searches. Images go in flat: one row an image. A recipe of tables takes
+data frames of mixed columns too, and gives frames.
+
+What is left out is as `vaekit train` has it, the recipe's own: latent dimensions, widths, length of training, rates,
+the device. `settings` are further ones by the command's names, {"objective.beta": 4.0, "train.device": "cuda"}; what is
+said twice is refused. No rows are held out, but to validate where the recipe or the settings keep the best weights.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import (  # pyright: ignore[reportPrivateUsage]
@@ -24,18 +29,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from vaekit.estimators.fitted import Fitted, train_with_gaps
+from vaekit.data.tables.dataframes import library_of
+from vaekit.errors import UserError
+from vaekit.estimators.fitted import Fitted, takes_tables, train_with_gaps
 from vaekit.tasks.anomaly import threshold
 from vaekit.tasks.augmentation import moved_codes
 
 _MODEL: dict[str, list[Any]] = {
     "recipe": [str],
-    "latent": [Interval(Integral, 1, None, closed="left")],
+    "latent": [Interval(Integral, 1, None, closed="left"), None],
     "hidden": ["array-like", None],
     "likelihood": [str],
-    "epochs": [Interval(Integral, 1, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "lr": [Interval(Real, 0, None, closed="neither")],
+    "epochs": [Interval(Integral, 1, None, closed="left"), None],
+    "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    "lr": [Interval(Real, 0, None, closed="neither"), None],
     "k": [Interval(Integral, 2, None, closed="left")],
     "settings": [dict, None],
     "random_state": ["random_state"],
@@ -48,39 +55,58 @@ class _Estimator(BaseEstimator):
 
     recipe: str = "vae"
     _: KW_ONLY
-    latent: int = 2
+    latent: int | None = None
     hidden: tuple[int, ...] | None = None
     likelihood: str = "auto"
-    epochs: int = 50
-    batch_size: int = 128
-    lr: float = 2e-3
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
     k: int = 64
     settings: Mapping[str, Any] | None = None
     random_state: Any = None
     fitted_: Fitted = field(init=False)
+    _takes_frames: ClassVar[bool] = True
 
     def _settings(self) -> dict[str, Any]:
-        return {
+        """Return the settings that are given, by name; a UserError where one is given twice, or is the estimator's."""
+        own = {
             "model.latent": self.latent,
-            "model.likelihood": self.likelihood,
-            "model.hidden": (64,) if self.hidden is None else tuple(self.hidden),
+            "model.likelihood": None if self.likelihood == "auto" else self.likelihood,
+            "model.hidden": None if self.hidden is None else tuple(self.hidden),
             "train.epochs": self.epochs,
             "train.batch_size": self.batch_size,
             "train.lr": self.lr,
-            **(self.settings or {}),
         }
+        given = {name: value for name, value in own.items() if value is not None}
+        more = dict(self.settings or {})
+        for name in more.keys() & given.keys():
+            raise UserError(
+                f"{name.partition('.')[2]}={given[name]} and settings['{name}'] say the same; give one of them"
+            )
+        if self.random_state is not None and "train.seed" in more:
+            raise UserError("random_state and settings['train.seed'] are both the seed; give one of them")
+        return given | more
 
     def _seed(self, random_state: Any = None) -> int:
+        told = (self.settings or {}).get("train.seed")
+        if random_state is None and told is not None:
+            return int(told)
         state = self.random_state if random_state is None else random_state
         return int(check_random_state(state).randint(2**31 - 1))
 
-    def _train(self, X: np.ndarray, **more: Any) -> None:
-        self.fitted_ = Fitted.train(X.astype(np.float64), self.recipe, self._settings() | more, self._seed())
+    def _train(self, X: Any, **more: Any) -> None:
+        X = X if library_of(X) else X.astype(np.float64)
+        self.fitted_ = Fitted.train(X, self.recipe, self._settings() | more, self._seed())
 
-    def _check(self, X: Any, *, reset: bool = False, gaps: bool = False) -> np.ndarray:
-        finite = "allow-nan" if gaps else True
-        checked: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=finite)
-        return checked
+    def _check(self, X: Any, *, reset: bool = False, gaps: bool = False) -> Any:
+        """Return checked rows: an array of numbers, or a data frame as it is where the recipe is of tables."""
+        own: Any = validate_data
+        if library_of(X) and takes_tables(self.recipe) and self._takes_frames:
+            own(self, X, reset=reset, skip_check_array=True)
+            return X
+        return own(
+            self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan" if gaps else True
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         own: Any = super().__getstate__()
@@ -124,20 +150,34 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
         first = not hasattr(self, "fitted_")
         X = self._check(X, reset=first)
         if first:
-            self._train(X, **{"train.epochs": 1, "train.warmup": 0, "train.decay": "none"})
+            self._check_passes()
+            own = {"train.epochs": 1, "train.warmup": 0, "train.decay": "none", "train.keep": "last", "data.valid": 0}
+            self._train(X, **own)
             self._n_features_out = self.fitted_.latent_size
         else:
             self.fitted_.more(X)
         return self
 
+    def _check_passes(self) -> None:
+        """Refuse settings of a training's length, which passes one by one do not have."""
+        passes = ("steps", "epochs", "least_steps", "warmup", "decay", "keep", "early_stop")
+        wrong = [name for name in (self.settings or {}) if name in {f"train.{one}" for one in passes} | {"data.valid"}]
+        if wrong:
+            raise UserError(
+                f"partial_fit trains one pass a call, so {wrong[0]} means nothing to it; leave it out, or fit"
+            )
+
     def transform(self, X: Any) -> np.ndarray:
         """Return the means of q(z|x), (N, latent)."""
         check_is_fitted(self)
         X = self._check(X)
-        return self.fitted_.encode(X).astype(X.dtype)
+        return self.fitted_.encode(X).astype(getattr(X, "dtype", np.float64))
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D)."""
+    def inverse_transform(self, X: Any) -> Any:
+        """Return the means of p(x|z) of codes (N, latent), in the columns' own units: (N, D).
+
+        Of a table trained on as a data frame they are such a frame, and so are samples.
+        """
         check_is_fitted(self)
         z = check_array(X, dtype="float64")
         if z.shape[1] != self.fitted_.latent_size:
@@ -153,7 +193,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
         """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples: int = 1, random_state: Any = None, temperature: float = 1.0) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: Any = None, temperature: float = 1.0) -> Any:
         """Return new rows (n, D): z from the prior, x drawn from p(x|z)."""
         check_is_fitted(self)
         return self.fitted_.sample(n_samples, self._seed(random_state), temperature)
@@ -236,27 +276,30 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, _Estimator):
     def fit(self, X: Any, y: Any = None) -> Imputer:
         """Train on rows X (N, D) with NaN where values are missing."""
         X = self._check(X, reset=True, gaps=True)
-        self.fitted_ = train_with_gaps(
-            X.astype(np.float64), self.recipe, self._settings(), self._seed(), self.rounds, self.k
-        )
+        X = X if library_of(X) else X.astype(np.float64)
+        self.fitted_ = train_with_gaps(X, self.recipe, self._settings(), self._seed(), self.rounds, self.k)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Return X with NaN filled by conditional means; observed entries as they are."""
         check_is_fitted(self)
         X = self._check(X, gaps=True)
-        return self.fitted_.impute(X, k=self.k)[0].astype(X.dtype)
+        filled = self.fitted_.impute(X, k=self.k)[0]
+        return filled if library_of(X) else filled.astype(X.dtype)
 
-    def sample_imputations(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
-        """Return n_samples imputations drawn from p(x_missing | x_observed): (M, N, D)."""
+    def sample_imputations(self, X: Any, n_samples: int = 10, random_state: Any = None) -> Any:
+        """Return n_samples imputations drawn from p(x_missing | x_observed): (M, N, D), or a list of data frames."""
         check_is_fitted(self)
-        X = self._check(X, gaps=True).astype(np.float64)
+        X = self._check(X, gaps=True)
+        X = X if library_of(X) else X.astype(np.float64)
         return self.fitted_.impute(X, draws=n_samples, k=max(self.k, n_samples), seed=self._seed(random_state))[1]
 
 
 @dataclass(eq=False, repr=False)
 class Augmenter(_Estimator):
     """New rows like given ones: codes of rows of X (in turn) moved by `radius` or along lines to others, decoded.
+
+    Rows are arrays of numbers; `vaekit.Run.augment` is for tables of mixed columns.
 
     `method`: "near" or "interpolate" (between rows of one class where y is given). `fit_resample` returns the rows
     followed by `n_new` new ones (as many again by default) with their labels, as imbalanced-learn's samplers do.
@@ -268,6 +311,7 @@ class Augmenter(_Estimator):
     ((300, 4), (300,))
     """
 
+    _takes_frames = False
     method: str = "near"
     radius: float = 0.3
     n_new: int | None = None

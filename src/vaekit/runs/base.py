@@ -27,6 +27,8 @@ from vaekit.data.modality import Modality, modality_of
 from vaekit.data.prepare import Prepare
 from vaekit.data.series.collection import lengths_of, stopped
 from vaekit.data.settings import DataSettings
+from vaekit.data.tables.dataframes import library_of, made_frame
+from vaekit.data.tables.modality import Tables
 from vaekit.devices import check_seed, choose_device, device_of, seeded
 from vaekit.errors import UserError
 from vaekit.graphs import Graphs
@@ -406,10 +408,22 @@ class RunBase:
 
     # -- codes and back ------------------------------------------------------------------------------------------------
 
-    def encode(self, data: Any = None, y: Any = None) -> Tensor:
-        """Return posterior means (N, F) of examples."""
+    def encode(self, data: Any = None, y: Any = None) -> Any:
+        """Return posterior means (N, F) of examples: a tensor; of a table given as a data frame, such a frame.
+
+        Its columns are called z1, z2, …, and a pandas frame has the index of the one given.
+        """
         split = self.split(data, y)
-        return batched(self.model, self.model.features, split.x, split.y)
+        z = batched(self.model, self.model.features, split.x, split.y)
+        library = self._library(data)
+        if library is None:
+            return z
+        columns = {f"z{j + 1}": column.tolist() for j, column in enumerate(z.double().T)}
+        return made_frame(columns, library, index=getattr(data, "index", None))
+
+    def _library(self, data: Any) -> str | None:
+        """Return whose data frame a table was given as; None where the data are no table, or none was given."""
+        return library_of(data) if isinstance(self.modality, Tables) else None
 
     def node_codes(self, data: Any = None) -> tuple[Tensor, Tensor | None]:
         """Return the codes (N, D) of all nodes of graphs, and the nodes' labels (N,)."""
@@ -436,10 +450,17 @@ class RunBase:
         """Return `decode` as the model makes it."""
         return batched(self.model, lambda code, label: point(self.model.decode(code, label)), z, y)
 
-    def reconstruct(self, data: Any = None, y: Any = None) -> Tensor:
-        """Return deterministic reconstructions of examples, in the data's units (greys on [0, 1])."""
+    def reconstruct(self, data: Any = None, y: Any = None) -> Any:
+        """Return deterministic reconstructions of examples, in the data's units (greys on [0, 1]): a tensor.
+
+        Those of a table given as a data frame are such a frame, with the names and dtypes of the one trained on.
+        """
         split = self.split(data, y)
-        return self.prepare.values(batched(self.model, self.model.reconstruct, split.x, split.y))
+        made = self.prepare.values(batched(self.model, self.model.reconstruct, split.x, split.y))
+        library = self._library(data)
+        if library is None:
+            return made
+        return Tables().frame(made, self.info, split.y, library, getattr(data, "index", None))
 
     def picture(self, x: Any) -> Any:
         """Return values in the data's units (tensor or array) as pictures show them, in [0, 1].

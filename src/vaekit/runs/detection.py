@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from vaekit.atomic import write_json
 from vaekit.data.dataset import Prepared, Split
+from vaekit.data.tables.dataframes import made_frame
 from vaekit.errors import UserError
 from vaekit.inference import joined, label_for
 from vaekit.runs.folder import MOMENT, THRESHOLDS, weights_of
@@ -75,7 +77,7 @@ class DetectingRun(LatentRun):
         scores = self.anomaly_scores(split, score, k=k, seed=seed)
         limit, reference = self._threshold(scores, score, contamination, threshold, k, seed)
         parts, latents = self._parts(split, score, k, seed) if contributions else (None, None)
-        return Detection(
+        made = Detection(
             score,
             scores,
             limit,
@@ -89,6 +91,18 @@ class DetectingRun(LatentRun):
             latent=latents,
             origin=split.places,
         )
+        library = None if against is not None else self._library(data)
+        return made if library is None else replace(made, frame=self._judged_frame(made, library, data))
+
+    def _judged_frame(self, made: Detection, library: str, data: Any) -> Any:
+        """Return what was found of each row as a data frame."""
+        columns = {"score": made.scores, "anomaly": made.anomaly, "p_value": made.p_values, "truth": made.truth}
+        if made.contributions is not None:
+            names = [column["name"] for column in self.info.facts["columns"]]
+            columns |= {f"contribution_{name}": part for name, part in zip(names, made.contributions.T)}
+            columns["contribution_latent"] = made.latent
+        known = {name: column.tolist() for name, column in columns.items() if column is not None}
+        return made_frame(known, library, index=getattr(data, "index", None))
 
     def _check(self, score: str, contamination: float, limit: Any, parts: bool) -> None:
         if score not in SCORES:

@@ -300,7 +300,7 @@ def write_lines(run: LatentRun) -> list[Path]:
     assert run.path is not None
     folder = run.path / files.FIGURES
     samples, pairs = folder / "samples.txt", folder / "reconstructions.txt"
-    write_text(samples, "".join(f"{line}\n" for line in run.lines(run.sample(_few(run, SHOWN)))))
+    write_text(samples, "".join(f"{line}\n" for line in run.lines(run.sample(_few(run, SHOWN), form="array"))))
     split = run.shown.first(SHOWN)
     both = zip(run.lines(split.inputs), run.lines(run.reconstruct(split)))
     write_text(pairs, "".join(f"{before}\n→ {after}\n\n" for before, after in both))

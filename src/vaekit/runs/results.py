@@ -60,7 +60,8 @@ class Detection:
     was a number) and `reference_n` how many they were. `p_values` (N,) are conformal: the share of the reference that
     scores as high; None without one. `contributions` (N, *shape), where asked for, are what each number of an example
     adds to its score, and `latent` (N,) the rest of it. `origin` says where each example
-    comes from: files, rows, lines.
+    comes from: files, rows, lines. `frame`, of a table given as a data frame: score, anomaly, p_value, truth and
+    contributions as one, with its index.
     """
 
     score: str
@@ -75,6 +76,7 @@ class Detection:
     contributions: Array | None = None
     latent: Array | None = None
     origin: Origin | None = None
+    frame: Any = None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit.data.conditions import named
+from vaekit.data.constraints import Constraints, read_constraints
 from vaekit.data.tables import columns as cols
 from vaekit.data.tables.modality import Tables
 from vaekit.data.where import Want, parse_where, want
@@ -18,11 +19,14 @@ from vaekit.inference import inference, joined
 from vaekit.runs.base import RunBase
 from vaekit.runs.display import shown
 from vaekit.tasks.given import Given, Wanted, rows_given
+from vaekit.tasks.table_imputation import RowsLike, rows_like
 
 AT_ONCE = 1000
 """Samples drawn at once."""
 NEAREST = 100
 """Training examples nearest to a number asked for, from which what goes with it is drawn."""
+Form = Literal["auto", "array", "pandas", "polars"]
+FORMS: tuple[str, ...] = get_args(Form)
 Where = Mapping[str, Any] | str | None
 """What is asked for, by name: a value, a range (low, high), a list of choices, None for missing; or all as text."""
 
@@ -32,24 +36,74 @@ class SamplingRun(RunBase):
 
     def sample(
         self,
-        n: int = 64,
+        n: int | None = None,
         label: Any = None,
         *,
         where: Where = None,
+        like: Any = None,
+        constraints: Sequence[str] | str = (),
         temperature: float = 1.0,
         draw: bool = False,
         seed: int = 0,
-    ) -> Tensor:
+        form: Form = "auto",
+    ) -> Any:
         """Return `n` samples in the data's units (greys on [0, 1]), (n, *shape): means of p(x|z), or draws with `draw`.
 
         A conditional model takes a label (a class name or number, a number), or deals the classes out in turn; `where`
         asks for attributes by name, and of tables for columns: {"status": "fraud", "amount": (100, 500)}. See `given`.
+        `constraints` are rules that rows are to meet, "start <= end", "net + tax == gross", "unique(id)",
+        "seen(city, zip)"; see `vaekit.data.constraints`.
+
+        `like` is a table (a data frame, a dict of columns, a file), some of whose cells are given: as many rows, or `n`
+        with its rows taken in turn, that have these cells as they are, the others drawn given them; see `rows_like`.
+
+        By default there are 64, or as many as `like` has rows. `form` of a table's rows: "pandas" or "polars", a data
+        frame with the columns' names, order and dtypes; "array", a tensor as the model stores rows; "auto", a frame
+        where the run was trained on one, else a tensor.
         """
-        if where:
-            made = self.given(n, where, temperature=temperature, draw=draw, seed=seed).x
+        library = self._library_of_samples(form)
+        if like is not None:
+            if label is not None or where or constraints or temperature != 1:
+                raise UserError("'like' says all that rows are to have; leave label, where and the others out")
+            rows = self.rows_like(like, n, seed=seed)
+            own = (self._library(like) or library) if form == "auto" else library
+            return rows.x if own is None else rows.as_frame(own)
+        n = 64 if n is None else n
+        if where or constraints:
+            if label is not None:
+                raise UserError("'where' says all that samples are to have; leave the label out")
+            given = self.given(n, where, constraints, temperature=temperature, draw=draw, seed=seed)
+            made, y = given.x, given.y
         else:
-            made = self.prepare.values(self.drawn(n, label, temperature=temperature, draw=draw, seed=seed))
+            y = self.labels(n, label, seed=seed)
+            made = self.prepare.values(self.drawn(n, y=y, temperature=temperature, draw=draw, seed=seed))
+        if library is not None:
+            return Tables().frame(made, self.info, y, library)
         return shown(made, self.picture, None if self.info.is_array else self.lines)
+
+    def rows_like(self, table: Any, n: int | None = None, *, seed: int = 0) -> RowsLike:
+        """Return rows that have the cells given in a table, and draw the others: see `sample`, `like`.
+
+        A column that the table lacks is drawn with its gaps; an empty cell of one that it has is drawn without. Each
+        row's latents are drawn from q(z|what is given), weighed by p(given|z) p(z) / q(z|given), and resampled.
+        """
+        if self.info.kind != "table":
+            raise UserError(f"rows like given ones are of tables, and {self.info.name} is none; see sample_like")
+        if self.model.takes_label:
+            raise UserError(
+                f"this run's model ({self.recipe}) is conditioned on {self.conditions}; ask for it by where"
+            )
+        return rows_like(self.model, self.info, self.settings.data, table, n, seed)
+
+    def _library_of_samples(self, form: str) -> str | None:
+        """Return whose data frame samples are to be, None where they are to be a tensor."""
+        if form not in FORMS:
+            raise UserError(f"the form of samples is one of {', '.join(FORMS)}, not '{form}'")
+        if form == "array" or (form == "auto" and not isinstance(self.modality, Tables)):
+            return None
+        if not isinstance(self.modality, Tables):
+            raise UserError(f"{self.info.name} is no table, so its samples are no data frame; leave the form out")
+        return (self.info.facts.get("frame") or {}).get("library") if form == "auto" else form
 
     def drawn(
         self,
@@ -76,7 +130,14 @@ class SamplingRun(RunBase):
         return joined(parts)
 
     def given(
-        self, n: int, where: Where = None, *, temperature: float = 1.0, draw: bool = False, seed: int = 0
+        self,
+        n: int,
+        where: Where = None,
+        constraints: Sequence[str] | str = (),
+        *,
+        temperature: float = 1.0,
+        draw: bool = False,
+        seed: int = 0,
     ) -> Given:
         """Return `n` samples that meet a condition, as `sample` does, what they are given, and how it was met.
 
@@ -85,18 +146,22 @@ class SamplingRun(RunBase):
         table are met by rejection, which is exact, or by importance resampling where rows that meet them are rarer than
         about one in a million draws for all `n`, or where a number is to have one value.
 
+        Rows are kept likewise if they meet the `constraints`, but for a number that stands alone on one side of an
+        equation with other columns: it is computed from them, and the row kept if it is in the column's range.
+
         Raises:
-            UserError: there is no such name or value, or what is asked for is too rare.
+            UserError: there is no such name or value, a rule is misspelt, or what is asked for is too rare.
         """
+        rules = self._rules([constraints] if isinstance(constraints, str) else constraints, n)
         wants = parse_where(where) if isinstance(where, str) else dict(where or {})
         ours = {name: value for name, value in wants.items() if self._is_condition(name)}
         rest = {name: value for name, value in wants.items() if name not in ours}
         asked = [(self.conditions.index(name), want(self.conditions.facts(name), v)) for name, v in ours.items()]
-        if not rest:
+        if not rest and rules is None:
             y = self._conditions(n, dict(asked), seed)
             return Given(self.prepare.values(self._drawn(n, y, temperature, draw, seed)), y)
-        wanted = self._wanted(rest)
-        if not wanted.wants:  # constants, which every row has
+        wanted = self._wanted(rest) if rest else Wanted()
+        if not wanted.wants and rules is None:  # constants, which every row has
             y = self._conditions(n, dict(asked), seed)
             return Given(self.prepare.values(self._drawn(n, y, temperature, draw, seed)), y)
         count = iter(range(seed, seed + 2**31))
@@ -105,7 +170,16 @@ class SamplingRun(RunBase):
             return self._conditions(size, dict(asked), next(count))
 
         columns = len(self.info.facts["columns"])
-        return rows_given(self.model, wanted, columns, n, condition, temperature=temperature, seed=seed)
+        return rows_given(self.model, wanted, columns, n, condition, temperature=temperature, seed=seed, rules=rules)
+
+    def _rules(self, constraints: Sequence[str], n: int) -> Constraints | None:
+        """Return the rules for `n` rows of the run's table, None where there are none."""
+        if not constraints:
+            return None
+        if self.info.kind != "table":
+            raise UserError(f"constraints are rules for rows of a table, and {self.info.name} is none; leave them out")
+        facts = self.info.facts["columns"]
+        return read_constraints(constraints, facts, n, lambda: self.data.train.in_memory.x, f"'{self.info.name}'")
 
     def columns(self, x: Tensor, y: Tensor | None = None) -> dict[str, list[Any]]:
         """Return a table's rows, as `sample` gives them, as columns by name: `pandas.DataFrame(run.columns(x))`.

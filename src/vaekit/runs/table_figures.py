@@ -17,7 +17,7 @@ ROWS = 5000
 def columns(run: LatentRun) -> list[drawn.Column]:
     """Return the columns with their values in up to 5,000 held-out rows, and in as many samples."""
     real = run.shown.first(ROWS).inputs
-    made = run.sample(len(real), seed=0)
+    made = run.sample(len(real), seed=0, form="array")
     out = []
     for at, facts in enumerate(run.info.facts["columns"]):
         if facts.get("gap_of"):

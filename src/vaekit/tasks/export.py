@@ -26,6 +26,7 @@ from vaekit.data.conditions import Conditions
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
 from vaekit.distributions.base import is_point_mass
+from vaekit.distributions.curves import Cycle, unwarped, warped
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
 from vaekit.distributions.mixed import Layout
 from vaekit.errors import Unsupported, UserError, optional
@@ -56,6 +57,9 @@ class Cells(nn.Module):
     curved: Tensor
     u: Tensor | None
     v: Tensor | None
+    places: Tensor | None
+    shares: Tensor | None
+    start: Tensor | None
 
     def __init__(self, columns: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
@@ -77,6 +81,9 @@ class Cells(nn.Module):
         self.register_buffer("curved", torch.tensor(own.curved, dtype=torch.long))
         self.register_buffer("u", None if own.curves is None else own.curves.u)
         self.register_buffer("v", None if own.curves is None else own.curves.v)
+        cycle = None if own.curves is None else own.curves.cycle
+        for name in ("places", "shares", "start"):
+            self.register_buffer(name, None if cycle is None else getattr(cycle, name))
         self.register_buffer("real", torch.tensor(real))
         self.register_buffer("logged", torch.tensor([column["type"] == "positive" for column in columns]))
 
@@ -86,7 +93,7 @@ class Cells(nn.Module):
         plain = (logs - self.mean) / self.sd
         if self.u is None or self.v is None:
             return plain.float()
-        value = logs[:, self.curved].unsqueeze(-1)
+        value = warped(logs[:, self.curved], self._cycle).unsqueeze(-1)
         after = (value >= self.v).sum(-1, keepdim=True)
         i = (after - 1).clamp(0, self.v.shape[1] - 2)
         low, rise = _at(self.v, i), _at(self.v, i + 1) - _at(self.v, i)
@@ -98,6 +105,12 @@ class Cells(nn.Module):
         score = torch.where(level, 0.5 * (_at(self.u, before) + _at(self.u, i)), score)
         return plain.index_copy(1, self.curved, score.squeeze(-1)).float()
 
+    @property
+    def _cycle(self) -> Cycle | None:
+        if self.places is None or self.shares is None or self.start is None:
+            return None
+        return Cycle(self.places, self.shares, self.start)
+
     def raw(self, x: Tensor) -> Tensor:
         """Return rows in the columns' units: counts whole, levels' numbers in range."""
         value = x.double() * self.sd + self.mean
@@ -106,7 +119,8 @@ class Cells(nn.Module):
             i = ((score >= self.u).sum(-1, keepdim=True) - 1).clamp(0, self.u.shape[1] - 2)
             low, high = _at(self.v, i), _at(self.v, i + 1)
             slope = (high - low) / (_at(self.u, i + 1) - _at(self.u, i))
-            value = value.index_copy(1, self.curved, (low + (score - _at(self.u, i)) * slope).squeeze(-1))
+            days = unwarped((low + (score - _at(self.u, i)) * slope).squeeze(-1), self._cycle)
+            value = value.index_copy(1, self.curved, days)
         value = torch.where(self.logged, torch.where(self.logged, value.clamp(max=700), 0.0).exp(), value)
         whole = torch.minimum(torch.maximum(value.round(), self.floor), self.top)
         return torch.where(self.real, value, whole)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.data.constraints import Constraints
 from vaekit.data.where import Want
 from vaekit.devices import device_of
 from vaekit.distributions.base import tempered
@@ -100,29 +101,42 @@ def rows_given(
     *,
     temperature: float = 1.0,
     seed: int = 0,
+    rules: Constraints | None = None,
 ) -> Given:
-    """Return `n` rows of `columns` columns that meet a condition.
+    """Return `n` rows of `columns` columns that meet a condition, and `rules` where there are any.
 
     Raises:
         UserError: they are too rare for either way.
     """
     with inference(model, seed):
         if not wanted.impossible:
-            found = _rejection(model, wanted, n, condition, temperature)
+            found = _rejection(model, wanted, n, condition, temperature, rules)
             if found is not None:
                 return found
-        return _importance(model, wanted, columns, n, condition, temperature)
+        if rules is not None and (rules.unique or not wanted.wants):
+            raise UserError(
+                f"rows that meet {', '.join(filter(None, (wanted.words, rules.words)))} are too rare under this model: "
+                f"of a million drawn there would be fewer than {n}; ask for fewer rows, or loosen or leave out a rule"
+            )
+        return _importance(model, wanted, columns, n, condition, temperature, rules)
 
 
-def _rejection(model: Model, wanted: Wanted, n: int, condition: Condition, temperature: float) -> Given | None:
+def _rejection(
+    model: Model, wanted: Wanted, n: int, condition: Condition, temperature: float, rules: Constraints | None
+) -> Given | None:
     """Return rows kept of those drawn; None where too many would have to be."""
     xs: list[Tensor] = []
     ys: list[Tensor] = []
     tried = kept = 0
+    keys: list[set[tuple[float, ...]]] = [] if rules is None else [set() for _ in rules.unique]
     while kept < n:
         y = condition(AT_ONCE)
         x = model.sample(AT_ONCE, None if y is None else y.to(device_of(model)), temperature, draw=True).cpu()
         ok = wanted.met(x)
+        if rules is not None:
+            x = rules.made(x)
+            ok &= wanted.met(x) & torch.from_numpy(rules.met(x))
+            ok[ok.clone()] = torch.from_numpy(rules.first_of_key(x[ok], keys))
         xs.append(x[ok])
         ys += [] if y is None else [y[ok]]
         tried, kept = tried + len(x), kept + int(ok.sum())
@@ -131,7 +145,15 @@ def _rejection(model: Model, wanted: Wanted, n: int, condition: Condition, tempe
     return Given(torch.cat(xs)[:n], torch.cat(ys)[:n] if ys else None, kept / tried)
 
 
-def _importance(model: Model, wanted: Wanted, columns: int, n: int, condition: Condition, temperature: float) -> Given:
+def _importance(
+    model: Model,
+    wanted: Wanted,
+    columns: int,
+    n: int,
+    condition: Condition,
+    temperature: float,
+    rules: Constraints | None,
+) -> Given:
     zs, xs, ys, weights = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
     device, exact = device_of(model), wanted.exact
     guide = torch.full((1, columns), torch.nan, device=device)
@@ -145,20 +167,28 @@ def _importance(model: Model, wanted: Wanted, columns: int, n: int, condition: C
         x = _with(px.sample(), exact)
         each: Any = px
         log_w = log_w + each.log_prob_elements(x)[:, list(exact)].sum(1)
-        weights.append(log_w.masked_fill(~wanted.met(x, but=exact), -torch.inf).double().cpu())
+        ok = wanted.met(x, but=exact).cpu()
+        x = x.cpu()
+        if rules is not None:
+            x = _with(rules.made(x), exact)
+            ok &= torch.from_numpy(rules.met(x))
+        weights.append(log_w.double().cpu().masked_fill(~ok, -torch.inf))
         zs.append(z.cpu())
-        xs.append(x.cpu())
+        xs.append(x)
         ys += [] if y is None else [y]
     log_w = torch.cat(weights)
     weight = torch.softmax(log_w, 0) if bool((log_w > -torch.inf).any()) else torch.zeros_like(log_w)
     ess = float(1 / weight.square().sum()) if bool(weight.any()) else 0.0
     if ess < LEAST_ESS:
+        words = wanted.words if rules is None else f"{wanted.words}, {rules.words}"
         raise UserError(
-            f"rows with {wanted.words} are too rare under this model to be drawn (effective sample size {ess:.1f} of "
+            f"rows with {words} are too rare under this model to be drawn (effective sample size {ess:.1f} of "
             f"{PROPOSALS:,}); widen the condition, or train cvae with data.label naming these columns"
         )
     chosen = torch.multinomial(weight, n, replacement=True)
     y, drawn = torch.cat(ys)[chosen] if ys else None, list[Tensor]()
+    if rules is not None:  # the rows that were tried: others of the same latents might break them
+        return Given(torch.cat(xs)[chosen], y, ess=ess)
     for rows in chosen.split(AT_ONCE):
         label = None if not ys else torch.cat(ys)[rows].to(device)
         drawn.append(model.decode(torch.cat(zs)[rows].to(device), label).sample())

@@ -29,7 +29,7 @@ from vaekit.data.tables.dates import (
 )
 from vaekit.data.tables.frames import Cells, Frame
 from vaekit.data.tables.inference import YES_NO, Inferred
-from vaekit.data.tables.quantiles import fit_curve, to_scores, to_values
+from vaekit.data.tables.quantiles import fit_curve, fit_cycle, to_scores, to_values
 from vaekit.errors import UserError, few
 
 Facts = dict[str, Any]
@@ -64,7 +64,8 @@ def fit(
     values = parse(frame, cells, facts)[rows]
     values = values[~np.isnan(values)]
     if curves:
-        facts["curve"] = fit_curve(values, kind == "positive", _are_whole(values, facts), FLOORS.get(kind))
+        cycle = fit_cycle(values, has_time(facts["format"])) if kind == "date" else None
+        facts["curve"] = fit_curve(values, kind == "positive", _are_whole(values, facts), FLOORS.get(kind), cycle)
     if kind == "positive":
         values = np.log(values)
     if kind == "count":
@@ -226,13 +227,13 @@ def _fault(text: str, value: float | None, facts: Mapping[str, Any]) -> str:
     )
 
 
-def store(values: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """Return values as the model sees them, float32: scores where there is a curve, else standardised where real."""
+def store(values: np.ndarray, facts: Mapping[str, Any], dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """Return values as the model sees them: scores where there is a curve, else standardised where real."""
     if facts["type"] == "positive":
         values = np.log(values)
     if facts.get("curve"):
-        return to_scores(values, facts["curve"]).astype(np.float32)
-    return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(np.float32)
+        return to_scores(values, facts["curve"]).astype(dtype)
+    return ((values - facts["mean"]) / facts["sd"] if facts["type"] in REAL else values).astype(dtype)
 
 
 def restore(stored: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:

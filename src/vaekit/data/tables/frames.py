@@ -59,6 +59,8 @@ class Frame:
     """The labels of a data frame's rows."""
     left_out: tuple[tuple[int, str], ...] = ()
     """The lines that were skipped, and why."""
+    made_of: dict[str, Any] | None = None
+    """The library and dtypes of a data frame; see `vaekit.data.tables.dataframes`."""
     _places: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -167,6 +169,10 @@ def _plain(values: Any) -> np.ndarray:
     """Return an array of numbers, dates or objects, whatever holds them."""
     if hasattr(values, "detach") or isinstance(values, np.ma.MaskedArray):
         values = as_array(values, "the column")
+    if getattr(values.dtype, "tz", None) if hasattr(values, "dtype") else False:  # the hours that clocks showed there
+        values = values.dt.tz_localize(None)
+    elif getattr(getattr(values, "dtype", None), "time_zone", None):
+        values = values.dt.replace_time_zone(None)
     if hasattr(values, "combine_chunks"):  # pyarrow: whole columns may be of integers with nulls
         return np.array(values.to_pylist(), dtype=object)
     if isinstance(getattr(values, "dtype", None), np.dtype):

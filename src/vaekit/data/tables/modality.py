@@ -29,6 +29,7 @@ from vaekit.data.paths import exists
 from vaekit.data.settings import DataSettings, settings_as
 from vaekit.data.splits import deal
 from vaekit.data.tables import columns as cols
+from vaekit.data.tables.dataframes import made_frame
 from vaekit.data.tables.frames import Cells, Frame, write_frame
 from vaekit.data.tables.inference import TYPES, Inferred, check_types, infer, split_type
 from vaekit.data.tables.reading import read_frame
@@ -109,7 +110,7 @@ class Tables(Modality):
 
     `info.facts`: `columns` (the modelled ones, in order), `header` (all names as the source has them), `constants` (the
     text of columns that never vary), `label` (its column's name or None), `delimiter`, `headless` (whether the columns
-    have no names of their own), `notes` (what was left out).
+    have no names of their own), `notes` (what was left out), `frame` (the library and dtypes of a data frame).
     """
 
     name = "tables"
@@ -135,6 +136,7 @@ class Tables(Modality):
         parts = deal(keys, frame.source, settings)
         labels = labels_in(frame, settings)
         facts = fitted_columns(frame, labels, settings, parts[0])
+        facts |= {} if frame.made_of is None else {"frame": frame.made_of}
         if not facts["columns"]:
             raise UserError(f"{frame.source} has no column to model: {_some(facts['notes'], 3)}; see data.types")
         values = stored_rows(frame, facts["columns"], "missing")
@@ -211,6 +213,37 @@ class Tables(Modality):
         if y is not None and len(conditions):
             known |= conditions.native(y) if native else conditions.texts(y)
         return {name: known[name] for name in facts["header"] if name in known}
+
+    def frame(
+        self, x: Tensor, info: DataInfo, y: Tensor | None = None, library: str | None = None, index: Any = None
+    ) -> Any:
+        """Return rows as a data frame with the columns' names, order and dtypes of the one that was trained on.
+
+        `library` is "pandas" or "polars", by default that one's; of another library's frame, or none, dtypes are those
+        of the values. `index` labels the rows of a pandas frame. See `write` for which columns there are.
+        """
+        native, text = (self.columns(x, info, y, native) for native in (True, False))
+        return framed(native, text, info, library, index)
+
+
+def framed(
+    native: Mapping[str, Sequence[Any]],
+    text: Mapping[str, Sequence[str]],
+    info: DataInfo,
+    library: str | None = None,
+    index: Any = None,
+) -> Any:
+    """Return columns, given as Python has their values and as text, as a data frame; see `Tables.frame`."""
+    told = info.facts.get("frame") or {}
+    kinds = {name: column.get("of") for name, column in told.get("columns", {}).items()}
+    found = {name: list(column) for name, column in native.items()}
+    for name, column in text.items():
+        if kinds.get(name) == "str":  # a text that is a number stays one
+            found[name] = [one or None for one in column]
+        elif name not in kinds and name in info.facts["constants"]:
+            numbers = [number_of(one) for one in column]
+            found[name] = [one if v is None else int(v) if v % 1 == 0 else v for one, v in zip(column, numbers)]
+    return made_frame(found, library or told["library"], told or None, index)
 
 
 def _some(notes: Sequence[str], most: int = 20) -> str:

@@ -15,6 +15,7 @@ from vaekit.data.files import in_short, size_of
 from vaekit.data.limits import check_count, check_size
 from vaekit.data.paths import exists
 from vaekit.data.python_objects import index_of, table_of
+from vaekit.data.tables.dataframes import frame_facts
 from vaekit.data.tables.frames import NO_PARQUET, Coder, Frame, frame_of
 from vaekit.errors import UserError, optional
 
@@ -58,7 +59,8 @@ def read_frame(source: Any, missing: Sequence[str] = MISSING, bad_rows: str = "r
         return _csv(path, words, bad_rows, header)
     columns = table_of(source)
     if columns is not None:
-        return replace(frame_of(columns, "memory", "memory", words), index=index_of(source))
+        frame = frame_of(columns, "memory", "memory", words)
+        return replace(frame, index=index_of(source), made_of=frame_facts(source))
     raise UserError(
         f"cannot read a table from {type(source).__name__}; give CSV, Parquet, a data frame or a dict of columns"
     )
