@@ -52,7 +52,7 @@ def test_the_verdict_follows_from_the_numbers(changed: dict[str, Any], tone: str
 
 def test_nats_are_explained_and_ranks_need_no_such_words() -> None:
     assert "Fewer are better" in judge(Evidence(**HEALTHY)).note
-    assert "below zero" in judge(Evidence(**(HEALTHY | {"density": True}))).note
+    assert "below zero" in judge(Evidence(**HEALTHY, density=True)).note
     assert judge(Evidence(ranked=(0.9, 0.8))).note == ""
 
 

@@ -127,7 +127,8 @@ def _row(name: str, entry: Mapping[str, Any], below: list[str]) -> list[str]:
     if shared and not entry.get("refused"):
         below += [] if shared in below else [shared]
         mark = f" [{below.index(shared) + 1}]"
-    unit = numbers.UNITS.get(entry["unit"], entry["unit"])
+    unit = entry["unit"] or ""
+    unit = numbers.UNITS.get(unit, unit)
     return [numbers.title(name) + arrow, numbers.value(entry), unit, f"{name}: {_note(entry)}{mark}"]
 
 

@@ -43,7 +43,7 @@ class CycleFacts(Record):
     """The weekly cycle of a column of dates; see `vaekit.data.tables.quantiles`."""
 
     start: Number
-    shares: list[Positive]
+    shares: list[Spread]
 
     @model_validator(mode="after")
     def _sum(self) -> CycleFacts:
