@@ -195,7 +195,7 @@ def test_rows_like_given_ones_keep_what_is_given(bills: Any) -> None:
     assert int(made[["town", "net", "tax", "start"]].isna().to_numpy().sum()) == 0
     many = bills.sample(300, like=like.iloc[:2])
     assert len(many) == 300 and many["nr"].to_list() == ["A", "B"] * 150
-    assert 0.05 < many["note"].isna().mean() < 0.8  # a column that is not given has its gaps; few weights count here
+    assert 0.3 < many["note"].isna().mean() < 0.5  # a column that is not given has its gaps
     rich, poor = many["tax"][::2].median(), many["tax"][1::2].median()
     assert rich > 3 * poor  # given net
     assert len(bills.sample(like={"town": ["York"]}, form="array")) == 1
@@ -272,6 +272,6 @@ def test_dates_keep_their_weekdays_and_hours(tmp_path: Path) -> None:
     frame = pd.DataFrame({"when": when.astype("datetime64[s]"), "paid": paid, "sum": noise.normal(size=500)})
     trained(frame, steps=60, out=tmp_path / "run")
     made = vaekit.load(tmp_path / "run").sample(3000)
-    assert (made["when"].dt.weekday >= 5).mean() < 0.01 and (made["paid"].dt.weekday >= 5).mean() < 0.01
+    assert (made["when"].dt.day_of_week >= 5).mean() < 0.01 and (made["paid"].dt.day_of_week >= 5).mean() < 0.01
     assert ((made["when"].dt.hour < 9) | (made["when"].dt.hour >= 17)).mean() < 0.02
     assert made["when"].min() >= frame["when"].min() and made["when"].max() <= frame["when"].max()

@@ -22,6 +22,8 @@ Method = Literal["resampling", "gibbs"]
 BATCH = 64
 MOST_ROWS = 2**17
 """Decoder rows (examples times samples) whose densities are computed at once."""
+SHARED, OWN = 2**13, 2**10
+"""Proposals of `drawn_given` from the prior, the same for all rows, and from each row's posterior."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,32 @@ def _resampled(
     drawn = torch.where(seen, x, _complete(model.decode(some, y)).sample())
     best = _weighted_mean if _averages(px) else _likeliest
     return Imputed(torch.where(seen, x, best(model, z, weight, y)), drawn, 1 / weight.square().sum(0))
+
+
+def drawn_given(model: Model, x: Tensor, draws: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return draws of the NaN of rows x (N, C) of a table given the rest, (draws, N, C), and effective samples (N,).
+
+    Importance resampling, as `impute` does it, whose proposals are `SHARED` latents of the prior, whatever family that
+    has, and `OWN` of q(z|x_observed) of each row: where little is given, q is far from p(z|x_observed).
+    """
+    made, ess = list[Tensor](), list[Tensor]()
+    with inference(model, seed):
+        p = model.prior_of(None)
+        shared = model.sample_latent(SHARED, None, 1.0)
+        for rows, _ in batches(model, x, size=MOST_ROWS // (SHARED + OWN)):
+            q = model.encode(rows, None)
+            z = torch.cat([shared.unsqueeze(1).expand(-1, len(rows), *shared.shape[1:]), q.sample(torch.Size((OWN,)))])
+            log_p, log_q = p.log_prob(z), q.log_prob(z)
+            share = OWN / (SHARED + OWN)
+            log_proposal = torch.logaddexp(log_p + math.log(1 - share), log_q + math.log(share))
+            weight = torch.softmax(model.decode(z, None).log_prob(rows) + log_p - log_proposal, 0)
+            chosen = torch.multinomial(weight.T, draws, replacement=True).T
+            own = z[chosen, torch.arange(len(rows), device=rows.device)]
+            made.append(
+                torch.where(torch.isnan(rows), _complete(model.decode(own, None)).sample(), rows).transpose(0, 1)
+            )
+            ess.append(1 / weight.square().sum(0))
+    return joined(made).transpose(0, 1), joined(ess)
 
 
 def _averages(px: Distribution) -> bool:

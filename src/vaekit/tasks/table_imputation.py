@@ -23,12 +23,10 @@ from vaekit.data.tables.modality import Tables, TableSettings, cells_of, framed,
 from vaekit.distributions.mixed import Layout
 from vaekit.errors import UserError, few
 from vaekit.models.base import Model
-from vaekit.tasks.imputation import impute
+from vaekit.tasks.imputation import OWN, SHARED, drawn_given, impute
 
-LIKE_SAMPLES = 1000
-"""Importance samples of a row, some of whose cells are given."""
-FEWEST = 2.0
-"""Effective samples below which one has nearly all the weight."""
+FEWEST = 10.0
+"""Effective samples below which a few have nearly all the weight."""
 
 
 @dataclass(frozen=True)
@@ -170,15 +168,15 @@ def rows_like(
     if not torch.isnan(x).any():
         raise UserError(f"every cell of {frame.source} is given, so nothing is drawn; empty cells or leave columns out")
     of = np.arange(len(x) if n is None else n) % len(x)
-    made = impute(model, x[torch.from_numpy(of)], None, draws=1, k=LIKE_SAMPLES, seed=seed)
-    rare = 0 if made.ess is None else int((made.ess < FEWEST).sum())
+    made, ess = drawn_given(model, x, -(-len(of) // len(x)), seed)
+    rare = int((ess < FEWEST).sum())
     if rare:
         warnings.warn(
-            f"{frame.source}: what {rare} of {len(of)} rows give is rare under the model (effective sample size below "
-            f"{FEWEST:g} of {LIKE_SAMPLES:,}), so that what is drawn beside it may be off",
+            f"{frame.source}: what {rare} of {len(x)} rows give is rare under the model (effective sample size below "
+            f"{FEWEST:g} of {SHARED + OWN:,}), so that what is drawn beside it may be off",
             stacklevel=3,
         )
-    rows = made.draws[0]
+    rows = made.flatten(0, 1)[: len(of)]
     for told, cell in Layout.of(info.facts["columns"]).gaps:
         if lacking[cell]:
             rows[:, cell] = torch.where(rows[:, told] == 1, torch.nan, rows[:, cell])
