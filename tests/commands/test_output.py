@@ -61,7 +61,7 @@ def test_train_json_is_the_last_line_and_the_only_one(here: Path) -> None:
     assert [key for key in CONTRACT if key not in found] == []
     assert found["run"] == "run" and found["steps"] == 5 and found["recipe"] == "vae" and found["data"] == "digits"
     assert isinstance(found["elbo"], float) and "refused" not in found
-    assert "train 5/5" in done.stderr and "left" in done.stderr and "loss" in done.stderr
+    assert "train 5/5" in done.stderr and "s in all" in done.stderr and "loss" in done.stderr
     names = {p.name for p in (here / "run").iterdir()}
     assert names >= {"run.json", "model.safetensors", "log.jsonl", "figures", "report.html", "checkpoints"}
     assert list((here / "run" / "figures").glob("*.png"))

@@ -167,6 +167,7 @@ ELSEWHERE = {
     "SideBySide": "tests/models/test_views.py: over all examples",
     "LinearChain": "tests/models/test_states.py, as one normal",
     "RecurrentChain": "tests/models/test_states.py, over a grid of three states",
+    "SpikeSlabFamily": "test_spike.py, with a mass at 0 beside its density",
     "FittedNormal": "test_real.py: its density is of a batch",
     "SoftBernoulliFamily": "not a density",
     "PointMass": "no density",

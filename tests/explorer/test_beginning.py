@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from browsers import chromium_only
 from explorer.conftest import asking
 from explorer.test_page import PIXELS, close, code, drawn, expected, ready, wait_for
 from vaekit.explorer.colours import colour, names
@@ -28,6 +29,7 @@ def test_the_page_begins_on_an_example_at_rest_where_less_motion_is_wanted(
     assert "6 latents" in said and "active" in said and "rate" in said and "held-out ELBO −" in said
 
 
+@chromium_only
 def test_the_page_moves_until_a_person_takes_over(open_page: Any, served: Explorer) -> None:
     page = open_page(served, begins=True, reduced_motion="no-preference").page
     assert page.get_attribute("#play", "aria-pressed") == "true"

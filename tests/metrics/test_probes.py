@@ -194,6 +194,7 @@ def test_all_leaves_slow_metrics_out_and_names_bring_them_in(monkeypatch: pytest
     slow = {entry.name for entry in METRICS if entry.facts["slow"]}
     assert slow == {
         *("ais", "ais_gap", "columns", "rate_distortion", "gaps"),
+        *("synthetic_c2st", "synthetic_shapes", "synthetic_utility", "synthetic_privacy", "synthetic_validity"),
         *("upper_bounds", "sbc", "dci_boosted", "code_paths", "encoder_snr", "sumo", "few_shot", "sets"),
     }
     assert not slow & set(called) and "elbo" in called

@@ -67,7 +67,7 @@ def umap_apart(z: Any, check_stop: Callable[[], None]) -> np.ndarray:
     np.save(given, np.asarray(z, np.float32))
     data: bytes | None = given.getvalue()
     path = os.pathsep.join(part for part in sys.path if part)
-    environment = os.environ | _THREADS | {"PYTHONPATH": path}
+    environment = os.environ | _THREADS | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     command, pipe = [sys.executable, "-m", "vaekit.latents.umap"], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process:
         try:
