@@ -66,6 +66,10 @@ def info(recipe: Any, wants: str) -> DataInfo:
     return DataInfo("these", (1, 8, 8), kind, 17 if kind == "levels" else None, 9, 1, 1, tuple("01"))
 
 
+OF_A_PAIR = {"numbers or zeros"}
+"""Spaces of latents that a prior shares with the posterior of its own name alone."""
+
+
 @each_option
 def test_an_option_reaches_its_part_from_a_recipe(
     registry: Registry[Any], entry: Entry[Any], name: str, monkeypatch: pytest.MonkeyPatch
@@ -86,8 +90,9 @@ def test_an_option_reaches_its_part_from_a_recipe(
             if choice.registry is not registry or entry.name not in choice.names:
                 continue
             given.clear()
+            pair = {"posterior": entry.name} if entry.part.__dict__.get("space") in OF_A_PAIR else {}
             try:
-                settings = recipe.settings({"model": {setting: entry.name, name: value}})
+                settings = recipe.settings({"model": pair | {setting: entry.name, name: value}})
                 recipe.build(settings, info(recipe, getattr(part, "wants", "any")))
             except UserError as error:  # parts that do not go together, e.g. codes and a normal prior
                 tried.append(f"{recipe.name}: {error}")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import vaekit
+from browsers import chromium_only
 from recipes import examples
 from vaekit import figures
 from vaekit.commands.report import report
@@ -213,6 +214,7 @@ def test_the_command_compares(runs: list[Path], tmp_path: Path) -> None:
     assert typed().returncode == 2
 
 
+@chromium_only
 @pytest.mark.slow
 def test_the_report_prints_on_paper(runs: list[Path], tmp_path: Path, browser: Any) -> None:
     """Printed by a browser: pages, nothing wider than the sheet, no figure cut in two, no navigation."""
