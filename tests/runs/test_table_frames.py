@@ -188,17 +188,17 @@ def test_rows_like_given_ones_keep_what_is_given(bills: Any) -> None:
     like = pd.DataFrame(
         {"nr": ["A", "B", "C", "D"], "town": ["York", "Hull", None, "York"], "net": [3000.5, 400, 5e3, None]}
     )
-    made = bills.sample(like=like)
+    made = bills.rows_like(like).as_frame("pandas")
     assert list(made.columns) == ["nr", "net", "tax", "gross", "town", "start", "end", "note"] and len(made) == 4
     assert made["nr"].to_list() == list("ABCD") and made["net"].to_list()[:3] == [3000.5, 400.0, 5000.0]
     assert made["town"].to_list()[:2] == ["York", "Hull"] and made["town"].to_list()[3] == "York"
     assert int(made[["town", "net", "tax", "start"]].isna().to_numpy().sum()) == 0
-    many = bills.sample(300, like=like.iloc[:2])
+    many = bills.rows_like(like.iloc[:2], 300).as_frame("pandas")
     assert len(many) == 300 and many["nr"].to_list() == ["A", "B"] * 150
     assert 0.3 < many["note"].isna().mean() < 0.5  # a column that is not given has its gaps
     rich, poor = many["tax"][::2].median(), many["tax"][1::2].median()
     assert rich > 3 * poor  # given net
-    assert len(bills.sample(like={"town": ["York"]}, form="array")) == 1
+    assert len(bills.rows_like({"town": ["York"]}).x) == 1
 
 
 @RARE
@@ -240,7 +240,6 @@ def test_rules_beside_one_value_of_a_real_column(bills: Any) -> None:
         ({"constraints": "nett < tax"}, "did you mean 'net'"),
         ({"constraints": ["end < start", "start < end"]}, "too rare under this model"),
         ({"like": {"twon": ["York"]}}, "a column 'twon' that this run's table has not; did you mean 'town'"),
-        ({"like": {"town": ["York"]}, "where": "town=York"}, "'like' says all"),
         ({"label": "York", "constraints": "net < tax"}, "leave the label out"),
     ],
 )
@@ -252,7 +251,7 @@ def test_what_cannot_be_asked_for_is_refused(bills: Any, how: dict[str, Any], se
 def test_a_table_that_gives_everything_is_refused(bills: Any) -> None:
     data = pd.read_csv(bills.record["data"]["source"]).dropna()
     with pytest.raises(UserError, match="every cell of memory is given"):
-        bills.sample(like=data)
+        bills.rows_like(data)
 
 
 def test_other_data_have_no_rules() -> None:
@@ -260,7 +259,7 @@ def test_other_data_have_no_rules() -> None:
     with pytest.raises(UserError, match="rules for rows of a table"):
         run.sample(2, constraints="a < b")
     with pytest.raises(UserError, match="rows like given ones are of tables"):
-        run.sample(2, like={"a": [1]})
+        run.rows_like({"a": [1]}, 2)
 
 
 def test_dates_keep_their_weekdays_and_hours(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def intervene(
     examples
         Which examples, by number or file, e.g. 3,17,42 or a.png,b.png; default the first.
     """
-    import torch
+    import numpy as np
 
     from vaekit import figures
     from vaekit.runs.examples import picked
@@ -46,7 +46,7 @@ def intervene(
         write_examples(opened, out, made, names=file_names(split))
     else:
         x = opened.prepare.values(split.inputs)
-        both = torch.cat([opened.picture(part) for part in (x, made)]).numpy()
+        both = np.concatenate([opened.picture(part).numpy() for part in (x, made)])
         said = ", ".join(f"{name} = {value:g}" for name, value in asked.items())
         write_drawn(out, figures.samples, both, None, f"Examples, and with {said}", ("as it is", said), x=x, made=made)
     note(f"{len(split)} examples with {values} in {out}")

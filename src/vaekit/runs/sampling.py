@@ -36,11 +36,10 @@ class SamplingRun(RunBase):
 
     def sample(
         self,
-        n: int | None = None,
+        n: int = 64,
         label: Any = None,
         *,
         where: Where = None,
-        like: Any = None,
         constraints: Sequence[str] | str = (),
         temperature: float = 1.0,
         draw: bool = False,
@@ -54,21 +53,10 @@ class SamplingRun(RunBase):
         `constraints` are rules that rows are to meet, "start <= end", "net + tax == gross", "unique(id)",
         "seen(city, zip)"; see `vaekit.data.constraints`.
 
-        `like` is a table (a data frame, a dict of columns, a file), some of whose cells are given: as many rows, or `n`
-        with its rows taken in turn, that have these cells as they are, the others drawn given them; see `rows_like`.
-
-        By default there are 64, or as many as `like` has rows. `form` of a table's rows: "pandas" or "polars", a data
-        frame with the columns' names, order and dtypes; "array", a tensor as the model stores rows; "auto", a frame
-        where the run was trained on one, else a tensor.
+        `form` of a table's rows: "pandas" or "polars", a data frame with the columns' names, order and dtypes; "array",
+        a tensor as the model stores rows; "auto", a frame where the run was trained on one, else a tensor.
         """
         library = self._library_of_samples(form)
-        if like is not None:
-            if label is not None or where or constraints or temperature != 1:
-                raise UserError("'like' says all that rows are to have; leave label, where and the others out")
-            rows = self.rows_like(like, n, seed=seed)
-            own = (self._library(like) or library) if form == "auto" else library
-            return rows.x if own is None else rows.as_frame(own)
-        n = 64 if n is None else n
         if where or constraints:
             if label is not None:
                 raise UserError("'where' says all that samples are to have; leave the label out")
@@ -82,10 +70,12 @@ class SamplingRun(RunBase):
         return shown(made, self.picture, None if self.info.is_array else self.lines)
 
     def rows_like(self, table: Any, n: int | None = None, *, seed: int = 0) -> RowsLike:
-        """Return rows that have the cells given in a table, and draw the others: see `sample`, `like`.
+        """Return rows that have the cells given in a table (a data frame, a dict, a file), and draw the others.
 
-        A column that the table lacks is drawn with its gaps; an empty cell of one that it has is drawn without. Each
-        row's latents are drawn from q(z|what is given), weighed by p(given|z) p(z) / q(z|given), and resampled.
+        There are as many as the table has, or `n` with its rows taken in turn. `.as_frame()` is a data frame, `.x` the
+        rows as the model stores them. A column that the table lacks is drawn with its gaps; an empty cell of one that
+        it has is drawn without. Latents are drawn from q(z|what is given) and from the prior, weighed by
+        p(given|z) p(z) / (the density they were drawn from), and resampled.
         """
         if self.info.kind != "table":
             raise UserError(f"rows like given ones are of tables, and {self.info.name} is none; see sample_like")
