@@ -239,13 +239,17 @@ def test_rules_beside_one_value_of_a_real_column(bills: Any) -> None:
     [
         ({"constraints": "nett < tax"}, "did you mean 'net'"),
         ({"constraints": ["end < start", "start < end"]}, "too rare under this model"),
-        ({"like": {"twon": ["York"]}}, "a column 'twon' that this run's table has not; did you mean 'town'"),
         ({"label": "York", "constraints": "net < tax"}, "leave the label out"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(bills: Any, how: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         bills.sample(**how)
+
+
+def test_a_column_that_is_not_the_runs_is_refused(bills: Any) -> None:
+    with pytest.raises(UserError, match="a column 'twon' that this run's table has not; did you mean 'town'"):
+        bills.rows_like({"twon": ["York"]})
 
 
 def test_a_table_that_gives_everything_is_refused(bills: Any) -> None:
