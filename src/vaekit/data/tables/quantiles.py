@@ -110,10 +110,8 @@ def warped(values: np.ndarray, cycle: Mapping[str, Any] | None) -> np.ndarray:
     """Return dates as a time that runs as fast as rows come: on whole weeks of the cycle it is the date itself."""
     if cycle is None:
         return values
-    below = np.concatenate([[0.0], np.cumsum(cycle["shares"])])
-    weeks = (values - cycle["start"]) / WEEK
-    week = np.floor(weeks)
-    part = (weeks - week) * (len(below) - 1)
+    below, week, rest = _weeks(values, cycle)
+    part = rest * (len(below) - 1)
     i = np.clip(np.where(np.isnan(part), 0, part).astype(int), 0, len(below) - 2)
     return cycle["start"] + WEEK * (week + (below[i] + (part - i) * (below[i + 1] - below[i])))
 
@@ -122,12 +120,17 @@ def unwarped(values: np.ndarray, cycle: Mapping[str, Any] | None) -> np.ndarray:
     """Return the dates of times as `warped` gives them."""
     if cycle is None:
         return values
-    below = np.concatenate([[0.0], np.cumsum(cycle["shares"])])
+    below, week, rest = _weeks(values, cycle)
+    i = np.clip(np.searchsorted(below, rest, "right") - 1, 0, len(below) - 2)
+    part = i + (rest - below[i]) / (below[i + 1] - below[i])
+    return cycle["start"] + WEEK * (week + part / (len(below) - 1))
+
+
+def _weeks(values: np.ndarray, cycle: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the shares of rows before each part of a week, and each value's whole weeks and the rest of its week."""
     weeks = (values - cycle["start"]) / WEEK
     week = np.floor(weeks)
-    i = np.clip(np.searchsorted(below, weeks - week, "right") - 1, 0, len(below) - 2)
-    part = i + (weeks - week - below[i]) / (below[i + 1] - below[i])
-    return cycle["start"] + WEEK * (week + part / (len(below) - 1))
+    return np.concatenate([[0.0], np.cumsum(cycle["shares"])]), week, weeks - week
 
 
 def _grid(seen: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
