@@ -12,20 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 from typing import Any
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+from browser import FLAGS, browser_path
+
+AWAKE = (
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
@@ -122,8 +117,7 @@ def main() -> None:
         url = server.stdout.readline().strip()
         time.sleep(1)
         with sync_playwright() as playwright:
-            path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS, *AWAKE])
             out = {
                 "one_tab": single(browser, url, arguments.presses),
                 f"{arguments.tabs}_tabs": several(browser, url, arguments.tabs, arguments.presses),

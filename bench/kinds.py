@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from screenshots import DESKTOP, FLAGS, GREY, PHONE, browser_path, save
+from browser import FLAGS, browser_path
+from screenshots import DESKTOP, GREY, PHONE, SAME_COLOURS, save
 
 import vaekit
 from vaekit.data.audio.wav import write_wav
@@ -216,7 +217,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS, SAME_COLOURS])
         for name in arguments.only:
             kind, folder = KINDS[name], (arguments.runs or Path(scratch)) / name
             if not (folder / "report.html").is_file():

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from browser import FLAGS, browser_path
 
 import vaekit
 from vaekit import figures
@@ -44,23 +45,9 @@ TEN = (
 )
 GREY = {"model.likelihood": "discretised-logistic"}
 SAMPLES = 12
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-)
+SAME_COLOURS = "--force-color-profile=srgb"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 MOST_BYTES = 200_000
-
-
-def browser_path() -> str | None:
-    """Return the system's Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 def train(folder: Path) -> Path:
@@ -187,7 +174,7 @@ def main() -> None:
         explorer = Explorer(Session(load(run))).start()
         try:
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
+                browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS, SAME_COLOURS])
                 shots(browser, explorer.url, arguments.out / "screenshots")
                 browser.close()
         finally:
