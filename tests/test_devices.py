@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ def test_noise_is_seeded_on_the_device_and_its_state_comes_back() -> None:
     assert all(torch.equal(devices.rng_state(far)[name], state) for name, state in before.items())
     with devices.seeded(3, far):
         assert torch.equal(torch.randn(2, device=far).cpu(), first[0].cpu()) and torch.equal(torch.randn(2), first[1])
+
+
+def test_threads_that_draw_from_a_seed_do_not_disturb_each_other() -> None:
+    def draws(seed: int) -> list[float]:
+        with devices.seeded(seed):
+            return [float(torch.randn(())) for _ in range(200)]
+
+    alone = [draws(seed) for seed in range(4)]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draws, [0, 1, 2, 3] * 10)) == alone * 10
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_model_without_tensors_is_on_the_cpu() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from vaekit import distributed
 from vaekit.errors import UserError
+
+GENERATORS = threading.RLock()
+"""Held by the thread that draws from a seed: PyTorch's generators are the process's."""
 
 
 def best_device() -> str:
@@ -130,11 +134,15 @@ def check_seed(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it."""
+    """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it.
+
+    The generators are the process's, so one thread at a time: another one waits for the block's end.
+    """
     check_seed(seed)
-    before = rng_state(device)
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        set_rng_state(before, device)
+    with GENERATORS:
+        before = rng_state(device)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            set_rng_state(before, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 import vaekit
 from vaekit import bounds
+from vaekit.devices import seeded
 from vaekit.errors import UserError
 from vaekit.explorer.session import Session
 from vaekit.recipes.base import RECIPES
@@ -45,6 +47,16 @@ def test_every_recipe_can_be_explored(recipe: str) -> None:
     assert (found["elbo"] is None) == (found["refused"] is not None)
     assert found["score"] is not None and 0 <= found["percentile"] <= 100
     assert x.latent_map().points.shape == (1797, 2)
+
+
+def test_a_page_beside_a_training_in_its_own_process_says_why_it_waits(
+    explored: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaekit.explorer.session.PATIENCE", 0.01)
+    with ThreadPoolExecutor(1) as pool:
+        with seeded(0), pytest.raises(UserError, match="is training or computing something else"):
+            pool.submit(explored.random, None, 0).result()
+        assert pool.submit(explored.random, None, 0).result() == explored.random(None, 0)
 
 
 @pytest.mark.parametrize("recipe", ["vq-vae", "categorical-vae"])

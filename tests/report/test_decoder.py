@@ -95,7 +95,7 @@ def test_a_slider_redraws_the_default_model_within_a_frame(browser: Any, tmp_pat
     page, wrong = opened(browser, run, tmp_path)
     page.evaluate(MOVES, 20)  # compiled by now
     took = page.evaluate(MOVES, 300)
-    assert len(took) == 300 and page.evaluate("Number(document.querySelector('canvas.decoded').dataset.took)") > 0
+    assert len(took) == 300 and sum(took) > 0  # one alone may be 0: a clock may tick by the millisecond
     assert statistics.median(took) <= 16, f"median {statistics.median(took):.1f} ms"
     assert wrong == []
     page.context.close()

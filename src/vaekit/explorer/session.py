@@ -25,6 +25,7 @@ from vaekit.data.info import DataInfo
 from vaekit.data.prepare import as_input
 from vaekit.data.tables.columns import as_text
 from vaekit.data.tables.modality import cells_of
+from vaekit.devices import GENERATORS
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.tokens import Sampling, TokenSequences
 from vaekit.errors import Unsupported, UserError
@@ -45,6 +46,8 @@ LIVE_POINTS = 2000
 """Examples on the map of a run in training, which is made anew for each checkpoint."""
 MOST_BYTES = 512 << 20
 """Of prepared examples kept for the map."""
+PATIENCE = 30.0
+"""Seconds that a request waits for another thread that draws."""
 STUDIED = 2000
 """Test examples that the KL of each dimension and the codes' spread are computed on."""
 
@@ -81,7 +84,6 @@ class Session:
         self.device = run.device
         self.info = run.info
         self.progress = (0, 0)
-        self._drawing = threading.Lock()
         self._mapping = threading.Lock()
         self._scoring = threading.Lock()
         self._stop = threading.Event()
@@ -129,7 +131,7 @@ class Session:
         if not self.splits:
             return unknown(self.size)
         split = self.splits[0].first(STUDIED)
-        with self._drawing:
+        with self.drawn():
             return information(self.model, split.x, split.y, self._codes)
 
     @cached_property
@@ -525,9 +527,18 @@ class Session:
 
     @contextmanager
     def drawn(self, seed: int = 0) -> Iterator[None]:
-        """Within the block the model is in eval mode, and draws with this seed, one thread at a time."""
-        with self._drawing, inference(self.model, seed):
-            yield
+        """Within the block the model is in eval mode, and draws with this seed, one thread at a time.
+
+        Raises:
+            UserError: another thread of this process draws for long, as a training does.
+        """
+        if not GENERATORS.acquire(timeout=PATIENCE):
+            raise UserError("this Python process is training or computing something else; try again when it has ended")
+        try:
+            with inference(self.model, seed):
+                yield
+        finally:
+            GENERATORS.release()
 
 
 def _categories(latent: Latent, one_hot: bool) -> int:
