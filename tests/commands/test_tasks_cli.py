@@ -44,7 +44,7 @@ def found(done: Any) -> dict[str, Any]:
     return json.loads(done.out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("score", ["reconstruction", "elbo", "iw", "regret", "complexity", "distance"])
+@pytest.mark.parametrize("score", ["reconstruction", "elbo", "iw", "regret", "complexity", "distance", "neighbours"])
 def test_detect_writes_scores_verdicts_and_truth(score: str, good: Path, vaekit: Any, here: Path) -> None:
     noise = (np.random.default_rng(0).random((40, 8, 8)) < 0.5).astype(np.uint8)
     np.save("noise.npy", noise)

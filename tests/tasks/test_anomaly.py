@@ -23,7 +23,7 @@ from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal, FullNormal
 from vaekit.priors.normal import StandardNormal
 from vaekit.tasks import anomaly
-from vaekit.tasks.anomaly import Scorer, code_length, judge, threshold
+from vaekit.tasks.anomaly import CODED, Scorer, code_length, judge, threshold
 from vaekit.tasks.noise import traces
 
 
@@ -76,7 +76,7 @@ def test_bounds_are_of_the_exact_likelihood(name: str) -> None:
         assert gap.median() < 0.1
 
 
-@pytest.mark.parametrize("name", ["reconstruction", "elbo", "iw", "regret", "distance"])
+@pytest.mark.parametrize("name", ["reconstruction", "elbo", "iw", "regret", *CODED])
 def test_a_score_depends_on_its_example_alone(name: str) -> None:
     model = linear()
     x = torch.randn(40, 4, dtype=torch.float64)
@@ -94,6 +94,22 @@ def test_another_posterior_is_scored_row_by_row() -> None:
     assert torch.allclose(Scorer(model, k=8).score("iw", x[2:3]), whole[2:3], atol=1e-6)
     with pytest.raises(UserError, match="diagonal normal"):
         Scorer(model).score("regret", x)
+
+
+def test_neighbours_is_the_distance_to_the_fifth_closest_code() -> None:
+    model, x = linear(), torch.randn(6, 4, dtype=torch.float64)
+    normal = torch.cat([torch.randn(50, 1) * torch.tensor([[3.0, 0.5]]), torch.full((50, 1), 7.0)], 1).double()
+    unit = normal[:, :2].std(0, correction=0)
+    found = Scorer(model, normal=normal[:, :2]).score("neighbours", x)
+    codes = model.features(x).double()
+    assert found.tolist() == pytest.approx(
+        [sorted(((normal[:, :2] - code) / unit).norm(dim=1).tolist())[4] for code in codes]
+    )
+    assert torch.equal(Scorer(model, normal=normal[:3, :2]).score("neighbours", x) > 0, torch.ones(6, dtype=torch.bool))
+    still = torch.cat([normal[:, :1], normal[:, 2:]], 1)  # a dimension that never varies
+    only = Scorer(model, normal=still).score("neighbours", x)
+    off = (normal[:, 0] - codes[:, :1]).abs().sort(1).values[:, 4] / unit[0]
+    assert torch.allclose(only, off)
 
 
 def test_the_latent_distance_is_mahalanobis() -> None:

@@ -12,6 +12,7 @@ from vaekit.conditional import Posterior
 from vaekit.data import DataSettings, load
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
+from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import NotALikelihood, UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.discretised_logistic import DiscretisedLogistic
@@ -20,6 +21,7 @@ from vaekit.models.vae import VAE
 from vaekit.nets.mlp import mlp
 from vaekit.posteriors.delta import Delta
 from vaekit.posteriors.normal import DiagonalNormal, FullNormal
+from vaekit.priors.mixture import GaussianMixture
 from vaekit.priors.normal import StandardNormal
 from vaekit.tasks import imputation
 from vaekit.tasks.array_imputation import in_source_terms, with_gaps
@@ -72,6 +74,35 @@ def test_resampling_gives_the_exact_conditional(posterior: type) -> None:
         assert torch.allclose(spread, covariance.diagonal(), rtol=0.25 if found.ess[i] > 1000 else 0.6)
         assert torch.equal(found.mean[i][~gap], row[~gap])
         assert torch.equal(found.draws[:, i][:, ~gap], row[~gap].expand(3000, -1))
+
+
+def test_proposals_come_from_a_prior_of_any_family_too() -> None:
+    """A mixture prior far from q: the exact conditional is a mixture of its components' conditionals."""
+    model = linear()
+    model.prior = GaussianMixture(2, components=2).double()
+    with torch.no_grad():
+        model.prior.loc.copy_(torch.tensor([[-4.0, 3.0], [5.0, 4.0]]))
+        model.prior.raw_log_scale.fill_(-1)
+        x = rows(model, 6)
+        prior = model.prior()
+        assert isinstance(prior.components, DiagonalNormalFamily)
+        scale = prior.components.log_scale.exp()
+        zero = model.decode(torch.zeros(1, 2, dtype=torch.float64)).mean[0]
+        w = (model.decode(torch.eye(2, dtype=torch.float64)).mean - zero).T
+    found = impute(model, x, torch.zeros(5), draws=1000, k=40_000, seed=1)
+    assert found.ess is not None
+    for i, row in enumerate(x):
+        gap = torch.isnan(row)
+        means, logs = [], []
+        for loc, sd in zip(prior.components.loc.detach(), scale):
+            mean, cov = zero + w @ loc, w * sd.square() @ w.T + 0.16 * torch.eye(5, dtype=torch.float64)
+            seen = torch.distributions.MultivariateNormal(mean[~gap], cov[~gap][:, ~gap])
+            logs.append(seen.log_prob(row[~gap]))
+            gain = cov[gap][:, ~gap] @ torch.linalg.inv(cov[~gap][:, ~gap])
+            means.append(mean[gap] + gain @ (row[~gap] - mean[~gap]))
+        exact = torch.softmax(torch.stack(logs), 0) @ torch.stack(means)
+        assert found.ess[i] > 50
+        assert torch.allclose(found.mean[i][gap], exact, atol=0.3), (found.mean[i][gap], exact, found.ess[i])
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def detect(
     anomalous
         Classes of the data that are anomalies, e.g. 3,7, to judge the score by.
     score
-        iw (-log p(x)), elbo, reconstruction, regret, complexity, distance.
+        iw (-log p(x)), elbo, reconstruction, regret, complexity, distance, neighbours.
     contamination
         The share of normal examples that may lie above the threshold.
     threshold

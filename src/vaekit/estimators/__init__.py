@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from vaekit.data.tables.dataframes import library_of
 from vaekit.errors import UserError
 from vaekit.estimators.fitted import Fitted, takes_tables, train_with_gaps
-from vaekit.tasks.anomaly import threshold
+from vaekit.tasks.anomaly import CODED, threshold
 from vaekit.tasks.augmentation import moved_codes
 
 _MODEL: dict[str, list[Any]] = {
@@ -203,8 +203,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
 class AnomalyDetector(OutlierMixin, _Estimator):
     """Anomalies by a VAE of the normal rows: 1 is normal, -1 an anomaly.
 
-    `criterion`: "iw" (importance-weighted -log p(x)), "elbo", "reconstruction", "regret" or "distance"; see
-    `vaekit.tasks.anomaly`. The threshold leaves a share `contamination` of the training rows outside.
+    `criterion`: "iw" (importance-weighted -log p(x)), "elbo", "reconstruction", "regret", "distance" or
+    "neighbours"; see `vaekit.tasks.anomaly`. The threshold leaves a share `contamination` of the training rows outside.
 
     >>> from sklearn.datasets import load_iris
     >>> X = load_iris().data
@@ -217,7 +217,7 @@ class AnomalyDetector(OutlierMixin, _Estimator):
     contamination: float = 0.1
 
     _parameter_constraints = _MODEL | {
-        "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", "distance"})],
+        "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", *CODED})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
     }
 
@@ -226,7 +226,7 @@ class AnomalyDetector(OutlierMixin, _Estimator):
         """Train on rows X (N, D), normal ones but for a share `contamination`."""
         X = self._check(X, reset=True)
         self._train(X)
-        self.codes_ = self.fitted_.encode(X) if self.criterion == "distance" else None
+        self.codes_ = self.fitted_.encode(X) if self.criterion in CODED else None
         self.offset_ = -threshold(-self._scores(X), self.contamination)
         return self
 

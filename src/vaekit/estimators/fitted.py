@@ -24,6 +24,7 @@ from vaekit.recipes.settings import merge
 from vaekit.runs.loading import restored
 from vaekit.runs.run import Run
 from vaekit.runs.train import given_settings, train
+from vaekit.tasks.anomaly import CODED
 from vaekit.tasks.imputation import impute
 from vaekit.training.checkpoint import model_tensors
 from vaekit.training.data_source import DataSource
@@ -156,8 +157,8 @@ class Fitted:
     def scores(self, x: Any, name: str, k: int, normal: Array | None = None) -> Array:
         """Return an anomaly score (N,), the higher the stranger, in the rows' own units; see vaekit.tasks.anomaly."""
         codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x))
-        # A table's likelihood is in the columns' own units already; regret and distance have none.
-        own = self.is_table or name in ("regret", "distance")
+        # A table's likelihood is in the columns' own units already; regret and distances have none.
+        own = self.is_table or name in ("regret", *CODED)
         found = self.run.anomaly_scores(rows, name, k=k, seed=self.run.settings.train.seed, normal=codes)
         return found if own else found + np.log(self.sd).sum()
 

@@ -22,7 +22,7 @@ from vaekit.runs.locks import locked
 from vaekit.runs.record import THRESHOLDS_FORMAT, check_thresholds
 from vaekit.runs.results import Detection
 from vaekit.schemas import Place, or_else, read
-from vaekit.tasks.anomaly import SCORES, Reference, Scorer, judge, threshold
+from vaekit.tasks.anomaly import CODED, SCORES, Reference, Scorer, judge, threshold
 from vaekit.tasks.contributions import DECOMPOSED, contributions
 
 KEPT = 1000
@@ -61,7 +61,8 @@ class DetectingRun(LatentRun):
             data: the examples.
             against: further data, all of them anomalies: the score is judged by them.
             anomalous: names of the classes of `data` that are anomalies: the score is judged by them.
-            score: iw (-log p(x), nats), elbo, reconstruction, regret, complexity or distance; see vaekit.tasks.anomaly.
+            score: iw (-log p(x), nats), elbo, reconstruction, regret, complexity, distance or neighbours; see
+                vaekit.tasks.anomaly.
             contamination: the share of normal examples that may lie above the threshold.
             threshold: "held-out" takes it from the scores of the run's validation split (of its training split, where
                 nothing was held out), kept in the run; "data" marks the share `contamination` of the examples given; a
@@ -151,13 +152,13 @@ class DetectingRun(LatentRun):
     ) -> np.ndarray:
         """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
 
-        `normal` (M, D) are the codes that "distance" measures from; by default those of the training split.
+        `normal` (M, D) are the codes that distances are measured from; by default those of the training split.
         """
         split, kind = self.split(data), self.info.kind
         if score == "complexity" and kind not in ("binary", "levels", "unit"):
             raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
         levels = 2 if kind == "binary" else self.info.levels or 256
-        if score == "distance" and normal is None:
+        if score in CODED and normal is None:
             normal = self.codes(self.training(STUDIED))
         y = label_for(self.model, split.y, len(split))
         return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()

@@ -22,6 +22,8 @@ from vaekit.intervals import auroc, auroc_interval, average_precision, average_p
 from vaekit.models.base import Model
 from vaekit.tasks.noise import shared_noise, traces
 
+NEAREST = 5
+
 
 @dataclass
 class Scorer:
@@ -42,7 +44,7 @@ class Scorer:
     progress: Progress = field(default=lambda done, total: None)
 
     def score(self, name: str, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the score `name` of prepared examples x (N, ...): (N,) float64, in nats but for the distance.
+        """Return the score `name` of prepared examples x (N, ...): (N,) float64, in nats but for distances.
 
         Raises UserError for an unknown name, NotALikelihood where the model bounds nothing.
         """
@@ -135,6 +137,20 @@ def distance(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     return (off * torch.linalg.solve(covariance, off.T).T).sum(1)
 
 
+def neighbours(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """Distance of the code to the `NEAREST`th closest training code, each dimension in units of their spread.
+
+    Source: Ramaswamy et al. 2000, doi:10.1145/335191.335437, in the space of codes.
+    """
+    if to.normal is None:
+        raise UserError("distances of codes need the training data, which were not found")
+    codes = to.normal.to(x.device).double()
+    spread = codes.std(0, correction=0)
+    unit = torch.where(spread > 1e-6 * spread.max(), spread, torch.inf)  # a dimension that never varies says nothing
+    apart = torch.cdist(to.model.features(x, y).double() / unit, codes / unit)
+    return apart.kthvalue(min(NEAREST, len(codes)), 1).values
+
+
 SCORES: dict[str, Callable[[Scorer, Tensor, Tensor | None], Tensor]] = {
     "reconstruction": reconstruction,
     "elbo": negative_elbo,
@@ -142,7 +158,10 @@ SCORES: dict[str, Callable[[Scorer, Tensor, Tensor | None], Tensor]] = {
     "regret": regret,
     "complexity": complexity,
     "distance": distance,
+    "neighbours": neighbours,
 }
+CODED = ("distance", "neighbours")
+"""Scores that are measured from codes of training examples."""
 
 
 def grey(x: Tensor, levels: int) -> NDArray[np.uint8]:

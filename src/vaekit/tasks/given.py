@@ -7,7 +7,6 @@ p(x_wanted|z) p(z) / (the density they were drawn from), and resampled.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.inference import inference, joined
 from vaekit.models.base import Model
+from vaekit.tasks.noise import proposal_weight
 
 AT_ONCE = 8192
 MOST = 2**20
@@ -206,9 +206,9 @@ def _with(x: Tensor, exact: Mapping[int, float]) -> Tensor:
 
 
 def _proposed(model: Model, guide: Tensor, y: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return latents (N, D) and log p(z) less the log-density they were drawn from, (N,).
+    """Return latents (N, ...), and log p(z) less the log-density they were drawn from, (N,).
 
-    Half are from the prior and half from q(z|a row with what is asked for and no more), where that is a normal whose
+    Half are from the prior and half from q(z|a row with what is asked for and no more), where that is a normal, whose
     density can be had anywhere: the weights are then below 2 p(x_wanted|z).
     """
     q = model.encode(guide, y)
@@ -216,7 +216,6 @@ def _proposed(model: Model, guide: Tensor, y: Tensor | None, temperature: float)
         return model.sample_latent(len(guide), y, temperature), torch.zeros(len(guide), device=guide.device)
     p: Distribution = tempered(model.prior_of(y), temperature)
     own = p.sample() if p.batch_shape else p.sample(torch.Size((len(guide),)))
-    half = torch.rand(len(guide), 1, device=guide.device) < 0.5
+    half = torch.rand(len(guide), *[1] * (own.dim() - 1), device=guide.device) < 0.5
     z = torch.where(half, q.sample(), own)
-    log_p = p.log_prob(z)
-    return z, log_p - (torch.logaddexp(q.log_prob(z), log_p) - math.log(2))
+    return z, proposal_weight(q, p, z, 0.5)

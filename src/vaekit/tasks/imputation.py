@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,7 +15,7 @@ from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import UserError
 from vaekit.inference import batches, inference, joined
 from vaekit.models.base import Model, point
-from vaekit.tasks.noise import ROWS, one_normal, reparameterised
+from vaekit.tasks.noise import ROWS, one_normal, proposal_weight, reparameterised
 
 Method = Literal["resampling", "gibbs"]
 BATCH = 64
@@ -150,12 +149,11 @@ def _resampled(
     filled = fill(x, start)
     for _ in range(sweeps if start is not None else 0):
         filled = torch.where(seen, x, model.reconstruct(filled, y))
-    z, log_proposal, log_prior = _proposals(model, filled, y, k, seed)
+    z, log_w = _proposals(model, filled, y, k, seed)
     px = model.decode(z, y)
     # a family of data with gaps leaves what is missing out by itself
     log_px = px.log_prob(x) if start is None else observed_log_prob(px, torch.where(seen, x, 0.0), seen)
-    log_w = log_px + log_prior - log_proposal
-    weight = torch.softmax(log_w, 0)
+    weight = torch.softmax(log_px + log_w, 0)
     chosen = torch.multinomial(weight.T, draws, replacement=True).T  # (draws, B)
     some = z[chosen, torch.arange(len(x), device=x.device)]
     drawn = torch.where(seen, x, _complete(model.decode(some, y)).sample())
@@ -176,10 +174,8 @@ def drawn_given(model: Model, x: Tensor, draws: int, seed: int = 0) -> tuple[Ten
         for rows, _ in batches(model, x, size=MOST_ROWS // (SHARED + OWN)):
             q = model.encode(rows, None)
             z = torch.cat([shared.unsqueeze(1).expand(-1, len(rows), *shared.shape[1:]), q.sample(torch.Size((OWN,)))])
-            log_p, log_q = p.log_prob(z), q.log_prob(z)
-            share = OWN / (SHARED + OWN)
-            log_proposal = torch.logaddexp(log_p + math.log(1 - share), log_q + math.log(share))
-            weight = torch.softmax(model.decode(z, None).log_prob(rows) + log_p - log_proposal, 0)
+            log_w = proposal_weight(q, p, z, OWN / (SHARED + OWN))
+            weight = torch.softmax(model.decode(z, None).log_prob(rows) + log_w, 0)
             chosen = torch.multinomial(weight.T, draws, replacement=True).T
             own = z[chosen, torch.arange(len(rows), device=rows.device)]
             made.append(
@@ -199,23 +195,24 @@ def _likeliest(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Ten
     return point(model.decode(z[weight.argmax(0), torch.arange(z.shape[1], device=z.device)], y))
 
 
-def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return latents (K, B, ...), the log-density they were drawn from, and their prior's, (K, B)."""
+def _proposals(model: Model, filled: Tensor, y: Tensor | None, k: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return latents (K, B, ...), and log p(z) less the log-density they were drawn from, (K, B)."""
     trace = model.trace(filled, y, hard=True)
     latent = next(iter(trace.latents.values()))
     q, p = latent.q, latent.p
     if not (one_normal(trace) and isinstance(q, DiagonalNormalFamily)):
         latent = next(iter(model.trace(filled, y, k=k, hard=True).latents.values()))
-        return latent.z, latent.log_q_code, latent.log_p_code
-    if not isinstance(p, DiagonalNormalFamily):
-        z = reparameterised(q, k, seed)
-        return z, q.log_prob(z), p.log_prob(z)
-    near = reparameterised(q, k - k // 2, seed)
-    whole = DiagonalNormalFamily(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
-    z = torch.cat([near, reparameterised(whole, k // 2, seed + 1)])
-    log_q, log_p = q.log_prob(z), whole.log_prob(z)
-    share = (k - k // 2) / k
-    return z, torch.logaddexp(log_q + math.log(share), log_p + math.log(1 - share)), log_p
+        return latent.z, latent.log_p_code - latent.log_q_code
+    if isinstance(p, DiagonalNormalFamily):
+        p = DiagonalNormalFamily(p.loc.expand_as(q.loc), p.log_scale.expand_as(q.loc), q.loc.dim() - 1)
+        own = reparameterised(p, k // 2, seed + 1)
+    elif p.batch_shape:  # its draws would depend on the row
+        own = q.loc.new_zeros(0, *q.loc.shape)
+    else:
+        with seeded(seed + 1, q.loc.device):
+            own = p.sample(torch.Size((k // 2,))).unsqueeze(1).expand(-1, *q.loc.shape)
+    z = torch.cat([reparameterised(q, k - len(own), seed), own])
+    return z, proposal_weight(q, p, z, 1 - len(own) / k)
 
 
 def _weighted_mean(model: Model, z: Tensor, weight: Tensor, y: Tensor | None) -> Tensor:

@@ -1,12 +1,14 @@
-"""Posterior samples that depend on the example alone: not on its batch, its row, or what was drawn before."""
+"""Posterior samples that depend on the example alone, not on its batch, its row, or what was drawn before; weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaekit import bounds
 from vaekit.devices import device_of, seeded
@@ -35,6 +37,23 @@ def reparameterised(q: DiagonalNormalFamily, k: int, seed: int) -> Tensor:
     (torch.Size([4, 3, 2]), True)
     """
     return q.loc + shared_noise(k, q, seed) * q.log_scale.exp()
+
+
+def proposal_weight(q: Distribution, p: Distribution, z: Tensor, share: float) -> Tensor:
+    """Return log-weights (K, B) of proposals z (K, B, ...), of which a share s is from q and the rest from the prior.
+
+        log w = log p(z) - log(s q(z) + (1 - s) p(z)) ≤ -log(1 - s),
+
+    however far q is from p(z|x): the balance heuristic (Veach & Guibas 1995, doi:10.1145/218380.218498).
+
+    >>> p, q = DiagonalNormalFamily(torch.zeros(1), torch.zeros(1)), DiagonalNormalFamily(torch.ones(1), torch.zeros(1))
+    >>> proposal_weight(q, p, torch.tensor([[[0.5]], [[-9.0]]]), 0.5).exp().T
+    tensor([[1.0000, 1.9998]])
+    """
+    log_p, log_q = p.log_prob(z), q.log_prob(z)
+    if share == 1:
+        return log_p - log_q
+    return log_p - torch.logaddexp(log_q + math.log(share), log_p + math.log1p(-share))
 
 
 def one_normal(trace: Trace) -> bool:
