@@ -6,6 +6,7 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from vaekit import figures
 from vaekit.errors import UserError
+from vaekit.figures import studies
 from vaekit.figures.images import mosaic
 from vaekit.figures.style import colours
 
@@ -501,3 +503,19 @@ def test_extreme_figures_have_room_for_their_panels_and_titles(draw):
     assert len(boxes) == sum(bool(title(ax)) for ax in fig.axes)
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_names_of_a_studys_numbers_and_points_do_not_cover_each_other() -> None:
+    long = "signal-to-noise of the encoder's gradient at 50 samples (encoder_snr_50)"
+    panel = studies.Panel(long, "", {"": [studies.Spot(1, 0.2, 0.1, [0.2]), studies.Spot(5, 0.3, 0.1, [0.3])]})
+    beside = studies.Panel(long, "", {"": [studies.Spot("a", 0.2, 0.1, [0.2])]})
+    points = {f"arm {i}": (studies.Spot(0, 1.0, 0.1, []), studies.Spot(0, 2.0, 0.1, [])) for i in range(12)}
+    drawn = [studies.along([panel] * 3, "K"), studies.by_name([beside] * 3), studies.plane(points, "rate", "ELBO")]
+    for fig in drawn:
+        fig.draw_without_rendering()
+        titles = [t.get_window_extent() for ax in fig.axes for t in ax.findobj(Text) if t.get_text() == title(ax) != ""]
+        legend = fig.axes[0].get_legend()
+        names = [text.get_window_extent() for text in legend.get_texts()] if legend else []
+        boxes = [*titles, *names]
+        assert len(boxes) >= 3 and all(not a.overlaps(b) for a, b in combinations(boxes, 2))
+        assert all(box.x1 <= fig.bbox.x1 for box in boxes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from vaekit.figures import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MARKERS = "osD^vPX"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def along(panels: Sequence[Panel], axis: str) -> Figure:
     """
     fig, axes = _panels(panels)
     for ax, panel in zip(axes, panels, strict=True):
-        style.dress(ax, panel.title, axis, panel.unit)
+        style.dress(ax, _wrapped(panel.title), axis, panel.unit)
         xs = sorted({spot.x for line in panel.lines.values() for spot in line})
         for colour, (name, line) in zip(style.colours(len(panel.lines)), panel.lines.items()):
             bars = [spot.half or 0.0 for spot in line]
@@ -87,7 +91,7 @@ def by_name(panels: Sequence[Panel]) -> Figure:
     names = list(dict.fromkeys(spot.x for panel in panels for line in panel.lines.values() for spot in line))
     fig, axes = _panels(panels, height=0.9 + 0.34 * len(names))
     for ax, panel in zip(axes, panels, strict=True):
-        style.dress(ax, panel.title, panel.unit, "", "x")
+        style.dress(ax, _wrapped(panel.title), panel.unit, "", "x")
         count = len(panel.lines)
         places = [spot.x for line in panel.lines.values() for spot in line]
         beside = len(set(places)) < len(places)
@@ -112,20 +116,26 @@ def by_name(panels: Sequence[Panel]) -> Figure:
 
 
 def plane(points: Mapping[str, tuple[Spot, Spot]], x: str, y: str) -> Figure:
-    """Points in the plane of two numbers: means with both intervals over seeds, named.
+    """Points in the plane of two numbers: means with both intervals over seeds, named beside the plane.
 
     >>> plane({"β = 1": (Spot(0, 5.0, 0.2, []), Spot(0, -80.0, 1.0, []))}, "rate", "log p(x|z)").axes[0].get_xlabel()
     'rate'
     """
     if not points:
         raise UserError("there is no point to draw")
-    fig = style.figure(7.2, 4.8)
+    fig = style.figure(8.6, max(4.4, 0.8 + 0.24 * len(points)))
     ax = style.dress(fig.add_subplot(), "", x, y)
-    for colour, (name, (a, b)) in zip(style.colours(len(points)), points.items()):
-        ax.errorbar(a.mean, b.mean, b.half or 0.0, a.half or 0.0, color=colour, capsize=3, marker="o", markersize=5)
-        ax.annotate(style.plain(name), (a.mean, b.mean), (6, 5), textcoords="offset points", fontsize=style.TICK)
-    ax.margins(0.12)
+    for i, (colour, (name, (a, b))) in enumerate(zip(style.colours(len(points)), points.items())):
+        options: dict[str, Any] = {"color": colour, "capsize": 3, "marker": MARKERS[i % len(MARKERS)], "markersize": 6}
+        label = style.plain("\n".join(textwrap.wrap(name, 26)))
+        ax.errorbar(a.mean, b.mean, b.half or 0.0, a.half or 0.0, label=label, linestyle="none", **options)
+    style.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.margins(0.08)
     return fig
+
+
+def _wrapped(title: str) -> str:
+    return "\n".join(textwrap.wrap(title, 36))
 
 
 def _panels(panels: Sequence[Panel], height: float = 3.0) -> tuple[Figure, list[Axes]]:

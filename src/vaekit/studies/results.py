@@ -86,16 +86,15 @@ class Results:
         return FACTS.get(name) or next(found, "")
 
     def words(self, name: str) -> str:
-        """Return the words for a number: the study's own with its name beside them, or its name."""
+        """Return the words for a number: the study's own, with its name beside them if it is another; or its name."""
         own = self.study.numbers.get(name, "")
-        return f"{own} ({name})" if own else name
+        return f"{own} ({name})" if own and own.lower() != name else own or name
 
     def the(self, name: str, with_unit: bool = False) -> str:
         """Return the words for a number in a sentence, with its unit if asked for."""
         own, unit = self.study.numbers.get(name, ""), self.unit(name) if with_unit else ""
-        if own:
-            return f"the {own} ({name}{f', {unit}' if unit else ''})"
-        return f"{name} ({unit})" if unit else name
+        beside = ", ".join(filter(None, ("" if own.lower() == name or not own else name, unit)))
+        return f"{f'the {own}' if own else name}{f' ({beside})' if beside else ''}"
 
     def _number(self, outcome: Outcome, name: str) -> Number:
         if name in FACTS:
