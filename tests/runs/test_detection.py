@@ -109,3 +109,20 @@ def test_contributions_sum_to_the_scores_and_name_the_column(run: Run) -> None:
 def test_refusals(bad: dict[str, Any], run: Run) -> None:
     with pytest.raises(UserError):
         run.detect(rows(3), **bad)
+
+
+def test_rows_with_levels_that_training_did_not_meet_are_judged_by_their_other_cells() -> None:
+    rng = np.random.default_rng(0)
+    f = rng.standard_normal(300)
+    table = {"size": f.tolist(), "town": np.where(f > 0, "York", "Hull").tolist()}
+    table["town"][::9] = [""] * len(table["town"][::9])
+    run = train("tabular-vae", table, steps=30, set={"model.hidden": "16"}, pictures=False)
+    new = {"size": [0.5, 9.0, 0.5], "town": ["Leeds", "York", ""]}
+    with pytest.warns(UserWarning, match="row 1, column 'town': 'Leeds': levels that training did not meet"):
+        found, told = run.detect(new), run.prepared(new, unknown="missing").x
+    empty = run.prepared({"size": [0.5], "town": [""]}).x
+    assert np.isfinite(found.scores).all() and found.scores[0] != found.scores[2]
+    gap = run.info.facts["columns"].index(next(c for c in run.info.facts["columns"] if c.get("gap_of")))
+    assert empty[0, gap] == told[2, gap] == 1 and told[0, gap] == 0  # a cell that says something is no gap
+    with pytest.raises(UserError, match="'Leeds' is not among"):
+        run.prepared(new)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -156,7 +156,7 @@ class Fitted:
 
     def scores(self, x: Any, name: str, k: int, normal: Array | None = None) -> Array:
         """Return an anomaly score (N,), the higher the stranger, in the rows' own units; see vaekit.tasks.anomaly."""
-        codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x))
+        codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x, "missing"))
         # A table's likelihood is in the columns' own units already; regret and distances have none.
         own = self.is_table or name in ("regret", *CODED)
         found = self.run.anomaly_scores(rows, name, k=k, seed=self.run.settings.train.seed, normal=codes)
@@ -197,9 +197,9 @@ class Fitted:
         filled = np.where(np.isnan(x), filled, x)
         return filled[0], filled[1:]
 
-    def _prepared(self, x: Any) -> Tensor:
+    def _prepared(self, x: Any, unknown: Literal["missing"] | None = None) -> Tensor:
         if self.is_table:
-            return self.run.prepared(as_table(x)).x.double()
+            return self.run.prepared(as_table(x), unknown=unknown).x.double()
         return torch.from_numpy((x.astype(np.float64) - self.mean) / self.sd)
 
     def _own(self, x: Tensor) -> Any:

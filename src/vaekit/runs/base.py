@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -209,9 +209,10 @@ class RunBase:
             raise UserError(f"{self.info.name} has no test examples, so nothing is held out; give other data")
         return split
 
-    def prepared(self, source: Any) -> Prepared:
+    def prepared(self, source: Any, *, unknown: Literal["refuse", "missing"] | None = None) -> Prepared:
         """Read other data and prepare them as this run's own were; what does not fit is a UserError.
 
+        `unknown` stands for the setting data.unknown of tables: whether a level that training did not meet is refused.
         A `Split` is taken as stored by this run's data set (`run.data`); a `Prepared` comes back as it is.
 
         >>> import numpy as np, vaekit
@@ -234,7 +235,8 @@ class RunBase:
                 )
             return other.prepared(other.x)
         if not self.info.is_array and self.modality is not None:
-            return self.prepare.fixed(self.modality.encode(source, self.info, self.settings.data), TEST_SEED)
+            settings = self.settings.data.model_copy(update={} if unknown is None else {"unknown": unknown})
+            return self.prepare.fixed(self.modality.encode(source, self.info, settings), TEST_SEED)
         raw = read_like(source, self._all_of_it, self.info, self.prepare, strict=self.model.takes_label)
         if raw.shape != tuple(self.info.shape):
             raise UserError(

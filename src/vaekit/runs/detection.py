@@ -120,16 +120,21 @@ class DetectingRun(LatentRun):
         self, data: Any, against: Any, anomalous: Sequence[Any] | None
     ) -> tuple[Prepared, np.ndarray[Any, Any] | None]:
         """Return the examples to score, and which are anomalies, where that is known."""
-        split, truth = self.split(data), None
+        split, truth = self._new(data), None
         if anomalous is not None:
             truth = self.of_classes(split, anomalous)
             if truth.all() or not truth.any():
                 raise UserError(f"all or none of the examples are of the classes {', '.join(map(str, anomalous))}")
         if against is not None:
-            odd = self.split(against)
+            odd = self._new(against)
             truth = np.arange(len(split) + len(odd)) >= len(split)
             split = split.and_then(odd, joined([split.x, odd.x]))
         return split, truth
+
+    def _new(self, data: Any) -> Prepared:
+        """Return examples to judge. What is new may have levels that training did not meet: they count as missing."""
+        plain = data is None or self.info.kind != "table"
+        return self.split(data if plain else self.prepared(data, unknown="missing"))
 
     def _threshold(
         self, scores: np.ndarray, score: str, contamination: float, limit: Any, k: int, seed: int
@@ -154,7 +159,7 @@ class DetectingRun(LatentRun):
 
         `normal` (M, D) are the codes that distances are measured from; by default those of the training split.
         """
-        split, kind = self.split(data), self.info.kind
+        split, kind = self._new(data), self.info.kind
         if score == "complexity" and kind not in ("binary", "levels", "unit"):
             raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
         levels = 2 if kind == "binary" else self.info.levels or 256

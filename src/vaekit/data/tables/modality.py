@@ -179,7 +179,9 @@ class Tables(Modality):
         if conditions.classes:
             _check_classes(frame, conditions)
         y = conditions.read(frame, unknown)
-        values = _with_gaps(stored_rows(frame, [c for c in columns if not c.get("gap_of")], unknown), columns, frame)
+        stored = stored_rows(frame, [c for c in columns if not c.get("gap_of")], unknown)
+        _warn_unknown(frame, own, stored)
+        values = _with_gaps(stored, columns, frame)
         split = _split(values, y, frame.origin, slice(None))
         return replace(split, keys=frame_keys(frame))
 
@@ -431,9 +433,29 @@ def _with_gaps(values: np.ndarray, columns: Sequence[Mapping[str, Any]], frame: 
     told = [column["gap_of"] for column in columns if column.get("gap_of")]
     if not told:
         return values
-    gaps = np.isnan(values[:, [names.index(name) for name in told]]).astype(np.float32)
-    gaps[:, [frame.column(name) is None for name in told]] = np.nan
+    gaps = np.full((len(values), len(told)), np.nan, np.float32)
+    for j, name in enumerate(told):
+        cells = frame.column(name)
+        if cells is not None:  # a cell whose level is not known is no gap
+            gaps[:, j] = np.isnan(values[:, names.index(name)]) & (cells.codes < 0)
     return np.concatenate([values, gaps], 1)
+
+
+def _warn_unknown(frame: Frame, names: Sequence[str], values: np.ndarray) -> None:
+    """Warn of levels that training did not meet, which are missing in `values`."""
+    lost = [
+        (int(row), name)
+        for name, stored in zip(names, values.T)
+        if (cells := frame.column(name)) is not None
+        for row in np.flatnonzero((cells.codes >= 0) & np.isnan(stored))
+    ]
+    if lost:
+        row, name = min(lost)
+        cells = frame.column(name)
+        assert cells is not None
+        more = f", and {len(lost) - 1:,} more cells" if len(lost) > 1 else ""
+        text = f"{frame.place(row, name)}: '{cells.text(row)}'{more}: levels that training did not meet"
+        warnings.warn(f"{text} are taken as missing", stacklevel=4)
 
 
 def _note_unseen(frame: Frame, facts: dict[str, Any], values: np.ndarray) -> None:
