@@ -29,8 +29,8 @@ from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 from vaekit.runs.loading import load
 
-HEIGHT = 430
-"""Of a picture in a sheet, in pixels."""
+HEIGHT, COLOURS = 400, 64
+"""Of a picture in a sheet, in pixels, and the colours of a sheet."""
 PAPER = {"width": 794, "height": 1123}
 
 
@@ -232,7 +232,7 @@ def main() -> None:
                 for place, pictures in (("report", above), ("explorer", below)):
                     for which, data in pictures.items():
                         (arguments.whole / f"{name}-{place}-{which}.png").write_bytes(data)
-            save(sheet(above, below), arguments.out / f"{name}.png")
+            save(sheet(above, below), arguments.out / f"{name}.png", COLOURS)
         browser.close()
 
 

@@ -129,7 +129,7 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
         return _vectors(a, 3, title, b)
     n, _, h, w = a.shape
     cell = min(1.3, (style.WIDTH - 1.7) / n)
-    fig = style.figure(max(5.0, n * cell + 1.7), 3 * (cell * h / w + 0.1) + 0.5, title)
+    fig = style.figure(max(5.0, n * cell + 1.7), 3 * (cell * h / w + 0.1) + 0.5, title, clear=True)
     axes = [style.bare(ax) for ax in fig.subplots(3, 1)]
     difference = (b - a).mean(axis=1)
     bound = float(np.nanmax(np.abs(difference), initial=0.0)) or 1.0
@@ -225,9 +225,10 @@ def manifold(grid: Any, xs: Any, ys: Any, names: tuple[str, str] = ("z1", "z2"))
 
 
 def _number_axis(axis: Axis, places: np.ndarray, values: np.ndarray, most: float, label: str) -> None:
-    """Write two digits of `values` at `places`, at most `most` of them, and what they are."""
+    """Write `values` at `places`, at most `most` of them, and what they are: two digits, or three where they end so."""
     every = math.ceil(len(values) / most)
-    words = [f"{0.0 if abs(v) < 5e-3 else v:.2g}".replace("-", "−") for v in values[::every]]
+    digits = 3 if all(abs(float(f"{v:.3g}") - v) < 1e-6 for v in values[::every]) else 2
+    words = [f"{0.0 if abs(v) < 5e-3 else v:.{digits}g}".replace("-", "−") for v in values[::every]]
     axis.set_ticks(places[::every], words)
     axis.set_label_text(style.plain(label), fontsize=style.LABEL, color=style.INK)
 
@@ -252,7 +253,7 @@ def _picture(picture: np.ndarray, columns: int, title: str | None, labels: float
     height = width * picture.shape[0] / picture.shape[1]
     if height > 2 * style.WIDTH:
         width, height = width * 2 * style.WIDTH / height, 2 * style.WIDTH
-    fig = style.figure(width + labels, height + 0.45 + 0.6 * labels, title)
+    fig = style.figure(width + labels, height + 0.45 + 0.6 * labels, title, clear=True)
     ax = style.bare(fig.add_subplot())
     _show(ax, picture)
     ax.set_anchor("N")  # what room is left is left below, and cropped

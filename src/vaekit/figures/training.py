@@ -205,6 +205,8 @@ def _panel(
     if name.split(_OF)[0] == "elbo" and not both:
         title = title.replace("training and held-out", "training" if valid is None else "held-out")
     style.dress(ax, title, "step" if large else "", unit, small=not large)
+    if unit == "count":
+        ax.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:

@@ -17,17 +17,17 @@ from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import ChangedData, UserError
-from vaekit.figures import graphs
 from vaekit.figures.audio import spectrograms
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
+from vaekit.latents.umap import has_umap, umap_apart
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
-from vaekit.runs import series_figures, table_figures
+from vaekit.runs import graph_figures, series_figures, table_figures
 from vaekit.runs.latent import LatentRun
 
-MAP_POINTS = 5000
+MAP_POINTS, UMAP_POINTS = 5000, 2000
 KL_EXAMPLES = 2000
 TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
@@ -63,11 +63,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     written: list[Path] = []
-    makers = MAKERS
-    if run.info.kind == "series":
-        makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
-    if run.info.kind == "table":
-        makers = MAKERS | {name: (make, False) for name, make in table_figures.MAKERS.items()}
+    makers = MAKERS | {name: (make, False) for name, make in OF_KIND.get(run.info.kind, {}).items()}
     for name, (make, of_arrays) in makers.items():
         if names is not None and name not in names:
             continue
@@ -131,15 +127,6 @@ def reconstructions(run: LatentRun) -> Any:
     split = run.shown.first(12)
     x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
     return figures.reconstructions(x.numpy(), made.numpy())
-
-
-def part(run: LatentRun) -> Any:
-    """A part of one large graph, its nodes by class."""
-    if not _one_large_graph(run):
-        return None
-    graph: Any = run.shown.x
-    classes = None if graph.labels is None else graph.labels.numpy()
-    return graphs.part(graph.nodes, graph.edges.numpy(), classes, run.info.facts.get("classes") or ())
 
 
 def samples(run: LatentRun) -> Any:
@@ -217,16 +204,31 @@ def manifold(run: LatentRun) -> Any:
 
 def latent_map(run: LatentRun) -> Any:
     """The test examples' codes in a plane, by label."""
-    split = run.shown.first(MAP_POINTS)
-    z, y, names = run.encode(split), split.y, run.info.classes
-    if isinstance(run.model, GraphVAE):
-        (z, y), names = run.node_codes(run.shown), run.info.facts["classes"]
-        z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
-    labels, names = _colours(run, y, names)
+    z, labels, names = _mapped(run, MAP_POINTS)
     if z.shape[1] == 2:
         return figures.latent_map(z, labels, names, "latent")
     plane = principal_plane(z)
     return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share)
+
+
+def latent_map_umap(run: LatentRun) -> Any:
+    """The same codes placed by UMAP, where its package is installed."""
+    if not has_umap():
+        return None
+    z, labels, names = _mapped(run, UMAP_POINTS)
+    if z.shape[1] <= 2 or len(z) < 4:
+        return None
+    return figures.latent_map(umap_apart(z, lambda: None), labels, names, "UMAP")
+
+
+def _mapped(run: LatentRun, most: int) -> tuple[Tensor, np.ndarray | None, Sequence[str]]:
+    """Return the codes of up to `most` test examples, or of nodes of test graphs, and what they are coloured by."""
+    split = run.shown.first(most)
+    z, y, names = run.encode(split), split.y, run.info.classes
+    if isinstance(run.model, GraphVAE):
+        (z, y), names = run.node_codes(run.shown), run.info.facts["classes"]
+        z, y = z[:most], None if y is None else y[:most]
+    return z, *_colours(run, y, names)
 
 
 def _colours(run: LatentRun, y: Tensor | None, names: Sequence[str]) -> tuple[np.ndarray | None, Sequence[str]]:
@@ -354,12 +356,12 @@ def rank_histograms(run: LatentRun) -> Any:
 MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "curves": (curves, False),
     "reconstructions": (reconstructions, False),
-    "part": (part, False),
     "samples": (samples, False),
     "interpolation": (interpolation, True),
     "traversals": (traversals, True),
     "manifold": (manifold, True),
     "latent_map": (latent_map, False),
+    "latent_map_umap": (latent_map_umap, False),
     "kl": (kl, False),
     "kl_layers": (kl_layers, False),
     "aggregate_posterior": (aggregate, False),
@@ -367,5 +369,11 @@ MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "rank_histograms": (rank_histograms, False),
 }
 """Every figure's maker, and whether it draws arrays of numbers only."""
+OF_KIND: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "graph": graph_figures.MAKERS,
+    "series": series_figures.MAKERS,
+    "table": table_figures.MAKERS,
+}
+"""Makers of one kind of data, some in place of those."""
 EVALUATED = {"rate_distortion": "rate_distortion", "rank_histograms": "sbc_p_value"}
 """Those made of a number of the evaluation, and of which."""

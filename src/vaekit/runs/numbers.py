@@ -41,6 +41,9 @@ TITLES = {
     "gap_rmse_line": "Error of straight lines there",
     "forecast_rmse": "Forecast error",
     "forecast_rmse_last": "Forecast error of the last value",
+    "dimension_wise_kl": "Dimension-wise KL",
+    "path_length_linear": "Path length, straight lines",
+    "path_length_spherical": "Path length, arcs",
     "same_molecule": "Molecules reconstructed",
     "fid": "FID",
     "fid_extrapolated": "FID, extrapolated",
@@ -90,7 +93,7 @@ NOTED: dict[str, str] = {
     "definition": "{}",
     "standardised": "{} of the standardised values",
     "k": "K = {}",
-    "of": "of {}",
+    "of": "of {} in all",
     "features": "features: {}",
     "features_accuracy": "their accuracy {}",
     "chains": "{} chains",
@@ -144,7 +147,7 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     """Return what a number must not be read without, in words; or why there is none.
 
     >>> note({"value": 13.0, "of": 20}), note({"k": 500, "ess": 243.7, "number_of": {"quantity": "log p(x|y), …"}})
-    ('of 20', 'of log p(x|y), …; K = 500; 244 effective samples')
+    ('of 20 in all', 'of log p(x|y), …; K = 500; 244 effective samples')
     """
     if entry.get("refused"):
         return str(entry["refused"])

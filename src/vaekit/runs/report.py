@@ -39,6 +39,10 @@ CAPTIONS = {
     ),
     "manifold": ("Manifold", "The decoded plane of the two latents, at equal steps of the prior's probability."),
     "latent_map": ("Latent map", "Posterior means of test examples in a plane."),
+    "latent_map_umap": (
+        "Latent map by UMAP",
+        "The same codes, placed so that those near to one another stay near; distances between far groups mean little.",
+    ),
     "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
     "kl_layers": (
         "KL by layer",
@@ -77,8 +81,9 @@ BY_MODALITY = {
             "Test examples in the upper row, and what the model makes of their codes below.",
         ),
         "part": (
-            "A part of the graph",
-            "The nodes nearest to one of those with most links, and the links between them; colours are classes.",
+            "The graph, and what the model adds to it",
+            "Nodes near one that has many links, and the links between them; colours are classes, if there are any. "
+            "Dashed: of all pairs drawn that are no link in the data, those that the model thinks likeliest to be one.",
         ),
     },
 }
