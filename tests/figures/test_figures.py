@@ -534,3 +534,13 @@ def test_counts_have_whole_ticks_and_quarters_three_digits():
     fig = figures.traversals(np.zeros((1, 9, 1, 8, 8)), ["z1"], values=steps)
     words = [text.get_text().replace("−", "-") for text in fig.axes[0].get_xticklabels()]
     assert [float(word) for word in words] == steps.tolist()
+
+
+def test_greys_stand_above_what_was_made_black_or_white():
+    x, _ = digits(4)
+    recon = x / 2
+    fig = figures.reconstructions(np.round(x), recon, greys=x)
+    assert [ax.get_ylabel().replace("\n", " ") for ax in fig.axes[:2]] == ["picture", "input, black or white"]
+    shown = [np.asarray(ax.images[0].get_array()) for ax in fig.axes[:3]]
+    for row, want in zip(shown, (x, np.round(x), recon), strict=True):
+        np.testing.assert_array_equal(row, mosaic(want, 4))

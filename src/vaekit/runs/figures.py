@@ -126,7 +126,15 @@ def reconstructions(run: LatentRun) -> Any:
         return None if draw is None or len(split) < columns else draw(drawn, run.info.facts)
     split = run.shown.first(12)
     x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
-    return figures.reconstructions(x.numpy(), made.numpy())
+    return figures.reconstructions(x.numpy(), made.numpy(), greys=_greys(run, len(split)))
+
+
+def _greys(run: LatentRun, count: int) -> np.ndarray | None:
+    """Return the first examples as pictures of their greys, where the model sees them black and white at random."""
+    if run.prepare.mode not in ("stochastic", "fixed") or not run.info.has_picture:
+        return None
+    stored = next((s for s in (run.data.test, run.data.valid) if len(s)), run.data.train).first(count)
+    return run.picture(run.prepare.expected(stored.x)).numpy()
 
 
 def samples(run: LatentRun) -> Any:
