@@ -544,3 +544,11 @@ def test_greys_stand_above_what_was_made_black_or_white():
     shown = [np.asarray(ax.images[0].get_array()) for ax in fig.axes[:3]]
     for row, want in zip(shown, (x, np.round(x), recon), strict=True):
         np.testing.assert_array_equal(row, mosaic(want, 4))
+
+
+def test_a_loss_of_one_term_is_drawn_once():
+    log = [{"step": i, "stage": "codes", "loss": 9.0 - i, "elbo": i - 9.0, "reconstruction": 4.0} for i in (1, 2, 3)]
+    log += [{"step": i, "stage": "prior", "loss": 9.0 - i, "reconstruction": 9.0 - i} for i in (4, 5, 6)]
+    titles = [title(ax) for ax in figures.curves(log).axes]
+    assert "Training loss\nprior" in titles and "Reconstruction loss\nprior" not in titles
+    assert "Reconstruction loss\ncodes" in titles

@@ -178,11 +178,18 @@ def _title(name: str, known: Mapping[str, str]) -> tuple[str, str]:
 def _panels(series: Mapping[str, Any]) -> list[str]:
     bases = list(dict.fromkeys(name.removeprefix("valid.") for name in series))
     twice = {n for n in bases if _ALSO.get(n.split(_OF)[0], "-") + n[len(n.split(_OF)[0]) :] in bases}
+    for stage in {n.partition(_OF)[2] for n in bases}:  # a loss of one term is that term
+        loss, *terms = (f"{n}{_OF}{stage}" if stage else n for n in ("loss", *_ALSO))
+        twice |= {n for n in terms if n in series and loss in series and _alike(series[n], series[loss])}
     bases = [n for n in bases if n not in twice]
     first = [n for one in _FIRST for n in bases if n.split(_OF)[0] == one]
     last = [n for n in _LAST if n in bases]
     middle = [n for n in bases if n not in first and n not in last]
     return first + middle[: max(0, _MOST_PANELS - len(first) - len(last))] + last
+
+
+def _alike(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
+    return all(x.shape == y.shape and np.allclose(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _panel(
