@@ -46,3 +46,13 @@ def test_help(script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     assert end.value.code == 0 and "usage" in capsys.readouterr().out
+
+
+def test_every_kind_has_its_sheet_in_the_documentation_and_sheets_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    docs = Path(__file__).parents[2] / "docs"
+    page, sizes = (docs / "kinds.md").read_text(encoding="utf-8"), list[int]()
+    for name in runpy.run_path(str(docs.parent / "bench" / "kinds.py"))["KINDS"]:
+        assert f"(screenshots/kinds/{name}.png)" in page
+        sizes.append((docs / "screenshots" / "kinds" / f"{name}.png").stat().st_size)
+    assert len(sizes) == 10 and max(sizes) <= 300_000 and sum(sizes) <= 2_000_000

@@ -148,6 +148,8 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
 
     >>> note({"value": 13.0, "of": 20}), note({"k": 500, "ess": 243.7, "number_of": {"quantity": "log p(x|y), …"}})
     ('of 20 in all', 'of log p(x|y), …; K = 500; 244 effective samples')
+    >>> note({"value": 0.0, "of": 1792})
+    'of 1,792 in all'
     """
     if entry.get("refused"):
         return str(entry["refused"])
@@ -156,8 +158,12 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     for name, words in NOTED.items():
         if name in entry and name not in leave:
             value = entry[name]
-            said.append(words.format(_short(value) if isinstance(value, float) else value))
+            said.append(words.format(_short(value) if isinstance(value, float) else _whole(value)))
     return "; ".join(one for one in said if one)
+
+
+def _whole(value: Any) -> Any:
+    return f"{value:,}" if type(value) is int else value
 
 
 def _short(value: float) -> str:

@@ -168,7 +168,7 @@ def gather(run: RunBase) -> report.RunReport:
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
         "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
-        "latent": str(run.settings.model.latent),
+        "latent": _latent_size(run),
         "parameters": f"{result.get('parameters', 0):,}",
         "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
         "time": f"{result.get('seconds', 0):.1f} s, {result.get('examples_per_second', 0):,.0f} examples/s",
@@ -212,6 +212,13 @@ def gather(run: RunBase) -> report.RunReport:
         environment=run.record["versions"],
         settings=run.record["settings"],
     )
+
+
+def _latent_size(run: RunBase) -> str:
+    """Return how many numbers a code has, of a hierarchy in how many layers."""
+    known = _latents(run)
+    layers = isinstance(run.model, Hierarchy) and len(known) > 1
+    return f"{sum(one.units for one in known)} in {len(known)} layers" if layers else str(run.settings.model.latent)
 
 
 def _heard(run: RunBase) -> str:
