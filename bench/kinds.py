@@ -25,8 +25,8 @@ from screenshots import DESKTOP, GREY, PHONE, SAME_COLOURS, save
 
 import vaekit
 from vaekit.data.audio.wav import write_wav
+from vaekit.explorer.graphs import session_of
 from vaekit.explorer.server import Explorer
-from vaekit.explorer.session import Session
 from vaekit.runs.loading import load
 
 HEIGHT, COLOURS = 400, 64
@@ -163,7 +163,7 @@ def of_report(browser: Any, run: Any) -> dict[str, bytes]:
 
 def of_explorer(browser: Any, run: Any) -> dict[str, bytes]:
     """Return the explorer's pictures."""
-    explorer, made = Explorer(Session(run)).start(), {}
+    explorer, made = Explorer(session_of(run)).start(), {}
     try:
         for name, options in (
             ("desktop", {}),

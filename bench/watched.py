@@ -5,9 +5,10 @@
 One training goes on in a process of its own. In each round it is measured for some seconds while `vaekit explore` and a
 page in Chromium watch it, and for as many seconds after both have gone and the training has forgotten them (90 s).
 Held-out checks are left out of both, as they would hide a step. Prints one JSON object: time and processor time of a
-step, watched over not watched, each the mean over rounds with a 95% interval (Student's t of the ratios' logarithms).
+step, watched over not watched, each the mean over rounds with a 95% interval (Student's t of the ratios' logarithms),
+and the share of the training's processor time that checkpoints took while it was watched, counted around each.
 Page, server and training share the machine, so the first of them holds what they take from one another too; the second
-is what the training does more.
+and the third are what the training does more.
 """
 
 from __future__ import annotations
@@ -32,12 +33,31 @@ from scipy.stats import t as student
 from vaekit.training.control import WATCHED
 
 VAEKIT = (sys.executable, "-m", "vaekit")
-LONG = ("--steps", "100000000", "--set", "train.validate_every=1000000")
+SAVES = "saves"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def now(folder: Path, process: subprocess.Popen[Any]) -> tuple[int, float, float]:
-    """Wait for the next line of the log; return its step, the time, and the processor time of the training so far."""
+def train(data: str, folder: Path) -> None:
+    """Train until it is killed, and write down the processor time of all checkpoints so far after each."""
+    import vaekit
+    from vaekit.training.saved import Saved
+
+    save, total = Saved.save, 0.0
+
+    def counted(*given: Any, **more: Any) -> None:
+        nonlocal total
+        began = time.process_time()
+        save(*given, **more)
+        total += time.process_time() - began
+        (folder.parent / SAVES).write_text(str(total))
+
+    Saved.save = counted
+    (folder.parent / SAVES).write_text("0")
+    vaekit.train("vae", data, steps=10**9, out=folder, device="cpu", set={"train.validate_every": 10**6})
+
+
+def now(folder: Path, process: subprocess.Popen[Any]) -> tuple[int, float, float, float]:
+    """Wait for the next line of the log; return its step, the time, and the processor time so far, all and in saves."""
     with (folder / "log.jsonl").open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         while file.seek(0, os.SEEK_END) == size:
@@ -46,15 +66,15 @@ def now(folder: Path, process: subprocess.Popen[Any]) -> tuple[int, float, float
         lines = file.read().splitlines()
     step = next(json.loads(line)["step"] for line in reversed(lines) if line.endswith(b"}"))
     used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return step, time.monotonic(), sum(map(int, used)) / TICKS
+    return step, time.monotonic(), sum(map(int, used)) / TICKS, float((folder.parent / SAVES).read_text() or "nan")
 
 
-def measure(folder: Path, process: subprocess.Popen[Any], seconds: float) -> tuple[float, float]:
-    """Return time and processor time of a step, in ms."""
+def measure(folder: Path, process: subprocess.Popen[Any], seconds: float) -> tuple[float, float, float]:
+    """Return time and processor time of a step, in ms, and the share of the latter that was spent on checkpoints."""
     first = now(folder, process)
     time.sleep(seconds)
-    steps, wall, cpu = (b - a for a, b in zip(first, now(folder, process), strict=True))
-    return 1e3 * wall / steps, 1e3 * cpu / steps
+    steps, wall, cpu, saves = (b - a for a, b in zip(first, now(folder, process), strict=True))
+    return 1e3 * wall / steps, 1e3 * cpu / steps, saves / cpu
 
 
 @contextmanager
@@ -99,13 +119,16 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.train is not None:
+        return train(arguments.data, arguments.train)
     from playwright.sync_api import sync_playwright
 
     measured = []
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         folder = Path(scratch) / "run"
-        words = [*VAEKIT, "train", "vae", "--data", arguments.data, "--out", str(folder), *LONG, "--device", "cpu"]
+        words = [sys.executable, __file__, "--data", arguments.data, "--train", str(folder)]
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS])
         try:
@@ -124,6 +147,7 @@ def main() -> None:
             browser.close()
     wall, cpu = ([(a[i], b[i]) for a, b in measured] for i in (0, 1))
     out = {"data": arguments.data, "seconds": arguments.seconds, "time": ratio(wall), "processor_time": ratio(cpu)}
+    out["checkpoints_share"] = [round(watched[2], 5) for watched, _ in measured]
     print(json.dumps(out | {"load_average": round(os.getloadavg()[0], 1), "processors": os.cpu_count()}))
 
 

@@ -35,8 +35,6 @@ LAYER_EXAMPLES = 1000
 PICTURED = 12
 EACH, MOST_ROWS = 8, 12
 """Samples of each label in a row, and rows."""
-MOST_NODES = 300
-"""Nodes of a graph that is drawn, or listed edge by edge."""
 ABOVE = {"molecules": 5, "graphs": 4}
 """Drawings in a row, of those that stand above their reconstructions."""
 HEARD = 6
@@ -73,7 +71,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
             figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
-    if not run.info.is_array and names is None and not _one_large_graph(run):
+    if not run.info.is_array and names is None and not _one_graph(run):
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
     if run.info.modality == "audio" and names is None:
@@ -117,7 +115,7 @@ def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences; molecules and small graphs as they are drawn, each above its reconstruction."""
     if not run.info.is_array:
         columns = ABOVE.get(run.info.modality)
-        if columns is None or run.modality is None or _one_large_graph(run):
+        if columns is None or run.modality is None or _one_graph(run):
             return None
         split = run.shown.first(columns)
         both = (split.inputs, run.reconstruct(split))
@@ -139,7 +137,7 @@ def _greys(run: LatentRun, count: int) -> np.ndarray | None:
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
-    if _one_large_graph(run):
+    if _one_graph(run):
         return None
     draw = None if run.modality is None else type(run.modality).picture
     if draw is not None and run.info.is_array and run.model.takes_label:
@@ -214,9 +212,9 @@ def latent_map(run: LatentRun) -> Any:
     """The test examples' codes in a plane, by label."""
     z, labels, names = _mapped(run, MAP_POINTS)
     if z.shape[1] == 2:
-        return figures.latent_map(z, labels, names, "latent")
+        return figures.latent_map(z, labels, names, "latent", noun=_noun(run))
     plane = principal_plane(z)
-    return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share)
+    return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share, _noun(run))
 
 
 def latent_map_umap(run: LatentRun) -> Any:
@@ -226,7 +224,11 @@ def latent_map_umap(run: LatentRun) -> Any:
     z, labels, names = _mapped(run, UMAP_POINTS)
     if z.shape[1] <= 2 or len(z) < 4:
         return None
-    return figures.latent_map(umap_apart(z, lambda: None), labels, names, "UMAP")
+    return figures.latent_map(umap_apart(z, lambda: None), labels, names, "UMAP", noun=_noun(run))
+
+
+def _noun(run: LatentRun) -> str:
+    return "nodes" if isinstance(run.model, GraphVAE) else "examples"
 
 
 def _mapped(run: LatentRun, most: int) -> tuple[Tensor, np.ndarray | None, Sequence[str]]:
@@ -295,9 +297,9 @@ def kl_layers(run: LatentRun) -> Any:
     return figures.kl_layers(means, errors, history if len(log) > 1 else None)
 
 
-def _one_large_graph(run: LatentRun) -> bool:
-    """Whether the data are one graph that is too large to be drawn or read edge by edge."""
-    return run.info.kind == "graph" and run.info.n_train == 1 and run.info.shape[0] > MOST_NODES
+def _one_graph(run: LatentRun) -> bool:
+    """Whether the data are one graph: its model ranks links, and of a graph drawn from it little can be read."""
+    return bool(run.info.facts.get("links"))
 
 
 def _few(run: LatentRun, n: int) -> int:

@@ -80,6 +80,7 @@ BY_MODALITY = {
             "Reconstructions",
             "Test examples in the upper row, and what the model makes of their codes below.",
         ),
+        "latent_map": ("Latent map", "Posterior means of the nodes in a plane."),
         "part": (
             "The graph, and what the model adds to it",
             "Nodes near one that has many links, and the links between them; colours are classes, if there are any. "
@@ -166,11 +167,14 @@ def gather(run: RunBase) -> report.RunReport:
     captions = CAPTIONS | BY_MODALITY.get(info.modality, {}) | (SERIES if info.kind == "series" else {})
     facts = {
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
-        "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
+        "examples": "one graph, some of its links held out"
+        if info.facts.get("links")
+        else f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
         "latent": _latent_size(run),
         "parameters": f"{result.get('parameters', 0):,}",
-        "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
+        "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of "
+        + (f"{min(train.batch_size, info.n_train):,}" if not info.facts.get("links") else "the whole graph"),
         "time": f"{result.get('seconds', 0):.1f} s, {result.get('examples_per_second', 0):,.0f} examples/s",
         "seed": str(train.seed),
     }
@@ -261,6 +265,8 @@ def _shape(run: RunBase) -> str:
         values = VALUE_WORDS.get(run.info.kind, run.info.kind)
         return f"{' × '.join(map(str, sides))} pixels, {'colour' if channels == 3 else values}"
     size = " × ".join(f"{n:,}" for n in shape)
+    if run.info.facts.get("links"):
+        return f"a graph of {size} nodes"
     words = SHAPES.get(run.info.modality)
     return f"{size}, {run.info.kind}" if words is None else words.format(size)
 
