@@ -552,3 +552,17 @@ def test_a_loss_of_one_term_is_drawn_once():
     titles = [title(ax) for ax in figures.curves(log).axes]
     assert "Training loss\nprior" in titles and "Reconstruction loss\nprior" not in titles
     assert "Reconstruction loss\ncodes" in titles
+
+
+@pytest.mark.parametrize(
+    ("train", "held", "corner"),
+    [
+        (lambda t: -9 + 3.5 * t, lambda t: -9 + 3 * t, "lower right"),
+        (lambda t: -8 + 3.5 * t, lambda t: -7.2 - t, "upper left"),  # the held-out ones end below on the right
+    ],
+)
+def test_the_legend_of_curves_lies_where_they_do_not(train, held, corner):
+    t = np.linspace(0, 1, 200)
+    log = [{"step": i, "elbo": train(u), "valid.elbo": held(u)} for i, u in enumerate(t)]
+    legend = figures.curves(log).axes[0].get_legend()
+    assert legend._get_loc() == legend.codes[corner]

@@ -236,7 +236,21 @@ def _legend(ax: Axes, name: str, borders: Sequence[Any]) -> None:
         # The names of the stages stand along the top: the legend goes above them, beside the title.
         style.legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
     else:
-        style.legend(ax, loc="lower right" if name == "elbo" else "upper right")
+        style.legend(ax, loc=_free_corner(ax, ["lower right", "upper left"] if name == "elbo" else ["upper right"]))
+
+
+def _free_corner(ax: Axes, wanted: Sequence[str]) -> str:
+    """Return the corner of the panel in which the fewest points lie, of equal ones the first of those `wanted`."""
+    corners = list(dict.fromkeys([*wanted, "lower right", "upper left", "upper right", "lower left"]))
+    to_axes = ax.transData + ax.transAxes.inverted()
+    points = np.concatenate([to_axes.transform(np.asarray(line.get_xydata())) for line in ax.lines])
+    x, y = points[((points >= 0) & (points <= 1)).all(1)].T
+
+    def held(corner: str) -> int:
+        across = x > 0.72 if "right" in corner else x < 0.28
+        return int((across & (y > 0.72 if "upper" in corner else y < 0.28)).sum())
+
+    return min(corners, key=held)
 
 
 def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str) -> None:
