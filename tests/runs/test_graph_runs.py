@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from recipes.examples import communities
 from vaekit.commands.encode import encode
 from vaekit.commands.sample import sample
 from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
+from vaekit.runs import graph_figures
 from vaekit.runs.loading import load
 from vaekit.runs.record import RUN_FORMAT
 from vaekit.runs.report import verdict
@@ -112,3 +114,24 @@ def test_recipes_refuse_the_other_s_data(links: Run) -> None:
     with pytest.raises(UserError, match="takes graphs"):
         train("graph-vae", "digits", epochs=1)
     assert links.path is not None and load(links.path).record == links.record | {"format": RUN_FORMAT}
+
+
+def test_predicted_links_of_the_figure_are_no_links_of_the_data(links: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def kept(n: int, edges: np.ndarray, classes: Any, names: Any, pairs: np.ndarray, chance: np.ndarray) -> None:
+        seen.update(pairs=pairs, chance=chance)
+
+    monkeypatch.setattr("vaekit.figures.graphs.part", kept)
+    graph_figures.part(links)
+    joined = {frozenset(pair) for pair in links.shown.x.edges.tolist()}
+    found = [frozenset(pair) for pair in seen["pairs"].tolist()]
+    assert len(set(found)) == graph_figures.PREDICTED and not joined & set(found)
+    with torch.no_grad():
+        z = links.node_codes(links.shown.x)[0]
+        px: Any = links.model.decode(z[None])
+    p = px.mean[0]
+    for (i, j), chance in zip(seen["pairs"].tolist(), seen["chance"].tolist(), strict=True):
+        assert chance == pytest.approx(float(p[i, j]), abs=1e-5)
+    others = [float(p[i, j]) for i in range(40) for j in range(i) if frozenset((i, j)) not in joined | set(found)]
+    assert min(seen["chance"]) >= max(others) - 1e-5, "the likeliest of all"
