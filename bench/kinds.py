@@ -219,9 +219,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS, SAME_COLOURS])
         for name in arguments.only:
-            kind, folder = KINDS[name], (arguments.runs or Path(scratch)) / name
+            place = arguments.runs or Path(scratch)  # of runs that are kept the data are kept too
+            place.mkdir(parents=True, exist_ok=True)
+            kind, folder = KINDS[name], place / name
             if not (folder / "report.html").is_file():
-                made = vaekit.train(kind.recipe, kind.data(Path(scratch)), out=folder, set=kind.settings, seed=0)
+                made = vaekit.train(kind.recipe, kind.data(place), out=folder, set=kind.settings, seed=0)
                 made.evaluate()
                 made.write_figures()
                 made.write_report()
@@ -229,9 +231,9 @@ def main() -> None:
             above, below = of_report(browser, run), of_explorer(browser, run)
             if arguments.whole:
                 arguments.whole.mkdir(parents=True, exist_ok=True)
-                for place, pictures in (("report", above), ("explorer", below)):
+                for page, pictures in (("report", above), ("explorer", below)):
                     for which, data in pictures.items():
-                        (arguments.whole / f"{name}-{place}-{which}.png").write_bytes(data)
+                        (arguments.whole / f"{name}-{page}-{which}.png").write_bytes(data)
             save(sheet(above, below), arguments.out / f"{name}.png", COLOURS)
         browser.close()
 
