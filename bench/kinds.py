@@ -56,7 +56,19 @@ def sentences(folder: Path) -> Path:
     who = ["the king", "a lady", "my lord", "the fool", "an old friend"]
     does, what = ["sees", "loves", "calls", "forgets"], ["the sea", "a crown", "no man", "her name", "the long night"]
     path = folder / "lines.txt"
-    path.write_text("".join(f"{rng.choice(who)} {rng.choice(does)} {rng.choice(what)}\n" for _ in range(1500)))
+    where = [
+        "",
+        " by day",
+        " by night",
+        " at last",
+        " again",
+        " in the rain",
+        " with a song",
+        " for love",
+        " without a word",
+    ]
+    made = {f"{a} {b} {c}{d}" for a in who for b in does for c in what for d in where}
+    path.write_text("".join(f"{one}\n" for one in rng.sample(sorted(made), len(made))))
     return path
 
 

@@ -124,11 +124,12 @@ def test_predicted_links_of_the_figure_are_no_links_of_the_data(links: Run, monk
 
     monkeypatch.setattr("vaekit.figures.graphs.part", kept)
     graph_figures.part(links)
-    joined = {frozenset(pair) for pair in links.shown.x.edges.tolist()}
+    graph: Any = links.shown.x
+    joined = {frozenset(pair) for pair in graph.edges.tolist()}
     found = [frozenset(pair) for pair in seen["pairs"].tolist()]
     assert len(set(found)) == graph_figures.PREDICTED and not joined & set(found)
     with torch.no_grad():
-        z = links.node_codes(links.shown.x)[0]
+        z = links.node_codes(graph)[0]
         px: Any = links.model.decode(z[None])
     p = px.mean[0]
     for (i, j), chance in zip(seen["pairs"].tolist(), seen["chance"].tolist(), strict=True):

@@ -88,7 +88,7 @@ def _bars(ax: Axes, column: Column) -> None:
         for values in (column.real, column.made)
     )
     ordered = column.kind == "ordinal" and len(column.levels) <= LEVELS
-    order = np.arange(len(column.levels)) if ordered else np.argsort(-real, kind="stable")[:LEVELS]
+    order = list(range(len(column.levels))) if ordered else np.argsort(-real, kind="stable")[:LEVELS].tolist()
     places = np.arange(len(order))
     ax.bar(places, real[order] / max(real.sum(), 1), 0.8, color=style.BLUE, alpha=0.45)
     for place, share in zip(places, made[order] / max(made.sum(), 1)):

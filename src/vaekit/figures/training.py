@@ -213,7 +213,7 @@ def _panel(
         title = title.replace("training and held-out", "training" if valid is None else "held-out")
     style.dress(ax, title, "step" if large else "", unit, small=not large)
     if unit == "count":
-        ax.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        ax.locator_params(axis="y", integer=True, min_n_ticks=1)
     ax.tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:

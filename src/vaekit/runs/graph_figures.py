@@ -25,8 +25,8 @@ def part(run: LatentRun) -> Any:
     model: Any = run.model
     with inference(model):
         px: EdgesFamily = model.decode(model.posterior_mean(graph.to(run.device)))
-    ends = [each[:, chosen.to(run.device)].cpu() for each in (px.u, px.v)]
-    within = EdgesFamily(*ends, px.bias.cpu(), torch.tensor([len(chosen)]))
+    u, v = (each[:, chosen.to(run.device)].cpu() for each in (px.u, px.v))
+    within = EdgesFamily(u, v, px.bias.cpu(), torch.tensor([len(chosen)]))
     places = torch.full((n,), -1)
     places[chosen] = torch.arange(len(chosen))
     known = places[graph.edges].sort(1).values

@@ -93,7 +93,7 @@ NOTED: dict[str, str] = {
     "definition": "{}",
     "standardised": "{} of the standardised values",
     "k": "K = {}",
-    "of": "of {} in all",
+    "of": "of {}",
     "features": "features: {}",
     "features_accuracy": "their accuracy {}",
     "chains": "{} chains",
@@ -158,12 +158,13 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     for name, words in NOTED.items():
         if name in entry and name not in leave:
             value = entry[name]
-            said.append(words.format(_short(value) if isinstance(value, float) else _whole(value)))
+            in_all = " in all" if name == "of" and isinstance(value, int) else ""
+            said.append(words.format(_short(value) if isinstance(value, float) else _whole(value)) + in_all)
     return "; ".join(one for one in said if one)
 
 
 def _whole(value: Any) -> Any:
-    return f"{value:,}" if type(value) is int else value
+    return f"{value:,}" if type(value) is int else value  # a bool is none
 
 
 def _short(value: float) -> str:

@@ -238,7 +238,8 @@ def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Line
     """Return examples as the file has them, a line each; rows of a table by column."""
     lines = file.read_text(encoding="utf-8").splitlines()
     if run.info.kind != "table":
-        return report.Lines(lines, title, caption)
+        pairs = any(line.startswith("→") for line in lines)
+        return report.Lines(lines[: 3 * MOST_PAIRS if pairs else MOST_ROWS], title, caption)
     names = [column["name"] for column in run.info.facts["columns"] if not column.get("gap_of")]
     row = re.compile("(?:→ )?" + ", ".join(f"{re.escape(name)}=(.*?)" for name in names))
     found = [row.fullmatch(line) for line in lines if line]
@@ -249,8 +250,8 @@ def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Line
     return report.Rows(names, rows[:MOST_ROWS], title, caption, paired)
 
 
-MOST_ROWS = 16
-"""Rows of a table that are shown."""
+MOST_ROWS, MOST_PAIRS = 16, 10
+"""Rows of a table or lines that are shown, and lines with their reconstructions."""
 SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
 SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
 SHAPES |= {"views": "several modalities, {} numbers in all"}
