@@ -29,8 +29,8 @@ from vaekit.explorer.graphs import session_of
 from vaekit.explorer.server import Explorer
 from vaekit.runs.loading import load
 
-HEIGHT, COLOURS = 400, 64
-"""Of a picture in a sheet, in pixels, and the colours of a sheet."""
+HEIGHT = 340
+"""Of a picture in a sheet, in pixels."""
 PAPER = {"width": 794, "height": 1123}
 
 
@@ -246,7 +246,7 @@ def main() -> None:
                 for page, pictures in (("report", above), ("explorer", below)):
                     for which, data in pictures.items():
                         (arguments.whole / f"{name}-{page}-{which}.png").write_bytes(data)
-            save(sheet(above, below), arguments.out / f"{name}.png", COLOURS)
+            save(sheet(above, below), arguments.out / f"{name}.png")
         browser.close()
 
 

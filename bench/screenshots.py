@@ -145,11 +145,11 @@ def shots(browser: Any, url: str, out: Path) -> None:
     take("phone-own", "own", PHONE, "dark", phone=True)
 
 
-def save(data: bytes, path: Path, colours: int = 256) -> None:
+def save(data: bytes, path: Path) -> None:
     """Write a picture with as few colours as it needs to stay small."""
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, over {MOST_BYTES:,}")

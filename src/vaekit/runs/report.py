@@ -221,10 +221,9 @@ def gather(run: RunBase) -> report.RunReport:
 def _latent_size(run: RunBase) -> str:
     """Return how many numbers a code has, of a hierarchy in how many layers."""
     known, given = _latents(run), run.settings.model.latent
-    units = sum(one.units for one in known)
     if isinstance(run.model, Hierarchy) and len(known) > 1:
-        return f"{units} in {len(known)} layers"
-    return str(units or "chosen by the recipe" if given is None else given)
+        return f"{sum(one.units for one in known)} in {len(known)} layers"
+    return str(_used(run)["units"] or "chosen by the recipe" if given is None else given)
 
 
 def _heard(run: RunBase) -> str:
