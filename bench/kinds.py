@@ -25,11 +25,11 @@ from screenshots import DESKTOP, GREY, PHONE, SAME_COLOURS, save
 
 import vaekit
 from vaekit.data.audio.wav import write_wav
+from vaekit.explorer.graphs import session_of
 from vaekit.explorer.server import Explorer
-from vaekit.explorer.session import Session
 from vaekit.runs.loading import load
 
-HEIGHT = 430
+HEIGHT = 340
 """Of a picture in a sheet, in pixels."""
 PAPER = {"width": 794, "height": 1123}
 
@@ -56,7 +56,19 @@ def sentences(folder: Path) -> Path:
     who = ["the king", "a lady", "my lord", "the fool", "an old friend"]
     does, what = ["sees", "loves", "calls", "forgets"], ["the sea", "a crown", "no man", "her name", "the long night"]
     path = folder / "lines.txt"
-    path.write_text("".join(f"{rng.choice(who)} {rng.choice(does)} {rng.choice(what)}\n" for _ in range(1500)))
+    where = [
+        "",
+        " by day",
+        " by night",
+        " at last",
+        " again",
+        " in the rain",
+        " with a song",
+        " for love",
+        " without a word",
+    ]
+    made = {f"{a} {b} {c}{d}" for a in who for b in does for c in what for d in where}
+    path.write_text("".join(f"{one}\n" for one in rng.sample(sorted(made), len(made))))
     return path
 
 
@@ -163,7 +175,7 @@ def of_report(browser: Any, run: Any) -> dict[str, bytes]:
 
 def of_explorer(browser: Any, run: Any) -> dict[str, bytes]:
     """Return the explorer's pictures."""
-    explorer, made = Explorer(Session(run)).start(), {}
+    explorer, made = Explorer(session_of(run)).start(), {}
     try:
         for name, options in (
             ("desktop", {}),
@@ -219,9 +231,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=[*FLAGS, SAME_COLOURS])
         for name in arguments.only:
-            kind, folder = KINDS[name], (arguments.runs or Path(scratch)) / name
+            place = arguments.runs or Path(scratch)  # of runs that are kept the data are kept too
+            place.mkdir(parents=True, exist_ok=True)
+            kind, folder = KINDS[name], place / name
             if not (folder / "report.html").is_file():
-                made = vaekit.train(kind.recipe, kind.data(Path(scratch)), out=folder, set=kind.settings, seed=0)
+                made = vaekit.train(kind.recipe, kind.data(place), out=folder, set=kind.settings, seed=0)
                 made.evaluate()
                 made.write_figures()
                 made.write_report()
@@ -229,9 +243,9 @@ def main() -> None:
             above, below = of_report(browser, run), of_explorer(browser, run)
             if arguments.whole:
                 arguments.whole.mkdir(parents=True, exist_ok=True)
-                for place, pictures in (("report", above), ("explorer", below)):
+                for page, pictures in (("report", above), ("explorer", below)):
                     for which, data in pictures.items():
-                        (arguments.whole / f"{name}-{place}-{which}.png").write_bytes(data)
+                        (arguments.whole / f"{name}-{page}-{which}.png").write_bytes(data)
             save(sheet(above, below), arguments.out / f"{name}.png")
         browser.close()
 

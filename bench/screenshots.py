@@ -47,7 +47,7 @@ GREY = {"model.likelihood": "discretised-logistic"}
 SAMPLES = 12
 SAME_COLOURS = "--force-color-profile=srgb"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-MOST_BYTES = 200_000
+MOST_BYTES = 300_000
 
 
 def train(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import runpy
 import sys
 from collections.abc import Iterator
@@ -46,3 +47,15 @@ def test_help(script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     assert end.value.code == 0 and "usage" in capsys.readouterr().out
+
+
+def test_every_sheet_is_of_a_kind_stands_in_the_documentation_and_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "kinds.md").read_text(encoding="utf-8")
+    sheets = sorted((docs / "screenshots" / "kinds").glob("*.png"))
+    named = re.findall(r"\(screenshots/kinds/(.*)\.png\)", page)
+    assert sorted(named) == sorted(sheet.stem for sheet in sheets)
+    assert {*named} <= {*runpy.run_path(str(docs.parent / "bench" / "kinds.py"))["KINDS"]}
+    sizes = [sheet.stat().st_size for sheet in sheets]
+    assert max(sizes) <= 300_000 and sum(sizes) <= 2_000_000

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import vaekit
 from explorer.conftest import asking
 from explorer.test_page import changed, code, drawn, ready, wait_for
 from explorer.test_server import refused
@@ -22,6 +23,8 @@ from vaekit.explorer import app
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 from vaekit.latents import umap
+from vaekit.runs.figures import latent_map_umap, write_figures
+from vaekit.runs.report import render
 
 STAND_IN = """
 import time
@@ -47,6 +50,24 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     importlib.invalidate_caches()
     yield tmp_path
     sys.modules.pop("umap", None)
+
+
+def test_a_report_has_the_map_where_the_package_is_installed(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = vaekit.train("vae", "digits", steps=2, pictures=False, out=tmp_path / "run")
+    written = write_figures(run, ["latent_map", "latent_map_umap"])
+    assert [path.name for path in written] == ["latent_map.png", "latent_map_umap.png"]
+    assert "Latent map by UMAP" in render(run)
+    drawn: Any = latent_map_umap(run)
+    z = run.encode(run.shown)
+    assert drawn.get_suptitle() == f"Latent map (UMAP), {len(z)} examples"
+    dots = np.concatenate([np.asarray(each.get_offsets()) for each in drawn.axes[0].collections])
+    want = 2 * z[:, :2].numpy()
+    assert np.allclose(np.sort(dots, 0), np.sort(want, 0), atol=1e-5)
+    monkeypatch.setattr("vaekit.runs.figures.has_umap", lambda: False)
+    assert [path.name for path in write_figures(run, ["latent_map_umap"])] == []
+    assert "UMAP" not in render(run), "without the package nothing is said"
 
 
 def answered(client: httpx.Client) -> httpx.Response:

@@ -51,5 +51,19 @@ def test_a_part_of_a_large_graph_is_joined_and_small() -> None:
     assert known == set(chosen.tolist()), "every node is joined to the first one by links that are drawn"
     fig = part(2000, edges, np.arange(2000) % 3 - 1, ["a", "b"])
     assert fig.get_suptitle().startswith("60 of 2,000 nodes")
-    legend = fig.axes[0].get_legend()
-    assert legend is not None and [label.get_text() for label in legend.get_texts()] == ["a", "b"]
+    assert [label.get_text() for label in fig.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_predicted_links_of_a_part_are_dashed_and_others_are_not_drawn() -> None:
+    line = np.stack([np.arange(499), np.arange(1, 500)], 1)
+    chosen = near(500, line)
+    pairs = np.array([[chosen[0], chosen[5]], [chosen[7], chosen[30]], [0, 499]])
+    outside = ~np.isin(pairs, chosen).all(1)
+    assert outside.tolist() == [False, False, True]
+    fig = part(500, line, predicted=pairs, chance=np.array([0.75, 0.5, 0.99]))
+    place = spring(60, np.array([[i, j] for i in range(60) for j in range(i, 60) if abs(chosen[i] - chosen[j]) == 1]))
+    dashed = [drawn for drawn in fig.axes[0].lines if drawn.get_linestyle() == "--"]
+    ends = [np.asarray(drawn.get_xydata()).round(6).tolist() for drawn in dashed]
+    assert len(ends) == 2 and len(place) == 60
+    said = [label.get_text() for label in fig.legends[0].get_texts()]
+    assert said == ["link", "predicted, no link in the data (p = 0.50 to 0.75)"]

@@ -59,3 +59,10 @@ def test_dates_are_written_as_dates() -> None:
     date, number = ([label.get_text() for label in ax.get_xticklabels()] for ax in fig.axes)
     assert any(text in ("May", "Apr", "Jun", "Jul") for text in date), date
     assert "18" in "".join(number)
+
+
+def test_ordered_levels_stand_in_their_order_and_others_by_how_common_they_are() -> None:
+    values = np.array([2.0, 2, 2, 1, 1, 0])
+    for kind, want in (("ordinal", ["low", "mid", "high"]), ("categorical", ["high", "mid", "low"])):
+        ax = marginals([Column("grade", kind, values, values, ["low", "mid", "high"])]).axes[0]
+        assert [text.get_text() for text in ax.get_xticklabels()] == want

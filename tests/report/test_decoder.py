@@ -66,6 +66,7 @@ def test_sliders_show_what_pytorch_decodes_to_one_grey_level(way: str, browser: 
     facts = session.facts
     label = session.encode(0)["label"] if facts["takes_label"] else None
     z = torch.tensor(session.encode(0)["z"]).half().tolist()
+    assert label is None or page.input_value(".decoder select") == str(label) != "0", "the label that is decoded with"
     took = []
     for j, value in [
         (facts["order"][0], 1.5),

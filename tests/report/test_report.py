@@ -181,6 +181,17 @@ def test_charts_keep_their_letters_on_a_phone_and_pictures_shrink():
     assert [a.get("class", "") for a in page.all("figure")] == ["chart wide", ""]
 
 
+def test_a_comparison_keeps_pictures_pictures_whose_colours_no_dark_page_turns():
+    page = compare([full(figures=[Figure(PNG, "KL"), Figure(PNG, "Samples", chart=False)], title=t) for t in "ab"])
+    assert page.count('<figure class="chart') == 2 and page.count("<figure>") == 2
+
+
+def test_an_arrow_never_stands_on_a_line_of_its_own():
+    number = Number("elbo", -98.0, 0.2, higher_is_better=True)
+    page = render(full(headline=[number], tables=[("Likelihood", [number])]))
+    assert page.count("elbo\N{NO-BREAK SPACE}↑") == 2 and "elbo ↑" not in page
+
+
 def test_an_empty_report_still_renders():
     assert Page(render(RunReport("bare"))).text("h1") == ["bare"]
 

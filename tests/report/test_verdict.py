@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vaekit.report import Evidence, RunReport, judge, render
+from vaekit.report import Evidence, Facts, RunReport, advise, judge, render
 
 HEALTHY: dict[str, Any] = {"one": "an image", "bound": -22.2, "baseline": -27.1, "baseline_of": "independent pixels"}
 HEALTHY |= {"apart_stderr": 0.2, "active": 13, "units": 20}
@@ -66,3 +66,19 @@ def test_the_verdict_comes_first_and_is_escaped() -> None:
 def test_only_changed_settings_are_shown() -> None:
     page = render(RunReport("run", "vae", settings={"model": {"latent": 3}}, changed={"train.epochs": "7"}))
     assert "train.epochs" in page and "latent" not in page and "vaekit show vae" in page
+
+
+@pytest.mark.parametrize(
+    ("losses", "warned"),
+    [([60, 38, 45, 52, 59], True), ([60, 45, 39, 38.2, 38.3], False), ([60, 38, 45, 52, 38], False)],
+)
+def test_a_prior_of_codes_that_learns_by_heart_is_named(losses: list[float], warned: bool) -> None:
+    history: list[dict[str, Any]] = [{"step": i, "stage": "codes", "valid.elbo": -139.0 + i} for i in range(5)]
+    history += [{"step": i, "stage": "prior", "valid.loss": float(v)} for i, v in enumerate(losses)]
+    found = advise(Facts(history=history, judged=-122.0, baseline=-107.0))
+    if warned:
+        (only,) = found
+        assert "“prior”" in only.title and "(38 nats/example) and ended at 59" in only.detail
+        assert "train.keep=best" in only.remedies[0]
+    else:
+        assert [one.title for one in found] == ["The model does not beat the baseline without latents"]

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from recipes.examples import communities
 from vaekit.commands.encode import encode
 from vaekit.commands.sample import sample
 from vaekit.data.graphs.graph_files import read_graphs
 from vaekit.errors import UserError
+from vaekit.runs import graph_figures
 from vaekit.runs.loading import load
 from vaekit.runs.record import RUN_FORMAT
 from vaekit.runs.report import verdict
@@ -34,8 +36,10 @@ def test_one_graph_is_trained_on_links_and_drawn(links: Run, tmp_path: Path) -> 
     result = links.record["result"]
     assert result["elbo"] is not None and result["elbo_stderr"] is None and result["held_out_n"] == 1
     names = {path.name for path in (links.path / "figures").iterdir()}
-    assert {"curves.png", "latent_map.png", "samples.png", "samples.txt", "reconstructions.txt"} <= names
-    assert (links.path / "report.html").is_file()
+    assert {"curves.png", "latent_map.png", "part.png"} <= names
+    assert not {"samples.png", "samples.txt", "reconstructions.txt"} & names, "of those of one graph little can be read"
+    page = (links.path / "report.html").read_text()
+    assert "a graph of 40 nodes" in page and "steps of the whole graph" in page and "likeliest to be one" in page
     found = links.evaluate(["all"], k=5)
     assert 0 <= (found["auc"].value or -1) <= 1 and found["elbo"].value is not None and "degree" not in found
     for suffix in (".npz", ".edges"):
@@ -110,3 +114,25 @@ def test_recipes_refuse_the_other_s_data(links: Run) -> None:
     with pytest.raises(UserError, match="takes graphs"):
         train("graph-vae", "digits", epochs=1)
     assert links.path is not None and load(links.path).record == links.record | {"format": RUN_FORMAT}
+
+
+def test_predicted_links_of_the_figure_are_no_links_of_the_data(links: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def kept(n: int, edges: np.ndarray, classes: Any, names: Any, pairs: np.ndarray, chance: np.ndarray) -> None:
+        seen.update(pairs=pairs, chance=chance)
+
+    monkeypatch.setattr("vaekit.figures.graphs.part", kept)
+    graph_figures.part(links)
+    graph: Any = links.shown.x
+    joined = {frozenset(pair) for pair in graph.edges.tolist()}
+    found = [frozenset(pair) for pair in seen["pairs"].tolist()]
+    assert len(set(found)) == graph_figures.PREDICTED and not joined & set(found)
+    with torch.no_grad():
+        z = links.node_codes(graph)[0]
+        px: Any = links.model.decode(z[None])
+    p = px.mean[0]
+    for (i, j), chance in zip(seen["pairs"].tolist(), seen["chance"].tolist(), strict=True):
+        assert chance == pytest.approx(float(p[i, j]), abs=1e-5)
+    others = [float(p[i, j]) for i in range(40) for j in range(i) if frozenset((i, j)) not in joined | set(found)]
+    assert min(seen["chance"]) >= max(others) - 1e-5, "the likeliest of all"

@@ -274,3 +274,13 @@ def test_a_report_of_sound_plays_it(tmp_path: Path) -> None:
     run.write_figures()
     (tmp_path / "run" / "figures" / "samples.wav").unlink()
     assert run.write_report().read_text(encoding="utf-8").count("<audio") == 1
+
+
+@pytest.mark.parametrize(("likelihood", "rows"), [("bernoulli", 4), ("discretised-logistic", 3)])
+def test_examples_made_black_or_white_stand_below_their_greys(likelihood: str, rows: int) -> None:
+    run = vaekit.train("vae", "digits", steps=2, pictures=False, set={"model.likelihood": likelihood}, device="cpu")
+    drawn: Any = pictures.reconstructions(run)
+    names = [ax.get_ylabel() for ax in drawn.axes if ax.get_ylabel()]
+    assert len(names) == rows
+    first = np.asarray(drawn.axes[0].images[0].get_array())[:8, :8, 0]
+    assert np.allclose(first, run.data.test.x[0, 0].numpy() / 16, atol=0.04), "greys come first"

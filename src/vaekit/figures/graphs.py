@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 COLUMNS, MOST = 4, 12
 MOST_SPRUNG = 300
 MOST_LINES = 4000
+PREDICTED = "#c2410c"
+"""Of links that a model predicts: as in the explorer."""
 
 
 def circle(n: int) -> np.ndarray:
@@ -57,31 +59,58 @@ def graphs(x: Any, facts: Any = None) -> Figure:
     return fig
 
 
-def part(n: int, edges: np.ndarray, classes: np.ndarray | None = None, names: Any = ()) -> Figure:
-    """Draw some nodes of a large graph, those nearest to one with many links, and the links (E, 2) between them.
+def part(
+    n: int,
+    edges: np.ndarray,
+    classes: np.ndarray | None = None,
+    names: Any = (),
+    predicted: np.ndarray | None = None,
+    chance: np.ndarray | None = None,
+) -> Figure:
+    """Draw some nodes of a graph, those nearest to one with many links, and the links (E, 2) between them.
 
     `classes` (n,): whole numbers, -1 where missing, by which nodes are coloured; `names` are what they are called.
+    `predicted` (P, 2): pairs that are no link, of which those between the nodes drawn are dashed; `chance` (P,) are
+    their probabilities.
 
-    >>> len(part(500, np.stack([np.arange(499), np.arange(1, 500)], 1)).axes)
-    1
+    >>> line = np.stack([np.arange(499), np.arange(1, 500)], 1)
+    >>> fig = part(500, line, predicted=np.array([[0, 2]]), chance=np.array([0.9]))
+    >>> [text.get_text() for text in fig.legends[0].get_texts()]
+    ['link', 'predicted, no link in the data (p = 0.90)']
     """
     chosen = near(n, edges)
+    within, (found, sure) = _between(chosen, n, edges), (np.empty((0, 2), int), np.empty(0))
+    if predicted is not None and chance is not None:
+        found, sure = _between(chosen, n, predicted), chance[np.isin(predicted, chosen).all(1)]
+    whole = f"{n:,} nodes, {len(edges):,} links"
+    some = f"{len(chosen):,} of {n:,} nodes, {len(within):,} of {len(edges):,} links"
+    fig = style.figure(style.WIDTH * 0.75, style.WIDTH * 0.72, whole if len(chosen) == n else some)
+    ax, place = style.bare(fig.add_subplot()), spring(len(chosen), within)
+    _draw(ax, len(chosen), within)
+    look: dict[str, Any] = {"s": 34.0, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
+    own = np.full(len(chosen), -1) if classes is None else np.asarray(classes)[chosen]
+    ax.scatter(*place[own < 0].T, color=style.BLUE if classes is None else style.MUTED, **look)
+    for number in np.unique(own[own >= 0]):
+        label = style.plain(names[number]) if len(names) else None
+        ax.scatter(*place[own == number].T, color=style.PALETTE[number % len(style.PALETTE)], label=label, **look)
+    if len(found):
+        low, high = f"{sure.min():.2f}", f"{sure.max():.2f}"
+        ax.plot([], [], color=style.GREY, linewidth=0.9, label="link")
+        dashes: dict[str, Any] = {"color": PREDICTED, "linewidth": 1.4, "linestyle": (0, (4, 3)), "zorder": 1.5}
+        label = f"predicted, no link in the data (p = {low if low == high else f'{low} to {high}'})"
+        for pair in found:
+            ax.plot(*place[pair].T, label=label, **dashes)
+            label = None
+    if len(found) or (classes is not None and len(names)):
+        fig.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=style.TICK, labelcolor=style.INK)
+    return fig
+
+
+def _between(chosen: np.ndarray, n: int, pairs: np.ndarray) -> np.ndarray:
+    """Return those of `pairs` that lie between `chosen` nodes of n, by their places among the chosen."""
     place = np.full(n, -1)
     place[chosen] = np.arange(len(chosen))
-    within = place[edges[(place[edges] >= 0).all(1)]]
-    title = f"{len(chosen):,} of {n:,} nodes, {len(within):,} of {len(edges):,} links"
-    fig = style.figure(style.WIDTH * 0.75, style.WIDTH * 0.6, title)
-    ax = style.bare(fig.add_subplot())
-    _draw(ax, len(chosen), within)
-    if classes is not None:
-        spots, own = spring(len(chosen), within), np.asarray(classes)[chosen]
-        for number in np.unique(own[own >= 0]):
-            colour = style.PALETTE[number % len(style.PALETTE)]
-            look = {"s": 34.0, "color": colour, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
-            ax.scatter(*spots[own == number].T, label=style.plain(names[number]) if len(names) else None, **look)
-        if len(names):
-            style.legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
-    return fig
+    return place[pairs[(place[pairs] >= 0).all(1)]]
 
 
 def near(n: int, edges: np.ndarray, most: int = 60, links: int = 15) -> np.ndarray:

@@ -108,11 +108,12 @@ def _by_row(x: np.ndarray, rows: Sequence[str], title: str | None) -> Figure:
     return fig
 
 
-def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
+def reconstructions(x: Any, recon: Any, limit: int = 12, greys: Any = None) -> Figure:
     """Input, output and their difference (output − input), one column an example, the first `limit` of them.
 
     `x` and `recon` have one shape, (N, C, H, W) in [0, 1] or (N, D). The difference is averaged over channels and
-    shares one scale, symmetric about zero, with a colour bar.
+    shares one scale, symmetric about zero, with a colour bar. `greys`, of the same shape, are drawn above: the pictures
+    whose pixels were made black or white at random for the input.
 
     >>> fig = reconstructions(np.zeros((4, 1, 8, 8)), np.full((4, 1, 8, 8), 0.25))
     >>> float(fig.axes[2].images[0].get_clim()[1])
@@ -129,8 +130,12 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
         return _vectors(a, 3, title, b)
     n, _, h, w = a.shape
     cell = min(1.3, (style.WIDTH - 1.7) / n)
-    fig = style.figure(max(5.0, n * cell + 1.7), 3 * (cell * h / w + 0.1) + 0.5, title)
-    axes = [style.bare(ax) for ax in fig.subplots(3, 1)]
+    rows = 3 + (greys is not None)
+    fig = style.figure(max(5.0, n * cell + 1.7), rows * (cell * h / w + 0.1) + 0.5, title, clear=True)
+    drawn_rows = [style.bare(ax) for ax in fig.subplots(rows, 1)]
+    axes = drawn_rows[-3:]
+    if greys is not None:
+        _show(drawn_rows[0], mosaic(_as_images(greys, "greys")[:limit], n))
     difference = (b - a).mean(axis=1)
     bound = float(np.nanmax(np.abs(difference), initial=0.0)) or 1.0
     _show(axes[0], mosaic(a, n))
@@ -139,7 +144,8 @@ def reconstructions(x: Any, recon: Any, limit: int = 12) -> Figure:
     padded = np.pad(difference, ((0, 0), (0, 0), (0, gap)), constant_values=np.nan)  # gaps are left empty
     strip = np.concatenate(list(padded), axis=1)[:, :-gap]
     drawn = _show(axes[2], strip, cmap=style.DIVERGING, vmin=-bound, vmax=bound)
-    for ax, name in zip(axes, ("input", "output", "output\n− input"), strict=True):
+    names = ("picture", "input,\nblack or white") if greys is not None else ("input",)
+    for ax, name in zip(drawn_rows, (*names, "output", "output\n− input"), strict=True):
         ax.set_ylabel(name, fontsize=style.LABEL, color=style.INK, rotation=0, ha="right", va="center")
     bar = fig.colorbar(drawn, cax=axes[2].inset_axes((1 + 0.15 / (n * cell), 0, 0.14 / (n * cell), 1)))
     bar.set_ticks([-bound, 0, bound], labels=[f"−{bound:.2g}", "0", f"+{bound:.2g}"])
@@ -225,9 +231,10 @@ def manifold(grid: Any, xs: Any, ys: Any, names: tuple[str, str] = ("z1", "z2"))
 
 
 def _number_axis(axis: Axis, places: np.ndarray, values: np.ndarray, most: float, label: str) -> None:
-    """Write two digits of `values` at `places`, at most `most` of them, and what they are."""
+    """Write `values` at `places`, at most `most` of them, and what they are: two digits, or three where they end so."""
     every = math.ceil(len(values) / most)
-    words = [f"{0.0 if abs(v) < 5e-3 else v:.2g}".replace("-", "−") for v in values[::every]]
+    digits = 3 if all(abs(float(f"{v:.3g}") - v) < 1e-6 for v in values[::every]) else 2
+    words = [f"{0.0 if abs(v) < 5e-3 else v:.{digits}g}".replace("-", "−") for v in values[::every]]
     axis.set_ticks(places[::every], words)
     axis.set_label_text(style.plain(label), fontsize=style.LABEL, color=style.INK)
 
@@ -252,7 +259,7 @@ def _picture(picture: np.ndarray, columns: int, title: str | None, labels: float
     height = width * picture.shape[0] / picture.shape[1]
     if height > 2 * style.WIDTH:
         width, height = width * 2 * style.WIDTH / height, 2 * style.WIDTH
-    fig = style.figure(width + labels, height + 0.45 + 0.6 * labels, title)
+    fig = style.figure(width + labels, height + 0.45 + 0.6 * labels, title, clear=True)
     ax = style.bare(fig.add_subplot())
     _show(ax, picture)
     ax.set_anchor("N")  # what room is left is left below, and cropped

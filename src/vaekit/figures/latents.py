@@ -26,6 +26,7 @@ def latent_map(
     classes: Sequence[str] = (),
     method: str = "PCA",
     explained: Sequence[float] | None = None,
+    noun: str = "examples",
 ) -> Figure:
     """Codes in a plane, coloured by label; many without labels by how many lie there.
 
@@ -35,6 +36,7 @@ def latent_map(
         classes: the names of integer labels 0, 1, ….
         method: what gave the plane: "PCA", "UMAP", "t-SNE", or "latent" for a two-dimensional latent itself.
         explained: the fraction of variance on each axis (PCA).
+        noun: what is mapped.
 
     >>> fig = latent_map([[0, 0], [1, 1], [2, 0]], [0, 1, 1], ["cat", "dog"], explained=[0.6, 0.3])
     >>> fig.axes[0].get_xlabel(), [t.get_text() for t in fig.legends[0].get_texts()]
@@ -43,7 +45,7 @@ def latent_map(
     z = style.array(z2, "z2", 2)
     if z.shape[1] != 2:
         raise UserError(f"z2 has shape {z.shape}; a map needs two columns, project the codes first")
-    fig = style.figure(8.2, 6.2, f"Latent map ({method}), {len(z):,} examples")
+    fig = style.figure(8.2, 6.2, f"Latent map ({method}), {len(z):,} {noun}")
     named = {"PCA": "PC {}", "latent": "z{}"}.get(method, method + " {}")
     shares = [f" ({v:.0%} of the variance)" for v in explained[:2]] if explained is not None else ["", ""]
     ax = style.dress(fig.add_subplot(), "", named.format(1) + shares[0], named.format(2) + shares[1])
@@ -54,7 +56,7 @@ def latent_map(
         cells = int(np.clip(math.sqrt(len(z)), 12, 90))
         drawn = ax.hexbin(*z.T, gridsize=cells, bins="log", mincnt=1, cmap=style.SEQUENTIAL, linewidths=0.1)
         drawn.set_clim(1, max(2.0, float(np.max(drawn.get_array()))))  # type: ignore[arg-type]
-        style.colour_bar(fig, drawn, ax, "examples in a cell").yaxis.set_major_formatter("{x:g}")
+        style.colour_bar(fig, drawn, ax, f"{noun} in a cell").yaxis.set_major_formatter("{x:g}")
     else:
         _labelled(fig, ax, z, np.asarray(labels), classes)
     return fig

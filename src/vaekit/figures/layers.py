@@ -61,7 +61,7 @@ def kl_layers(
 def _number(value: float) -> str:
     """The value as it is written on its bar: three digits, and no more than three places.
 
-    >>> _number(12.345), _number(0.0312), _number(0.0001)
-    ('12.3', '0.031', '0')
+    >>> _number(11.02), _number(0.0312), _number(0.0001)
+    ('11.0', '0.031', '0')
     """
-    return f"{value:.3g}" if abs(value) >= 1 else f"{round(value, 3) + 0.0:g}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) >= 1 else f"{round(value, 3) + 0.0:g}"

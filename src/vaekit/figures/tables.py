@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,8 @@ class Column:
 def marginals(columns: Sequence[Column]) -> Figure:
     """Draw each column's values in the data (filled) and in samples (a line), with type and missing share.
 
-    Numbers are histograms between their 1st and 99th percentile, levels are bars, the commonest first.
+    Numbers are histograms between their 1st and 99th percentile, levels are bars: ordered ones in their order, else the
+    commonest first.
     """
     shown = columns[:MOST]
     rows = -(-len(shown) // COLUMNS)
@@ -86,13 +87,15 @@ def _bars(ax: Axes, column: Column) -> None:
         np.bincount(values[np.isfinite(values)].astype(int), minlength=len(column.levels))
         for values in (column.real, column.made)
     )
-    order = np.argsort(-real, kind="stable")[:LEVELS]
+    ordered = column.kind == "ordinal" and len(column.levels) <= LEVELS
+    order = list(range(len(column.levels))) if ordered else np.argsort(-real, kind="stable")[:LEVELS].tolist()
     places = np.arange(len(order))
     ax.bar(places, real[order] / max(real.sum(), 1), 0.8, color=style.BLUE, alpha=0.45)
     for place, share in zip(places, made[order] / max(made.sum(), 1)):
         ax.plot([place - 0.4, place + 0.4], [share, share], color=style.RED, linewidth=1.8)
     names = [style.plain(style.short(str(column.levels[i]), 10)) for i in order]
-    ax.set_xticks(places, names, rotation=25, ha="right", fontsize=style.TICK - 1.5)
+    turned: dict[str, Any] = {"rotation": 25, "ha": "right"} if max(map(len, names)) * len(names) > 28 else {}
+    ax.set_xticks(places, names, fontsize=style.TICK - 1.5, **turned)
 
 
 def rank_correlations(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -178,11 +178,18 @@ def _title(name: str, known: Mapping[str, str]) -> tuple[str, str]:
 def _panels(series: Mapping[str, Any]) -> list[str]:
     bases = list(dict.fromkeys(name.removeprefix("valid.") for name in series))
     twice = {n for n in bases if _ALSO.get(n.split(_OF)[0], "-") + n[len(n.split(_OF)[0]) :] in bases}
+    for stage in {n.partition(_OF)[2] for n in bases}:  # a loss of one term is that term
+        loss, *terms = (f"{n}{_OF}{stage}" if stage else n for n in ("loss", *_ALSO))
+        twice |= {n for n in terms if n in series and loss in series and _alike(series[n], series[loss])}
     bases = [n for n in bases if n not in twice]
     first = [n for one in _FIRST for n in bases if n.split(_OF)[0] == one]
     last = [n for n in _LAST if n in bases]
     middle = [n for n in bases if n not in first and n not in last]
     return first + middle[: max(0, _MOST_PANELS - len(first) - len(last))] + last
+
+
+def _alike(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
+    return all(x.shape == y.shape and np.allclose(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _panel(
@@ -205,6 +212,8 @@ def _panel(
     if name.split(_OF)[0] == "elbo" and not both:
         title = title.replace("training and held-out", "training" if valid is None else "held-out")
     style.dress(ax, title, "step" if large else "", unit, small=not large)
+    if unit == "count":
+        ax.locator_params(axis="y", integer=True, min_n_ticks=1)
     ax.tick_params(labelbottom=named)
     cut = _limits(ax, [s for s in (train, valid) if s is not None])
     if cut and large:
@@ -227,7 +236,21 @@ def _legend(ax: Axes, name: str, borders: Sequence[Any]) -> None:
         # The names of the stages stand along the top: the legend goes above them, beside the title.
         style.legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
     else:
-        style.legend(ax, loc="lower right" if name == "elbo" else "upper right")
+        style.legend(ax, loc=_free_corner(ax, ["lower right", "upper left"] if name == "elbo" else ["upper right"]))
+
+
+def _free_corner(ax: Axes, wanted: Sequence[str]) -> str:
+    """Return the corner of the panel in which the fewest points lie, of equal ones the first of those `wanted`."""
+    corners = list(dict.fromkeys([*wanted, "lower right", "upper left", "upper right", "lower left"]))
+    to_axes = ax.transData + ax.transAxes.inverted()
+    points = np.concatenate([to_axes.transform(np.asarray(line.get_xydata())) for line in ax.lines])
+    x, y = points[((points >= 0) & (points <= 1)).all(1)].T
+
+    def held(corner: str) -> int:
+        across = x > 0.72 if "right" in corner else x < 0.28
+        return int((across & (y > 0.72 if "upper" in corner else y < 0.28)).sum())
+
+    return min(corners, key=held)
 
 
 def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str) -> None:

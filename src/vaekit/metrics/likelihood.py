@@ -28,7 +28,7 @@ def nats(info: DataInfo) -> str:
     "elbo",
     group="likelihood",
     gives={
-        "elbo": ("plain evidence lower bound, E_q[log p(x|z)] - KL", True),
+        "elbo": ("plain evidence lower bound, E_q[log p(x|z)] − KL", True),
         "log_px": ("expected log-likelihood of the data under the decoder, E_q[log p(x|z)]", True),
         "kl": ("rate: KL of the posterior from the prior", None),
     },

@@ -115,7 +115,7 @@ def _share(hits: np.ndarray) -> Result:
         "unique_1k": ("different ones among the first 1,000 valid samples, as a share", True),
         "unique_10k": ("different ones among the first 10,000 valid samples, as a share", True),
         "novelty": ("share of the different valid samples that are no training molecule", True),
-        "internal_diversity": ("1 - mean Tanimoto similarity of valid samples' Morgan fingerprints", True),
+        "internal_diversity": ("1 − mean Tanimoto similarity of valid samples' Morgan fingerprints", True),
     },
     needs=("modality:molecules", "train"),
     reference="Polykovskiy et al. 2020, arXiv:1811.12823",

@@ -147,7 +147,7 @@ def cell_mse(subject: Subject) -> dict[str, Result]:
     "gap_prediction",
     group="series",
     gives={
-        "gap_nll": ("-log p of a hidden cell given the series' other observed cells", False),
+        "gap_nll": ("−log p of a hidden cell given the series' other observed cells", False),
         "gap_rmse": ("root mean square error of hidden cells' predicted means, in the channel's deviations", False),
         "gap_rmse_line": ("the same, for straight lines between the observed neighbours", False),
         "gap_coverage": ("share of hidden cells inside the central 90% of what is predicted; 0.9 is calibrated", None),
@@ -166,7 +166,7 @@ def gap_prediction(subject: Subject) -> dict[str, Result]:
     "forecast",
     group="series",
     gives={
-        "forecast_nll": ("-log p of a cell of the last steps given those before", False),
+        "forecast_nll": ("−log p of a cell of the last steps given those before", False),
         "forecast_rmse": (
             "root mean square error of the last steps' predicted means, in the channel's deviations",
             False,

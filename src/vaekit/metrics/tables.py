@@ -80,7 +80,7 @@ def predicted(subject: Subject) -> Hidden:
     "imputation",
     group="tables",
     gives={
-        "cell_nll": ("-log p of a hidden cell given its row's other observed cells", False),
+        "cell_nll": ("−log p of a hidden cell given its row's other observed cells", False),
         "impute_rmse": ("root mean square error of imputed numbers, in the column's standard deviations", False),
         "impute_rmse_mean": ("the same, filling in each column's training mean", False),
         "impute_accuracy": ("share of imputed levels that are right", True),
@@ -111,7 +111,7 @@ def imputation(subject: Subject) -> dict[str, Result]:
     "columns",
     group="columns",
     gives={
-        "column_nll": ("-log p of a column's hidden cells given the rest of their rows, in the column's units", False),
+        "column_nll": ("−log p of a column's hidden cells given the rest of their rows, in the column's units", False),
         "column_rmse": ("root mean square error of a column's imputed numbers, in its standard deviations", False),
         "column_accuracy": ("share of a column's imputed levels that are right", True),
     },

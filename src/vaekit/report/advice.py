@@ -67,10 +67,11 @@ def advise(facts: Facts) -> list[Warning_]:
     >>> [w.title for w in advise(Facts(kl={"z": 0.02}, collapsed=["z"], skipped=3, steps=100))]
     ['The posterior has collapsed', '3 training steps were skipped']
     """
-    rules = (unsuitable_likelihood, collapse, over_fitting, falling, skipped_steps)
+    rules = (unsuitable_likelihood, collapse, over_fitting, falling, stage_falling, skipped_steps)
     found = [warning for rule in rules if (warning := rule(facts)) is not None]
     worse = not_better(facts)
-    explained = any(rule(facts) is not None for rule in (over_fitting, falling)) or bool(facts.collapsed)
+    learned_by_heart = (over_fitting, falling, stage_falling)
+    explained = any(rule(facts) is not None for rule in learned_by_heart) or bool(facts.collapsed)
     return found if worse is None or explained else [worse, *found]
 
 
@@ -236,6 +237,36 @@ def falling(facts: Facts) -> Warning_ | None:
         f"{format_number(round(values[-1], 2))}.",
         _against_over_fitting(facts),
     )
+
+
+def stage_falling(facts: Facts) -> Warning_ | None:
+    """A stage that has no bound of its own, as that of a prior over codes, has come to fit held-out data worse.
+
+    Its held-out loss has risen since its lowest: by over 1% and 0.5 nats, for three checks or more.
+
+    >>> losses = [60.0, 38.0, 45.0, 52.0, 59.0]
+    >>> history = [{"step": i, "stage": "prior", "valid.loss": v} for i, v in enumerate(losses)]
+    >>> stage_falling(Facts(history=[{"stage": "codes", "valid.elbo": -139.0}, *history])).detail
+    'Its held-out loss was lowest at step 1 (38 nats/example) and ended at 59, and the bound of the whole ...'
+    """
+    own = [record for record in facts.history if "stage" in record]
+    bounded = {record["stage"] for record in own if record.get("valid.elbo") is not None}
+    for stage in dict.fromkeys(record["stage"] for record in own if bounded and record["stage"] not in bounded):
+        found = [(r.get("valid.loss"), r) for r in own if r["stage"] == stage]
+        kept = [(v, r) for v, r in found if isinstance(v, int | float) and math.isfinite(v)]
+        losses = [loss for loss, _ in kept]
+        least = min(losses, default=0.0)
+        at = losses.index(least) if losses else 0
+        if len(losses) - at < 4 or min(losses[-2:]) - least <= max(0.5, 0.01 * abs(least)):
+            continue
+        where = next((f" at {name} {kept[at][1][name]}" for name in ("epoch", "step") if name in kept[at][1]), "")
+        return Warning_(
+            f"What the stage “{stage}” learned fell in the later part of the run",
+            f"Its held-out loss was lowest{where} ({format_number(round(least, 2))} nats/example) and ended at "
+            f"{format_number(round(losses[-1], 2))}, and the bound of the whole is lower by the difference.",
+            ("keep the weights that were best on held-out data (train.keep=best)", *_against_over_fitting(facts)[1:]),
+        )
+    return None
 
 
 def unsuitable_likelihood(facts: Facts) -> Warning_ | None:

@@ -89,7 +89,7 @@
   const another = () => { stop(); at = (at + 1) % count; go(code(at), facts.takes_label && facts.labels.length ? facts.labels[at] : label); };
   const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   const select = facts.takes_label ? make("select", { "aria-label": "Label", onchange: () => { stop(); go(z, Number(select.value)); } },
-    ...facts.classes.map((name, c) => make("option", { value: String(c) }, name))) : null;
+    ...facts.classes.map((name, c) => make("option", { value: String(c), selected: c === label }, name))) : null;
   const buttons = make("div", { className: "buttons" }, ...(count ? [play, make("button", { type: "button", onclick: another }, "Another example")] : []),
     ...(facts.normal ? [make("button", { type: "button", onclick: () => { stop(); go(z.map(normal)); } }, "Draw from the prior")] : []),
     make("button", { type: "button", onclick: () => { stop(); go(facts.centre); } }, "Middle"), ...(select ? [make("label", {}, "Label ", select)] : []));

@@ -12,6 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -244,6 +245,11 @@ def _shown(number: Number) -> str:
     return text("not reported" if number.value is None else format_number(number.value, number.stderr, number.interval))
 
 
+def _named(number: Number) -> str:
+    """What a number is called, with its arrow, which stands on no line alone."""
+    return f"{number.shown}\N{NO-BREAK SPACE}{number.arrow}" if number.arrow else number.shown
+
+
 def _cards(numbers: Sequence[Number]) -> str:
     """Headline numbers, each with what it means."""
     items = []
@@ -255,7 +261,7 @@ def _cards(numbers: Sequence[Number]) -> str:
         unit = ", ".join(part for part in (n.unit, "" if n.n is None else f"n = {n.n:,}") if part)
         rest = "".join(f'<p class="note">{text(t)}</p>' for t in (n.meaning, n.note) if t)
         items.append(
-            f'<li><div class="name">{text(f"{n.shown} {n.arrow}".strip())}</div><div class="{kind}">{value}</div>'
+            f'<li><div class="name">{text(_named(n))}</div><div class="{kind}">{value}</div>'
             f'<div class="unit">{text(unit)}</div>{rest}</li>'
         )
     return f'<ul class="cards">{"".join(items)}</ul>'
@@ -282,7 +288,7 @@ def _number_tables(tables: Sequence[tuple[str, Sequence[Number]]]) -> list[str]:
 def _number_table(title: str, numbers: Sequence[Number]) -> str:
     rows = [
         (
-            f"{n.shown} {n.arrow}".strip(),
+            _named(n),
             f'<td class="num">{_shown(n)}</td><td>{text(n.unit)}</td>'
             f'<td class="num count">{"" if n.n is None else f"{n.n:,}"}</td>'
             f'<td class="meaning">{text("; ".join(t for t in (n.meaning, n.note) if t))}</td>',
@@ -418,7 +424,7 @@ def _side_by_side(title: str, runs: Sequence[tuple[str, RunReport]]) -> str:
             drawn += f'<p class="note">{text(name)} has no such figure.</p>'
         else:
             caption = f"{name}. {figure.caption}" if figure.caption else name
-            drawn += _picture(Figure(figure.file, f"{title}: {name}", caption))
+            drawn += _picture(replace(figure, title=f"{title}: {name}", caption=caption))
     return f'<h3>{text(title)}</h3><div class="side">{drawn}</div>'
 
 

@@ -17,17 +17,17 @@ from vaekit.atomic import write_text
 from vaekit.collapse import LatentWatch
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.errors import ChangedData, UserError
-from vaekit.figures import graphs
 from vaekit.figures.audio import spectrograms
 from vaekit.inference import batches, inference
 from vaekit.latents.manifold import principal_plane
+from vaekit.latents.umap import has_umap, umap_apart
 from vaekit.models.graph import GraphVAE
 from vaekit.models.hierarchy import Hierarchy
 from vaekit.runs import folder as files
-from vaekit.runs import series_figures, table_figures
+from vaekit.runs import graph_figures, series_figures, table_figures
 from vaekit.runs.latent import LatentRun
 
-MAP_POINTS = 5000
+MAP_POINTS, UMAP_POINTS = 5000, 2000
 KL_EXAMPLES = 2000
 TRAVERSED, FRAMES = 10, 9
 MANIFOLD_SIDE = 15
@@ -35,8 +35,6 @@ LAYER_EXAMPLES = 1000
 PICTURED = 12
 EACH, MOST_ROWS = 8, 12
 """Samples of each label in a row, and rows."""
-MOST_NODES = 300
-"""Nodes of a graph that is drawn, or listed edge by edge."""
 ABOVE = {"molecules": 5, "graphs": 4}
 """Drawings in a row, of those that stand above their reconstructions."""
 HEARD = 6
@@ -63,11 +61,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
     folder = run.path / files.FIGURES
     folder.mkdir(exist_ok=True)
     written: list[Path] = []
-    makers = MAKERS
-    if run.info.kind == "series":
-        makers = MAKERS | {name: (make, False) for name, make in series_figures.MAKERS.items()}
-    if run.info.kind == "table":
-        makers = MAKERS | {name: (make, False) for name, make in table_figures.MAKERS.items()}
+    makers = MAKERS | {name: (make, False) for name, make in OF_KIND.get(run.info.kind, {}).items()}
     for name, (make, of_arrays) in makers.items():
         if names is not None and name not in names:
             continue
@@ -77,7 +71,7 @@ def write_figures(run: LatentRun, names: Sequence[str] | None = None) -> list[Pa
             figure = make(run) if run.info.is_array or not of_arrays else None
             if figure is not None:
                 written.append(figures.save(figure, path))
-    if not run.info.is_array and names is None and not _one_large_graph(run):
+    if not run.info.is_array and names is None and not _one_graph(run):
         with _costing_no_other("the text of samples and reconstructions"):
             written += write_lines(run)
     if run.info.modality == "audio" and names is None:
@@ -121,7 +115,7 @@ def reconstructions(run: LatentRun) -> Any:
     """Inputs, outputs, differences; molecules and small graphs as they are drawn, each above its reconstruction."""
     if not run.info.is_array:
         columns = ABOVE.get(run.info.modality)
-        if columns is None or run.modality is None or _one_large_graph(run):
+        if columns is None or run.modality is None or _one_graph(run):
             return None
         split = run.shown.first(columns)
         both = (split.inputs, run.reconstruct(split))
@@ -130,21 +124,20 @@ def reconstructions(run: LatentRun) -> Any:
         return None if draw is None or len(split) < columns else draw(drawn, run.info.facts)
     split = run.shown.first(12)
     x, made = run.picture(run.prepare.values(split.inputs)), run.picture(run.reconstruct(split))
-    return figures.reconstructions(x.numpy(), made.numpy())
+    return figures.reconstructions(x.numpy(), made.numpy(), greys=_greys(run, len(split)))
 
 
-def part(run: LatentRun) -> Any:
-    """A part of one large graph, its nodes by class."""
-    if not _one_large_graph(run):
+def _greys(run: LatentRun, count: int) -> np.ndarray | None:
+    """Return the first examples as pictures of their greys, where the model sees them black and white at random."""
+    if run.prepare.mode not in ("stochastic", "fixed") or not run.info.has_picture:
         return None
-    graph: Any = run.shown.x
-    classes = None if graph.labels is None else graph.labels.numpy()
-    return graphs.part(graph.nodes, graph.edges.numpy(), classes, run.info.facts.get("classes") or ())
+    stored = next((s for s in (run.data.test, run.data.valid) if len(s)), run.data.train).first(count)
+    return run.picture(run.prepare.expected(stored.x)).numpy()
 
 
 def samples(run: LatentRun) -> Any:
     """Samples from the prior, as the modality draws them if the data have one that does."""
-    if _one_large_graph(run):
+    if _one_graph(run):
         return None
     draw = None if run.modality is None else type(run.modality).picture
     if draw is not None and run.info.is_array and run.model.takes_label:
@@ -217,16 +210,35 @@ def manifold(run: LatentRun) -> Any:
 
 def latent_map(run: LatentRun) -> Any:
     """The test examples' codes in a plane, by label."""
-    split = run.shown.first(MAP_POINTS)
+    z, labels, names = _mapped(run, MAP_POINTS)
+    if z.shape[1] == 2:
+        return figures.latent_map(z, labels, names, "latent", noun=_noun(run))
+    plane = principal_plane(z)
+    return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share, _noun(run))
+
+
+def latent_map_umap(run: LatentRun) -> Any:
+    """The same codes placed by UMAP, where its package is installed."""
+    if not has_umap():
+        return None
+    z, labels, names = _mapped(run, UMAP_POINTS)
+    if z.shape[1] <= 2 or len(z) < 4:
+        return None
+    return figures.latent_map(umap_apart(z, lambda: None), labels, names, "UMAP", noun=_noun(run))
+
+
+def _noun(run: LatentRun) -> str:
+    return "nodes" if isinstance(run.model, GraphVAE) else "examples"
+
+
+def _mapped(run: LatentRun, most: int) -> tuple[Tensor, np.ndarray | None, Sequence[str]]:
+    """Return the codes of up to `most` test examples, or of nodes of test graphs, and what they are coloured by."""
+    split = run.shown.first(most)
     z, y, names = run.encode(split), split.y, run.info.classes
     if isinstance(run.model, GraphVAE):
         (z, y), names = run.node_codes(run.shown), run.info.facts["classes"]
-        z, y = z[:MAP_POINTS], None if y is None else y[:MAP_POINTS]
-    labels, names = _colours(run, y, names)
-    if z.shape[1] == 2:
-        return figures.latent_map(z, labels, names, "latent")
-    plane = principal_plane(z)
-    return figures.latent_map(plane.project(z), labels, names, "PCA", plane.share)
+        z, y = z[:most], None if y is None else y[:most]
+    return z, *_colours(run, y, names)
 
 
 def _colours(run: LatentRun, y: Tensor | None, names: Sequence[str]) -> tuple[np.ndarray | None, Sequence[str]]:
@@ -285,9 +297,9 @@ def kl_layers(run: LatentRun) -> Any:
     return figures.kl_layers(means, errors, history if len(log) > 1 else None)
 
 
-def _one_large_graph(run: LatentRun) -> bool:
-    """Whether the data are one graph that is too large to be drawn or read edge by edge."""
-    return run.info.kind == "graph" and run.info.n_train == 1 and run.info.shape[0] > MOST_NODES
+def _one_graph(run: LatentRun) -> bool:
+    """Whether the data are one graph: its model ranks links, and of a graph drawn from it little can be read."""
+    return bool(run.info.facts.get("links"))
 
 
 def _few(run: LatentRun, n: int) -> int:
@@ -354,12 +366,12 @@ def rank_histograms(run: LatentRun) -> Any:
 MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "curves": (curves, False),
     "reconstructions": (reconstructions, False),
-    "part": (part, False),
     "samples": (samples, False),
     "interpolation": (interpolation, True),
     "traversals": (traversals, True),
     "manifold": (manifold, True),
     "latent_map": (latent_map, False),
+    "latent_map_umap": (latent_map_umap, False),
     "kl": (kl, False),
     "kl_layers": (kl_layers, False),
     "aggregate_posterior": (aggregate, False),
@@ -367,5 +379,11 @@ MAKERS: dict[str, tuple[Callable[[LatentRun], Any], bool]] = {
     "rank_histograms": (rank_histograms, False),
 }
 """Every figure's maker, and whether it draws arrays of numbers only."""
+OF_KIND: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "graph": graph_figures.MAKERS,
+    "series": series_figures.MAKERS,
+    "table": table_figures.MAKERS,
+}
+"""Makers of one kind of data, some in place of those."""
 EVALUATED = {"rate_distortion": "rate_distortion", "rank_histograms": "sbc_p_value"}
 """Those made of a number of the evaluation, and of which."""

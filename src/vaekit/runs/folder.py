@@ -24,7 +24,7 @@ REPORT, FIGURES, CHECKPOINTS, THRESHOLDS = "report.html", "figures", "checkpoint
 PICTURES = (
     *("curves", "reconstructions", "samples", "interpolation", "traversals", "manifold", "latent_map", "kl"),
     *("kl_layers", "aggregate_posterior", "rate_distortion", "rank_histograms"),
-    *("marginals", "correlations", "part"),
+    *("marginals", "correlations", "part", "latent_map_umap"),
 )
 """The figures' names."""
 NEW = ".new"

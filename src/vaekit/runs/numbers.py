@@ -41,6 +41,9 @@ TITLES = {
     "gap_rmse_line": "Error of straight lines there",
     "forecast_rmse": "Forecast error",
     "forecast_rmse_last": "Forecast error of the last value",
+    "dimension_wise_kl": "Dimension-wise KL",
+    "path_length_linear": "Path length, straight lines",
+    "path_length_spherical": "Path length, arcs",
     "same_molecule": "Molecules reconstructed",
     "fid": "FID",
     "fid_extrapolated": "FID, extrapolated",
@@ -144,7 +147,9 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     """Return what a number must not be read without, in words; or why there is none.
 
     >>> note({"value": 13.0, "of": 20}), note({"k": 500, "ess": 243.7, "number_of": {"quantity": "log p(x|y), …"}})
-    ('of 20', 'of log p(x|y), …; K = 500; 244 effective samples')
+    ('of 20 in all', 'of log p(x|y), …; K = 500; 244 effective samples')
+    >>> note({"value": 0.0, "of": 1792})
+    'of 1,792 in all'
     """
     if entry.get("refused"):
         return str(entry["refused"])
@@ -153,8 +158,13 @@ def note(entry: Mapping[str, Any], leave: Sequence[str] = ()) -> str:
     for name, words in NOTED.items():
         if name in entry and name not in leave:
             value = entry[name]
-            said.append(words.format(_short(value) if isinstance(value, float) else value))
+            in_all = " in all" if name == "of" and isinstance(value, int) else ""
+            said.append(words.format(_short(value) if isinstance(value, float) else _whole(value)) + in_all)
     return "; ".join(one for one in said if one)
+
+
+def _whole(value: Any) -> Any:
+    return f"{value:,}" if type(value) is int else value  # a bool is none
 
 
 def _short(value: float) -> str:

@@ -39,6 +39,10 @@ CAPTIONS = {
     ),
     "manifold": ("Manifold", "The decoded plane of the two latents, at equal steps of the prior's probability."),
     "latent_map": ("Latent map", "Posterior means of test examples in a plane."),
+    "latent_map_umap": (
+        "Latent map by UMAP",
+        "The same codes, placed so that those near to one another stay near; distances between far groups mean little.",
+    ),
     "kl": ("KL of each latent dimension", "How much each dimension tells about x; near zero means it is not used."),
     "kl_layers": (
         "KL by layer",
@@ -76,9 +80,11 @@ BY_MODALITY = {
             "Reconstructions",
             "Test examples in the upper row, and what the model makes of their codes below.",
         ),
+        "latent_map": ("Latent map", "Posterior means of the nodes in a plane."),
         "part": (
-            "A part of the graph",
-            "The nodes nearest to one of those with most links, and the links between them; colours are classes.",
+            "The graph, and what the model adds to it",
+            "Nodes near one that has many links, and the links between them; colours are classes, if there are any. "
+            "Dashed: of all pairs drawn that are no link in the data, those that the model thinks likeliest to be one.",
         ),
     },
 }
@@ -161,11 +167,14 @@ def gather(run: RunBase) -> report.RunReport:
     captions = CAPTIONS | BY_MODALITY.get(info.modality, {}) | (SERIES if info.kind == "series" else {})
     facts = {
         "data": f"{info.name}, {_shape(run)}{', standardised inside' if info.standardised else ''}",
-        "examples": f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
+        "examples": "one graph, some of its links held out"
+        if info.facts.get("links")
+        else f"{info.n_train:,} train, {info.n_valid:,} held out, {info.n_test:,} test",
         "likelihood": f"{run.settings.model.likelihood}{MEASURES[_measure(run)]}",
-        "latent": str(run.settings.model.latent),
+        "latent": _latent_size(run),
         "parameters": f"{result.get('parameters', 0):,}",
-        "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of {train.batch_size}",
+        "training": f"{result.get('epochs', 0)} epochs, {result.get('steps', 0):,} steps of "
+        + (f"{min(train.batch_size, info.n_train):,}" if not info.facts.get("links") else "the whole graph"),
         "time": f"{result.get('seconds', 0):.1f} s, {result.get('examples_per_second', 0):,.0f} examples/s",
         "seed": str(train.seed),
     }
@@ -209,6 +218,14 @@ def gather(run: RunBase) -> report.RunReport:
     )
 
 
+def _latent_size(run: RunBase) -> str:
+    """Return how many numbers a code has, of a hierarchy in how many layers."""
+    known, given = _latents(run), run.settings.model.latent
+    if isinstance(run.model, Hierarchy) and len(known) > 1:
+        return f"{sum(one.units for one in known)} in {len(known)} layers"
+    return str(_used(run)["units"] or "chosen by the recipe" if given is None else given)
+
+
 def _heard(run: RunBase) -> str:
     """Return which classes are heard in the file of samples, one sample of each."""
     if not run.model.takes_label or not run.info.classes:
@@ -220,7 +237,8 @@ def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Line
     """Return examples as the file has them, a line each; rows of a table by column."""
     lines = file.read_text(encoding="utf-8").splitlines()
     if run.info.kind != "table":
-        return report.Lines(lines, title, caption)
+        pairs = any(line.startswith("→") for line in lines)
+        return report.Lines(lines[: 3 * MOST_PAIRS if pairs else MOST_ROWS], title, caption)
     names = [column["name"] for column in run.info.facts["columns"] if not column.get("gap_of")]
     row = re.compile("(?:→ )?" + ", ".join(f"{re.escape(name)}=(.*?)" for name in names))
     found = [row.fullmatch(line) for line in lines if line]
@@ -231,8 +249,8 @@ def _examples(run: RunBase, file: Path, title: str, caption: str) -> report.Line
     return report.Rows(names, rows[:MOST_ROWS], title, caption, paired)
 
 
-MOST_ROWS = 16
-"""Rows of a table that are shown."""
+MOST_ROWS, MOST_PAIRS = 16, 10
+"""Rows of a table or lines that are shown, and lines with their reconstructions."""
 SHAPES = {"tables": "{} columns", "text": "lines of up to {} tokens", "molecules": "molecules of up to {} tokens"}
 SHAPES |= {"graphs": "graphs of up to {} nodes", "series": "series of {} (channels × steps)"}
 SHAPES |= {"views": "several modalities, {} numbers in all"}
@@ -249,6 +267,8 @@ def _shape(run: RunBase) -> str:
         values = VALUE_WORDS.get(run.info.kind, run.info.kind)
         return f"{' × '.join(map(str, sides))} pixels, {'colour' if channels == 3 else values}"
     size = " × ".join(f"{n:,}" for n in shape)
+    if run.info.facts.get("links"):
+        return f"a graph of {size} nodes"
     words = SHAPES.get(run.info.modality)
     return f"{size}, {run.info.kind}" if words is None else words.format(size)
 

@@ -108,8 +108,8 @@ function lines(canvas, { channels, steps, low, high }, values) {
   const all = channels * steps;
   if (width > 200) {
     context.fillStyle = style("--soft") || "#555";
-    context.font = "11px system-ui, sans-serif";
-    context.fillText(short(high), 6, 14);
+    context.font = "18px system-ui, sans-serif"; // drawn at a good half of its size
+    context.fillText(short(high), 6, 20);
     context.fillText(short(low), 6, height - 6);
   }
   for (let c = 0; c < channels; c++) {

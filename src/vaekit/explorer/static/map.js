@@ -441,6 +441,7 @@ export function latentMap(app) {
     const found = await api.points(({ done, total }) => { progress.textContent = total ? `Making the map: ${done.toLocaleString("en")} of ${total.toLocaleString("en")} ${noun}s encoded…` : "Making the map…"; });
     principal = { found, plane: facts.apart ? null : await api.get("api/plane") };
     await links?.load();
+    if (found.labels === null) colour.options[0].textContent = "nothing";
     showPrincipal();
     if (!legend.childElementCount) legends();
     if (colour.value !== "") paintBy();

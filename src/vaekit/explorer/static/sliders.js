@@ -111,11 +111,11 @@ export function sliders(app) {
   const fill = api.latest(async () => {
     const first = [...rows].slice(0, PICTURED), z = store.z, places = Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1));
     const codes = first.flatMap(([j, { low, high }]) => places.map((t) => z.map((v, k) => (k === j ? low + t * (high - low) : v))));
-    const decoded = await api.decode(codes, store.label), one = make("canvas");
+    const decoded = await api.decode(codes, store.label), one = make("canvas"), step = facts.width + Math.max(1, Math.round(facts.width / 8));
     first.forEach(([, { along }], r) => {
-      Object.assign(along, { hidden: !on, width: FRAMES * facts.width, height: facts.height });
+      Object.assign(along, { hidden: !on, width: (FRAMES - 1) * step + facts.width, height: facts.height });
       const context = along.getContext("2d");
-      places.forEach((_, i) => { paint(one, facts, example(facts, decoded, r * FRAMES + i)); context.drawImage(one, i * facts.width, 0); });
+      places.forEach((_, i) => { paint(one, facts, example(facts, decoded, r * FRAMES + i)); context.drawImage(one, i * step, 0); });
     });
   }, app.fail);
   function pictures() {
