@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from vaekit import distributed
 from vaekit.errors import UserError
 
-GENERATORS = threading.RLock()
-"""Held by the thread that draws from a seed: PyTorch's generators are the process's."""
+_generators = threading.RLock()
+"""Held by the thread that draws from a seed."""
 
 
 def best_device() -> str:
@@ -133,16 +133,23 @@ def check_seed(seed: int) -> None:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+def seeded(seed: int, device: torch.device | None = None, wait: float | None = None) -> Iterator[None]:
     """Draw from `seed` within the block, on the CPU and on `device`; the generators' states come back after it.
 
     The generators are the process's, so one thread at a time: another one waits for the block's end.
+
+    Raises:
+        UserError: after `wait` seconds another thread still draws.
     """
     check_seed(seed)
-    with GENERATORS:
+    if not _generators.acquire(timeout=-1 if wait is None else wait):
+        raise UserError("this Python process is training or computing something else; try again when it has ended")
+    try:
         before = rng_state(device)
         torch.manual_seed(seed)
         try:
             yield
         finally:
             set_rng_state(before, device)
+    finally:
+        _generators.release()

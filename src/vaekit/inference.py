@@ -27,10 +27,13 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def inference(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Run the model in eval mode, without gradients and with seeded noise; each part's mode comes back."""
+def inference(model: nn.Module, seed: int = 0, wait: float | None = None) -> Iterator[None]:
+    """Run the model in eval mode, without gradients and with seeded noise; each part's mode comes back.
+
+    `wait` is how many seconds another thread of the process may still draw; by default however long it takes.
+    """
     memory = memory_for("this", "ask for less at once (-n, --k, --limit), for fewer or smaller examples")
-    with memory, evaluating(model), torch.no_grad(), seeded(seed, device_of(model)):
+    with memory, evaluating(model), torch.no_grad(), seeded(seed, device_of(model), wait):
         yield
 
 

@@ -25,7 +25,6 @@ from vaekit.data.info import DataInfo
 from vaekit.data.prepare import as_input
 from vaekit.data.tables.columns import as_text
 from vaekit.data.tables.modality import cells_of
-from vaekit.devices import GENERATORS
 from vaekit.distributions.base import is_point_mass
 from vaekit.distributions.tokens import Sampling, TokenSequences
 from vaekit.errors import Unsupported, UserError
@@ -532,13 +531,8 @@ class Session:
         Raises:
             UserError: another thread of this process draws for long, as a training does.
         """
-        if not GENERATORS.acquire(timeout=PATIENCE):
-            raise UserError("this Python process is training or computing something else; try again when it has ended")
-        try:
-            with inference(self.model, seed):
-                yield
-        finally:
-            GENERATORS.release()
+        with inference(self.model, seed, PATIENCE):
+            yield
 
 
 def _categories(latent: Latent, one_hot: bool) -> int:
