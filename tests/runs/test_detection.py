@@ -126,3 +126,27 @@ def test_rows_with_levels_that_training_did_not_meet_are_judged_by_their_other_c
     assert empty[0, gap] == told[2, gap] == 1 and told[0, gap] == 0  # a cell that says something is no gap
     with pytest.raises(UserError, match="'Leeds' is not among"):
         run.prepared(new)
+
+
+def test_rows_of_a_table_are_judged_by_likelihood_and_distance_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    f = rng.standard_normal(400)
+    table = {name: (f * w + 0.3 * rng.standard_normal(400)).tolist() for name, w in (("a", 1), ("b", -2), ("c", 3))}
+    run = train("tabular-vae", table, out=tmp_path / "run", steps=60, set={"model.hidden": "16"}, pictures=False)
+    kept = (tmp_path / "run" / files.THRESHOLDS).read_text()
+    odd = {"a": [3.0, 0.1], "b": [6.0, -0.2], "c": [9.0, 0.2]}
+    found = run.detect(odd)
+    assert found.score == "combined" and found.scores[0] > found.scores[1]
+    parts = [(run.anomaly_scores(odd, name) - mean) / sd for name, (mean, sd) in run.standards().items()]
+    assert np.allclose(found.scores, np.mean(parts, 0)) and len(parts) == 3
+    known = run.anomaly_scores(run.training(1000))
+    assert abs(known.mean()) < 0.05
+    assert run.detect(odd, contributions=True).score == "iw"
+    assert sorted(json.loads((tmp_path / "run" / files.THRESHOLDS).read_text())["references"]) == [
+        "combined k=64 seed=0",
+        "iw k=64 seed=0",
+    ]
+    alone = load(tmp_path / "run", "cpu")
+    (tmp_path / "run" / files.THRESHOLDS).write_text(kept)
+    with pytest.warns(UserWarning, match="scored by iw alone, since the training data are not here"):
+        assert alone.detect(odd).score == "iw"

@@ -80,7 +80,8 @@ def test_bounds_are_of_the_exact_likelihood(name: str) -> None:
 def test_a_score_depends_on_its_example_alone(name: str) -> None:
     model = linear()
     x = torch.randn(40, 4, dtype=torch.float64)
-    make = {"k": 8, "steps": 10, "normal": torch.randn(100, 2)}
+    standards = {"iw": (5.0, 2.0), "distance": (2.0, 1.0), "neighbours": (0.1, 0.2)}
+    make = {"k": 8, "steps": 10, "normal": torch.randn(100, 2), "standards": standards}
     whole = Scorer(model, **make).score(name, x)
     assert torch.allclose(Scorer(model, **make, batch=7).score(name, x), whole, atol=1e-9)
     assert torch.allclose(Scorer(model, **make).score(name, x[[3, 9]]), whole[[3, 9]], atol=1e-9)
@@ -110,6 +111,19 @@ def test_neighbours_is_the_distance_to_the_fifth_closest_code() -> None:
     only = Scorer(model, normal=still).score("neighbours", x)
     off = (normal[:, 0] - codes[:, :1]).abs().sort(1).values[:, 4] / unit[0]
     assert torch.allclose(only, off)
+
+
+def test_a_combined_score_is_the_mean_of_standardised_ones() -> None:
+    model, x, known = linear(), torch.randn(6, 4, dtype=torch.float64), torch.randn(80, 4, dtype=torch.float64)
+    scorer = Scorer(model, k=8, normal=model.features(known))
+    with pytest.raises(UserError, match="needs the training data"):
+        scorer.score("combined", x)
+    scorer.standards = scorer.standardised_by(known)
+    parts = []
+    for name in ("iw", "distance", "neighbours"):
+        of_known = scorer.score(name, known)
+        parts.append((scorer.score(name, x) - of_known.mean()) / of_known.std(correction=0))
+    assert torch.allclose(scorer.score("combined", x), torch.stack(parts).mean(0))
 
 
 def test_the_latent_distance_is_mahalanobis() -> None:

@@ -21,7 +21,7 @@ def detect(
     *,
     against: str | None = None,
     anomalous: str | None = None,
-    score: str = "iw",
+    score: str | None = None,
     contamination: float = 0.05,
     threshold: str = "held-out",
     contributions: Flag = False,
@@ -41,7 +41,8 @@ def detect(
     anomalous
         Classes of the data that are anomalies, e.g. 3,7, to judge the score by.
     score
-        iw (-log p(x)), elbo, reconstruction, regret, complexity, distance, neighbours.
+        iw (-log p(x)), elbo, reconstruction, regret, complexity, distance, neighbours, combined. Default:
+        combined for tables, else iw.
     contamination
         The share of normal examples that may lie above the threshold.
     threshold
@@ -79,7 +80,12 @@ def detect(
         k=k,
         seed=seed,
     )
-    facts = {"score": score, "n": len(made.scores), "threshold": made.threshold, "flagged": int(made.anomaly.sum())}
+    facts = {
+        "score": made.score,
+        "n": len(made.scores),
+        "threshold": made.threshold,
+        "flagged": int(made.anomaly.sum()),
+    }
     facts |= {"threshold_from": made.reference, "threshold_n": made.reference_n}
     source = {
         "data": "these examples' own",
@@ -87,7 +93,7 @@ def detect(
         "training": f"from {made.reference_n} training examples; none were held out",
     }.get(made.reference, f"from {made.reference_n} held-out examples")
     judged = "".join(f", {name.upper()} {describe(value)}" for name, value in made.judged.items())
-    words = f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({score}, {source}){judged}; {out}"
+    words = f"{facts['flagged']} of {facts['n']} above {made.threshold:.4g} ({made.score}, {source}){judged}; {out}"
     with answer.telling(facts | dict(made.judged) | {"out": str(out)}, words + left_out(made.origin)):
         _write(made, opened, suffix, out)
 

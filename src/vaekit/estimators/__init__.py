@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from vaekit.data.tables.dataframes import library_of
 from vaekit.errors import UserError
 from vaekit.estimators.fitted import Fitted, takes_tables, train_with_gaps
-from vaekit.tasks.anomaly import CODED, threshold
+from vaekit.tasks.anomaly import CODED, default_score, threshold
 from vaekit.tasks.augmentation import moved_codes
 
 _MODEL: dict[str, list[Any]] = {
@@ -203,8 +203,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):
 class AnomalyDetector(OutlierMixin, _Estimator):
     """Anomalies by a VAE of the normal rows: 1 is normal, -1 an anomaly.
 
-    `criterion`: "iw" (importance-weighted -log p(x)), "elbo", "reconstruction", "regret", "distance" or
-    "neighbours"; see `vaekit.tasks.anomaly`. The threshold leaves a share `contamination` of the training rows outside.
+    `criterion`: "iw" (importance-weighted -log p(x)), "elbo", "reconstruction", "regret", "distance", "neighbours",
+    "combined", or "auto": combined for recipes of tables, else iw; see `vaekit.tasks.anomaly`. The
+    threshold leaves a share `contamination` of the training rows outside.
 
     >>> from sklearn.datasets import load_iris
     >>> X = load_iris().data
@@ -213,11 +214,11 @@ class AnomalyDetector(OutlierMixin, _Estimator):
     15
     """
 
-    criterion: str = "iw"
+    criterion: str = "auto"
     contamination: float = 0.1
 
     _parameter_constraints = _MODEL | {
-        "criterion": [StrOptions({"iw", "elbo", "reconstruction", "regret", *CODED})],
+        "criterion": [StrOptions({"auto", "iw", "elbo", "reconstruction", "regret", *CODED})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
     }
 
@@ -226,12 +227,18 @@ class AnomalyDetector(OutlierMixin, _Estimator):
         """Train on rows X (N, D), normal ones but for a share `contamination`."""
         X = self._check(X, reset=True)
         self._train(X)
-        self.codes_ = self.fitted_.encode(X) if self.criterion in CODED else None
+        self.score_ = self.criterion
+        if self.criterion == "auto":
+            self.score_ = default_score("table" if self.fitted_.is_table else "")
+        codes = self.fitted_.encode(X) if self.score_ in CODED else None
+        self.codes_, self.standards_ = codes, None
+        if codes is not None and self.score_ == "combined":
+            self.standards_ = self.fitted_.standards(X, self.k, codes)
         self.offset_ = -threshold(-self._scores(X), self.contamination)
         return self
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        return -self.fitted_.scores(X, self.criterion, self.k, self.codes_)
+        return -self.fitted_.scores(X, self.score_, self.k, self.codes_, self.standards_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: minus its anomaly score (N,)."""

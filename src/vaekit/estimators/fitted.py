@@ -24,7 +24,7 @@ from vaekit.recipes.settings import merge
 from vaekit.runs.loading import restored
 from vaekit.runs.run import Run
 from vaekit.runs.train import given_settings, train
-from vaekit.tasks.anomaly import CODED
+from vaekit.tasks.anomaly import CODED, Scorer
 from vaekit.tasks.imputation import impute
 from vaekit.training.checkpoint import model_tensors
 from vaekit.training.data_source import DataSource
@@ -154,12 +154,25 @@ class Fitted:
         """Return the importance-weighted bound on log p(x) in the rows' own units, nats (N,)."""
         return -self.scores(x, "iw", k)
 
-    def scores(self, x: Any, name: str, k: int, normal: Array | None = None) -> Array:
+    def standards(self, x: Any, k: int, normal: Array) -> dict[str, tuple[float, float]]:
+        """Return mean and standard deviation over training rows of the scores that "combined" is made of."""
+        scorer = Scorer(self.run.model, k=k, seed=self.run.settings.train.seed, normal=torch.from_numpy(normal))
+        return scorer.standardised_by(self._prepared(x))
+
+    def scores(
+        self,
+        x: Any,
+        name: str,
+        k: int,
+        normal: Array | None = None,
+        standards: Mapping[str, tuple[float, float]] | None = None,
+    ) -> Array:
         """Return an anomaly score (N,), the higher the stranger, in the rows' own units; see vaekit.tasks.anomaly."""
         codes, rows = None if normal is None else torch.from_numpy(normal), Prepared(self._prepared(x, "missing"))
         # A table's likelihood is in the columns' own units already; regret and distances have none.
         own = self.is_table or name in ("regret", *CODED)
-        found = self.run.anomaly_scores(rows, name, k=k, seed=self.run.settings.train.seed, normal=codes)
+        how: dict[str, Any] = {"k": k, "seed": self.run.settings.train.seed, "normal": codes, "standards": standards}
+        found = self.run.anomaly_scores(rows, name, **how)
         return found if own else found + np.log(self.sd).sum()
 
     def sample(self, n: int, seed: int, temperature: float = 1.0) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -22,7 +23,7 @@ from vaekit.runs.locks import locked
 from vaekit.runs.record import THRESHOLDS_FORMAT, check_thresholds
 from vaekit.runs.results import Detection
 from vaekit.schemas import Place, or_else, read
-from vaekit.tasks.anomaly import CODED, SCORES, Reference, Scorer, judge, threshold
+from vaekit.tasks.anomaly import CODED, SCORES, Reference, Scorer, default_score, judge, threshold
 from vaekit.tasks.contributions import DECOMPOSED, contributions
 
 KEPT = 1000
@@ -43,13 +44,17 @@ class DetectingRun(LatentRun):
 
     _references: dict[str, Reference] | None = None
 
+    @cached_property
+    def _standards(self) -> dict[tuple[int, int], dict[str, tuple[float, float]]]:
+        return {}
+
     def detect(
         self,
         data: Any = None,
         *,
         against: Any = None,
         anomalous: Sequence[Any] | None = None,
-        score: str = "iw",
+        score: str | None = None,
         contamination: float = 0.05,
         threshold: float | Literal["held-out", "data"] = "held-out",
         contributions: bool = False,
@@ -61,8 +66,8 @@ class DetectingRun(LatentRun):
             data: the examples.
             against: further data, all of them anomalies: the score is judged by them.
             anomalous: names of the classes of `data` that are anomalies: the score is judged by them.
-            score: iw (-log p(x), nats), elbo, reconstruction, regret, complexity, distance or neighbours; see
-                vaekit.tasks.anomaly.
+            score: iw (-log p(x), nats), elbo, reconstruction, regret, complexity, distance, neighbours or combined; see
+                vaekit.tasks.anomaly. By default combined for tables, else iw.
             contamination: the share of normal examples that may lie above the threshold.
             threshold: "held-out" takes it from the scores of the run's validation split (of its training split, where
                 nothing was held out), kept in the run; "data" marks the share `contamination` of the examples given; a
@@ -71,6 +76,7 @@ class DetectingRun(LatentRun):
             samples: `k` (64) importance samples, from `seed` (0).
         """
         k, seed = samples.get("k", 64), samples.get("seed", 0)
+        score = score or ("iw" if contributions else self.default_score)
         self._check(score, contamination, threshold, contributions)
         if against is not None and anomalous is not None:
             raise UserError("'against' is anomalous data and 'anomalous' names anomalous classes; give one of them")
@@ -152,30 +158,64 @@ class DetectingRun(LatentRun):
         parts, latents = contributions(scorer, score, split.inputs, label_for(self.model, split.y, len(split)))
         return parts.numpy(), latents.numpy()
 
+    @property
+    def default_score(self) -> str:
+        """The score that `detect` takes where none is asked for; `iw` where the training data cannot be read again."""
+        score = default_score(self.info.kind)
+        if score in CODED:
+            try:
+                self.training(1)
+            except UserError as error:
+                warnings.warn(f"scored by iw alone, since the training data are not here: {error}", stacklevel=3)
+                return "iw"
+        return score
+
+    def standards(self, k: int = 64, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """Return mean and standard deviation over training examples of the scores that "combined" is made of."""
+        if (k, seed) not in self._standards:
+            known = self.training(KEPT)
+            scorer = Scorer(self.model, k=k, seed=seed, normal=self.codes(self.training(STUDIED)))
+            y = label_for(self.model, known.y, len(known))
+            self._standards[k, seed] = scorer.standardised_by(known.x, y)
+        return self._standards[k, seed]
+
     def anomaly_scores(
-        self, data: Any = None, score: str = "iw", *, k: int = 64, seed: int = 0, normal: Tensor | None = None
+        self,
+        data: Any = None,
+        score: str | None = None,
+        *,
+        k: int = 64,
+        seed: int = 0,
+        normal: Tensor | None = None,
+        standards: Mapping[str, tuple[float, float]] | None = None,
     ) -> np.ndarray:
         """Return the anomaly score (N,) of examples, the higher the stranger; see vaekit.tasks.anomaly.
 
-        `normal` (M, D) are the codes that distances are measured from; by default those of the training split.
+        `normal` (M, D) are the codes that distances are measured from, `standards` the mean and deviation of scores; by
+        default those of the training split.
         """
+        score = score or self.default_score
         split, kind = self._new(data), self.info.kind
         if score == "complexity" and kind not in ("binary", "levels", "unit"):
             raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
         levels = 2 if kind == "binary" else self.info.levels or 256
         if score in CODED and normal is None:
             normal = self.codes(self.training(STUDIED))
+        if score == "combined" and standards is None:
+            standards = self.standards(k, seed)
         y = label_for(self.model, split.y, len(split))
-        return Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal).score(score, split.x, y).numpy()
+        scorer = Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal, standards=standards)
+        return scorer.score(score, split.x, y).numpy()
 
     # -- the threshold -------------------------------------------------------------------------------------------------
 
-    def reference(self, score: str = "iw", *, k: int = 64, seed: int = 0) -> Reference:
+    def reference(self, score: str | None = None, *, k: int = 64, seed: int = 0) -> Reference:
         """Return the scores of the run's validation split (else of its training split), by which others are judged.
 
         At most 1,000 examples are scored, spread over the split. A run with a folder keeps what was computed in its
-        thresholds.json; training leaves those of the default score there.
+        thresholds.json; training leaves those of the default score and of `iw` there.
         """
+        score = score or self.default_score
         key = f"{score} k={k} seed={seed}"
         kept = self._kept()
         if key not in kept:
@@ -185,14 +225,15 @@ class DetectingRun(LatentRun):
         return kept[key]
 
     def keep_reference(self) -> None:
-        """Keep the reference of the default score, if it is quick to compute: the run then judges without its data.
+        """Keep the reference of the default score and of `iw`, if they are quick to compute: for use without the data.
 
         A model that bounds nothing has none; other scores are computed when they are asked for.
         """
         try:
             count = min(len(self.data.valid) or len(self.data.train), KEPT)
             if count * 64 * self.info.dimensions <= AFFORDABLE:
-                self.reference()
+                for score in dict.fromkeys([default_score(self.info.kind), "iw"]):
+                    self.reference(score)
         except UserError:
             pass
         except Exception as error:  # it is to cost a trained run nothing

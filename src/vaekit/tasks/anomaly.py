@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,8 +29,9 @@ NEAREST = 5
 class Scorer:
     """A model and what the scores need: importance samples `k`, refinement `steps`, and codes of normal examples.
 
-    `normal` (M, F) are posterior means of the training data, which the latent distance is measured from. `levels` is
-    the number of grey levels of the pixels, whose code length the complexity correction takes.
+    `normal` (M, F) are posterior means of the training data, which distances of codes are measured from; `standards`
+    the mean and standard deviation of scores of training examples. `levels` is the number of grey levels of the
+    pixels, whose code length the complexity correction takes.
     """
 
     model: Model
@@ -41,10 +42,11 @@ class Scorer:
     seed: int = 0
     batch: int = 250
     normal: Tensor | None = None
+    standards: Mapping[str, tuple[float, float]] | None = None
     progress: Progress = field(default=lambda done, total: None)
 
     def score(self, name: str, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the score `name` of prepared examples x (N, ...): (N,) float64, in nats but for distances.
+        """Return the score `name` of prepared examples x (N, ...): (N,) float64; nats, but for distances.
 
         Raises UserError for an unknown name, NotALikelihood where the model bounds nothing.
         """
@@ -52,6 +54,16 @@ class Scorer:
             raise UserError(f"there is no anomaly score '{name}'; there are {', '.join(SCORES)}")
         call = partial(SCORES[name], self)
         return batched(self.model, call, x, y, size=self.batch, seed=self.seed, progress=self.progress).double()
+
+    def standardised_by(self, x: Tensor, y: Tensor | None = None) -> dict[str, tuple[float, float]]:
+        """Return mean and standard deviation of what is `COMBINED`, over training examples x (N, ...)."""
+        found = {}
+        for name in COMBINED:
+            score = self.score(name, x, y)
+            score = score[torch.isfinite(score)]
+            spread = float(score.std(correction=0)) if len(score) else 0.0
+            found[name] = (float(score.mean()) if len(score) else 0.0, spread or 1.0)
+        return found
 
 
 def reconstruction(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
@@ -151,6 +163,17 @@ def neighbours(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
     return apart.kthvalue(min(NEAREST, len(codes)), 1).values
 
 
+def combined(to: Scorer, x: Tensor, y: Tensor | None) -> Tensor:
+    """Mean of `iw`, `distance` and `neighbours`, each less its mean over training examples and in their deviations.
+
+    A row may be strange by being unlikely, or far from all others; a density alone misses what many likely cells hide.
+    """
+    if to.standards is None:
+        raise UserError("a combined score needs the training data, which were not found; use iw")
+    parts = [(SCORES[name](to, x, y).double() - mean) / sd for name, (mean, sd) in to.standards.items()]
+    return torch.stack(parts).mean(0)
+
+
 SCORES: dict[str, Callable[[Scorer, Tensor, Tensor | None], Tensor]] = {
     "reconstruction": reconstruction,
     "elbo": negative_elbo,
@@ -159,9 +182,20 @@ SCORES: dict[str, Callable[[Scorer, Tensor, Tensor | None], Tensor]] = {
     "complexity": complexity,
     "distance": distance,
     "neighbours": neighbours,
+    "combined": combined,
 }
-CODED = ("distance", "neighbours")
+COMBINED = ("iw", "distance", "neighbours")
+CODED = ("distance", "neighbours", "combined")
 """Scores that are measured from codes of training examples."""
+
+
+def default_score(kind: str) -> str:
+    """Return the score for data of a kind where none is asked for.
+
+    >>> default_score("table"), default_score("levels")
+    ('combined', 'iw')
+    """
+    return "combined" if kind == "table" else "iw"
 
 
 def grey(x: Tensor, levels: int) -> NDArray[np.uint8]:
