@@ -270,7 +270,8 @@ def test_a_file_that_cannot_be_written(command: str, trained: dict[str, Path], v
 def test_intervene_writes_the_examples_and_what_follows(vaekit: Any, here: Path) -> None:
     run = train("cvae", "shadows", steps=2, out=here / "run", set={"data.limit": 60, "model.hidden": 8}, pictures=False)
     assert vaekit("intervene", "run", "light=0.9, pole=0.5", "-n", 3, "--out", "made.npz").code == 0
-    made = np.load("made.npz")
+    with np.load("made.npz") as file:
+        made = dict(file)
     expected = run.intervene(run.test.first(3), light=0.9, pole=0.5)
     assert np.array_equal(made["made"], expected.numpy()) and made["x"].shape == made["made"].shape == (3, 1, 32, 32)
     assert vaekit("intervene", "run", "light=0.9", "--examples", "1,2", "--out", "made.png").code == 0
