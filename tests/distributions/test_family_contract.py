@@ -21,7 +21,7 @@ from vaekit.distributions.continuous_bernoulli import ContinuousBernoulliFamily
 from vaekit.distributions.counts import NegativeBinomialFamily, PoissonFamily
 from vaekit.distributions.curves import CurvedColumns, Curves
 from vaekit.distributions.discretised_logistic import DiscretisedLogisticFamily
-from vaekit.distributions.experts import MixtureOfNormals
+from vaekit.distributions.experts import MixtureOfNormals, product
 from vaekit.distributions.kl import closed_form_kl
 from vaekit.distributions.laplace import LaplaceFamily
 from vaekit.distributions.logistic_mixture import DiscretisedLogisticMixture
@@ -131,6 +131,10 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Rule]]] = {
     "mixture of laplaces": (lambda: Mixture(LaplaceFamily(2 * A, B), B[0]), lambda: box(-20, 20, 1201)),
     "mixture for each": (
         lambda: MixtureOfNormals(torch.stack([A, -A, 2 * B], 1), torch.stack([B, A - 1, B - 0.5], 1), GREYS[:, :3, 0]),
+        lambda: box(-14, 14),
+    ),
+    "product of experts": (
+        lambda: product(torch.stack([A, -A], 1), torch.stack([B, B - 0.5], 1), torch.tensor([[1.0, 1.0], [0.0, 1.0]])),
         lambda: box(-14, 14),
     ),
     "chain": (chain, lambda: box(-12, 12, 301)),

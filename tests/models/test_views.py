@@ -13,15 +13,18 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vaekit import bounds
-from vaekit.distributions.experts import MixtureOfNormals, product
+from vaekit.distributions.experts import MixtureOfNormals, ProductOfExperts, product
+from vaekit.errors import UserError
 from vaekit.likelihoods.bernoulli import Bernoulli
 from vaekit.likelihoods.gaussian import Gaussian
 from vaekit.likelihoods.views import Views
 from vaekit.models.views import HidingViews, MultimodalVAE
 from vaekit.nets.mlp import mlp
+from vaekit.objectives.agreement import Agreement
 from vaekit.posteriors.experts import Experts, Fusion
 from vaekit.posteriors.normal import DiagonalNormal
 from vaekit.priors.normal import StandardNormal
+from vaekit.runs.train import train
 from vaekit.views import View, views_of
 
 FUSIONS: tuple[Fusion, ...] = ("product", "mixture", "mixture-of-products")
@@ -265,3 +268,42 @@ def test_a_mixture_is_torchs() -> None:
     torch.testing.assert_close(mine.log_prob(z), theirs.log_prob(z))
     torch.testing.assert_close(mine.mean, theirs.mean)
     torch.testing.assert_close(mine.variance, theirs.variance)
+
+
+# -- experts that agree ------------------------------------------------------------------------------------------------
+
+
+def test_agreement_is_the_mean_divergence_of_the_experts_that_are_there() -> None:
+    views = two()
+    part = Experts([DiagonalNormal(mlp(n, 2, (8,))) for n in SIZES], views, fusion="product")
+    model = MultimodalVAE(part, StandardNormal(2), Views([Gaussian(mlp(2, n, (8,))) for n in SIZES], views))
+    x = torch.randn(4, sum(SIZES))
+    x = torch.stack([x[0], only(x[1], views, (0,)), only(x[2], views, (1,)), only(x[3], views, ())])
+    trace = model.trace(x)
+    found, q = Agreement()(trace), trace.latents["z"].q
+    assert isinstance(q, ProductOfExperts) and found.shape == (4,) and found[3] == 0
+    for i, there in enumerate(((0, 1), (0,), (1,))):
+        whole = torch.distributions.Independent(torch.distributions.Normal(q.loc[i], q.log_scale[i].exp()), 1)
+        each = []
+        for m in there:
+            own = cast(Any, part.experts[m])(views[m].whole(x[i : i + 1]))
+            expert = torch.distributions.Independent(torch.distributions.Normal(own.loc[0], own.log_scale[0].exp()), 1)
+            each.append(torch.distributions.kl_divergence(whole, expert))
+        assert torch.allclose(found[i], torch.stack(each).mean(), rtol=1e-5)
+    found.sum().backward()
+    grads = [p.grad for p in part.parameters()]
+    assert all(g is not None and bool(torch.isfinite(g).all()) for g in grads)
+
+
+def test_agreement_makes_the_experts_alike_and_is_of_products() -> None:
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(300, 1, generator=rng)
+    data = {name: (z * w + 0.3 * torch.randn(300, 3, generator=rng)).numpy() for name, w in (("a", 1.0), ("b", -2.0))}
+    off = {}
+    for weight in (0.0, 1.0):
+        settings = {"model.latent": 2, "model.hidden": 16, "model.fusion": "product", "objective.agree": weight}
+        run = train("multimodal-vae", data, steps=200, set=settings | {"model.hide": 0}, pictures=False, device="cpu")
+        off[weight] = Agreement()(run.model.trace(run.test.x)).mean().item()
+    assert off[1.0] < 0.7 * off[0.0]
+    with pytest.raises(UserError, match="agree is of products of experts; set "):
+        train("multimodal-vae", data, steps=1, set={"objective.agree": 1.0}, pictures=False)

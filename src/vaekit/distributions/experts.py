@@ -15,7 +15,18 @@ NEVER = -1e30
 """The logit of a component that an example does not have."""
 
 
-def product(loc: Tensor, log_scale: Tensor, taken: Tensor) -> DiagonalNormalFamily:
+class ProductOfExperts(DiagonalNormalFamily):
+    """A product of normal experts and N(0, I), which is a normal, and the experts that it is made of.
+
+    `experts` has batch shape (..., V); `taken` (..., V) is 1 for those that the product has, else 0.
+    """
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, experts: DiagonalNormalFamily, taken: Tensor) -> None:
+        self.experts, self.taken = experts, taken
+        super().__init__(loc, log_scale)
+
+
+def product(loc: Tensor, log_scale: Tensor, taken: Tensor) -> ProductOfExperts:
     """Return N(0, I) times those of V normal experts that are taken, normalised: a normal.
 
     Precisions add up, Λ = 1 + Σ_v t_v σ_v⁻², μ = Λ⁻¹ Σ_v t_v σ_v⁻² μ_v; of none it is N(0, I).
@@ -27,7 +38,8 @@ def product(loc: Tensor, log_scale: Tensor, taken: Tensor) -> DiagonalNormalFami
     """
     precision = taken.unsqueeze(-1) * torch.exp(-2 * log_scale)
     total = 1 + precision.sum(-2)
-    return DiagonalNormalFamily((precision * loc).sum(-2) / total, -0.5 * total.log())
+    each = DiagonalNormalFamily(loc, log_scale)
+    return ProductOfExperts((precision * loc).sum(-2) / total, -0.5 * total.log(), each, taken)
 
 
 class MixtureOfNormals(Family):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vaekit.data.info import DataInfo
 from vaekit.data.text.tokeniser import Tokeniser
@@ -23,7 +23,9 @@ from vaekit.nets.base import Activation, Net
 from vaekit.nets.mlp import mlp
 from vaekit.nets.recurrent import GRUDecoder, GRUEncoder
 from vaekit.nets.table import TableMLP
-from vaekit.objectives.elbo import negative_elbo
+from vaekit.objectives.agreement import Agreement
+from vaekit.objectives.base import Objective
+from vaekit.objectives.elbo import Rate, Reconstruction
 from vaekit.posteriors.base import POSTERIORS
 from vaekit.posteriors.experts import Experts
 from vaekit.posteriors.normal import DiagonalNormal
@@ -60,6 +62,9 @@ class ViewObjectiveSettings(ObjectiveSettings):
     """What is minimised."""
 
     k: PositiveInt = Field(default=3, description="posterior samples an example, shared out among the experts")
+    agree: NonNegativeFloat = Field(
+        default=0.0, description="weight of the mean KL(q ‖ expert) of the modalities, of model.fusion=product"
+    )
 
 
 @recipe(
@@ -82,7 +87,10 @@ def multimodal_vae(settings: SettingsOf[ViewModelSettings, ViewObjectiveSettings
     p = Views([view_likelihood(m, view, own) for view, own in zip(every, facts)], every)
     model = MultimodalVAE(q, prior(m, data, q), p)
     model.hiding = HidingViews(m.hide, every)
-    return Built.of(model, negative_elbo(o.beta, o.free_bits, o.free_per, o.k))
+    if o.agree and q.fusion != "product":
+        raise UserError("objective.agree is of products of experts; set model.fusion=product")
+    terms = [Reconstruction(k=o.k), Rate(o.beta, o.free_bits, o.free_per)]
+    return Built.of(model, Objective(*terms, *([Agreement(o.agree)] if o.agree else [])))
 
 
 def view_encoder(m: ViewModelSettings, view: View, facts: Mapping[str, Any]) -> Net:

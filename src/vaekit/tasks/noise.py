@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from vaekit import bounds
 from vaekit.devices import device_of, seeded
+from vaekit.distributions.experts import ProductOfExperts
 from vaekit.distributions.normal import DiagonalNormalFamily
 from vaekit.models.base import Model
 from vaekit.trace import Latent, Trace
@@ -58,7 +59,7 @@ def proposal_weight(q: Distribution, p: Distribution, z: Tensor, share: float) -
 
 def one_normal(trace: Trace) -> bool:
     """Whether there is one latent with a diagonal normal posterior, whose noise can be shared."""
-    return [type(latent.q) for latent in trace.latents.values()] == [DiagonalNormalFamily]
+    return [type(latent.q) in (DiagonalNormalFamily, ProductOfExperts) for latent in trace.latents.values()] == [True]
 
 
 def traces(model: Model, x: Tensor, y: Tensor | None, k: int, seed: int) -> Iterator[Trace]:
