@@ -47,7 +47,7 @@ def test_a_run_has_the_figures_that_apply_to_it(runs: list[Path]) -> None:
 
 def given(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Have a figure's function return what it is given."""
-    monkeypatch.setattr(figures, name, lambda *arguments: arguments)
+    monkeypatch.setattr(figures, name, lambda *arguments, **named: arguments)
 
 
 def test_traversals_show_the_decoder_most_informative_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ class DetectingRun(LatentRun):
                 return "iw"
         return score
 
-    def standards(self, k: int = 64, seed: int = 0) -> dict[str, tuple[float, float]]:
+    def _standards_of(self, k: int, seed: int) -> dict[str, tuple[float, float]]:
         """Return mean and standard deviation over training examples of the scores that "combined" is made of."""
         if (k, seed) not in self._standards:
             known = self.training(KEPT)
@@ -202,7 +202,7 @@ class DetectingRun(LatentRun):
         if score in CODED and normal is None:
             normal = self.codes(self.training(STUDIED))
         if score == "combined" and standards is None:
-            standards = self.standards(k, seed)
+            standards = self._standards_of(k, seed)
         y = label_for(self.model, split.y, len(split))
         scorer = Scorer(self.model, k=k, levels=levels, seed=seed, normal=normal, standards=standards)
         return scorer.score(score, split.x, y).numpy()
