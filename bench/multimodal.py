@@ -46,6 +46,7 @@ SOUND = ("data.mels=16", "data.frames=32", "data.seconds=0.5")
 NETS = (f"model.latent={LATENT}", "model.net=mlp", f"model.hidden={HIDDEN}", "train.batch_size=128", "train.lr=1e-3")
 OURS: dict[str, tuple[str, ...]] = {
     "product": ("model.fusion=product",),
+    "product, agreeing": ("model.fusion=product", "objective.agree=1", "objective.k=1"),
     "mixture": ("model.fusion=mixture",),
     "mixture-of-products": ("model.fusion=mixture-of-products",),
     "mixture-of-products, one sample": ("model.fusion=mixture-of-products", "objective.k=1"),
