@@ -71,7 +71,7 @@ class ViewObjectiveSettings(ObjectiveSettings):
     "multimodal-vae",
     headline=("iw_bound", "cross_coherence", "joint_coherence", "conditional_log_p", "active_units"),
     reference="Wu & Goodman 2018, arXiv:1802.05335; Shi et al. 2019, arXiv:1911.03393; Sutter et al. 2021, "
-    "arXiv:2105.02470; Hwang et al. 2021, arXiv:2110.13331",
+    "arXiv:2105.02470; Hwang et al. 2021, NeurIPS 34",
     takes="views",
     objective={"beta": "linear 0 1 20%"},
     train={"batch_size": 128, "lr": 1e-3, "clip": 100.0, "keep": "best"},
