@@ -12,7 +12,7 @@ from vaekit.schedules import Annealed, Schedule
 from vaekit.trace import Trace
 
 
-@OBJECTIVES.register("agreement", reference="Hwang et al. 2021, NeurIPS 34, "Multi-view representation learning via total correlation objective"")
+@OBJECTIVES.register("agreement", reference="Hwang et al. 2021, NeurIPS 34")
 class Agreement(Term):
     """γ/M Σ_m KL(q(z|x_1 … x_M) ‖ e_m(z)) over the modalities that are there, (B,) nats.
 
