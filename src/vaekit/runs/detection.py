@@ -45,6 +45,11 @@ class DetectingRun(LatentRun):
     _references: dict[str, Reference] | None = None
 
     @cached_property
+    def _normal(self) -> Tensor:
+        """Codes of training examples, which distances are measured from."""
+        return self.codes(self.training(STUDIED))
+
+    @cached_property
     def _standards(self) -> dict[tuple[int, int], dict[str, tuple[float, float]]]:
         return {}
 
@@ -174,7 +179,7 @@ class DetectingRun(LatentRun):
         """Return mean and standard deviation over training examples of the scores that "combined" is made of."""
         if (k, seed) not in self._standards:
             known = self.training(KEPT)
-            scorer = Scorer(self.model, k=k, seed=seed, normal=self.codes(self.training(STUDIED)))
+            scorer = Scorer(self.model, k=k, seed=seed, normal=self._normal)
             y = label_for(self.model, known.y, len(known))
             self._standards[k, seed] = scorer.standardised_by(known.x, y)
         return self._standards[k, seed]
@@ -200,7 +205,7 @@ class DetectingRun(LatentRun):
             raise UserError(f"the complexity correction needs values in [0, 1], and {self.info.name}'s are {kind}")
         levels = 2 if kind == "binary" else self.info.levels or 256
         if score in CODED and normal is None:
-            normal = self.codes(self.training(STUDIED))
+            normal = self._normal
         if score == "combined" and standards is None:
             standards = self._standards_of(k, seed)
         y = label_for(self.model, split.y, len(split))
