@@ -13,7 +13,10 @@ import torch
 from PIL import Image
 
 import vaekit
+from vaekit.data.dataset import Split
+from vaekit.data.prepare import Prepare
 from vaekit.errors import UserError
+from vaekit.explorer.series import series_facts
 from vaekit.explorer.server import Explorer
 from vaekit.explorer.session import Session
 from vaekit.explorer.uploads import read_upload
@@ -42,12 +45,17 @@ def served(run: Any) -> Iterator[Explorer]:
     explorer.stop()
 
 
+def _picture(address: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGB")
+
+
 def test_what_the_page_draws(run: Any) -> None:
     session = Session(run)
     facts = session.facts["series"]
     channels, steps = run.info.shape
     assert (facts["channels"], facts["steps"]) == (2, 20) and not session.facts["image"] and session.facts["pictured"]
-    assert facts["low"] < -1 and 50 < facts["high"] < 70
+    assert facts["scales"][0] == pytest.approx((-1.5, 1.5), abs=0.4), "channels apart have a scale each"
+    assert facts["scales"][1] == pytest.approx((28, 52), abs=3)
     x, _ = session.example(0)
     shown = session.shown(x)[0].reshape(2, channels, steps)
     raw = run.prepare.invert(x)[0].numpy()
@@ -59,6 +67,14 @@ def test_what_the_page_draws(run: Any) -> None:
     sd = run.model.decode(torch.tensor([found["z"]])).variance.sqrt()[0] * torch.tensor(run.info.facts["sd"])[:, None]
     np.testing.assert_allclose(again[1], sd.detach().numpy(), rtol=1e-5)
     assert found["elbo"] is not None and abs(again[0][1, :12].mean() - 40) < 10
+
+
+def test_channels_of_one_scale_share_it(run: Any) -> None:
+    x = torch.linspace(0, 10, 2000).view(50, 2, 20)
+    facts = series_facts(run.info, Prepare("real"), Split(x))
+    assert facts["scales"] == [pytest.approx((-1.2, 11.2), abs=0.1)]
+    assert len(series_facts(run.info, Prepare("real"), Split(x * torch.tensor([[1.0], [9.0]])))["scales"]) == 2
+    assert len(series_facts(run.info, Prepare("real"), None)["scales"]) == 1
 
 
 def test_a_file_of_one_series_is_read_as_the_run_s_own(run: Any) -> None:
@@ -86,8 +102,7 @@ def test_lines_are_drawn_and_follow_the_sliders(served: Explorer, open_page: Any
     page = watched.page
     page.wait_for_timeout(200)
     before = page.evaluate(PNG)
-    picture = Image.open(io.BytesIO(base64.b64decode(before.split(",")[1]))).convert("RGB")
-    assert len(picture.getcolors(100_000) or ()) > 8, "lines, bands and a ground"
+    assert len(_picture(before).getcolors(100_000) or ()) > 8, "lines, bands and a ground"
     page.click("#random")
     for _ in range(100):
         page.wait_for_timeout(30)
@@ -99,3 +114,9 @@ def test_lines_are_drawn_and_follow_the_sliders(served: Explorer, open_page: Any
     page.click("text=Look at it")
     page.wait_for_selector("#own-results:not([hidden]) canvas.series")
     assert page.locator("#own-results canvas.series").count() == 2
+    own = page.evaluate("() => document.querySelector('#own-results canvas.series').toDataURL()")
+    pixels = np.asarray(_picture(own)).astype(int)
+    for colour, above in (((63, 144, 218), True), ((255, 169, 14), False)):
+        rows = np.flatnonzero((np.abs(pixels - colour).sum(2) < 30).any(1)) / len(pixels)
+        assert np.all(rows < 0.5) == above and np.all(rows > 0.5) != above, "a panel each"
+        assert np.ptp(rows) > 0.2, "which its channel fills"

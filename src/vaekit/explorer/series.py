@@ -1,4 +1,4 @@
-"""Time series as the page draws them: lines, a band of two standard deviations, one scale for all."""
+"""Time series as the page draws them: lines and a band of two standard deviations, one scale for all examples."""
 
 from __future__ import annotations
 
@@ -12,29 +12,38 @@ from torch.distributions import Distribution
 from vaekit.data.dataset import Split
 from vaekit.data.info import DataInfo
 from vaekit.data.prepare import Prepare
+from vaekit.figures.series import MOST_CHANNELS, scales_differ
 
 SCALED_BY = 500
 """Examples whose values set the scale."""
 
 
 def series_facts(info: DataInfo, prepare: Prepare, split: Split | None) -> dict[str, Any]:
-    """Return what the page must know: channels and steps, and the range of most values, in the source's units."""
-    low, high = -2.5, 2.5
-    if split is not None:
-        values = prepare.invert(split.first(SCALED_BY).inputs)
-        known = values[torch.isfinite(values)].double().numpy()
-        low, high = (float(v) for v in np.quantile(known, [0.002, 0.998])) if len(known) else (low, high)
-    room = 0.12 * (high - low) or 1.0
+    """Return what the page must know: channels, steps, and the ranges of most values, in the source's units.
+
+    `scales` is one range that all channels share, or one for each of the first channels where a shared one would
+    flatten some: then each has a panel of its own, as in the report.
+    """
     channels, steps = info.shape
-    names, rate = info.facts["channels"], info.facts["rate"]
+    scales = [_range(np.array([-2.0, 2.0]))]
+    if split is not None:
+        values = prepare.invert(split.first(SCALED_BY).inputs).double().numpy()
+        parts = list(values.swapaxes(0, 1))[:MOST_CHANNELS] if scales_differ(values) else [values]
+        scales = [_range(part[np.isfinite(part)]) for part in parts]
     return {
         "channels": channels,
         "steps": steps,
-        "names": names,
-        "rate": rate,
-        "low": low - room,
-        "high": high + room,
+        "names": info.facts["channels"],
+        "rate": info.facts["rate"],
+        "scales": scales,
     }
+
+
+def _range(known: np.ndarray) -> tuple[float, float]:
+    """Return the range of most of the values, with room about it."""
+    low, high = (float(v) for v in np.quantile(known, [0.002, 0.998])) if len(known) else (-2.0, 2.0)
+    room = 0.12 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def drawn(info: DataInfo, prepare: Prepare, x: Tensor, sd: Tensor | None = None) -> np.ndarray:

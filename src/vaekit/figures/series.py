@@ -39,7 +39,7 @@ def curves(
     """
     values = _series(x)
     band, seen = (None if part is None else _series(part) for part in (sd, observed))
-    if _differ(values if seen is None else seen):
+    if scales_differ(values if seen is None else seen):
         return _by_channel(values[:MOST_SIDE], facts, band, seen, titles)
     fig, axes = _panels(len(values))
     for i, ax in enumerate(axes):
@@ -57,14 +57,18 @@ def curves(
     return fig
 
 
-def _differ(values: np.ndarray) -> bool:
-    """Return whether some channel would fill less than a fifth of an axis that all channels share."""
+def scales_differ(values: np.ndarray) -> bool:
+    """Return whether some channel of series (N, C, T) would fill less than a fifth of an axis that all channels share.
+
+    >>> scales_differ(np.stack([np.arange(9.0), 100 * np.arange(9.0)])[None])
+    True
+    """
     known = np.where(np.isfinite(values), values, np.nan)
     ends = [(np.nanmin(one), np.nanmax(one)) for one in known.swapaxes(0, 1) if np.isfinite(one).any()][:MOST_CHANNELS]
     spans = [high - low for low, high in ends if high > low]
     if len(spans) < 2:
         return False
-    return min(spans) < (max(high for _, high in ends) - min(low for low, _ in ends)) / 5
+    return bool(min(spans) < (max(high for _, high in ends) - min(low for low, _ in ends)) / 5)
 
 
 def _by_channel(values: np.ndarray, facts: Mapping[str, Any], band: Any, seen: Any, titles: Sequence[str]) -> Figure:

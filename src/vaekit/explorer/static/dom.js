@@ -87,10 +87,11 @@ function words(canvas, said) {
   rows.forEach((row, i) => context.fillText(row, pad, pad + 11 + i * leading));
 }
 
-// A series: a line for each channel, and a band of two standard deviations where there are any. One scale for all.
+// A series: a line for each channel, and a band of two standard deviations where there are any. The channels share one
+// panel, or have one each where their scales differ.
 const COLOURS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70"];
 export const SERIES_SHAPE = [480, 270];
-function lines(canvas, { channels, steps, low, high }, values) {
+function lines(canvas, facts, values) {
   const ratio = devicePixelRatio || 1, [width, height] = canvas.id === "decoded" ? SERIES_SHAPE : [176, 99];
   Object.assign(canvas, { width: width * ratio, height: height * ratio });
   canvas.classList.add("series");
@@ -99,40 +100,47 @@ function lines(canvas, { channels, steps, low, high }, values) {
   context.scale(ratio, ratio);
   context.fillStyle = style("--card") || "#fff";
   context.fillRect(0, 0, width, height);
-  const x = (t) => 4 + (width - 8) * t / Math.max(1, steps - 1);
-  const y = (value) => 4 + (height - 8) * (high - value) / (high - low);
-  if (low < 0 && high > 0) {
+  const panels = facts.scales.length, each = height / panels;
+  facts.scales.forEach(([low, high], i) => {
+    const top = i * each, y = (value) => top + 4 + (each - 8) * (high - value) / (high - low);
     context.fillStyle = style("--line") || "#ddd";
-    context.fillRect(4, y(0), width - 8, 1);
-  }
-  const all = channels * steps;
-  if (width > 200) {
-    context.fillStyle = style("--soft") || "#555";
-    context.font = "18px system-ui, sans-serif"; // drawn at a good half of its size
-    context.fillText(short(high), 6, 20);
-    context.fillText(short(low), 6, height - 6);
-  }
-  for (let c = 0; c < channels; c++) {
-    const colour = COLOURS[c % COLOURS.length], at = (t) => values[c * steps + t], sd = (t) => values[all + c * steps + t];
-    context.fillStyle = context.strokeStyle = colour;
-    context.lineWidth = width > 200 ? 1.8 : 1.2;
-    for (let t = 0; t < steps; t++) { // one piece of observed steps after the other
-      if (!Number.isFinite(at(t))) continue;
-      const first = t;
-      while (t + 1 < steps && Number.isFinite(at(t + 1))) t++;
-      if (sd(first) > 0) {
-        context.beginPath();
-        for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i) + 2 * sd(i)));
-        for (let i = t; i >= first; i--) context.lineTo(x(i), y(at(i) - 2 * sd(i)));
-        context.globalAlpha = channels > 3 ? 0.1 : 0.2;
-        context.fill();
-        context.globalAlpha = 1;
-      }
-      context.beginPath();
-      for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i)));
-      context.stroke();
-      if (first === t) context.fillRect(x(t) - 1, y(at(t)) - 1, 2, 2);
+    if (i) context.fillRect(0, top, width, 1);
+    if (low < 0 && high > 0) context.fillRect(4, y(0), width - 8, 1);
+    if (width > 200) {
+      context.fillStyle = style("--soft") || "#555";
+      context.font = "18px system-ui, sans-serif"; // drawn at a good half of its size
+      context.fillText(panels > 1 ? `${short(high)}  ${facts.names[i]}` : short(high), 6, top + 20);
+      if (each > 44) context.fillText(short(low), 6, top + each - 6);
     }
+    context.save();
+    context.beginPath();
+    context.rect(0, top, width, each);
+    context.clip();
+    for (let c = panels > 1 ? i : 0; c < (panels > 1 ? i + 1 : facts.channels); c++) channel(context, facts, values, c, width, y);
+    context.restore();
+  });
+}
+function channel(context, { channels, steps }, values, c, width, y) {
+  const all = channels * steps, x = (t) => 4 + (width - 8) * t / Math.max(1, steps - 1);
+  const at = (t) => values[c * steps + t], sd = (t) => values[all + c * steps + t];
+  context.fillStyle = context.strokeStyle = COLOURS[c % COLOURS.length];
+  context.lineWidth = width > 200 ? 1.8 : 1.2;
+  for (let t = 0; t < steps; t++) { // one piece of observed steps after the other
+    if (!Number.isFinite(at(t))) continue;
+    const first = t;
+    while (t + 1 < steps && Number.isFinite(at(t + 1))) t++;
+    if (sd(first) > 0) {
+      context.beginPath();
+      for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i) + 2 * sd(i)));
+      for (let i = t; i >= first; i--) context.lineTo(x(i), y(at(i) - 2 * sd(i)));
+      context.globalAlpha = channels > 3 ? 0.1 : 0.2;
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    context.beginPath();
+    for (let i = first; i <= t; i++) context.lineTo(x(i), y(at(i)));
+    context.stroke();
+    if (first === t) context.fillRect(x(t) - 1, y(at(t)) - 1, 2, 2);
   }
 }
 

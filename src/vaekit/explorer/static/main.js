@@ -57,9 +57,10 @@ function stage() {
   if (facts.series || facts.graphs || facts.molecules) document.addEventListener("vaekit:theme", () => { if (app.values) paint(canvas, facts, app.values); });
   if (facts.series) {
     canvas.style.aspectRatio = SERIES_SHAPE.join(" / ");
-    const { names, steps, rate, low, high } = facts.series;
+    const { names, steps, rate, scales } = facts.series;
     const across = rate ? `${(steps / rate).toPrecision(3)} s across` : `${steps} steps across`;
-    canvas.title = `${across}, ${low.toPrecision(3)} to ${high.toPrecision(3)} upwards; band: two standard deviations. ${names.join(", ")}`;
+    const ends = scales.map(([low, high], i) => `${scales.length > 1 ? `${names[i]} ` : ""}${low.toPrecision(3)} to ${high.toPrecision(3)}`);
+    canvas.title = `${across}, ${ends.join(", ")} upwards; band: two standard deviations.${scales.length > 1 ? "" : ` ${names.join(", ")}`}`;
   }
   if (facts.image) canvas.style.aspectRatio = `${facts.width} / ${facts.height}`;
 
