@@ -76,7 +76,7 @@ def sounds(folder: Path) -> Path:
     """Half a second each of tones that glide up or down."""
     rng = np.random.default_rng(0)
     place = folder / "sounds"
-    for i in range(300):
+    for i in range(3000):
         kind = ("up", "down")[i % 2]
         (place / kind).mkdir(parents=True, exist_ok=True)
         t = np.arange(4000) / 8000

@@ -162,11 +162,13 @@ class Posterior(Conditional):
 class Prior(Conditional):
     """p(z) or p(z|c). Called without context when unconditional; the batch shape is then empty.
 
-    `space` is where its values lie; `shares_posterior` says whether it is made of the posterior's own parameters.
+    `space` is where its values lie; `shares_posterior` says whether it is made of the posterior's own parameters;
+    `fitted_last` whether it is fitted to the codes of a model that was trained with a standard normal.
     """
 
     space: str = "real vectors"
     shares_posterior: bool = False
+    fitted_last: bool = False
     examples_wanted: int = 0
 
     def start_from_examples(self, x: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from vaekit.conditional import Likelihood, OwnLikelihood, OwnPosterior, OwnPrior, Posterior, Prior
 from vaekit.distributions.base import tempered
+from vaekit.distributions.flow import Flow
 from vaekit.errors import UserError
 from vaekit.models.base import Model, ended, point, shown
 from vaekit.nets.base import size
@@ -59,6 +60,16 @@ class VAE(Model):
     def trace(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
         """Run one forward pass with `k` posterior samples an example."""
         return self._traced(None, x, y, k, hard)
+
+    def trace_plain(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Trace with the base of a flow prior, a standard normal, in its place."""
+        return self._traced(cast(Flow, self.prior_of(y)).base, x, y, k, hard)
+
+    def trace_codes(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = False) -> Trace:
+        """Trace the prior as a model of the codes: its x are samples of q(z|x), which take no gradient."""
+        with torch.no_grad():
+            codes = self.posterior.draw(self.encode(x, y), 1, hard=True).code[0]
+        return Trace(codes, y, {}, self.prior_of(y))
 
     def trace_coupled(self, x: Any, y: Tensor | None = None, k: int = 1, hard: bool = True) -> CoupledTrace:
         """Trace hard codes beside the relaxed ones that are coupled to them; the decoder is called for all three."""

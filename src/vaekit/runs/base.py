@@ -39,6 +39,7 @@ from vaekit.metrics.base import Subject
 from vaekit.models.base import Model, point
 from vaekit.models.graph import GraphVAE
 from vaekit.recipes.base import RECIPES, Built, Recipe
+from vaekit.recipes.fitted import with_fitted_prior
 from vaekit.recipes.own import CUSTOM, own_recipe, wants_of
 from vaekit.recipes.settings import Settings
 from vaekit.runs.data import dealt_as_recorded, differing, known_again, load_like
@@ -67,7 +68,7 @@ def describe_source(source: Any) -> str:
 def build(recipe: Recipe, settings: Settings, info: DataInfo) -> Built:
     """Put the recipe's parts together with initial weights drawn from the run's seed."""
     with seeded(settings.train.seed):
-        return recipe.build(settings, info)
+        return with_fitted_prior(recipe.build(settings, info))
 
 
 class RunBase:
