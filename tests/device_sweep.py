@@ -198,7 +198,8 @@ def same(call: Callable[[], Any], here: Any, device: str, drawn: bool) -> None:
 
 def train_on(name: str, device: str, out: Path, **more: Any) -> Run:
     """Train a recipe for a few steps, into a run folder."""
-    settings = {"train.batch_size": 16, "train.checkpoint_steps": 2} | dict(examples.SETTINGS.get(name, {})) | more
+    few = {"train.batch_size": 16, "train.checkpoint_steps": 2, "data.limit": 300}
+    settings = few | dict(examples.SETTINGS.get(name, {})) | more
     settings.pop("train.steps", None)
     return train(name, examples.source(name), out=out, steps=STEPS, set=settings, device=device, pictures=False)
 
