@@ -162,15 +162,20 @@ def _against_collapse(facts: Facts) -> tuple[str, ...]:
 def over_fitting(facts: Facts) -> Warning_ | None:
     """Over-fitting: the training bound is above the held-out one by over 5% of it, 1 nat, and two standard errors.
 
+    And by over 5% of what the model gains on the baseline without latents: densities have no zero to measure by.
+
     >>> over_fitting(Facts(train_bound=-80.0, valid_bound=-95.0, valid_stderr=0.3)).title
     'The model fits its training data better than new data'
     >>> over_fitting(Facts(train_bound=-94.0, valid_bound=-95.0)) is None
+    True
+    >>> over_fitting(Facts(train_bound=40.0, valid_bound=10.0, judged=10.0, baseline=-3000.0)) is None
     True
     """
     train, valid, error = facts.train_bound, facts.valid_bound, facts.valid_stderr
     if train is None or valid is None or not math.isfinite(train + valid):
         return None
-    if train - valid <= max(1.0, 0.05 * abs(valid + facts.log_unit), 2 * (error or 0.0)):
+    gained = 0.0 if facts.judged is None or facts.baseline is None else facts.judged - facts.baseline
+    if train - valid <= max(1.0, 0.05 * abs(valid + facts.log_unit), 0.05 * gained, 2 * (error or 0.0)):
         return None
     return Warning_(
         "The model fits its training data better than new data",
